@@ -1,0 +1,127 @@
+"""From a syntax tree to the graph: the order of the passes, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cnnc.compiler.declare import declare
+from cnnc.compiler.draft import Draft
+from cnnc.compiler.draft import Scope as DraftScope
+from cnnc.compiler.elaborate import Walk, Walked
+from cnnc.compiler.graph import Graph, Node, Scope
+from cnnc.compiler.naming import assign_names
+from cnnc.compiler.settle import settle_defaults
+from cnnc.compiler.values import LabelScope, Value
+from cnnc.dsl import syntax as s
+from cnnc.dsl.diagnostics import CnncError, Diagnostic
+
+
+def build(
+    spec: s.Spec,
+    *,
+    stem: str = "net",
+    sizes: Mapping[str | None, tuple[int, ...]] | None = None,
+    params: Mapping[str, Value] | None = None,
+) -> Graph:
+    """The graph of a spec.
+
+    `stem` names the model where the spec does not; `sizes` replace the declared
+    input shapes by input name (None: the only input); `params` replace the values
+    of the file's params. Raises CnncError with every mistake that was found.
+    """
+    file = declare(spec, params or {})
+    walked = Walk(spec, file, sizes or {}).run()
+    _raise_errors(walked.problems)
+    settle_defaults(walked.drafts, walked.outputs.values())
+    assign_names(walked.root, walked.inputs)
+    problems = [*walked.problems, *_unreached(walked)]
+    _raise_errors(problems)
+    name = next((st.name for st in spec.statements if isinstance(st, s.Model)), stem)
+    return _freeze(name, spec, walked, problems)
+
+
+def _raise_errors(problems: Sequence[Diagnostic]) -> None:
+    errors = [p for p in problems if p.severity == "error"]
+    if errors:
+        raise CnncError(sorted(errors, key=lambda d: d.span.start if d.span else -1))
+
+
+def _unreached(walked: Walked) -> list[Diagnostic]:
+    """E501 for the last layer of every chain that reaches no output."""
+    live: set[int] = set()
+    todo = [draft.settled() for draft in walked.outputs.values()]
+    while todo:
+        draft = todo.pop()
+        if id(draft) not in live:
+            live.add(id(draft))
+            todo += [x.settled() for x in draft.inputs]
+    kept = [d for d in walked.drafts if not d.dropped]
+    consumed = {id(x.settled()) for d in kept for x in d.inputs}
+    problems = []
+    for draft in kept:
+        if id(draft) in live or id(draft) in consumed:
+            continue
+        what = "the input" if draft.role == "input" else "what flows out here"
+        hint = "name it in `output`, join it to the rest, or take it out"
+        problems.append(Diagnostic("E501", f"{what} reaches no output", draft.span, hint=hint))
+    return problems
+
+
+def _freeze(name: str, spec: s.Spec, walked: Walked, problems: Sequence[Diagnostic]) -> Graph:
+    kept = [d for d in walked.drafts if not d.dropped]
+    index = {id(d): i for i, d in enumerate(kept)}
+
+    def at(draft: Draft | None) -> int | None:
+        return None if draft is None else index.get(id(draft.settled()))
+
+    nodes = []
+    for i, draft in enumerate(kept):
+        assert draft.op is not None
+        inputs = tuple(index[id(x.settled())] for x in draft.inputs)
+        draft.name = draft.name or draft.label or "input"
+        nodes.append(Node(
+            i, draft.name, draft.module or draft.name, draft.op, inputs, draft.shape, draft.span,
+            draft.trace, draft.role, draft.label, draft.origins,
+        ))  # fmt: skip
+    labels: dict[str, int] = {}
+    root = _freeze_scope(walked.root, index, at, labels)
+    for node in nodes:
+        labels.setdefault(node.name, node.index)
+    _collect_labels(walked.labels, "", index, labels)
+    outputs = {key: index[id(draft.settled())] for key, draft in walked.outputs.items()}
+    inputs_by_name = {key: index[id(draft)] for key, draft in walked.inputs.items()}
+    warnings = tuple(p for p in problems if p.severity != "error")
+    return Graph(name, tuple(nodes), inputs_by_name, outputs, root, labels, spec, warnings)
+
+
+def _freeze_scope(
+    scope: DraftScope, index: Mapping[int, int], at: object, labels: dict[str, int]
+) -> Scope:
+    children: list[int | Scope] = []
+    for child in scope.children:
+        if isinstance(child, DraftScope):
+            if child.name:
+                children.append(_freeze_scope(child, index, at, labels))
+        elif not child.dropped:
+            children.append(index[id(child)])
+    assert callable(at)
+    result = at(scope.result)
+    if result is not None and scope.name:
+        labels[scope.name] = result
+    return Scope(
+        scope.name, scope.kind, scope.label, tuple(children), scope.has_sides, at(scope.source), result,
+        scope.block, scope.args, scope.arg_origins, scope.span, scope.trace, scope,
+    )  # fmt: skip
+
+
+def _collect_labels(
+    scope: LabelScope, prefix: str, index: Mapping[int, int], labels: dict[str, int]
+) -> None:
+    """Labels by path. A label wins over a module of the same name: its tensor has the activation in."""
+    for text, entry in scope.entries.items():
+        path = f"{prefix}{text}"
+        place = index.get(id(entry.tensor.settled()))
+        if place is not None:
+            labels[path] = place
+        if entry.inner is not None:
+            _collect_labels(entry.inner, f"{path}.", index, labels)

@@ -1,0 +1,93 @@
+"""The graph under construction: what the walk places, before default activations and names are settled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cnnc.compiler.ops import Op, Shape
+from cnnc.compiler.values import Env, Trace, Value
+from cnnc.dsl import syntax as s
+from cnnc.dsl.source import Span
+
+Role = Literal["own", "norm", "act", "flatten", "input", "merge"]
+ScopeKind = Literal["model", "block", "bracket", "shared", "shortcut"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """Where an argument's value comes from: the expression and its place."""
+
+    expr: s.Expr
+    env: Env
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """One placed layer, and the tensor that flows out of it.
+
+    A draft without an op is poison: it stands where a mistake was reported, and
+    whatever depends on it is not judged.
+    """
+
+    op: Op | None
+    inputs: tuple[Draft, ...]
+    shape: Shape
+    span: Span
+    trace: Trace | None
+    role: Role
+    label: str | None
+    scope: Scope | None
+    origins: Mapping[str, Origin]
+    tentative: bool = False
+    """A default activation, to be left out where its consumers say so."""
+    dropped: bool = False
+    plain_bias: bool = False
+    """The bias was neither asked for nor turned off by the text."""
+    name: str = ""
+    module: str = ""
+    twin: Draft | None = None
+    """The draft whose module this one uses again (shared modules)."""
+
+    @property
+    def poison(self) -> bool:
+        return self.op is None
+
+    def settled(self) -> Draft:
+        """This tensor once dropped activations are out."""
+        draft = self
+        while draft.dropped:
+            draft = draft.inputs[0]
+        return draft
+
+
+def poison(span: Span) -> Draft:
+    return Draft(None, (), (), span, None, "own", None, None, {})
+
+
+@dataclass(slots=True, eq=False)
+class Scope:
+    """A level of names: the model, a block call, a labelled bracket, a shared module, a shortcut."""
+
+    kind: ScopeKind
+    label: str | None
+    parent: Scope | None
+    span: Span
+    trace: Trace | None
+    block: s.Block | None = None
+    args: Mapping[str, Value] = field(default_factory=dict)
+    arg_origins: Mapping[str, Origin] = field(default_factory=dict)
+    children: list[Draft | Scope] = field(default_factory=list)
+    labels: dict[str, Span] = field(default_factory=dict)
+    has_sides: bool = False
+    source: Draft | None = None
+    """What flows in."""
+    result: Draft | None = None
+    """What flows out."""
+    name: str = ""
+
+    @property
+    def kind_name(self) -> str:
+        """What an unlabelled one is called, before its counter."""
+        return self.block.name if self.block is not None else self.kind

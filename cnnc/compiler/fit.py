@@ -1,0 +1,195 @@
+"""Branches that take their size from their siblings: `shortcut` in `+`, and a `crop` at a branch's end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cnnc.compiler.draft import Draft, Scope
+from cnnc.compiler.evaluate import evaluate
+from cnnc.compiler.ops.base import Axis, Local, show
+from cnnc.compiler.ops.convolution import Conv
+from cnnc.compiler.ops.reshape import Crop, PadShortcut
+from cnnc.compiler.values import Env, Labelled
+from cnnc.dsl import syntax as s
+from cnnc.dsl.diagnostics import CnncError, fail
+from cnnc.dsl.source import Span
+
+if TYPE_CHECKING:
+    from cnnc.compiler.elaborate import Spot, Walk
+
+FITTED = ("shortcut", "crop")
+
+
+def _fitted_word(item: s.Item) -> str | None:
+    if not isinstance(item.core, s.Word) or item.core.literal is None:
+        return None
+    word = item.core.literal.lower()
+    if word == "shortcut" or (word == "crop" and not item.core.args):
+        return word
+    return None
+
+
+def waits_for_siblings(branch: s.Pipeline, op: str) -> bool:
+    """Whether a branch can be placed only once its siblings' sizes are known."""
+    word = _fitted_word(branch.items[-1])
+    return word == "crop" or (word == "shortcut" and op == "+" and len(branch.items) == 1)
+
+
+def misplaced(word: str, span: Span) -> CnncError:
+    """The error for a fitted word that stands where nothing can fit it."""
+    if word == "shortcut":
+        hint = "let it be one whole branch of a sum: [conv3-64 -> conv3-64 + shortcut]"
+        return fail("E503", "`shortcut` stands alone in a branch of `+`", span, hint=hint)
+    hint = "let it end a branch, [crop | …], or say the size: crop(56)"
+    return fail("E503", "`crop` without a size stands last in a branch beside another", span, hint=hint)
+
+
+@dataclass(slots=True, eq=False)
+class _Deferred:
+    index: int
+    item: s.Item
+    flow: Draft | None
+    label: str | None
+    scope: Scope | None
+    env: Env
+    spot: Spot
+
+
+class Fitter:
+    """The waiting branches of one bracket."""
+
+    def __init__(self, walk: Walk, op: str, flow: Draft | None) -> None:
+        self.walk = walk
+        self.op = op
+        self.flow = flow
+        self.waiting: list[_Deferred] = []
+
+    def defer(self, index: int, branch: s.Pipeline, env: Env, spot: Spot) -> None:
+        """Place a branch up to its fitted word, and keep that word's place among the names."""
+        *before, last = branch.items
+        flow = self.flow
+        if before:
+            head = s.Pipeline(tuple(before), branch.breaks[:-1], branch.span)
+            flow = self.walk.pipeline(head, flow, env, spot)
+        label = self.walk._label(last, env, spot)
+        scope = None
+        if _fitted_word(last) == "shortcut":
+            scope = Scope("shortcut", label, spot.scope, last.span, spot.trace, source=flow)
+            spot.scope.children.append(scope)
+        self.waiting.append(_Deferred(index, last, flow, label, scope, env, spot))
+
+    def settle(self, results: list[Draft | None]) -> None:
+        """Fit every waiting branch to the first sibling that has a size."""
+        if not self.waiting:
+            return
+        model = next((r for r in results if r is not None), None)
+        for wait in self.waiting:
+            with self.walk.recovering(wait.spot.trace):
+                results[wait.index] = self._fit(wait, model)
+            if results[wait.index] is None:
+                results[wait.index] = Draft(None, (), (), wait.item.span, None, "own", None, None, {})
+            result = results[wait.index]
+            if wait.label is not None and result is not None:
+                span = wait.item.label.span if wait.item.label else wait.item.span
+                wait.env.labels.entries[wait.label] = Labelled(result, None, span)
+
+    def _fit(self, wait: _Deferred, model: Draft | None) -> Draft:
+        span = wait.item.span
+        if wait.flow is None:
+            raise fail("E502", "nothing flows in here", span)
+        if model is None:
+            raise fail("E503", "no sibling has a size to fit to", span, hint="write `id` for one of the branches")
+        if wait.flow.poison or model.poison:
+            return Draft(None, (), (), span, None, "own", None, None, {})
+        if wait.scope is None:
+            return self._crop(wait, wait.flow, model)
+        return self._shortcut(wait, wait.scope, wait.flow, model)
+
+    def _crop(self, wait: _Deferred, flow: Draft, model: Draft) -> Draft:
+        from cnnc.compiler.elaborate import Arguments
+
+        if flow.shape[1:] == model.shape[1:]:
+            return flow
+        size = model.shape[1:]
+        if len(size) != len(flow.shape) - 1 or any(n < m for n, m in zip(flow.shape[1:], size, strict=True)):
+            raise fail(
+                "E503", f"`crop` cannot make {_size(flow.shape)} fit {_size(model.shape)}: it only cuts away",
+                wait.item.span,
+            )  # fmt: skip
+        args = Arguments({"size": size})
+        return self.walk.place(Crop, args, (flow,), wait.item.span, wait.label, wait.spot, "own")
+
+    def _shortcut(self, wait: _Deferred, scope: Scope, flow: Draft, model: Draft) -> Draft:
+        from cnnc.compiler.elaborate import Arguments, Spot
+
+        kind, span = self._kind(wait), wait.item.span
+        if flow.shape == model.shape:
+            return flow
+        impossible = f"`shortcut` cannot make {_size(flow.shape)} fit {_size(model.shape)}"
+        stride = _stride_along(model, flow)
+        if stride is None or len(flow.shape) != len(model.shape) or len(flow.shape) == 1:
+            raise fail("E503", impossible, span, hint="write the projection out as a branch of layers")
+        inside = Spot(scope, wait.spot.trace)
+        if kind == "pad":
+            args = Arguments({"width": model.shape[0], "stride": stride})
+            out = self.walk.place(PadShortcut, args, (flow,), span, None, inside, "own")
+        else:
+            norm = wait.env.file.defaults.get("conv", {}).get("norm")
+            args = Arguments({
+                "kernel": 1, "width": model.shape[0], "stride": stride, "act": "none",
+                "norm": evaluate(norm.value, wait.env.file.env()) if norm else "none",
+                "pad": 0, "groups": 1, "dilation": 1,
+            })  # fmt: skip
+            out = self.walk.layer(Conv, args, span, None, flow, wait.env, inside)
+        scope.result = out
+        if out.shape != model.shape:
+            raise fail(
+                "E503", f"{impossible}: with stride {show(stride)} it gives {_size(out.shape)}", span,
+                hint="pad the siblings so that they keep the size up to their strides",
+            )  # fmt: skip
+        return out
+
+    def _kind(self, wait: _Deferred) -> str:
+        assert isinstance(wait.item.core, s.Word)
+        for argument in wait.item.core.args or ():
+            value = evaluate(argument.value, wait.env)
+            if argument.key not in (None, "kind"):
+                raise fail("E301", f"`shortcut` has no argument `{argument.key}`", argument.span, hint="kind=pad")
+            if value not in ("projection", "pad"):
+                raise fail("E303", f"`kind` is {show(value)}, and projection or pad is wanted", argument.span)
+            return str(value)
+        return "projection"
+
+
+def _stride_along(end: Draft, start: Draft) -> tuple[int, ...] | None:
+    """The product of the strides from `start` to `end` along first inputs; None where no such way exists."""
+    strides = (1,) * (len(start.shape) - 1)
+    draft = end
+    while draft is not start:
+        if draft.op is None or not draft.inputs:
+            return None
+        window = draft.op.window(*(x.shape for x in draft.inputs))
+        if isinstance(window, Local):
+            if not all(isinstance(axis, Axis) for axis in window.axes):
+                return None
+            strides = tuple(a * axis.stride for a, axis in zip(strides, window.axes, strict=True))
+        draft = next((x for x in draft.inputs if _comes_from(x, start)), draft.inputs[0])
+    return strides
+
+
+def _comes_from(draft: Draft, start: Draft) -> bool:
+    seen: set[int] = set()
+    todo = [draft]
+    while todo:
+        x = todo.pop()
+        if x is start:
+            return True
+        if id(x) not in seen:
+            seen.add(id(x))
+            todo += x.inputs
+    return False
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,132 @@
+"""The graph: what a spec means, fully sized and named. Immutable; analyses read it, none writes into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cnnc.compiler.draft import Origin, Role, ScopeKind
+from cnnc.compiler.ops import Op, Shape
+from cnnc.compiler.values import Trace, Value
+from cnnc.dsl import syntax as s
+from cnnc.dsl.diagnostics import Diagnostic
+from cnnc.dsl.source import Span
+
+if TYPE_CHECKING:
+    import networkx
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One layer at one place.
+
+    `name` is unique; `module` is the owner of the weights, the same name but for
+    further uses of a shared module. `inputs` are node indices in operand order.
+    """
+
+    index: int
+    name: str
+    module: str
+    op: Op
+    inputs: tuple[int, ...]
+    out: Shape
+    span: Span
+    trace: Trace | None
+    role: Role
+    label: str | None
+    origins: Mapping[str, Origin]
+
+    @property
+    def local(self) -> str:
+        """The last step of the name."""
+        return self.name.rpartition(".")[2]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scope:
+    """A level of names. `children` are nodes (by index) and scopes, in the order of the text."""
+
+    name: str
+    kind: ScopeKind
+    label: str | None
+    children: tuple[int | Scope, ...]
+    has_sides: bool
+    source: int | None
+    result: int | None
+    block: s.Block | None
+    args: Mapping[str, Value]
+    arg_origins: Mapping[str, Origin]
+    span: Span
+    trace: Trace | None
+    identity: Any
+    """The object that origins refer to as the owner of their parameters."""
+
+    @property
+    def local(self) -> str:
+        return self.name.rpartition(".")[2]
+
+    def nodes(self) -> Iterator[int]:
+        """The indices of every node in this scope and the scopes within."""
+        stack: list[int | Scope] = [self]
+        while stack:
+            item = stack.pop()
+            if isinstance(item, Scope):
+                stack.extend(reversed(item.children))
+            else:
+                yield item
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """A whole model. `nodes` are in topological order and include the inputs."""
+
+    name: str
+    nodes: tuple[Node, ...]
+    inputs: Mapping[str, int]
+    outputs: Mapping[str, int]
+    root: Scope
+    labels: Mapping[str, int]
+    """Every label and path, and every node's and scope's name, to the node it names."""
+    spec: s.Spec
+    warnings: tuple[Diagnostic, ...]
+
+    def ins(self, node: Node) -> tuple[Shape, ...]:
+        """The shapes that flow into a node, in operand order."""
+        return tuple(self.nodes[i].out for i in node.inputs)
+
+    @property
+    def layers(self) -> tuple[Node, ...]:
+        """The nodes that are layers: all but the inputs."""
+        return tuple(n for n in self.nodes if n.role != "input")
+
+    def consumers(self) -> tuple[tuple[int, ...], ...]:
+        """For each node, the nodes that take its output."""
+        out: list[list[int]] = [[] for _ in self.nodes]
+        for node in self.nodes:
+            for i in dict.fromkeys(node.inputs):
+                out[i].append(node.index)
+        return tuple(map(tuple, out))
+
+    def to_networkx(self) -> networkx.MultiDiGraph[int]:
+        """The graph for networkx's algorithms: nodes are indices, parallel edges are kept."""
+        import networkx
+
+        graph: networkx.MultiDiGraph[int] = networkx.MultiDiGraph()
+        for node in self.nodes:
+            graph.add_node(node.index, name=node.name, op=node.op.kind)
+        for node in self.nodes:
+            for position, source in enumerate(node.inputs):
+                graph.add_edge(source, node.index, operand=position)
+        return graph
+
+    def lint(self) -> None:
+        """Check the invariants. Raises AssertionError: a failure is a mistake of the compiler."""
+        names = set()
+        for i, node in enumerate(self.nodes):
+            assert node.index == i, f"{node.name} is out of place"
+            assert all(j < i for j in node.inputs), f"{node.name} comes before its input"
+            assert node.name not in names, f"two nodes are called {node.name}"
+            assert node.op.out_shape(*self.ins(node)) == node.out, f"{node.name} has a wrong shape"
+            names.add(node.name)
+        assert sorted(self.root.nodes()) == [n.index for n in self.nodes if n.role != "input"]

@@ -1,0 +1,69 @@
+"""Names, and so state_dict keys: from labels and counters, never from positions in the file (DESIGN 1.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cnnc.compiler.draft import Draft, Scope
+from cnnc.dsl.diagnostics import CnncError, Diagnostic
+
+
+def assign_names(root: Scope, inputs: Mapping[str, Draft]) -> None:
+    """Give every scope and draft below `root` its dotted name; the inputs' names are taken.
+
+    Raises CnncError (E204) where a label is also a name that a counter gives.
+    """
+    problems: list[Diagnostic] = []
+    todo = [root]
+    while todo:
+        scope = todo.pop()
+        _name_children(scope, problems, inputs if scope is root else {})
+        todo += [child for child in scope.children if isinstance(child, Scope)]
+    if problems:
+        raise CnncError(problems)
+
+
+def is_numbered(scope: Scope) -> bool:
+    """Whether unlabelled children are numbered from 0, as `nn.Sequential` does."""
+    return scope.kind != "model" and not scope.has_sides
+
+
+def _name_children(
+    scope: Scope, problems: list[Diagnostic], inputs: Mapping[str, Draft]
+) -> None:
+    numbered = is_numbered(scope)
+    counters: dict[str, int] = {}
+    taken: dict[str, Draft | Scope] = dict(inputs)
+    for child in scope.children:
+        if _is_absent(child):
+            continue
+        if child.label is not None:
+            local = child.label
+        elif isinstance(child, Draft) and child.role == "flatten":
+            count = counters["flatten "] = counters.get("flatten ", 0) + 1
+            local = "flatten" if count == 1 else f"flatten{count}"
+        else:
+            kind = "" if numbered else _kind(child)
+            counters[kind] = counters.get(kind, -1 if numbered else 0) + 1
+            local = f"{kind}{counters[kind]}"
+        if local in taken:
+            labelled = child if child.label is not None else taken[local]
+            hint = "rename the label: an unlabelled layer counts to this name"
+            message = f"the label `{local}` is also a name that a counter gives"
+            problems.append(Diagnostic("E204", message, labelled.span, hint=hint))
+        taken[local] = child
+        child.name = f"{scope.name}.{local}" if scope.name else local
+
+
+def _kind(child: Draft | Scope) -> str:
+    if isinstance(child, Scope):
+        return child.kind_name
+    assert child.op is not None
+    return child.op.kind
+
+
+def _is_absent(child: Draft | Scope) -> bool:
+    """A default left out or a shortcut that is the identity has no name."""
+    if isinstance(child, Draft):
+        return child.dropped
+    return child.kind == "shortcut" and not child.children

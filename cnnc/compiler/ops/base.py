@@ -1,0 +1,369 @@
+"""The contract every layer answers to, and the types its arguments are made of.
+
+A layer is one final frozen class. Its fields are its validated arguments in
+positional order; its methods answer what every analysis asks. Shapes are
+`(channels, *spatial)` for maps and `(features,)` for vectors, batch left out.
+An op raises `OpError`, the bare fact and the argument's name; the walk adds
+position, trace and hint.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import prod
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo
+
+Shape = tuple[int, ...]
+Family = Literal[
+    "input", "convolution", "linear", "pooling", "normalisation", "activation",
+    "regularisation", "merge", "reshape", "head",
+]  # fmt: skip
+
+
+class OpError(Exception):
+    """A fact about one argument of an op, or (with `arg` None) about the op at its place."""
+
+    def __init__(self, code: str, message: str, *, arg: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.arg = arg
+        self.hint = hint
+
+
+class Sizes(tuple[int, ...]):
+    """Numbers joined by x in the text, one per axis: `1x7`."""
+
+    __slots__ = ()
+
+
+# --- geometry as data ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """What output i sees on one axis: inputs i*stride - before + j*dilation, j = 0..kernel-1."""
+
+    kernel: int
+    stride: int
+    before: int
+    dilation: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The transposed case: input i reaches outputs i*stride - before + j*dilation, j = 0..kernel-1."""
+
+    kernel: int
+    stride: int
+    before: int
+    dilation: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Each axis has a window of its own, in the order of the map's axes."""
+
+    axes: tuple[Axis | Spread, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pointwise:
+    """Output position i sees input position i alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Every output sees the whole input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undefined:
+    """What an output sees is not fixed by the layer; `reason` says why."""
+
+    reason: str
+
+
+Window = Local | Pointwise | Whole | Undefined
+
+
+# --- argument types -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an op is being put: the shapes that flow in. Passed to validators as context."""
+
+    ins: tuple[Shape, ...]
+
+    @property
+    def rank(self) -> int:
+        """The number of spatial axes of the first input."""
+        return len(self.ins[0]) - 1
+
+
+def place_of(info: ValidationInfo) -> Place:
+    """The place that a validator runs at."""
+    assert isinstance(info.context, Place)
+    return info.context
+
+
+def _name(info: ValidationInfo) -> str:
+    assert info.field_name is not None
+    return info.field_name
+
+
+def show(value: Any) -> str:
+    """An argument's value as the user would write it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Sizes):
+        return "x".join(map(str, value))
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(show, value)) + ")"
+    return str(value)
+
+
+def as_int(value: Any, name: str, least: int | None = None) -> int:
+    """An integer argument; anything else is refused by name and value."""
+    if isinstance(value, Fraction) and value.denominator != 1:
+        raise OpError(
+            "E305", f"`{name}` is {show(value)}, and an integer is wanted", arg=name,
+            hint="round it: floor(…), ceil(…), round(…), or divide with //",
+        )  # fmt: skip
+    if isinstance(value, Fraction):
+        value = value.numerator
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise OpError("E303", f"`{name}` is {show(value)}, and an integer is wanted", arg=name)
+    number: int = value
+    if least is not None and number < least:
+        raise OpError("E303", f"`{name}` (={number}) must be at least {least}", arg=name)
+    return number
+
+
+def _positive(value: Any, info: ValidationInfo) -> int:
+    return as_int(value, _name(info), 1)
+
+
+def _natural(value: Any, info: ValidationInfo) -> int:
+    return as_int(value, _name(info), 0)
+
+
+def _flag(value: Any, info: ValidationInfo) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value in ("yes", "no"):
+        return bool(value == "yes")
+    raise OpError("E303", f"`{_name(info)}` is {show(value)}, and yes or no is wanted", arg=_name(info))
+
+
+def _real(value: Any, info: ValidationInfo) -> float:
+    if isinstance(value, (int, float, Fraction)) and not isinstance(value, bool):
+        return float(value)
+    raise OpError("E303", f"`{_name(info)}` is {show(value)}, and a number is wanted", arg=_name(info))
+
+
+def _probability(value: Any, info: ValidationInfo) -> float:
+    number = _real(value, info)
+    if not 0 <= number < 1:
+        raise OpError("E303", f"`{_name(info)}` (={show(value)}) must lie in [0, 1)", arg=_name(info))
+    return number
+
+
+def per_axis(value: Any, info: ValidationInfo, least: int) -> tuple[int, ...]:
+    """3 becomes (3, 3) on a map of two axes; `1x7` must have one number for each axis."""
+    name = _name(info)
+    rank = place_of(info).rank
+    if isinstance(value, tuple):
+        if len(value) != rank:
+            axes = "axis" if rank == 1 else "axes"
+            raise OpError(
+                "E401", f"`{name}` (={show(value)}) has {len(value)} numbers, and the map has {rank} {axes}",
+                arg=name,
+            )  # fmt: skip
+        return tuple(as_int(v, name, least) for v in value)
+    return (as_int(value, name, least),) * rank
+
+
+def _positive_axes(value: Any, info: ValidationInfo) -> tuple[int, ...]:
+    return per_axis(value, info, 1)
+
+
+def _natural_axes(value: Any, info: ValidationInfo) -> tuple[int, ...]:
+    return per_axis(value, info, 0)
+
+
+Positive = Annotated[int, BeforeValidator(_positive)]
+Natural = Annotated[int, BeforeValidator(_natural)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Real = Annotated[float, BeforeValidator(_real)]
+Probability = Annotated[float, BeforeValidator(_probability)]
+PositiveAxes = Annotated[tuple[int, ...], BeforeValidator(_positive_axes)]
+NaturalAxes = Annotated[tuple[int, ...], BeforeValidator(_natural_axes)]
+
+Sides = tuple[int, int]
+
+
+def sides(value: Any, name: str, rank: int) -> tuple[Sides, ...] | None:
+    """Explicit padding per axis as (before, after) pairs, or None where `value` is a word.
+
+    `1` pads every side, `1x3` each axis on both its sides, `(1, 2)` every axis
+    with 1 before and 2 after, `((0, 1), (2, 2))` each axis its own.
+    """
+    if isinstance(value, str):
+        return None
+    if isinstance(value, Sizes):
+        if len(value) != rank:
+            raise OpError("E401", f"`{name}` (={show(value)}) has {len(value)} numbers, and the map has {rank} axes", arg=name)
+        return tuple((as_int(v, name, 0), as_int(v, name, 0)) for v in value)
+    if isinstance(value, tuple):
+        if value and all(isinstance(v, tuple) for v in value):
+            if len(value) != rank or any(len(v) != 2 for v in value):
+                raise OpError("E303", f"`{name}` (={show(value)}) must have one (before, after) pair for each of {rank} axes", arg=name)
+            return tuple((as_int(a, name, 0), as_int(b, name, 0)) for a, b in value)
+        if len(value) != 2:
+            raise OpError("E303", f"`{name}` (={show(value)}) must be (before, after)", arg=name)
+        return ((as_int(value[0], name, 0), as_int(value[1], name, 0)),) * rank
+    number = as_int(value, name, 0)
+    return ((number, number),) * rank
+
+
+# --- the contract -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WordSlots:
+    """Which fields the pieces of `name[size][-width][/stride]` fill; None where there is no such piece."""
+
+    size: str | None = None
+    width: str | None = None
+    stride: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Brings:
+    """What a layer word brings besides the layer: a norm, and a default activation (None: none)."""
+
+    norm: bool = True
+    act: str | None = "relu"
+
+
+class Op(BaseModel, ABC):
+    """One kind of layer with its arguments, placed on maps of known shape."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    kind: ClassVar[str]
+    family: ClassVar[Family]
+    example: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()
+    word: ClassVar[WordSlots] = WordSlots()
+    brings: ClassVar[Brings | None] = None
+    ranks: ClassVar[tuple[int, ...]] = (0, 1, 2, 3)
+    """Numbers of spatial axes the layer works on; 0 is a vector."""
+    flattens: ClassVar[bool] = False
+    """Whether a map is flattened before it comes in."""
+    weighted: ClassVar[bool] = False
+    """Whether it counts as a layer in `depth`."""
+    transparent: ClassVar[bool] = False
+    """Whether a search for the consumers of an activation looks through it."""
+    takes_linear: ClassVar[bool] = False
+    """Whether a default activation right before it is left out."""
+    internal: ClassVar[bool] = False
+    """Whether no layer word names it: it comes from an operator or a rule."""
+
+    @abstractmethod
+    def out_shape(self, *ins: Shape) -> Shape:
+        """The shape that flows out; raises OpError where the inputs do not fit."""
+
+    @abstractmethod
+    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+        """The learnable tensors by name, with their shapes as PyTorch keeps them."""
+
+    @abstractmethod
+    def state(self, *ins: Shape) -> Mapping[str, Shape]:
+        """The tensors kept but not learned (running statistics), by name."""
+
+    @abstractmethod
+    def macs(self, *ins: Shape) -> int:
+        """Multiply-adds of one image by DESIGN's convention: convolution and fully-connected only."""
+
+    @abstractmethod
+    def window(self, *ins: Shape) -> Window:
+        """What one output position sees of the input positions."""
+
+    def flops(self, *ins: Shape) -> int:
+        """2 x MACs, and one for each addition of a bias."""
+        macs = self.macs(*ins)
+        bias_adds = prod(self.out_shape(*ins)) if macs and "bias" in self.params(*ins) else 0
+        return 2 * macs + bias_adds
+
+
+class Weightless(Op, ABC):
+    """A layer that learns nothing, keeps nothing and multiplies nothing that counts."""
+
+    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+        return {}
+
+    def state(self, *ins: Shape) -> Mapping[str, Shape]:
+        return {}
+
+    def macs(self, *ins: Shape) -> int:
+        return 0
+
+
+class SameShape(Weightless, ABC):
+    """A weightless layer whose output at a place depends on its input at that place."""
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        return ins[0]
+
+    def window(self, *ins: Shape) -> Window:
+        return Pointwise()
+
+
+_OpT = TypeVar("_OpT", bound=type[Op])
+
+
+@dataclass(slots=True)
+class _Registry:
+    by_word: dict[str, type[Op]] = field(default_factory=dict)
+    ops: list[type[Op]] = field(default_factory=list)
+
+
+_REGISTRY = _Registry()
+
+
+def op(cls: _OpT) -> _OpT:
+    """Register a layer. Fails at import where the class leaves a question unanswered."""
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    missing += [name for name in ("kind", "family", "example") if not hasattr(cls, name)]
+    if missing:
+        raise TypeError(f"op {cls.__name__} does not answer: {', '.join(missing)}")
+    _REGISTRY.ops.append(cls)
+    if not cls.internal:
+        for word in (cls.kind, *cls.aliases):
+            if word in _REGISTRY.by_word:
+                raise TypeError(f"two ops are called {word}")
+            _REGISTRY.by_word[word] = cls
+    return cls
+
+
+def all_ops() -> tuple[type[Op], ...]:
+    """Every registered op in the order of registration."""
+    return tuple(_REGISTRY.ops)
+
+
+def op_words() -> Mapping[str, type[Op]]:
+    """Every layer word, aliases included."""
+    return _REGISTRY.by_word
+
+
+def count(shapes: Iterable[Shape]) -> int:
+    """The number of elements in all the tensors of these shapes."""
+    return sum(prod(shape) for shape in shapes)

@@ -1,0 +1,91 @@
+"""Sizes of sliding windows: the one place where kernel, stride and padding become an output size."""
+
+from __future__ import annotations
+
+from cnnc.compiler.ops.base import Axis, Local, OpError, Shape, Sides
+
+
+def effective(kernel: int, dilation: int) -> int:
+    """The extent of a dilated kernel: k + (k - 1)(d - 1).
+
+    >>> effective(3, 2)
+    5
+    """
+    return kernel + (kernel - 1) * (dilation - 1)
+
+
+def same_padding(kernel: tuple[int, ...], dilation: tuple[int, ...], name: str) -> tuple[Sides, ...]:
+    """(k_eff - 1)/2 on each side of every axis; an even k_eff has no such padding."""
+    pads = []
+    for k, d in zip(kernel, dilation, strict=True):
+        extent = effective(k, d)
+        if extent % 2 == 0:
+            reach = f"kernel {k}" if d == 1 else f"kernel {k} with dilation {d} (extent {extent})"
+            half = extent // 2
+            raise OpError(
+                "E404", f"an even {reach} cannot be padded by the same on both sides", arg=name,
+                hint=f"say how: pad=valid, pad={half}, pad=({half - 1}, {half}) or pad=same_tf",
+            )  # fmt: skip
+        pads.append(((extent - 1) // 2, (extent - 1) // 2))
+    return tuple(pads)
+
+
+def same_tf_padding(
+    sizes: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
+) -> tuple[Sides, ...]:
+    """TensorFlow's SAME: total = max((ceil(n/s) - 1)*s + k_eff - n, 0), the smaller half before."""
+    pads = []
+    for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=True):
+        total = max((-(-n // s) - 1) * s + effective(k, d) - n, 0)
+        pads.append((total // 2, total - total // 2))
+    return tuple(pads)
+
+
+def slide(
+    shape: Shape,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    pad: tuple[Sides, ...],
+    dilation: tuple[int, ...],
+    *,
+    ceil: bool = False,
+) -> tuple[int, ...]:
+    """The output sizes of a sliding window: floor((N + p - k_eff)/s) + 1 on each axis.
+
+    With `ceil` the last window may overhang, but must start inside the input or
+    the padding before it (the rule of Caffe and PyTorch).
+    """
+    out = []
+    for i, n in enumerate(shape[1:]):
+        extent = effective(kernel[i], dilation[i])
+        before, after = pad[i]
+        room = n + before + after - extent
+        if room < 0:
+            padded = f" padded to {n + before + after}" if before + after else ""
+            grown = f"{kernel[i]} (extent {extent})" if dilation[i] > 1 else str(extent)
+            raise OpError(
+                "E403",
+                f"the kernel {grown} is larger than its map: {_size(shape)}{padded}, axis {_axis(i, len(shape) - 1)}",
+                hint="pad it, pool less before it, or give the model a larger input",
+            )
+        steps = -(-room // stride[i]) if ceil else room // stride[i]
+        if ceil and steps * stride[i] >= n + before:
+            steps -= 1
+        out.append(steps + 1)
+    return tuple(out)
+
+
+def _size(shape: Shape) -> str:
+    return "x".join(map(str, shape))
+
+
+def _axis(i: int, rank: int) -> str:
+    return {1: ("width",), 2: ("height", "width"), 3: ("depth", "height", "width")}[rank][i]
+
+
+def local(
+    kernel: tuple[int, ...], stride: tuple[int, ...], pad: tuple[Sides, ...], dilation: tuple[int, ...]
+) -> Local:
+    """The window of a sliding kernel."""
+    parts = zip(kernel, stride, pad, dilation, strict=True)
+    return Local(tuple(Axis(k, s, p[0], d) for k, s, p, d in parts))

@@ -1,0 +1,228 @@
+"""What names stand for while a spec is walked: values, environments, labels, traces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from cnnc.compiler.ops import Sizes, show
+from cnnc.dsl import syntax as s
+from cnnc.dsl.source import Span
+
+if TYPE_CHECKING:
+    from cnnc.compiler.draft import Draft, Scope
+
+Value = Any
+"""int | Fraction | bool | str (a word) | Sizes | tuple | LayerWord | Closure."""
+
+SIZE_NAMES = ("C", "H", "W", "D")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerWord:
+    """A layer word with arguments as a value: `gn(32)`."""
+
+    name: str
+    args: tuple[tuple[str | None, Value], ...]
+
+    def __str__(self) -> str:
+        inner = ", ".join((f"{k}=" if k else "") + show(v) for k, v in self.args)
+        return f"{self.name}({inner})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Closure:
+    """A pipeline as a value, with the place where it was written."""
+
+    bracket: s.Bracket
+    env: Env
+
+    def __str__(self) -> str:
+        return "[…]"
+
+
+def normal(value: int | Fraction) -> int | Fraction:
+    """The integer where a fraction is whole."""
+    return value.numerator if isinstance(value, Fraction) and value.denominator == 1 else value
+
+
+def describe(value: Value) -> str:
+    """A value in the words of a message."""
+    if isinstance(value, bool):
+        return f"the truth value {show(value)}"
+    if isinstance(value, int | Fraction):
+        return f"the number {show(value)}"
+    if isinstance(value, Sizes):
+        return f"the size {show(value)}"
+    if isinstance(value, tuple):
+        return f"the tuple {show(value)}"
+    if isinstance(value, Closure):
+        return "a pipeline"
+    return f"the word `{value}`"
+
+
+# --- traces: the way through calls and repeats ------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Turn:
+    """One turn of a repeat or comprehension; `loop` is the bracket, the same object for all turns."""
+
+    loop: object
+    index: int
+    total: int
+    bindings: tuple[tuple[str, Value], ...]
+    span: Span
+    parent: Trace | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CallStep:
+    """One call of a block, or the placing of a pipeline parameter."""
+
+    text: str
+    span: Span
+    parent: Trace | None
+
+
+Trace = Turn | CallStep
+
+
+def _ordinal(n: int) -> str:
+    ending = "th" if n % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{ending}"
+
+
+def render_trace(trace: Trace | None, around: Span | None) -> tuple[str, ...]:
+    """The steps from the innermost outwards: `stage(3, 256), 3rd of 5, line 7`."""
+    lines: list[str] = []
+    while trace is not None:
+        place = f"line {trace.span.line}"
+        if around is not None and trace.span.source is not around.source:
+            place += f" of {trace.span.source.name}"
+        if isinstance(trace, CallStep):
+            call, turn = trace.text, trace.parent
+            if isinstance(turn, Turn):
+                lines.append(f"{call}, {_turn(turn)}, {place}")
+                trace = turn.parent
+                continue
+            lines.append(f"{call}, {place}")
+        else:
+            lines.append(f"a repeat, {_turn(trace)}, {place}")
+        trace = trace.parent
+    if len(lines) > 8:
+        lines = [*lines[:5], f"{len(lines) - 7} more", *lines[-2:]]
+    return tuple(lines)
+
+
+def _turn(turn: Turn) -> str:
+    bound = ", ".join(f"{name}={show(value)}" for name, value in turn.bindings)
+    return f"{_ordinal(turn.index + 1)} of {turn.total}" + (f" ({bound})" if bound else "")
+
+
+# --- environments ----------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class LabelScope:
+    """The labels of one naming scope; `parent` is None at a block body's wall."""
+
+    parent: LabelScope | None
+    entries: dict[str, Labelled] = field(default_factory=dict)
+
+    def find(self, name: str) -> Labelled | None:
+        scope: LabelScope | None = self
+        while scope is not None:
+            if name in scope.entries:
+                return scope.entries[name]
+            scope = scope.parent
+        return None
+
+    def visible(self) -> list[str]:
+        names: list[str] = []
+        scope: LabelScope | None = self
+        while scope is not None:
+            names += scope.entries
+            scope = scope.parent
+        return names
+
+
+@dataclass(slots=True, eq=False)
+class Labelled:
+    """What a label names: a tensor, and the labels inside where it is a bracket or call."""
+
+    tensor: Draft
+    inner: LabelScope | None
+    span: Span
+    used: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class FileScope:
+    """What one file declares."""
+
+    params: dict[str, Value] = field(default_factory=dict)
+    blocks: dict[str, BlockDef] = field(default_factory=dict)
+    shareds: dict[str, SharedDef] = field(default_factory=dict)
+    externs: dict[str, s.Extern] = field(default_factory=dict)
+    defaults: dict[str, dict[str, s.Argument]] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+
+    def env(self) -> Env:
+        """The environment of the file's top level."""
+        return Env(self, {}, None, LabelScope(None), None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockDef:
+    syntax: s.Block
+    file: FileScope
+
+
+@dataclass(slots=True, eq=False)
+class SharedDef:
+    syntax: s.Shared
+    file: FileScope
+    scope: Scope | None = None
+    channels: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Binding:
+    """A name's value; `owner` is the block call it is a parameter of (None: a loop variable)."""
+
+    value: Value
+    owner: Scope | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Env:
+    """The names that can be seen at one place, and what flows into its innermost bracket."""
+
+    file: FileScope
+    names: Mapping[str, Binding]
+    flow: Draft | None
+    labels: LabelScope
+    call: Scope | None
+
+    def inside(self, flow: Draft | None) -> Env:
+        """The same names in a bracket into which `flow` flows."""
+        return replace(self, flow=flow)
+
+    def bind(self, names: Mapping[str, Binding]) -> Env:
+        return replace(self, names={**self.names, **names})
+
+    def value(self, name: str) -> Value | None:
+        """What a name stands for, sizes aside; None where it stands for nothing."""
+        binding = self.names.get(name)
+        if binding is not None:
+            return binding.value
+        if name in self.file.params:
+            self.file.used.add(name)
+            return self.file.params[name]
+        return None
+
+    def known(self) -> list[str]:
+        return [*self.names, *self.file.params, *SIZE_NAMES]

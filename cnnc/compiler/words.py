@@ -1,0 +1,156 @@
+"""Layer words: `name[size][-width][/stride]` split into a layer and its arguments."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from cnnc.compiler.ops import Op, op_words
+from cnnc.dsl import syntax as s
+from cnnc.dsl.diagnostics import did_you_mean, fail
+from cnnc.dsl.source import Span
+
+# While a word is split, arithmetic in braces stands as one private-use character.
+_FIRST_HOLE = 0xE000
+_HOLE = "[\ue000-\uf8ff]"
+_PART = rf"(?:\d+|{_HOLE})"
+_NAMED = rf"(?:\d+|{_HOLE}|[A-Za-z_][A-Za-z0-9_]*)"
+_REST = re.compile(
+    rf"(?P<size>{_PART}(?:x{_PART})*)?"
+    rf"(?:-(?P<width>{_PART}(?:x{_PART})*|{_NAMED}))?"
+    rf"(?:/(?P<stride>{_PART}(?:x{_PART})*|{_NAMED}))?"
+)
+_HEAD = re.compile(r"[A-Za-z_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCall:
+    """A layer and the arguments that stand in the word itself, by field name."""
+
+    op: type[Op]
+    pieces: dict[str, s.Expr]
+
+
+def split(word: s.Word) -> LayerCall:
+    """Read a layer word. Raises E201 for an unknown layer, E301 or E303 for a piece it does not have."""
+    text = "".join(p if isinstance(p, str) else chr(_FIRST_HOLE + i) for i, p in enumerate(word.parts))
+    found = _find(text)
+    if found is None:
+        raise _unknown(word, text)
+    op, rest_start, rest = found
+    match = _REST.fullmatch(rest)
+    if match is None:
+        raise fail(
+            "E303", f"`{word.head_span.text}` is not {_form(op)}", word.head_span,
+            hint=_spelling_hint(op),
+        )  # fmt: skip
+    reader = _Reader(word, text)
+    pieces: dict[str, s.Expr] = {}
+    groups = {name: match.span(name) for name in ("size", "width", "stride") if match.group(name)}
+    if "size" not in groups and "width" in groups and "x" in match.group("width") and op.word.size != op.word.width:
+        # The lecture form conv-11x11x96: kernel x width behind one dash.
+        start, end = groups.pop("width")
+        *kernel, width = _ranges(rest, start, end)
+        groups["size"], groups["width"] = (kernel[0][0], kernel[-1][1]), width
+    for slot, (start, end) in groups.items():
+        field = getattr(op.word, slot)
+        if field is None:
+            span = reader.span(rest_start + start, rest_start + end)
+            raise fail("E301", f"`{op.kind}` takes no {slot}: it is {_form(op)}", span, hint=_spelling_hint(op))
+        if field in pieces:
+            span = reader.span(rest_start + start, rest_start + end)
+            raise fail("E304", f"the {field} of `{op.kind}` is given twice", span)
+        ranges = _ranges(rest, start, end)
+        pieces[field] = reader.expr([(rest_start + a, rest_start + b) for a, b in ranges])
+    return LayerCall(op, pieces)
+
+
+def _find(text: str) -> tuple[type[Op], int, str] | None:
+    """The layer named by the word, whole first, then by its leading letters, then with dashes out."""
+    words = op_words()
+    if text.lower() in words:
+        return words[text.lower()], len(text), ""
+    head = _HEAD.match(text)
+    if head and head[0].lower() in words:
+        return words[head[0].lower()], head.end(), text[head.end() :]
+    joined = re.match(r"[A-Za-z_]+-[A-Za-z_]+", text)  # soft-max, max-pool
+    if joined and joined[0].replace("-", "").lower() in words:
+        return words[joined[0].replace("-", "").lower()], joined.end(), text[joined.end() :]
+    return None
+
+
+def _ranges(rest: str, start: int, end: int) -> list[tuple[int, int]]:
+    """The stretches between the x's of one piece; a name is one stretch."""
+    if rest[start].isalpha() and not _FIRST_HOLE <= ord(rest[start]) or rest[start] == "_":
+        return [(start, end)]
+    out, at = [], start
+    for part in rest[start:end].split("x"):
+        out.append((at, at + len(part)))
+        at += len(part) + 1
+    return out
+
+
+class _Reader:
+    """Pieces of a word as expressions with their spans in the source."""
+
+    def __init__(self, word: s.Word, text: str) -> None:
+        self.word = word
+        self.text = text
+        self.offsets: list[int] = []
+        at = word.head_span.start
+        for part in word.parts:
+            if isinstance(part, str):
+                self.offsets += range(at, at + len(part))
+                at += len(part)
+            else:
+                self.offsets.append(at)
+                at = self._after_hole(part.span.end)
+        self.offsets.append(at)
+
+    def _after_hole(self, at: int) -> int:
+        source = self.word.head_span.source.text
+        while source[at] != "}":
+            at += 1
+        return at + 1
+
+    def span(self, start: int, end: int) -> Span:
+        return Span(self.word.head_span.source, self.offsets[start], self.offsets[end])
+
+    def expr(self, ranges: list[tuple[int, int]]) -> s.Expr:
+        parts = [self._one(start, end) for start, end in ranges]
+        if len(parts) == 1:
+            return parts[0]
+        numbers = tuple(p.value if isinstance(p, s.Number) else p for p in parts)
+        return s.Dims(numbers, self.span(ranges[0][0], ranges[-1][1]))  # type: ignore[arg-type]
+
+    def _one(self, start: int, end: int) -> s.Expr:
+        piece, span = self.text[start:end], self.span(start, end)
+        if piece.isdecimal() and piece.isascii():
+            if len(piece) > 40:
+                raise fail("E901", "a number of more than 40 digits", span)
+            return s.Number(int(piece), piece, span)
+        if ord(piece[0]) >= _FIRST_HOLE:
+            hole = self.word.parts[ord(piece[0]) - _FIRST_HOLE]
+            assert not isinstance(hole, str)
+            return hole
+        return s.Name(piece, span)
+
+
+def _form(op: type[Op]) -> str:
+    """`conv[kernel][-width][/stride]`: how the word of a layer is built."""
+    form = op.kind
+    form += f"[{op.word.size}]" if op.word.size else ""
+    form += f"[-{op.word.width}]" if op.word.width and op.word.width != op.word.size else ""
+    form += f"[/{op.word.stride}]" if op.word.stride else ""
+    return f"`{form}`" if form != op.kind else f"`{form}` alone, with arguments in ( )"
+
+
+def _spelling_hint(op: type[Op]) -> str:
+    return f"for instance: {op.example}"
+
+
+def _unknown(word: s.Word, text: str) -> Exception:
+    head = _HEAD.match(text)
+    shown = word.head_span.text
+    hint = did_you_mean(head[0] if head else text, op_words())
+    return fail("E201", f"no layer or block is called `{shown}`", word.head_span, hint=hint)

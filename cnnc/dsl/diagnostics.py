@@ -1,0 +1,145 @@
+"""What goes wrong with a spec, and how it is told: codes, carets, traces, hints."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cnnc.dsl.source import Span
+
+Severity = Literal["error", "warning", "note"]
+
+# Every code with its one-line meaning. A code keeps its meaning for ever;
+# E1 text, E2 names, E3 arguments, E4 sizes, E5 structure, E6 claims, E7 files,
+# E9 limits, W warnings, N notes.
+CODES: dict[str, str] = {
+    "E101": "a character or word that cannot stand here",
+    "E102": "a bracket that is never closed, or closes nothing",
+    "E103": "the text ends too early",
+    "E104": "a blank inside a layer word, or `->` missing between two layers",
+    "E105": "different side-by-side operators in one bracket",
+    "E106": "`*n` anywhere but after a `]`",
+    "E107": "an empty spec, bracket or branch",
+    "E108": "a block or shared body of several lines without a bracket",
+    "E109": "a side-by-side operator outside brackets",
+    "E110": "a statement given twice, or in a form it does not have",
+    "E201": "no such layer or block",
+    "E202": "no such name in arithmetic",
+    "E203": "no such label or tensor",
+    "E204": "a name that is taken",
+    "E205": "a tensor or label where none can stand",
+    "E206": "no such param",
+    "E207": "a name that cannot be used from its file or library",
+    "E301": "an argument that the layer does not have",
+    "E302": "an argument missing",
+    "E303": "an argument of the wrong type or value",
+    "E304": "an argument given twice",
+    "E305": "a number where an integer is wanted",
+    "E306": "arithmetic that has no value",
+    "E307": "arguments that do not fit each other",
+    "E401": "a map of the wrong rank for the layer",
+    "E402": "groups or another divisor that does not divide the channels",
+    "E403": "a kernel larger than its map",
+    "E404": "an even kernel without padding",
+    "E405": "branches whose sizes do not fit",
+    "E406": "uses of one shared module with different channels",
+    "E407": "a size that must be known",
+    "E501": "a tensor that reaches no output",
+    "E502": "a chain that starts from nothing",
+    "E503": "a `shortcut` or `crop` that cannot be fitted",
+    "E504": "a layer that needs further inputs, or was given too many",
+    "E601": "an expectation that does not hold",
+    "E602": "an expectation that cannot be evaluated",
+    "E701": "a file that cannot be read",
+    "E702": "a file that is not text",
+    "E703": "a file that cannot be written",
+    "E704": "files that use each other in a circle",
+    "E801": "a thing the chosen output cannot express",
+    "E802": "a program or package that is missing",
+    "E901": "a limit exceeded",
+    "W101": "a name that is never used",
+    "W201": "a bias before a batch norm",
+    "W202": "two weighted layers with no activation between them",
+    "W203": "branches whose receptive fields are not centred on each other",
+    "N101": "no input declared",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding: what, where, on which way through blocks and repeats, and how to mend it.
+
+    `trace` runs from the innermost block call or repeat outwards.
+    """
+
+    code: str
+    message: str
+    span: Span | None
+    trace: tuple[str, ...] = ()
+    hint: str | None = None
+    severity: Severity = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.code not in CODES:
+            raise KeyError(f"unregistered diagnostic code {self.code}")
+        kinds: dict[str, Severity] = {"E": "error", "W": "warning", "N": "note"}
+        object.__setattr__(self, "severity", kinds[self.code[0]])
+
+    def render(self) -> str:
+        """The finding as text: a head line, the source line with carets, the trace, the hint."""
+        if self.span is None:
+            lines = [f"{self.severity} {self.code}: {self.message}"]
+        else:
+            line, column = self.span.source.position(self.span.start)
+            place = f"{self.span.source.name}:{line}:{column}"
+            lines = [f"{place}: {self.severity} {self.code}: {self.message}"]
+            lines += self._excerpt(line, column)
+        lines += [f"    in {step}" for step in self.trace]
+        if self.hint:
+            lines.append(f"    hint: {self.hint}")
+        return "\n".join(lines)
+
+    def _excerpt(self, line: int, column: int) -> list[str]:
+        assert self.span is not None
+        text = self.span.source.line(line)
+        width = max(1, min(self.span.end - self.span.start, len(text) - column + 1))
+        # Keep the caret under its word on long lines and where tabs were typed.
+        shown, start = text, column - 1
+        if len(text) > 120:
+            left = max(0, start - 40)
+            shown = ("…" if left else "") + text[left : left + 110]
+            start = start - left + (1 if left else 0)
+            width = min(width, len(shown) - start) or 1
+            shown += "…" if left + 110 < len(text) else ""
+        pad = "".join("\t" if ch == "\t" else " " for ch in shown[:start])
+        shown = "".join(ch if ch == "\t" or ch.isprintable() else "·" for ch in shown)
+        if not shown.strip():
+            return []
+        return [f"    {shown}", f"    {pad}{'^' * width}"]
+
+
+class CnncError(Exception):
+    """The one exception that leaves this package: one or more diagnostics, ready to print."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics: tuple[Diagnostic, ...] = tuple(diagnostics)
+        super().__init__("\n".join(d.render() for d in self.diagnostics))
+
+
+def fail(
+    code: str,
+    message: str,
+    span: Span | None = None,
+    hint: str | None = None,
+    trace: Sequence[str] = (),
+) -> CnncError:
+    """The exception for a single finding; the caller raises it."""
+    return CnncError([Diagnostic(code, message, span, tuple(trace), hint)])
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """A hint that names the nearest known words, if any is near."""
+    near = difflib.get_close_matches(word.lower(), sorted(set(known)), n=2, cutoff=0.6)
+    return f"did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else None

@@ -1,0 +1,519 @@
+"""Text to syntax tree. Checks the form of the text only; every question of meaning comes later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, cast
+
+from lark import Lark, Transformer
+from lark.exceptions import UnexpectedToken
+
+from cnnc.dsl import syntax as s
+from cnnc.dsl.diagnostics import CnncError, Diagnostic
+from cnnc.dsl.layout import Tok, lay_out
+from cnnc.dsl.source import Source, Span
+
+MAX_DIGITS = 40
+MAX_ERRORS = 50
+_UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+def parse(source: Source) -> s.Spec:
+    """The syntax tree of a spec.
+
+    Raises CnncError with every mistake of form that was found, in the order of the text.
+    """
+    lark = _lark()
+    layout = lay_out(lark, source)
+    problems = list(layout.problems)
+    statements: list[s.Statement] = []
+    previous: s.Statement | None = None
+    for tokens in layout.statements:
+        try:
+            _refuse_loose_body(previous, tokens)
+            previous = _statement(lark, tokens)
+            statements.append(previous)
+        except CnncError as error:
+            problems += error.diagnostics
+            previous = None
+        if len(problems) > MAX_ERRORS:
+            break
+    if not statements and not problems:
+        where = Span(source, 0, min(1, len(source.text)))
+        hint = "a spec is a chain of layers, for instance: conv3-64 -> pool -> fc-10"
+        problems.append(Diagnostic("E107", "the spec is empty", where, hint=hint))
+    if problems:
+        problems.sort(key=lambda d: d.span.start if d.span else 0)
+        raise CnncError(problems)
+    return s.Spec(tuple(statements), source, layout.comments)
+
+
+def _refuse_loose_body(previous: s.Statement | None, tokens: Sequence[Tok]) -> None:
+    if isinstance(previous, s.Block | s.Shared) and tokens[0].span.column > previous.span.column:
+        word = "block" if isinstance(previous, s.Block) else "shared"
+        raise CnncError([
+            Diagnostic(
+                "E108",
+                f"this line stands outside `{word} {previous.name}`, whose body ended with its line",
+                tokens[0].span.to(tokens[-1].span),
+                hint=f"put the whole body in brackets: {word} {previous.name}… = [ … ]",
+            )
+        ])  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _lark() -> Lark:
+    grammar = files("cnnc.dsl").joinpath("grammar.lark").read_text(encoding="utf8")
+    return Lark(
+        grammar,
+        parser="lalr",
+        lexer="basic",
+        keep_all_tokens=True,
+        maybe_placeholders=False,
+        transformer=_Builder(),
+    )
+
+
+def _statement(lark: Lark, tokens: Sequence[Tok]) -> s.Statement:
+    parser = lark.parse_interactive()
+    try:
+        for token in tokens:
+            parser.feed_token(token)
+        return cast(s.Statement, parser.feed_eof(tokens[-1]))  # type: ignore[no-untyped-call]
+    except UnexpectedToken as error:
+        expected = frozenset(error.accepts or error.expected)
+        raise CnncError([_unexpected(error.token, expected, tokens)]) from None
+
+
+def _unexpected(token: Any, expected: frozenset[str], tokens: Sequence[Tok]) -> Diagnostic:
+    """A parser's refusal in the user's words."""
+    if token.type == "$END":
+        last = tokens[-1]
+        end = Span(last.span.source, last.span.start, last.span.end)
+        return Diagnostic("E103", f"the line ends after `{last}`, where {_wanted(expected)} is missing", end)
+    i = next(i for i, t in enumerate(tokens) if t is token)
+    before = tokens[i - 1] if i else None
+    if token.type in ("PIPE", "PLUS", "AMPERSAND") and _in_brackets(tokens[:i]) == "":
+        return Diagnostic(
+            "E109", f"`{token}` stands outside brackets", token.span,
+            hint=f"bracket the branches: [a {token} b]",
+        )  # fmt: skip
+    empty = before is not None and before.type in ("LSQB", "ARROW", "PIPE", "PLUS", "AMPERSAND")
+    if empty and token.type in ("RSQB", "PIPE", "AMPERSAND", "ARROW", "NEWLINE"):
+        hint = "write `id` for a branch that passes its input on"
+        assert before is not None
+        where = before.span.to(token.span)
+        return Diagnostic("E107", f"nothing stands between `{before}` and `{token}`", where, hint=hint)
+    if token.type == "NEWLINE":
+        return Diagnostic("E103", f"the line ends where {_wanted(expected)} is missing", before.span if before else token.span)
+    shown = f"`{token}`" + (f" after `{before}`" if before else "")
+    hint = None
+    if token.type in ("IF", "ELSE", "FOR", "IN", "AND", "OR", "NOT"):
+        hint = f"`{token}` is a reserved word"
+    elif token.type in ("LSQB", "NAME") and before is not None and before.type in ("RSQB", "RPAR", "NUMBER"):
+        hint = "join two layers with `->` or a line break"
+    elif token.type == "COLON":
+        hint = "a label is a name: letters, digits, `_`, and arithmetic in braces; anything else in quotes"
+    return Diagnostic("E101", f"{shown} has no meaning here; {_wanted(expected)} can stand here", token.span, hint=hint)
+
+
+def _in_brackets(tokens: Sequence[Tok]) -> str:
+    stack = ""
+    for token in tokens:
+        if token.type in ("LPAR", "LSQB", "LBRACE"):
+            stack += str(token)
+        elif token.type in ("RPAR", "RSQB", "RBRACE"):
+            stack = stack[:-1]
+    return stack[-1:]
+
+
+_IN_WORDS = {
+    "NAME": "a name", "NUMBER": "a number", "DIMS": "a size", "STRING": "a quoted text",
+    "ARROW": "`->`", "EQUAL": "`=`", "RPAR": "`)`", "RSQB": "`]`", "RBRACE": "`}`",
+    "LPAR": "`(`", "COMMA": "`,`", "FROM": "`from`", "IN": "`in`", "ELSE": "`else`",
+    "COLON": "`:`",
+}  # fmt: skip
+
+
+def _wanted(expected: frozenset[str]) -> str:
+    if {"NAME", "LSQB"} <= expected and "NUMBER" not in expected:
+        return "a layer or `[`"
+    words = [text for kind, text in _IN_WORDS.items() if kind in expected]
+    if "NUMBER" in expected and "NAME" in expected and "LPAR" in expected:
+        words = ["a value"] + [w for w in words if w in ("`)`", "`]`")]
+    if len(words) > 4 or not words:
+        return "something else" if not words else " or ".join(words[:4])
+    return " or ".join(words)
+
+
+# --- tree building ------------------------------------------------------------------
+
+
+def _whole(children: Sequence[Any]) -> Span:
+    return cast(Span, children[0].span.to(children[-1].span))
+
+
+def _nodes(children: Sequence[Any]) -> list[Any]:
+    """The children that are not tokens."""
+    return [c for c in children if not isinstance(c, Tok)]
+
+
+class _Piece:
+    """A part of a tree under construction, with its span."""
+
+    __slots__ = ("span", "value")
+
+    def __init__(self, value: Any, span: Span) -> None:
+        self.value = value
+        self.span = span
+
+
+def _number(token: Tok) -> s.Number:
+    text = str(token).replace("_", "")
+    scale = 1
+    if text[-1] in _UNITS:
+        scale, text = _UNITS[text[-1]], text[:-1]
+    mantissa, _, exponent = text.lower().partition("e")
+    if len(mantissa) > MAX_DIGITS or len(exponent) > 4 or abs(int(exponent or 0)) > MAX_DIGITS:
+        raise CnncError([
+            Diagnostic("E901", f"a number of more than {MAX_DIGITS} digits", token.span)
+        ])  # fmt: skip
+    value = Fraction(text) * scale
+    exact: int | Fraction = value.numerator if value.denominator == 1 else value
+    return s.Number(exact, str(token), token.span)
+
+
+def _dims(parts: Sequence[str | s.Expr], span: Span) -> s.Dims:
+    """`3xHxW` and its like: split the literal pieces at x, keep the arithmetic."""
+    out: list[int | str | s.Expr] = []
+    want_part = True
+    for part in parts:
+        if not isinstance(part, str):
+            if not want_part:
+                raise _bad_size(span)
+            out.append(part)
+            want_part = False
+            continue
+        for i, bit in enumerate(part.split("x")):
+            if i:
+                if want_part:
+                    raise _bad_size(span)
+                want_part = True
+            if not bit:
+                continue
+            if not want_part or not (bit.isdecimal() or bit.isidentifier()):
+                raise _bad_size(span)
+            if len(bit) > MAX_DIGITS:
+                raise CnncError([Diagnostic("E901", f"a number of more than {MAX_DIGITS} digits", span)])
+            out.append(int(bit) if bit.isdecimal() else bit)
+            want_part = False
+    if want_part:
+        raise _bad_size(span)
+    return s.Dims(tuple(out), span)
+
+
+def _bad_size(span: Span) -> CnncError:
+    hint = "sizes are joined by x without blanks: 3x224x224 (channels x height x width), 784"
+    return CnncError([Diagnostic("E110", f"`{span.text}` is no size", span, hint=hint)])
+
+
+def _check_adjacent(pieces: Sequence[Any], head: str) -> None:
+    for left, right in zip(pieces, pieces[1:], strict=False):
+        if left.span.end != right.span.start:
+            message = f"a blank between `{left.span.text}` and `{right.span.text}`"
+            hint = (
+                "join two layers with `->` or a line break"
+                if isinstance(right, Tok) and right.type in ("NAME", "PATH")
+                else f"{head} is written without blanks"
+            )
+            raise CnncError([Diagnostic("E104", message, right.span, hint=hint)])
+
+
+def _merge(pieces: Sequence[Any]) -> tuple[str | s.Expr, ...]:
+    """Literal neighbours joined, arithmetic kept."""
+    out: list[str | s.Expr] = []
+    for piece in pieces:
+        if not isinstance(piece, Tok):
+            out.append(piece.value)
+        elif out and isinstance(out[-1], str):
+            out[-1] += str(piece)
+        else:
+            out.append(str(piece))
+    return tuple(out)
+
+
+class _Builder(Transformer[Any, Any]):
+    """Rule callbacks; `c` is the list of children, tokens included."""
+
+    def start(self, c: list[Any]) -> Any:
+        return c[0]
+
+    # statements
+    def model(self, c: list[Any]) -> s.Model:
+        return s.Model(str(c[1]), c[3] if len(c) > 2 else None, _whole(c))
+
+    def input(self, c: list[Any]) -> s.Input:
+        named = len(c) > 2 and isinstance(c[2], Tok) and c[2].type == "COLON"
+        pieces = [p.value for p in c if isinstance(p, _Piece)]
+        channels_last = False
+        if len(pieces) > 1 and isinstance(pieces[-1], Tok) and pieces[-1].type == "NAME":
+            if pieces[-1].span.start != pieces[-2].span.end:
+                order = pieces.pop()
+                if str(order) != "hwc":
+                    hint = "an input is channels first; write `hwc` after it for channels last"
+                    raise CnncError([
+                        Diagnostic("E110", f"`{order}` is no order of sizes", order.span, hint=hint)
+                    ])  # fmt: skip
+                channels_last = True
+        _check_adjacent(pieces, "a size")
+        dims = _dims(_merge(pieces), _whole(pieces))
+        return s.Input(str(c[1]) if named else None, dims, channels_last, _whole(c))
+
+    def size_piece(self, c: list[Any]) -> _Piece:
+        return _Piece(c[0], c[0].span)
+
+    def param(self, c: list[Any]) -> s.Param:
+        return s.Param(str(c[1]), c[3], _whole(c))
+
+    def default(self, c: list[Any]) -> s.Default:
+        return s.Default(s.Call(str(c[1]), c[2].value, _whole(c[1:])), _whole(c))
+
+    def block(self, c: list[Any]) -> s.Block:
+        params = c[2].value if isinstance(c[2], _Piece) else ()
+        return s.Block(str(c[1]), params, c[-1], _whole(c), c[1].span)
+
+    def shared(self, c: list[Any]) -> s.Shared:
+        return s.Shared(str(c[1]), c[-1], _whole(c), c[1].span)
+
+    def extern(self, c: list[Any]) -> s.Extern:
+        pieces = [p.value for p in c if isinstance(p, _Piece)]
+        params, facts = (), ()
+        if isinstance(c[2], _Piece):
+            params, pieces = pieces[0], pieces[1:]
+        if pieces:
+            facts = pieces[0]
+        target = next(t for t in c if isinstance(t, Tok) and t.type == "STRING")
+        return s.Extern(str(c[1]), params, target[1:-1], facts, _whole(c), c[1].span)
+
+    def use(self, c: list[Any]) -> s.Use:
+        origin = c[-1]
+        is_file = origin.type == "STRING"
+        text = origin[1:-1] if is_file else str(origin)
+        return s.Use(tuple(_nodes(c)), text, is_file, _whole(c), origin.span)
+
+    def used(self, c: list[Any]) -> s.UsedName:
+        return s.UsedName(str(c[0]), str(c[-1]), _whole(c))
+
+    def output(self, c: list[Any]) -> s.Output:
+        return s.Output(tuple(_nodes(c)), _whole(c))
+
+    def expect(self, c: list[Any]) -> s.Expect:
+        return s.Expect(c[1], _whole(c))
+
+    def flow(self, c: list[Any]) -> s.Flow:
+        return s.Flow(c[0], c[0].span)
+
+    def tensor(self, c: list[Any]) -> Any:
+        return c[0]
+
+    def parameters(self, c: list[Any]) -> _Piece:
+        return _Piece(tuple(_nodes(c)), _whole(c))
+
+    def parameter(self, c: list[Any]) -> s.Parameter:
+        return s.Parameter(str(c[0]), c[2] if len(c) > 1 else None, _whole(c))
+
+    # pipelines
+    def pipeline(self, c: list[Any]) -> s.Pipeline:
+        items = [i for i in c if isinstance(i, s.Item)]
+        breaks = [False, *(p.value for p in c if isinstance(p, _Piece))]
+        return s.Pipeline(tuple(items), tuple(breaks), _whole(c))
+
+    def arrow(self, c: list[Any]) -> _Piece:
+        return _Piece(c[0].type == "NEWLINE", c[0].span)
+
+    def item(self, c: list[Any]) -> s.Item:
+        label = c[0] if isinstance(c[0], s.Label) else None
+        core = c[1] if label else c[0]
+        count = c[-1].value if isinstance(c[-1], _Piece) else None
+        if count is not None and isinstance(core, s.Word):
+            where = core.span.to(c[-1].span)
+            hint = f"bracket what repeats: [{core.span.text}]*{c[-1].span.text}"
+            raise CnncError([Diagnostic("E106", "`*n` stands after a `]` only", where, hint=hint)])
+        return s.Item(label, core, count, _whole(c))
+
+    def label(self, c: list[Any]) -> s.Label:
+        if isinstance(c[0], Tok):
+            return s.Label((str(c[0])[1:-1],), True, c[0].span)
+        pieces = c[0].value
+        for piece in pieces:
+            if isinstance(piece, Tok) and piece.type in ("MINUS", "SLASH", "DIMS"):
+                text = c[0].span.text
+                hint = f'quote it ("{text}": …), or use letters, digits and `_`'
+                raise CnncError([Diagnostic("E101", f"`{text}` cannot be a label", c[0].span, hint=hint)])
+        return s.Label(_merge(pieces), False, c[0].span)
+
+    def core(self, c: list[Any]) -> Any:
+        return c[0]
+
+    def quoted(self, c: list[Any]) -> s.Word:
+        return s.Word((str(c[0])[1:-1],), None, True, c[0].span, c[0].span)
+
+    def word_parts(self, c: list[Any]) -> _Piece:
+        pieces = [p.value if isinstance(p, _Piece) and isinstance(p.value, Tok) else p for p in c]
+        _check_adjacent(pieces, "a layer word")
+        return _Piece(pieces, _whole(c))
+
+    def word_piece(self, c: list[Any]) -> Any:
+        return c[0]
+
+    def word(self, c: list[Any]) -> s.Word:
+        args = None
+        if len(c) > 1:
+            args = c[1].value
+            if c[0].span.end != c[1].span.start:
+                message = f"a blank between `{c[0].span.text}` and its arguments"
+                hint = f"write {c[0].span.text}( without a blank"
+                raise CnncError([Diagnostic("E104", message, c[1].span, hint=hint)])
+        return s.Word(_merge(c[0].value), args, False, _whole(c), c[0].span)
+
+    def hole(self, c: list[Any]) -> _Piece:
+        return _Piece(c[1], _whole(c))
+
+    def count(self, c: list[Any]) -> _Piece:
+        token = c[0]
+        if isinstance(token, _Piece):
+            return token
+        value = _number(token) if token.type == "NUMBER" else s.Name(str(token), token.span)
+        return _Piece(value, token.span)
+
+    def bracket(self, c: list[Any]) -> s.Bracket:
+        return s.Bracket(c[1], _whole(c))
+
+    def body(self, c: list[Any]) -> Any:
+        return c[0]
+
+    def sides(self, c: list[Any]) -> s.Sides:
+        ops = [p for p in c if isinstance(p, _Piece)]
+        for other in ops[1:]:
+            if other.value != ops[0].value:
+                message = f"`{other.value}` beside `{ops[0].value}` in one bracket"
+                hint = f"bracket one of them: [[a {ops[0].value} b] {other.value} c]"
+                raise CnncError([Diagnostic("E105", message, other.span, hint=hint)])
+        branches = tuple(p for p in c if isinstance(p, s.Pipeline))
+        return s.Sides(ops[0].value, branches, _whole(c))
+
+    def side(self, c: list[Any]) -> _Piece:
+        return _Piece(str(c[0]), c[0].span)
+
+    def side_loop(self, c: list[Any]) -> s.Loop:
+        return s.Loop(c[0].value, c[1], c[3].value, c[5].value, _whole(c))
+
+    def loop(self, c: list[Any]) -> s.Loop:
+        return s.Loop(None, c[0], c[2].value, c[4].value, _whole(c))
+
+    def choice(self, c: list[Any]) -> s.Choice:
+        parts = _nodes(c)
+        arms = tuple((parts[i], parts[i + 1]) for i in range(0, len(parts) - 1, 2))
+        return s.Choice(arms, parts[-1], _whole(c))
+
+    def targets(self, c: list[Any]) -> _Piece:
+        names = [t for t in c if t.type == "NAME"]
+        return _Piece(tuple(str(t) for t in names), _whole(c))
+
+    def values(self, c: list[Any]) -> _Piece:
+        return _Piece(tuple(_nodes(c)), _whole(c))
+
+    def value(self, c: list[Any]) -> Any:
+        return c[0] if len(c) == 1 else s.Range(c[0], c[2], _whole(c))
+
+    # arguments and arithmetic
+    def args(self, c: list[Any]) -> _Piece:
+        return _Piece(tuple(_nodes(c)), _whole(c))
+
+    def argument(self, c: list[Any]) -> s.Argument:
+        return s.Argument(str(c[0]) if len(c) > 1 else None, c[-1], _whole(c))
+
+    def argument_value(self, c: list[Any]) -> Any:
+        return c[0]
+
+    def if_else(self, c: list[Any]) -> Any:
+        if len(c) == 1:
+            return c[0]
+        parts = _nodes(c)
+        arms = tuple((parts[i], parts[i + 1]) for i in range(0, len(parts) - 1, 2))
+        return s.IfElse(arms, parts[-1], _whole(c))
+
+    def logic(self, c: list[Any]) -> Any:
+        if len(c) == 1:
+            return c[0]
+        return s.Logic("and" if c[1].type == "AND" else "or", tuple(_nodes(c)), _whole(c))
+
+    def negation(self, c: list[Any]) -> Any:
+        return _prefix(c)
+
+    def sign(self, c: list[Any]) -> Any:
+        return _prefix(c)
+
+    def compare(self, c: list[Any]) -> Any:
+        return c[0] if len(c) == 1 else s.Compare(c[0], _pairs(c), _whole(c))
+
+    def arithmetic(self, c: list[Any]) -> Any:
+        return c[0] if len(c) == 1 else s.Arithmetic(c[0], _pairs(c), _whole(c))
+
+    def power(self, c: list[Any]) -> Any:
+        if len(c) == 1:
+            return c[0]
+        if len(c) > 3:
+            hint = "bracket one of them: (a**b)**c"
+            raise CnncError([Diagnostic("E101", "two powers in a row", _whole(c), hint=hint)])
+        return s.Arithmetic(c[0], _pairs(c), _whole(c))
+
+    def signed(self, c: list[Any]) -> Any:
+        return c[0]
+
+    def number(self, c: list[Any]) -> s.Number:
+        return _number(c[0])
+
+    def dims(self, c: list[Any]) -> s.Dims:
+        return _dims([str(c[0])], c[0].span)
+
+    def string(self, c: list[Any]) -> s.String:
+        return s.String(str(c[0])[1:-1], c[0].span)
+
+    def name(self, c: list[Any]) -> s.Name:
+        return s.Name(str(c[0]), c[0].span)
+
+    def call(self, c: list[Any]) -> s.Call:
+        return s.Call(str(c[0]), c[1].value, _whole(c))
+
+    def parens(self, c: list[Any]) -> Any:
+        return c[1]
+
+    def tuple(self, c: list[Any]) -> s.Tuple:
+        return s.Tuple(tuple(_nodes(c)), _whole(c))
+
+    def interpolated(self, c: list[Any]) -> s.Interpolated:
+        _check_adjacent(c, "a name with braces")
+        return s.Interpolated(_merge(c), _whole(c))
+
+
+def _pairs(c: list[Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple((str(c[i]), c[i + 1]) for i in range(1, len(c), 2))
+
+
+def _prefix(c: list[Any]) -> Any:
+    """Leading signs or `not`s; a run of them folds to at most one, so that trees stay shallow."""
+    operand = c[-1]
+    marks = [str(t) for t in c[:-1]]
+    if not marks:
+        return operand
+    if marks[0] == "not":
+        op = "not"
+        if len(marks) % 2 == 0:
+            return s.Unary("not", s.Unary("not", operand, _whole(c[1:])), _whole(c))
+    else:
+        op = "-" if marks.count("-") % 2 else "+"
+    return s.Unary(cast(Any, op), operand, _whole(c))

@@ -1,0 +1,354 @@
+"""The syntax tree: what the text says, before anything is looked up.
+
+Every node carries its span; equality ignores spans, so two trees are equal
+when they say the same thing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal
+
+from cnnc.dsl.source import Source, Span
+
+
+def _span() -> Span:
+    return field(compare=False, repr=False)  # type: ignore[no-any-return]
+
+
+# --- expressions: arithmetic, and the words that stand as arguments ----------------
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number as written; `digits` keeps the spelling (`138M`, `1_000`, `0.50`)."""
+
+    value: int | Fraction
+    digits: str
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Dims:
+    """Sizes joined by x: `3x224x224`, `3xHxW`, `{c}x7`. A string part is a free size."""
+
+    parts: tuple[int | str | Expr, ...]
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class String:
+    value: str
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A name, or a dotted path (`layer1.0.conv1`)."""
+
+    id: str
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Interpolated:
+    """A name with arithmetic in it: `c{i}`."""
+
+    parts: tuple[str | Expr, ...]
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Unary:
+    op: Literal["+", "-", "not"]
+    operand: Expr
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """A run of operators of one precedence, left to right: `a - b + c`."""
+
+    first: Expr
+    rest: tuple[tuple[str, Expr], ...]
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """A chain of comparisons, as in Python: `1 <= n < 5`."""
+
+    first: Expr
+    rest: tuple[tuple[str, Expr], ...]
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Logic:
+    op: Literal["and", "or"]
+    operands: tuple[Expr, ...]
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class IfElse:
+    """`a if c else b`; the arms are (value, condition) in order."""
+
+    arms: tuple[tuple[Expr, Expr], ...]
+    otherwise: Expr
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Tuple:
+    items: tuple[Expr, ...]
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """`lo..hi`, both ends included."""
+
+    low: Expr
+    high: Expr
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    key: str | None
+    value: Expr | Bracket
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function of arithmetic (`max(a, b)`) or a layer word as argument (`gn(32)`)."""
+
+    name: str
+    args: tuple[Argument, ...]
+    span: Span = _span()
+
+
+Expr = (
+    Number | Dims | String | Name | Interpolated | Unary | Arithmetic | Compare | Logic
+    | IfElse | Tuple | Range | Call
+)  # fmt: skip
+
+
+# --- pipelines ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A layer word, call, or tensor name: `conv{k}-64/2(groups=4)`, `bottleneck(64)`, `c3`.
+
+    `parts` are the literal pieces and the arithmetic between them, in order.
+    `quoted` marks a name in quotes. `args` is None where there are no parentheses.
+    """
+
+    parts: tuple[str | Expr, ...]
+    args: tuple[Argument, ...] | None
+    quoted: bool
+    span: Span = _span()
+    head_span: Span = _span()
+
+    @property
+    def literal(self) -> str | None:
+        """The whole word where it has no arithmetic in it."""
+        if len(self.parts) == 1 and isinstance(self.parts[0], str):
+            return self.parts[0]
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    parts: tuple[str | Expr, ...]
+    quoted: bool
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One step of a chain: `label: core*count`."""
+
+    label: Label | None
+    core: Word | Bracket
+    count: Expr | None
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Items in order; `breaks[i]` tells whether item i begins a line (a break, not `->`)."""
+
+    items: tuple[Item, ...]
+    breaks: tuple[bool, ...]
+    span: Span = _span()
+
+
+SideOp = Literal["|", "+", "&"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Branches side by side, joined by one operator."""
+
+    op: SideOp
+    branches: tuple[Pipeline, ...]
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`a if c else b`; the arms are (pipeline, condition) in order."""
+
+    arms: tuple[tuple[Pipeline, Expr], ...]
+    otherwise: Pipeline
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """`body for targets in values`; with `op` the turns stand side by side."""
+
+    op: SideOp | None
+    body: Pipeline
+    targets: tuple[str, ...]
+    values: tuple[Expr, ...]
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Bracket:
+    body: Pipeline | Sides | Choice | Loop
+    span: Span = _span()
+
+
+# --- statements ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    name: str
+    default: Expr | Bracket | None
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    name: str
+    call: Item | None
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    name: str | None
+    dims: Dims
+    channels_last: bool
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    name: str
+    value: Expr
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    call: Call
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    name: str
+    params: tuple[Parameter, ...]
+    body: Pipeline
+    span: Span = _span()
+    name_span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    name: str
+    body: Pipeline
+    span: Span = _span()
+    name_span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Extern:
+    """`extern name(params) = "package.module:Class" (shape=…, params=…, macs=…)`."""
+
+    name: str
+    params: tuple[Parameter, ...]
+    target: str
+    facts: tuple[Argument, ...]
+    span: Span = _span()
+    name_span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """`use a, b as c from std` or `from "file.cnn"`; `names` are (name, alias, span)."""
+
+    names: tuple[UsedName, ...]
+    origin: str
+    is_file: bool
+    span: Span = _span()
+    origin_span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class UsedName:
+    name: str
+    alias: str
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    names: tuple[Name | String | Interpolated, ...]
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    claim: Expr
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A line of layers."""
+
+    pipeline: Pipeline
+    span: Span = _span()
+
+
+Statement = (
+    Model | Input | Param | Default | Block | Shared | Extern | Use | Output | Expect | Flow
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A `#` comment; `own_line` tells whether nothing else stands on its line."""
+
+    text: str
+    own_line: bool
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A whole file."""
+
+    statements: tuple[Statement, ...]
+    source: Source = field(compare=False, repr=False)
+    comments: tuple[Comment, ...] = field(compare=False, repr=False)
