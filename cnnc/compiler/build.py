@@ -8,7 +8,7 @@ from cnnc.compiler.declare import declare
 from cnnc.compiler.draft import Draft
 from cnnc.compiler.draft import Scope as DraftScope
 from cnnc.compiler.elaborate import Walk, Walked
-from cnnc.compiler.graph import Graph, Node, Scope
+from cnnc.compiler.graph import Fitted, Graph, Node, Scope
 from cnnc.compiler.naming import assign_names
 from cnnc.compiler.settle import settle_defaults
 from cnnc.compiler.values import LabelScope, Value
@@ -71,9 +71,6 @@ def _freeze(name: str, spec: s.Spec, walked: Walked, problems: Sequence[Diagnost
     kept = [d for d in walked.drafts if not d.dropped]
     index = {id(d): i for i, d in enumerate(kept)}
 
-    def at(draft: Draft | None) -> int | None:
-        return None if draft is None else index.get(id(draft.settled()))
-
     nodes = []
     for i, draft in enumerate(kept):
         assert draft.op is not None
@@ -84,7 +81,7 @@ def _freeze(name: str, spec: s.Spec, walked: Walked, problems: Sequence[Diagnost
             draft.trace, draft.role, draft.label, draft.origins,
         ))  # fmt: skip
     labels: dict[str, int] = {}
-    root = _freeze_scope(walked.root, index, at, labels)
+    root = _freeze_scope(walked.root, index, labels)
     for node in nodes:
         labels.setdefault(node.name, node.index)
     _collect_labels(walked.labels, "", index, labels)
@@ -94,23 +91,28 @@ def _freeze(name: str, spec: s.Spec, walked: Walked, problems: Sequence[Diagnost
     return Graph(name, tuple(nodes), inputs_by_name, outputs, root, labels, spec, warnings)
 
 
-def _freeze_scope(
-    scope: DraftScope, index: Mapping[int, int], at: object, labels: dict[str, int]
-) -> Scope:
+def _freeze_scope(scope: DraftScope, index: Mapping[int, int], labels: dict[str, int]) -> Scope:
+    def at(draft: Draft | None) -> int | None:
+        return None if draft is None else index.get(id(draft.settled()))
+
     children: list[int | Scope] = []
     for child in scope.children:
         if isinstance(child, DraftScope):
-            if child.name:
-                children.append(_freeze_scope(child, index, at, labels))
+            children.append(_freeze_scope(child, index, labels))
         elif not child.dropped:
             children.append(index[id(child)])
-    assert callable(at)
     result = at(scope.result)
     if result is not None and scope.name:
         labels[scope.name] = result
+    fitted = None
+    if scope.fitted is not None and scope.fitted.merge is not None:
+        like, merge = at(scope.fitted.like), at(scope.fitted.merge)
+        assert like is not None and merge is not None
+        path = tuple(index[id(d)] for d in scope.fitted.path if not d.dropped)
+        fitted = Fitted(like, path, scope.fitted.branch, merge)
     return Scope(
         scope.name, scope.kind, scope.label, tuple(children), scope.has_sides, at(scope.source), result,
-        scope.block, scope.args, scope.arg_origins, scope.span, scope.trace, scope,
+        scope.block, scope.args, scope.arg_origins, scope.span, scope.trace, fitted, scope,
     )  # fmt: skip
 
 

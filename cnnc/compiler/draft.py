@@ -67,6 +67,17 @@ def poison(span: Span) -> Draft:
 
 
 @dataclass(slots=True, eq=False)
+class Fitted:
+    """How a shortcut came to its size: operand `branch` of `merge`, as wide as `like`,
+    its stride the product of the strides of `path`."""
+
+    like: Draft
+    path: tuple[Draft, ...]
+    branch: int
+    merge: Draft | None = None
+
+
+@dataclass(slots=True, eq=False)
 class Scope:
     """A level of names: the model, a block call, a labelled bracket, a shared module, a shortcut."""
 
@@ -85,6 +96,8 @@ class Scope:
     """What flows in."""
     result: Draft | None = None
     """What flows out."""
+    fitted: Fitted | None = None
+    """For a shortcut: what it was fitted to."""
     name: str = ""
 
     @property

@@ -792,7 +792,9 @@ class Walk:
             return joined[0]
         if any(x.poison for x in joined):
             return poison(bracket.span)
-        return self.place(_MERGES[op], Arguments(), tuple(joined), bracket.span, None, spot, "merge")
+        merge = self.place(_MERGES[op], Arguments(), tuple(joined), bracket.span, None, spot, "merge")
+        fitter.joined(merge)
+        return merge
 
     def _count_turn(self, span: Span) -> None:
         self._turns += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnc.compiler.draft import Draft, Scope
+from cnnc.compiler.draft import Draft, Fitted, Scope, poison
 from cnnc.compiler.evaluate import evaluate
 from cnnc.compiler.ops.base import Axis, Local, show
 from cnnc.compiler.ops.convolution import Conv
@@ -88,11 +88,17 @@ class Fitter:
             with self.walk.recovering(wait.spot.trace):
                 results[wait.index] = self._fit(wait, model)
             if results[wait.index] is None:
-                results[wait.index] = Draft(None, (), (), wait.item.span, None, "own", None, None, {})
+                results[wait.index] = poison(wait.item.span)
             result = results[wait.index]
             if wait.label is not None and result is not None:
                 span = wait.item.label.span if wait.item.label else wait.item.span
                 wait.env.labels.entries[wait.label] = Labelled(result, None, span)
+
+    def joined(self, merge: Draft) -> None:
+        """Tell the shortcuts which sum they went into."""
+        for wait in self.waiting:
+            if wait.scope is not None and wait.scope.fitted is not None:
+                wait.scope.fitted.merge = merge
 
     def _fit(self, wait: _Deferred, model: Draft | None) -> Draft:
         span = wait.item.span
@@ -101,7 +107,7 @@ class Fitter:
         if model is None:
             raise fail("E503", "no sibling has a size to fit to", span, hint="write `id` for one of the branches")
         if wait.flow.poison or model.poison:
-            return Draft(None, (), (), span, None, "own", None, None, {})
+            return poison(span)
         if wait.scope is None:
             return self._crop(wait, wait.flow, model)
         return self._shortcut(wait, wait.scope, wait.flow, model)
@@ -124,10 +130,13 @@ class Fitter:
         from cnnc.compiler.elaborate import Arguments, Spot
 
         kind, span = self._kind(wait), wait.item.span
+        path = _path(model, flow)
+        scope.fitted = Fitted(model, path or (), wait.index)
+        scope.result = flow
         if flow.shape == model.shape:
             return flow
         impossible = f"`shortcut` cannot make {_size(flow.shape)} fit {_size(model.shape)}"
-        stride = _stride_along(model, flow)
+        stride = None if path is None else _stride_along(path, len(flow.shape) - 1)
         if stride is None or len(flow.shape) != len(model.shape) or len(flow.shape) == 1:
             raise fail("E503", impossible, span, hint="write the projection out as a branch of layers")
         inside = Spot(scope, wait.spot.trace)
@@ -162,19 +171,28 @@ class Fitter:
         return "projection"
 
 
-def _stride_along(end: Draft, start: Draft) -> tuple[int, ...] | None:
-    """The product of the strides from `start` to `end` along first inputs; None where no such way exists."""
-    strides = (1,) * (len(start.shape) - 1)
+def _path(end: Draft, start: Draft) -> tuple[Draft, ...] | None:
+    """The layers from `start` (left out) to `end` along first inputs; None where there is no such way."""
+    path: list[Draft] = []
     draft = end
     while draft is not start:
         if draft.op is None or not draft.inputs:
             return None
+        path.append(draft)
+        draft = next((x for x in draft.inputs if _comes_from(x, start)), draft.inputs[0])
+    return tuple(reversed(path))
+
+
+def _stride_along(path: tuple[Draft, ...], rank: int) -> tuple[int, ...] | None:
+    """The product of the strides on a path; None where something on it grows the map."""
+    strides = (1,) * rank
+    for draft in path:
+        assert draft.op is not None
         window = draft.op.window(*(x.shape for x in draft.inputs))
         if isinstance(window, Local):
             if not all(isinstance(axis, Axis) for axis in window.axes):
                 return None
             strides = tuple(a * axis.stride for a, axis in zip(strides, window.axes, strict=True))
-        draft = next((x for x in draft.inputs if _comes_from(x, start)), draft.inputs[0])
     return strides
 
 

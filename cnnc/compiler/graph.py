@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnnc.compiler.draft import Origin, Role, ScopeKind
+from cnnc.compiler.draft import Scope as DraftScope
 from cnnc.compiler.ops import Op, Shape
 from cnnc.compiler.values import Trace, Value
 from cnnc.dsl import syntax as s
@@ -44,6 +45,17 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """How a shortcut came to its size: it is operand `branch` of node `merge`, as wide as node `like`,
+    its stride the product of the strides of the nodes of `path`."""
+
+    like: int
+    path: tuple[int, ...]
+    branch: int
+    merge: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Scope:
     """A level of names. `children` are nodes (by index) and scopes, in the order of the text."""
 
@@ -59,7 +71,8 @@ class Scope:
     arg_origins: Mapping[str, Origin]
     span: Span
     trace: Trace | None
-    identity: Any
+    fitted: Fitted | None
+    identity: DraftScope
     """The object that origins refer to as the owner of their parameters."""
 
     @property

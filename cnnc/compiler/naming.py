@@ -35,7 +35,13 @@ def _name_children(
     counters: dict[str, int] = {}
     taken: dict[str, Draft | Scope] = dict(inputs)
     for child in scope.children:
-        if _is_absent(child):
+        if isinstance(child, Draft) and child.dropped:
+            continue
+        if is_identity(child):
+            # Takes no number; it keeps the name it would have, for those who write structure.
+            assert isinstance(child, Scope)
+            local = child.label or f"{child.kind_name}{counters.get(child.kind_name, 0) + 1}"
+            child.name = f"{scope.name}.{local}" if scope.name else local
             continue
         if child.label is not None:
             local = child.label
@@ -62,8 +68,6 @@ def _kind(child: Draft | Scope) -> str:
     return child.op.kind
 
 
-def _is_absent(child: Draft | Scope) -> bool:
-    """A default left out or a shortcut that is the identity has no name."""
-    if isinstance(child, Draft):
-        return child.dropped
-    return child.kind == "shortcut" and not child.children
+def is_identity(child: Draft | Scope) -> bool:
+    """Whether a child is a shortcut that passes its input on as it is."""
+    return isinstance(child, Scope) and child.kind == "shortcut" and not child.children

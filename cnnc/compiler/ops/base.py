@@ -297,6 +297,10 @@ class Op(BaseModel, ABC):
     def window(self, *ins: Shape) -> Window:
         """What one output position sees of the input positions."""
 
+    def windows(self, *ins: Shape) -> tuple[Window | None, ...]:
+        """`window` for each input in turn; None for an input of which only the size matters."""
+        return (self.window(*ins),) * len(ins)
+
     def flops(self, *ins: Shape) -> int:
         """2 x MACs, and one for each addition of a bias."""
         macs = self.macs(*ins)

@@ -15,7 +15,6 @@ class FC(Op):
     kind = "fc"
     family = "linear"
     example = "fc-4096"
-    aliases = ("dense", "linear")
     word = WordSlots(size="width", width="width")
     brings = Brings()
     ranks = (0,)

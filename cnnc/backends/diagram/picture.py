@@ -1,0 +1,83 @@
+"""The picture: boxes, arrows and frames, before anybody chose a file format.
+
+The DOT and the Mermaid writer read the same picture; none of them folds anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from cnnc.compiler.ops.base import Family
+
+Kind = Family | Literal["block", "output"]
+"""What a box looks like: the family of its main layer, a closed block or bracket, or an end of the net."""
+
+FAMILY_NAMES: dict[Kind, str] = {
+    "input": "input",
+    "output": "output",
+    "block": "block",
+    "convolution": "convolution",
+    "linear": "fully connected",
+    "pooling": "pooling",
+    "normalisation": "normalisation",
+    "activation": "activation",
+    "regularisation": "regularisation",
+    "merge": "merge",
+    "reshape": "reshape",
+    "head": "head",
+}
+"""Every kind with the name that the legend gives it, in the legend's order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One box. `title` is a label or block call, `lines` what stands under it, `notes` figures asked for.
+
+    `nodes` are the graph's nodes that the box stands for, those of folded turns included.
+    """
+
+    id: str
+    kind: Kind
+    title: str | None
+    lines: tuple[str, ...]
+    times: int
+    """How often the box stands here, one after another (or side by side): shown as `x 6`."""
+    parallel: bool
+    notes: tuple[str, ...]
+    nodes: tuple[int, ...]
+    cluster: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """An arrow between two boxes. A skip is one that another way through the picture goes around."""
+
+    source: str
+    target: str
+    shape: str
+    skip: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A frame around boxes; `parent` is the frame that it stands in."""
+
+    id: str
+    title: str
+    parent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A whole picture. Frames stand before the frames within them; boxes in the order of the flow."""
+
+    name: str
+    nodes: tuple[Box, ...]
+    edges: tuple[Edge, ...]
+    clusters: tuple[Cluster, ...]
+
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of box that appear, in the legend's order."""
+        seen = {box.kind for box in self.nodes}
+        return tuple(kind for kind in FAMILY_NAMES if kind in seen)

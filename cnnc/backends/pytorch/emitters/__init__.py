@@ -1,0 +1,12 @@
+"""One emitter for every op, one file a family; importing this registers them all."""
+
+from cnnc.backends.pytorch.emitters import (  # noqa: F401  (each registers its emitters)
+    activation,
+    convolution,
+    linear,
+    merge,
+    normalisation,
+    pooling,
+    regularisation,
+    reshape,
+)

@@ -1,0 +1,11 @@
+"""Regularisation in PyTorch."""
+
+from __future__ import annotations
+
+from cnnc.backends.pytorch.layer import Code, Layer, Module, Val, emits
+from cnnc.compiler.ops.regularisation import Dropout
+
+
+@emits(Dropout)
+def dropout(layer: Layer) -> Code:
+    return Module("nn.Dropout", (Val(layer.op.p),) if layer.op.p != 0.5 else ())

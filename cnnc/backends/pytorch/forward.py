@@ -1,0 +1,154 @@
+"""The body of `forward`: steps over values become lines over as few variables as read well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cnnc.backends.pytorch.names import attribute, variable
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that forward does.
+
+    `target` is a child's name where a module is called, else None and `template`
+    is the expression: `{0}` or `{all}` for inputs. `ins` and `outs` number the
+    values of the scope: its inputs come first, then each step's outputs in order.
+    """
+
+    target: str | None
+    template: str
+    ins: tuple[int, ...]
+    outs: tuple[int, ...]
+    starts_line: bool
+    labels: tuple[str | None, ...]
+
+
+def forward_lines(
+    steps: Sequence[Step], inputs: Sequence[str], returns: Sequence[int], constructor: str | None = None
+) -> list[str]:
+    """The lines of `forward` after its signature, not indented.
+
+    `inputs` are the names of the parameters, `returns` the values to return;
+    `constructor` wraps several returned values (a named tuple).
+    """
+    return _Writer(steps, inputs, returns, constructor).lines()
+
+
+class _Writer:
+    def __init__(
+        self, steps: Sequence[Step], inputs: Sequence[str], returns: Sequence[int], constructor: str | None
+    ) -> None:
+        self.steps = steps
+        self.inputs = inputs
+        self.returns = returns
+        self.constructor = constructor
+        self.uses: dict[int, list[int]] = {}
+        for i, step in enumerate(steps):
+            for value in step.ins:
+                self.uses.setdefault(value, []).append(i)
+        for value in returns:
+            self.uses.setdefault(value, []).append(len(steps))
+        self.made_by = {value: i for i, step in enumerate(steps) for value in step.outs}
+        self.inlined: set[int] = set()
+        self.length: dict[int, int] = {}
+        self._choose_inlined()
+
+    def _choose_inlined(self) -> None:
+        """A value used once may stand inside the expression that uses it."""
+        for i, step in enumerate(self.steps):
+            size = 4 + sum(self.length.get(v, 1) if v in self.inlined else 6 for v in step.ins)
+            size += len(step.target or step.template) + 5
+            for value in step.outs:
+                self.length[value] = size
+                users = self.uses.get(value, [])
+                if len(step.outs) == 1 and len(users) == 1 and self._fits(i, users[0], size):
+                    self.inlined.add(value)
+
+    def _fits(self, maker: int, user: int, size: int) -> bool:
+        if user == len(self.steps):
+            return len(self.returns) == 1 and size <= 72
+        consumer = self.steps[user]
+        if len(consumer.ins) > 1:
+            return size <= 44 or (consumer.template == "torch.cat([{all}], 1)" and size <= 64)
+        return user == maker + 1 and not consumer.starts_line and size <= 60
+
+    def lines(self) -> list[str]:
+        last_use = self._last_uses()
+        name = dict(enumerate(self.inputs))
+        text: dict[int, str] = {}
+        lines: list[str] = []
+        for i, step in enumerate(self.steps):
+            expression = self._expression(step, name, text)
+            if len(step.outs) == 1 and step.outs[0] in self.inlined:
+                text[step.outs[0]] = expression
+                continue
+            targets = []
+            for value, label in zip(step.outs, step.labels, strict=True):
+                chosen = self._variable(value, label, step, i, name, last_use, set(targets))
+                targets.append(chosen)
+            for value, chosen in zip(step.outs, targets, strict=True):
+                name[value] = chosen
+            lines.append(f"{', '.join(targets)} = {expression}")
+        values = [text.get(v) or name[v] for v in self.returns]
+        if len(values) == 1:
+            result = values[0]
+        else:
+            result = (
+                f"{self.constructor or ''}({', '.join(values)})" if self.constructor else ", ".join(values)
+            )
+        if lines and len(self.returns) == 1 and lines[-1].startswith(f"{result} = "):
+            return [*lines[:-1], f"return {lines[-1].removeprefix(f'{result} = ')}"]
+        return [*lines, f"return {result}"]
+
+    def _expression(self, step: Step, name: dict[int, str], text: dict[int, str]) -> str:
+        operands = [text.get(v) or name[v] for v in step.ins]
+        if step.target is not None:
+            return f"{attribute(step.target)}({', '.join(operands)})"
+        if step.template.startswith("{0}["):
+            operands = [o if o.isidentifier() else f"({o})" if " " in o else o for o in operands]
+        filled = step.template.replace("{all}", ", ".join(operands))
+        for i, operand in enumerate(operands):
+            filled = filled.replace(f"{{{i}}}", operand)
+        return filled
+
+    def _last_uses(self) -> dict[int, int]:
+        """For each value, the last line (by step) that still reads its variable."""
+        written_at = {}
+        for i in range(len(self.steps) - 1, -1, -1):
+            for value in self.steps[i].outs:
+                if value in self.inlined:
+                    user = self.uses[value][0]
+                    written_at[i] = written_at.get(user, user)
+                else:
+                    written_at[i] = i
+        return {
+            value: max(written_at.get(user, user) for user in users) for value, users in self.uses.items()
+        }
+
+    def _is_line(self, i: int) -> bool:
+        return any(value not in self.inlined for value in self.steps[i].outs)
+
+    def _variable(
+        self, value: int, label: str | None, step: Step, at: int, name: dict[int, str],
+        last_use: dict[int, int], also: set[str],
+    ) -> str:  # fmt: skip
+        """The variable for a value: its label if it is kept, else one that is free from here on."""
+        live = {n for v, n in name.items() if last_use.get(v, -1) > at} | also
+        between = range(at + 1, min(last_use.get(value, 0), len(self.steps)))
+        kept = len(self.uses.get(value, [])) > 1 or any(self._is_line(i) for i in between)
+        if label is not None and kept:
+            chosen = variable(label)
+            if chosen not in live and chosen not in self.inputs:
+                return chosen
+        for source in step.ins:
+            if source in name and name[source] not in live and len(step.outs) == 1:
+                return name[source]
+        for chosen in ("x", "y", "z"):
+            if chosen not in live:
+                return chosen
+        count = 2
+        while f"y{count}" in live:
+            count += 1
+        return f"y{count}"

@@ -1,0 +1,150 @@
+"""What an emitter sees and what it answers: a placed layer, and the PyTorch for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from cnnc.backends.pytorch.sym import Const, Sym, binary
+from cnnc.compiler.graph import Node
+from cnnc.compiler.ops import Op, Shape
+from cnnc.dsl.diagnostics import CnncError, fail
+
+
+@dataclass(frozen=True, slots=True)
+class Val:
+    """A value in generated code: the number (or flag, float, text, tuple), and its source where it has one."""
+
+    value: Any
+    sym: Sym | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Python text that is the same for every instance: a name, a string, a keyword."""
+
+    text: str
+
+
+Argument = Val | Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A child module: `cls(*args, **kwargs)`.
+
+    `helper` names a file in helpers/ whose class of that name is written into the
+    output. `call` is how it is called where that is not `module(x, …)`.
+    """
+
+    cls: str
+    args: tuple[Argument, ...] = ()
+    kwargs: Mapping[str, Argument] = field(default_factory=dict)
+    helper: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """An expression without weights. `{0}`, `{1}`, … or `{all}` in the template are its inputs,
+    `{name}` its values; `module` is the same as a module, for use in `nn.Sequential`."""
+
+    template: str
+    values: Mapping[str, Val] = field(default_factory=dict)
+    module: Module | None = None
+    imports: tuple[str, ...] = ()
+    helper: str | None = None
+
+
+Code = Module | Function
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A node as its emitter sees it. The `sym` of a value is filled in where the text allows."""
+
+    node: Node
+    ins: tuple[Shape, ...]
+    channel_syms: tuple[Sym | None, ...]
+    arg_syms: Mapping[str, Sym]
+
+    @property
+    def op(self) -> Any:
+        return self.node.op
+
+    @property
+    def rank(self) -> int:
+        """The number of spatial axes of the first input."""
+        return len(self.ins[0]) - 1
+
+    def channels(self, i: int = 0) -> Val:
+        """The channels (or features) of input i."""
+        return Val(self.ins[i][0], self.channel_syms[i])
+
+    def arg(self, name: str) -> Val:
+        """An argument of the op; equal numbers on all axes fold to one."""
+        return Val(fold(getattr(self.op, name)), self.arg_syms.get(name))
+
+    def same_padding(self) -> Val:
+        """(k - 1)/2 for a symmetric padding that follows from the kernel; the kernel's source carries over."""
+        pads = tuple(before for before, _ in self.op.pad)
+        padding = fold(pads)
+        kernel = self.arg_syms.get("kernel")
+        follows = kernel is not None and all(
+            2 * p == k - 1 for p, k in zip(pads, self.op.kernel, strict=True)
+        )
+        if kernel is not None and follows and not isinstance(kernel, Const):
+            return Val(padding, binary("//", kernel, Const(2)))
+        return Val(padding)
+
+
+def fold(value: Any) -> Any:
+    """(3, 3) to 3; anything else as it is."""
+    if isinstance(value, tuple) and value and all(v == value[0] for v in value):
+        return value[0]
+    return value
+
+
+def kwargs(**given: tuple[Argument, Any]) -> dict[str, Argument]:
+    """Keyword arguments, each with PyTorch's default: those at their default are left out."""
+    return {
+        name: arg
+        for name, (arg, default) in given.items()
+        if not (isinstance(arg, Val) and arg.value == default and type(arg.value) is type(default))
+        or (isinstance(arg, Val) and arg.sym is not None and not isinstance(arg.sym, Const))
+    }
+
+
+Emitter = Callable[[Layer], Code]
+_EMITTERS: dict[type[Op], Emitter] = {}
+_E = TypeVar("_E", bound=Emitter)
+
+
+def emits(*ops: type[Op]) -> Callable[[_E], _E]:
+    """Register the emitter of one or more ops."""
+
+    def register(emitter: _E) -> _E:
+        for op in ops:
+            if op in _EMITTERS:
+                raise TypeError(f"two emitters for {op.__name__}")
+            _EMITTERS[op] = emitter
+        return emitter
+
+    return register
+
+
+def emitter_of(op: type[Op]) -> Emitter | None:
+    return _EMITTERS.get(op)
+
+
+def emit(layer: Layer) -> Code:
+    """The code of a layer. Raises CnncError (E801) where PyTorch's backend has none."""
+    emitter = _EMITTERS.get(type(layer.op))
+    if emitter is None:
+        raise fail("E801", f"the PyTorch backend cannot write `{layer.op.kind}`", layer.node.span)
+    return emitter(layer)
+
+
+def cannot(layer: Layer, what: str, hint: str | None = None) -> CnncError:
+    """The error for something an emitter cannot express; the caller raises it."""
+    return fail("E801", f"the PyTorch backend cannot write {what}", layer.node.span, hint=hint)

@@ -1,0 +1,116 @@
+"""A scope that is no plain chain: its children and the steps of its forward."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cnnc.backends.pytorch.forward import Step
+from cnnc.backends.pytorch.layer import Function, Val
+from cnnc.backends.pytorch.names import MODULE_ATTRIBUTES
+from cnnc.backends.pytorch.plan import Instance, New, Planner, is_empty
+from cnnc.compiler.graph import Node, Scope
+from cnnc.dsl.diagnostics import fail
+
+
+def trace_scope(planner: Planner, scope: Scope) -> Instance:
+    """The instance of a scope: constructor expressions, and steps over numbered values."""
+    return _Tracer(planner, scope).instance()
+
+
+class _Tracer:
+    def __init__(self, planner: Planner, scope: Scope) -> None:
+        self.planner = planner
+        self.graph = planner.graph
+        self.scope = scope
+        self.number = {node: i for i, node in enumerate(planner.takes(scope))}
+        self.count = len(self.number)
+        self.steps: list[Step] = []
+        self.values: list[dict[str, Val]] = []
+        self.shortcut_value: dict[tuple[int, int], int] = {}
+
+    def instance(self) -> Instance:
+        children: list[tuple[str, New]] = []
+        for child in self.scope.children:
+            if isinstance(child, Scope):
+                if not is_empty(child) or child.kind == "shortcut":
+                    _check_name(child.local, child)
+                    children.append((child.local, self.planner.new(child, self.scope)))
+            elif not self._is_expression(child):
+                node = self.graph.nodes[child]
+                _check_name(node.local, node)
+                children.append((node.local, self.planner.new_layer(child, self.scope)))
+        for child in sorted(self.scope.children, key=_time):
+            if isinstance(child, Scope):
+                self._call_scope(child)
+            else:
+                self._node(child)
+        takes = self.planner.takes(self.scope)
+        returns = tuple(self.number[n] for n in self.planner.gives(self.scope))
+        return Instance(
+            self.scope, children, sequential=False, inputs=takes, steps=self.steps, values=self.values,
+            returns=returns,
+        )  # fmt: skip
+
+    def _is_expression(self, node: int) -> bool:
+        """Whether a node stands in forward as an expression, without a child module."""
+        n = self.graph.nodes[node]
+        code = self.planner.emit(n, self.scope)
+        return isinstance(code, Function) and (code.module is None or n.role == "flatten")
+
+    def _add(
+        self, target: str | None, template: str, ins: Sequence[int], outs: Sequence[int | None], *,
+        starts: bool, labels: Sequence[str | None], values: dict[str, Val] | None = None,
+    ) -> tuple[int, ...]:  # fmt: skip
+        numbers = tuple(range(self.count, self.count + len(outs)))
+        self.count += len(outs)
+        self.number |= {node: i for node, i in zip(outs, numbers, strict=True) if node is not None}
+        self.steps.append(Step(target, template, tuple(ins), numbers, starts, tuple(labels)))
+        self.values.append(values or {})
+        return numbers
+
+    def _node(self, node: int) -> None:
+        n = self.graph.nodes[node]
+        code = self.planner.emit(n, self.scope)
+        ins = [self.shortcut_value.get((node, k), self.number.get(x, -1)) for k, x in enumerate(n.inputs)]
+        label = n.label if n.role == "own" else None
+        if isinstance(code, Function) and self._is_expression(node):
+            values = dict(code.values)
+            self._add(None, code.template, ins, [node], starts=False, labels=[label], values=values)
+        else:
+            self._add(n.local, "", ins, [node], starts=n.op.weighted, labels=[label])
+
+    def _call_scope(self, scope: Scope) -> None:
+        if scope.fitted is not None and not scope.children:
+            assert scope.source is not None
+            ins = [self.number[scope.source]]
+            (number,) = self._add(scope.local, "", ins, [None], starts=True, labels=[scope.label])
+            self.shortcut_value[scope.fitted.merge, scope.fitted.branch] = number
+            return
+        if is_empty(scope):
+            return
+        ins = [self.number[n] for n in self.planner.takes(scope)]
+        outs = self.planner.gives(scope)
+        if self.planner.flattens_before(scope):
+            first = scope.children[0]
+            assert isinstance(first, int)
+            ins = list(self._add(None, "torch.flatten({0}, 1)", ins, [first], starts=False, labels=[None]))
+        labels = [scope.label if n == scope.result else self.graph.nodes[n].label for n in outs]
+        self._add(scope.local, "", ins, outs, starts=True, labels=labels)
+
+
+def _time(child: int | Scope) -> tuple[int, int]:
+    """Children in an order in which their inputs exist; an identity shortcut comes just before its sum."""
+    if isinstance(child, int):
+        return child, 0
+    first = min(child.nodes(), default=None)
+    if first is not None:
+        return first, -1
+    return (child.fitted.merge if child.fitted is not None else -1), -1
+
+
+def _check_name(local: str, at: Scope | Node) -> None:
+    if local in MODULE_ATTRIBUTES or local.startswith("__"):
+        raise fail(
+            "E801", f"the PyTorch backend cannot call a module `{local}`: nn.Module has such a name of its own",
+            at.span, hint="rename the label",
+        )  # fmt: skip

@@ -1,0 +1,357 @@
+"""Receptive fields: what part of an input, or of any other map, each output position can depend on.
+
+Per axis the field is an exact interval map (see `lattice`): the hull over all
+paths, holes inside it included, and not clipped to the map, so the field at a
+border reaches into the padding and `start` may be negative. Layers that see
+their whole input (global pooling, fully-connected) give a field that is the
+same for every position, clipped to the map. The statistics of normalisation
+are ignored.
+
+The recurrence for one window is that of Araujo, Norris and Sim, "Computing
+Receptive Fields of Convolutional Neural Networks", Distill 2019; phases,
+hulls over unequal strides and gates go beyond it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import assert_never
+
+from cnnc.compiler import lattice
+from cnnc.compiler.graph import Graph, Node
+from cnnc.compiler.lattice import FieldLimit, Hull, Interval
+from cnnc.compiler.ops import Shape
+from cnnc.compiler.ops.base import Local, Pointwise, Undefined, Whole, Window
+from cnnc.compiler.values import render_trace
+from cnnc.dsl.diagnostics import Diagnostic
+
+
+@dataclass(frozen=True, slots=True)
+class AxisField:
+    """The field on one axis of the map looked at, for the positions 0 to `length`-1."""
+
+    hull: Hull
+    length: int
+
+    def at(self, i: int) -> Interval | None:
+        """The first and the last coordinate that position i sees; None where it sees nothing."""
+        return lattice.at(self.hull, i)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The size by phase; one number but after up-convolution. 0 where a position sees nothing."""
+        return lattice.sizes(self.hull, self.length)
+
+    @property
+    def size(self) -> int:
+        """The largest size of any position."""
+        return max(self.sizes)
+
+    @property
+    def stride(self) -> Fraction | None:
+        """The distance between the fields of neighbours (over a period, on average).
+
+        0 where all see the same, None where branches of unequal stride meet.
+        """
+        moving = [part.rate for part in self.hull if part.step]
+        if len(moving) > 1:
+            return None
+        return moving[0] if moving else Fraction(0)
+
+    @property
+    def start(self) -> int | None:
+        """The first coordinate that position 0 sees; None where it sees nothing."""
+        span = self.at(0)
+        return None if span is None else span[0]
+
+    @property
+    def centre(self) -> Fraction | None:
+        """The centre of what position 0 sees; None where it sees nothing."""
+        span = self.at(0)
+        return None if span is None else Fraction(sum(span), 2)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceptiveField:
+    """The field of one node on the map of node `wrt`, by axis of that map."""
+
+    wrt: int
+    axes: tuple[AxisField, ...]
+    """The hull over all paths; of no meaning where `undefined` says so."""
+    whole: bool
+    """Every position sees all that flows into a global layer."""
+    ungated: tuple[AxisField, ...] | None
+    """Where `whole` comes from a gate or another branch beside a local one: the field without it."""
+    smallest: tuple[AxisField, ...]
+    """The field along the branches that see least, gates left out; unequal strides aside, the smallest path's."""
+    aligned: bool
+    """Whether the centres of all branches agree at each merge on the way."""
+    off: int | None
+    """Where this node is a merge that spoils it: the node whose branch is not centred on the others."""
+    undefined: str | None
+    """Why there is no figure, where there is none."""
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        return tuple(axis.size for axis in self.axes)
+
+    @property
+    def stride(self) -> tuple[Fraction | None, ...]:
+        """The effective stride: the map's scale, that a gate does not change."""
+        return tuple(axis.stride for axis in self.ungated or self.axes)
+
+    @property
+    def start(self) -> tuple[int | None, ...]:
+        return tuple(axis.start for axis in self.axes)
+
+    @property
+    def centre(self) -> tuple[Fraction | None, ...]:
+        return tuple(axis.centre for axis in self.axes)
+
+
+def receptive_field(graph: Graph, of: int, wrt: int | None = None) -> ReceptiveField | None:
+    """The field of node `of` on node `wrt` (None: the first input it depends on).
+
+    None where `of` does not depend on `wrt`.
+
+    >>> from cnnc.compiler.build import build
+    >>> from cnnc.dsl.parse import parse
+    >>> from cnnc.dsl.source import Source
+    >>> graph = build(parse(Source("net.cnn", "input 1x32\\n[conv3-1]*2 -> pool")))
+    >>> field = receptive_field(graph, graph.outputs["output"])
+    >>> field.size, field.stride, field.start
+    ((6,), (Fraction(2, 1),), (-2,))
+    """
+    sources = tuple(graph.inputs.values()) if wrt is None else (wrt,)
+    for source in sources:
+        field = _Pass(graph, source).field(of) if of >= source else None
+        if field is not None:
+            return field
+    return None
+
+
+def receptive_fields(graph: Graph, wrt: int | None = None) -> tuple[ReceptiveField | None, ...]:
+    """The field of every node on node `wrt`, by index, in one pass.
+
+    With `wrt` None each node's is on the first input, as declared, that it depends on
+    (one pass for each input needed). None where a node does not depend on it.
+    """
+    fields: list[ReceptiveField | None] = [None] * len(graph.nodes)
+    for source in tuple(graph.inputs.values()) if wrt is None else (wrt,):
+        if fields[source] is None:
+            one = _Pass(graph, source)
+            for node in graph.nodes[source:]:
+                if fields[node.index] is None:
+                    fields[node.index] = one.field(node.index)
+    return tuple(fields)
+
+
+def misalignments(graph: Graph, fields: Sequence[ReceptiveField | None]) -> Iterator[Diagnostic]:
+    """W203 for every merge whose branches are not centred on each other, naming the one that is off."""
+    for node, field in zip(graph.nodes, fields, strict=True):
+        if field is not None and field.off is not None:
+            branch = graph.nodes[field.off].name
+            yield Diagnostic(
+                "W203",
+                f"the receptive field of `{branch}` is not centred on those of the branches it meets",
+                node.span,
+                trace=render_trace(node.trace, node.span),
+                hint="pad or crop the branches alike on both sides, or give them one stride",
+            )
+
+
+# --- the pass -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Track:
+    """A field under way: a hull for each axis of the source."""
+
+    axes: tuple[Hull, ...]
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What is known at a node. The three tracks are one object where nothing sets them apart."""
+
+    full: _Track
+    local: _Track
+    """Without the branches that see the whole map, where there are others."""
+    least: _Track
+    """Along the branches that see least."""
+    aligned: bool = True
+    off: int | None = None
+    undefined: str | None = None
+
+
+class _Pass:
+    """The states of all nodes from a source on."""
+
+    def __init__(self, graph: Graph, source: int) -> None:
+        self.graph = graph
+        self.source = source
+        self.extent: Shape = graph.nodes[source].out[1:]
+        self.start = _Track((lattice.IDENTITY,) * len(self.extent), whole=False)
+        self.states: list[_State | None] = []
+        for node in graph.nodes[source:]:
+            self.states.append(self._state(node))
+
+    def field(self, index: int) -> ReceptiveField | None:
+        state = self.states[index - self.source]
+        if state is None:
+            return None
+        out = self.graph.nodes[index].out[1:]
+        full = self._report(state.full, out)
+        return ReceptiveField(
+            wrt=self.source,
+            axes=full,
+            whole=state.full.whole,
+            ungated=self._report(state.local, out) if state.full.whole > state.local.whole else None,
+            smallest=full if state.least is state.full else self._report(state.least, out),
+            aligned=state.aligned,
+            off=state.off,
+            undefined=state.undefined,
+        )
+
+    def _report(self, track: _Track, out: Shape) -> tuple[AxisField, ...]:
+        lengths = (1,) * len(track.axes) if track.whole else out
+        return tuple(AxisField(hull, n) for hull, n in zip(track.axes, lengths, strict=True))
+
+    def _state(self, node: Node) -> _State | None:
+        if node.index == self.source:
+            return _State(self.start, self.start, self.start)
+        try:
+            parts = list(self._branches(node))
+            if not parts:
+                return None
+            reason = next((state.undefined for _, state in parts if state.undefined), None)
+            if reason is not None:
+                return self._nothing(reason)
+            return parts[0][1] if len(parts) == 1 else self._merge(node, parts)
+        except FieldLimit as limit:
+            return self._nothing(f"{limit}, at {node.name}")
+
+    def _nothing(self, reason: str) -> _State:
+        track = _Track(tuple(lattice.constant(None) for _ in self.extent), whole=True)
+        return _State(track, track, track, undefined=reason)
+
+    def _branches(self, node: Node) -> Iterator[tuple[int, _State]]:
+        """The states behind each operand that sees the source, moved through the node's window."""
+        shapes = self.graph.ins(node)
+        for i, shape, window in zip(node.inputs, shapes, node.op.windows(*shapes), strict=True):
+            state = self.states[i - self.source] if i >= self.source else None
+            if state is None or window is None:
+                continue
+            if isinstance(window, Undefined):
+                yield i, self._nothing(f"{window.reason}, at {node.name}")
+            elif state.undefined is not None:
+                yield i, state
+            else:
+                yield i, self._moved(state, window, shape, node.out)
+
+    def _moved(self, state: _State, window: Window, shape: Shape, out: Shape) -> _State:
+        full = self._through(state.full, window, shape, out)
+        local = full if state.local is state.full else self._through(state.local, window, shape, out)
+        if state.least is state.local:
+            least = local
+        else:
+            least = self._through(state.least, window, shape, out)
+        return _State(full, local, least, aligned=state.aligned or local.whole)
+
+    def _through(self, track: _Track, window: Window, shape: Shape, out: Shape) -> _Track:
+        if track.whole:
+            return track
+        match window:
+            case Local(axes):
+                hulls = tuple(map(lattice.through, track.axes, axes))
+                assert len(hulls) == len(self.extent) == len(axes)
+                return _Track(hulls, whole=False)
+            case Pointwise():
+                return track if shape[1:] == out[1:] else self._stretched(track, shape, out)
+            case Whole():
+                return self._collapsed(track, shape)
+            case Undefined():
+                raise AssertionError("undefined windows have no track")
+            case _:
+                assert_never(window)
+
+    def _stretched(self, track: _Track, shape: Shape, out: Shape) -> _Track:
+        """Position by position, where an axis of size 1 is stretched: all see what its one position sees."""
+        stretched = [n == 1 and m != 1 for n, m in zip(shape[1:], out[1:], strict=True)]
+        if all(stretched):
+            return self._collapsed(track, shape)
+        pairs = zip(track.axes, stretched, strict=True)
+        return _Track(tuple(lattice.constant(lattice.at(h, 0)) if s else h for h, s in pairs), whole=False)
+
+    def _collapsed(self, track: _Track, shape: Shape) -> _Track:
+        """What all positions of a map of this shape see together, clipped to the source."""
+        if track.whole:
+            return track
+        spans = map(lattice.collapse, track.axes, shape[1:])
+        clipped = (_clip(span, n) for span, n in zip(spans, self.extent, strict=True))
+        return _Track(tuple(map(lattice.constant, clipped)), whole=True)
+
+    def _merge(self, node: Node, parts: Sequence[tuple[int, _State]]) -> _State:
+        near = [part for part in parts if not part[1].local.whole] or list(parts)
+        states = [state for _, state in near]
+        local = _joined([state.local for state in states])
+        if len(near) == len(parts) and all(state.full is state.local for state in states):
+            full = local
+        else:
+            full = self._full(node, [state.full for _, state in parts])
+        if len(near) == 1:
+            least = states[0].least
+        else:
+            least = _least([state.least for state in states], node.out[1:])
+        off = None if local.whole else _off_centre(near)
+        return _State(full, local, least, off is None and all(state.aligned for state in states), off)
+
+    def _full(self, node: Node, tracks: Sequence[_Track]) -> _Track:
+        if any(track.whole for track in tracks):
+            tracks = [self._collapsed(track, node.out) for track in tracks]
+        return _joined(tracks)
+
+
+def _clip(span: Interval | None, n: int) -> Interval | None:
+    if span is None or span[1] < 0 or span[0] >= n:
+        return None
+    return max(span[0], 0), min(span[1], n - 1)
+
+
+def _joined(tracks: Sequence[_Track]) -> _Track:
+    first = tracks[0]
+    if all(track is first for track in tracks):
+        return first
+    return _Track(tuple(map(lattice.join, zip(*(track.axes for track in tracks), strict=True))), first.whole)
+
+
+def _least(tracks: Sequence[_Track], out: Shape) -> _Track:
+    """On each axis the branch of the smallest field, the first of equals."""
+    first = tracks[0]
+    lengths = (1,) * len(first.axes) if first.whole else out
+    axes = []
+    for hulls, n in zip(zip(*(track.axes for track in tracks), strict=True), lengths, strict=True):
+        axes.append(min(hulls, key=lambda hull: max(lattice.sizes(hull, n))))
+    return _Track(tuple(axes), first.whole)
+
+
+def _off_centre(parts: Sequence[tuple[int, _State]]) -> int | None:
+    """The first branch whose centres are not those of most; None where all agree.
+
+    Axes on which a branch sees the same everywhere have no centre to agree.
+    """
+    for axis in range(len(parts[0][1].local.axes)):
+        keys = {}
+        for i, state in parts:
+            moving = tuple((part.rate, part.offset()) for part in state.local.axes[axis] if part.step)
+            if moving:
+                keys[i] = moving
+        usual = Counter(keys.values()).most_common(1)
+        for i, key in keys.items():
+            if key != usual[0][0]:
+                return i
+    return None
