@@ -1,0 +1,38 @@
+"""cnnc: a declarative language for convolutional networks, and its compiler.
+
+>>> import cnnc
+>>> net = cnnc.parse('[[conv3-64]*2 -> pool]*5 -> fc4096', input='3x224x224')
+>>> net.outputs, net.params
+({'output': (4096,)}, 13183296)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cnnc.dsl.diagnostics import CnncError, Diagnostic
+    from cnnc.net import Net, load, parse
+
+__all__ = ["CnncError", "Diagnostic", "Net", "load", "parse"]
+
+_HOMES = {
+    "Net": "cnnc.net",
+    "load": "cnnc.net",
+    "parse": "cnnc.net",
+    "CnncError": "cnnc.dsl.diagnostics",
+    "Diagnostic": "cnnc.dsl.diagnostics",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for, so that `import cnnc` costs next to nothing."""
+    from importlib import import_module
+
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("cnnc")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'cnnc' has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""Syntax tree to graph, and the analyses of graphs."""

@@ -11,7 +11,7 @@ from cnnc.compiler.elaborate import Walk, Walked
 from cnnc.compiler.graph import Fitted, Graph, Node, Scope
 from cnnc.compiler.naming import assign_names
 from cnnc.compiler.settle import settle_defaults
-from cnnc.compiler.values import LabelScope, Value
+from cnnc.compiler.values import Env, LabelScope, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
 
@@ -37,7 +37,7 @@ def build(
     problems = [*walked.problems, *_unreached(walked)]
     _raise_errors(problems)
     name = next((st.name for st in spec.statements if isinstance(st, s.Model)), stem)
-    return _freeze(name, spec, walked, problems)
+    return _freeze(name, spec, file.env(), walked, problems)
 
 
 def _raise_errors(problems: Sequence[Diagnostic]) -> None:
@@ -67,7 +67,9 @@ def _unreached(walked: Walked) -> list[Diagnostic]:
     return problems
 
 
-def _freeze(name: str, spec: s.Spec, walked: Walked, problems: Sequence[Diagnostic]) -> Graph:
+def _freeze(
+    name: str, spec: s.Spec, env: Env, walked: Walked, problems: Sequence[Diagnostic]
+) -> Graph:
     kept = [d for d in walked.drafts if not d.dropped]
     index = {id(d): i for i, d in enumerate(kept)}
 
@@ -88,7 +90,7 @@ def _freeze(name: str, spec: s.Spec, walked: Walked, problems: Sequence[Diagnost
     outputs = {key: index[id(draft.settled())] for key, draft in walked.outputs.items()}
     inputs_by_name = {key: index[id(draft)] for key, draft in walked.inputs.items()}
     warnings = tuple(p for p in problems if p.severity != "error")
-    return Graph(name, tuple(nodes), inputs_by_name, outputs, root, labels, spec, warnings)
+    return Graph(name, tuple(nodes), inputs_by_name, outputs, root, labels, spec, env, warnings)
 
 
 def _freeze_scope(scope: DraftScope, index: Mapping[int, int], labels: dict[str, int]) -> Scope:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cnnc.compiler.draft import Origin, Role, ScopeKind
 from cnnc.compiler.draft import Scope as DraftScope
 from cnnc.compiler.ops import Op, Shape
-from cnnc.compiler.values import Trace, Value
+from cnnc.compiler.values import Env, Trace, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import Diagnostic
 from cnnc.dsl.source import Span
@@ -102,6 +102,8 @@ class Graph:
     labels: Mapping[str, int]
     """Every label and path, and every node's and scope's name, to the node it names."""
     spec: s.Spec
+    env: Env
+    """The names of the file's top level, for its claims."""
     warnings: tuple[Diagnostic, ...]
 
     def ins(self, node: Node) -> tuple[Shape, ...]:

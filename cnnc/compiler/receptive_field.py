@@ -2,7 +2,8 @@
 
 Per axis the field is an exact interval map (see `lattice`): the hull over all
 paths, holes inside it included, and not clipped to the map, so the field at a
-border reaches into the padding and `start` may be negative. Layers that see
+border reaches into the padding and `start` may be negative. The interval of
+coordinate i on one axis is that of all positions with this coordinate. Layers that see
 their whole input (global pooling, fully-connected) give a field that is the
 same for every position, clipped to the map. The statistics of normalisation
 are ignored.

@@ -81,7 +81,7 @@ def _find(text: str) -> tuple[type[Op], int, str] | None:
 
 def _ranges(rest: str, start: int, end: int) -> list[tuple[int, int]]:
     """The stretches between the x's of one piece; a name is one stretch."""
-    if rest[start].isalpha() and not _FIRST_HOLE <= ord(rest[start]) or rest[start] == "_":
+    if (rest[start].isalpha() and not ord(rest[start]) >= _FIRST_HOLE) or rest[start] == "_":
         return [(start, end)]
     out, at = [], start
     for part in rest[start:end].split("x"):

@@ -1,0 +1,1 @@
+"""Text to syntax tree: grammar, layout, parsing, formatting, diagnostics."""

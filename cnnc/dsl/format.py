@@ -119,10 +119,13 @@ class _Printer:
         self.lines[-1] = " " * indent
         self.commented = False
 
-    def break_line(self, indent: int, before: int | None, *, opened: bool = False) -> None:
+    def break_line(
+        self, indent: int, before: int | None, *, opened: bool = False, leads: bool = False
+    ) -> None:
         """End the line; write the comments that stand before offset `before`; start the next line.
 
         `opened`: the line ends with an opening bracket, after which no blank line is kept.
+        `leads`: the next line begins with an operator, before which none is kept either.
         """
         for comment in self._take(before):
             if comment.own_line or self.commented or not self.lines[-1].strip():
@@ -132,7 +135,8 @@ class _Printer:
             else:
                 self.write("  " + comment.text)
             self.commented, opened = True, False
-        self._next_line(indent, not opened and before is not None and self.blank_before(before))
+        free = not opened and not leads
+        self._next_line(indent, free and before is not None and self.blank_before(before))
 
     def _next_line(self, indent: int, blank: bool) -> None:
         started = len(self.lines) > 1 or bool(self.lines[0].strip())
@@ -266,7 +270,7 @@ class _Printer:
                 self.waits(start) or self.spans_lines(end, start) or self._belongs_below(pieces, indent)
             ):
                 base = indent + STEP
-                self.break_line(base, start)
+                self.break_line(base, start, leads=True)
                 self.write("-> ")
             elif i:
                 self.write(" -> ")
@@ -347,14 +351,14 @@ class _Printer:
 
     def _close(self, end: int, base: int, closer: str) -> None:
         """End the lines of a group whose closing character is the last before offset `end`."""
-        opened = not self.waits(end)
-        self.break_line(base, end if not opened else None, opened=True)
+        self.break_line(base + STEP, end if self.waits(end) else None, opened=True)
+        self.move_to(base)
         self.write(closer)
 
     def _open_sides(self, sides: s.Sides, indent: int) -> None:
         """Branches at one column, each but the first behind its operator."""
         for i, branch in enumerate(sides.branches):
-            self.break_line(indent + (0 if i else STEP), branch.span.start, opened=True)
+            self.break_line(indent + (0 if i else STEP), branch.span.start, opened=True, leads=i > 0)
             if i:
                 self.write(f"{sides.op} ")
             self.pipeline(branch, indent + STEP)
@@ -363,13 +367,13 @@ class _Printer:
         for arm, condition in choice.arms:
             self.break_line(indent + STEP, arm.span.start, opened=True)
             self.pipeline(arm, indent + STEP)
-            self.break_line(indent, condition.span.start, opened=True)
+            self.break_line(indent, condition.span.start, leads=True)
             self.emit(["if ", *spell_expr(condition, 1), " else"], indent)
         self.break_line(indent + STEP, choice.otherwise.span.start, opened=True)
         self.pipeline(choice.otherwise, indent + STEP)
 
     def _open_loop(self, loop: s.Loop, indent: int) -> None:
-        self.break_line(indent, loop.body.span.start, opened=True)
+        self.break_line(indent, loop.body.span.start, opened=True, leads=loop.op is not None)
         self.write(_loop_op(loop))
         self.pipeline(loop.body, indent + len(_loop_op(loop)))
         first, last = loop.values[0].span, loop.values[-1].span
@@ -378,10 +382,10 @@ class _Printer:
         text = self._flat_all(spelled, ", ")
         fits = text is not None and indent + len(head) + 1 + len(text) <= MAX_COLUMNS
         if fits and not self.spans_lines(first.start, last.end):
-            self.break_line(indent, first.start, opened=True)
+            self.break_line(indent, first.start, leads=True)
             self.write(f"{head} {text}")
             return
-        self.break_line(indent, loop.body.span.end, opened=True)
+        self.break_line(indent, loop.body.span.end, leads=True)
         self.write(head)
         for i, (value, pieces) in enumerate(zip(loop.values, spelled, strict=True)):
             self.break_line(indent + STEP, value.span.start, opened=True)

@@ -7,7 +7,7 @@ decided on the graph's own edges: hiding a part must hide no arrow that a reader
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from cnnc.backends.diagram import words
@@ -15,15 +15,13 @@ from cnnc.backends.diagram.picture import Kind
 from cnnc.compiler.graph import Graph, Node, Scope
 from cnnc.compiler.values import Turn
 
-SMALL = frozenset({"normalisation", "activation", "regularisation"})
-"""Families that share a box with the layer before (or, at a chain's head, after) them."""
 FEWEST_PARALLEL = 3
 """Fewer equal branches than these are drawn each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BoxPart:
-    """What is drawn as one box. `key` is what equal boxes agree in."""
+    """What is drawn as one box: a label over lines. `key` is what equal boxes agree in."""
 
     nodes: tuple[int, ...]
     key: Hashable
@@ -162,10 +160,10 @@ class _Folder:
             if len(inner) == 1 and self.detail.folds:
                 return [self._titled(inner[0], title if name else None)]
             return [self._frame(title, inner)]
-        lines = ((call,) if call and name else ()) + words.main_words(self.graph, scope)
+        lines = ((call,) if call else ()) + words.main_words(self.graph, scope)
         kind = scope.block.name if scope.block else scope.kind
         key: Hashable = ("block", kind if self.detail.loose else call or lines)
-        return [BoxPart(nodes, key, "block", name or call, lines)]
+        return [BoxPart(nodes, key, "block", name, lines)]
 
     def _titled(self, part: Part, title: str | None) -> Part:
         """A frame around a single part: the part itself with the frame's title on it."""
@@ -173,7 +171,7 @@ class _Folder:
             return part
         if isinstance(part, BoxPart):
             # The label of the only layer would only repeat the scope's.
-            return BoxPart(part.nodes, part.key, part.kind, title, _with_title(part))
+            return replace(part, title=title)
         if isinstance(part, FoldPart) and isinstance(part.turns[0], BoxPart):
             turns = tuple(self._titled(turn, title) for turn in part.turns)
             return FoldPart(part.nodes, part.key, turns, part.parallel)
@@ -213,19 +211,19 @@ class _Folder:
             return False
         if last.index in self.outputs:
             return False
-        headless = all(_is_small(n) for n in cell)
-        return headless or node.op.family in SMALL
+        headless = all(words.is_small(n) for n in cell)
+        return headless or node.op.family in words.SMALL
 
     def _cell(self, cell: Sequence[Node]) -> BoxPart:
-        main = next((n for n in cell if not _is_small(n)), cell[0])
-        runs = groupby(cell, key=lambda n: n is main)
-        texts = [
-            ", ".join(words.layer_text(n) for n in run if n.role != "flatten" or len(cell) == 1)
-            for _, run in runs
-        ]
+        main = next((n for n in cell if not words.is_small(n)), cell[0])
+        shown = [n for n in cell if n.role != "flatten"] or cell
+        lines = tuple(
+            ", ".join(words.layer_text(n) for n in run) for _, run in groupby(shown, key=lambda n: n is main)
+        )
+        if main.op.family == "merge":
+            lines = (" ".join(lines),)
         label = next((n.label for n in cell if n.label is not None and n.role == "own"), None)
-        key: Hashable = tuple(n.op.kind for n in cell) if self.detail.loose else tuple(texts)
-        lines = tuple(text for text in texts if text)
+        key: Hashable = tuple(n.op.kind for n in shown) if self.detail.loose else lines
         return BoxPart(tuple(n.index for n in cell), ("cell", key), main.op.family, label, lines)
 
     # --- folds ---------------------------------------------------------------------------
@@ -261,17 +259,6 @@ class _Folder:
         """A fold of folds is one fold."""
         same = isinstance(part, FoldPart) and part.parallel == parallel
         return part.turns if isinstance(part, FoldPart) and same else (part,)
-
-
-def _is_small(node: Node) -> bool:
-    return node.op.family in SMALL or node.role == "flatten"
-
-
-def _with_title(part: BoxPart) -> tuple[str, ...]:
-    """The lines of a box that gets another title: a block call stays as its first line."""
-    if part.kind == "block" and part.title is not None:
-        return (part.title, *part.lines)
-    return part.lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ FAMILY_NAMES: dict[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """One box. `title` is a label or block call, `lines` what stands under it, `notes` figures asked for.
+    """One box. `title` is a label, `lines` are layer words or a block call, `notes` figures asked for.
 
     `nodes` are the graph's nodes that the box stands for, those of folded turns included.
     """
@@ -48,15 +48,26 @@ class Box:
     nodes: tuple[int, ...]
     cluster: str | None
 
+    @property
+    def count(self) -> str | None:
+        """`x 6`, which stands behind the first line; None where the box stands once."""
+        if self.times == 1:
+            return None
+        return f"x {self.times}" + (" in parallel" if self.parallel else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """An arrow between two boxes. A skip is one that another way through the picture goes around."""
+    """An arrow between two boxes. A skip is one that another way through the picture goes around.
+
+    A `quiet` one is drawn without its shape, which stands on an arrow beside it.
+    """
 
     source: str
     target: str
     shape: str
-    skip: bool
+    skip: bool = False
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)

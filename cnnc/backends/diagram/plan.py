@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from cnnc.backends.diagram import words
 from cnnc.backends.diagram.figures import Figure, figures
-from cnnc.backends.diagram.fold import BoxPart, Detail, FoldPart, FramePart, Part, boxes_of, parts_of
-from cnnc.backends.diagram.picture import Box, Cluster, Edge, Kind, Picture
+from cnnc.backends.diagram.fold import Detail, Part, boxes_of, parts_of
+from cnnc.backends.diagram.picture import Picture
+from cnnc.backends.diagram.sketch import draw
 from cnnc.compiler.graph import Graph, Scope
 from cnnc.dsl.diagnostics import did_you_mean, fail
 
 Level = Literal["blocks", "layers"]
 
-COMFORTABLE = 32
-"""Blocks are opened while the picture stays within so many boxes: it shall fit a page."""
+COMFORTABLE = 20
+"""Blocks are opened while the picture stays within so many boxes: a chain of these fits a page."""
+FEW = 8
+"""A picture of fewer boxes says too little: then blocks are opened up to CROWDED boxes."""
+CROWDED = 32
+"""Above so many boxes, labelled brackets are closed, the innermost first."""
 LOOSE_FROM = 150
 """Above so many boxes, layers that differ in their numbers alone are folded too."""
 MOST = 2_000
@@ -44,26 +47,24 @@ def picture(
             else "gather layers in blocks or labelled brackets, or draw one: --block NAME"
         )  # fmt: skip
         raise fail("E901", f"the picture would have {drawn:,} boxes; {MOST:,} is the limit", hint=hint)
-    sketch = _Sketch(graph, figures(graph, show))
-    for part in parts:
-        sketch.place(part, part, None, ())
-    return sketch.finish(scope, block)
+    return draw(graph, scope, parts, figures(graph, show))
 
 
 def _find(graph: Graph, name: str) -> Scope:
     """The first instance of a block, or the scope of that name or label."""
     scopes = list(_scopes(graph.root))
-    for asked in (
-        lambda s: s.block is not None and s.block.name == name,
-        lambda s: s.name == name,
-        lambda s: s.label == name,
+    for names in (
+        [s.block.name if s.block else None for s in scopes],
+        [s.name for s in scopes],
+        [s.label for s in scopes],
     ):
-        found = next((s for s in scopes if asked(s)), None)
-        if found is not None:
-            return found
+        if name in names:
+            return scopes[names.index(name)]
     known = {s.block.name for s in scopes if s.block} | {s.name for s in scopes}
     hint = did_you_mean(name, known) or _block_hint(scopes)
-    raise fail("E201", f"the model uses no block `{name}`, and has no labelled bracket of that name", hint=hint)
+    raise fail(
+        "E201", f"the model uses no block `{name}`, and has no labelled bracket of that name", hint=hint
+    )
 
 
 def _block_hint(scopes: Sequence[Scope]) -> str:
@@ -101,11 +102,11 @@ def _parts(graph: Graph, scope: Scope, level: Level, *, inside: bool) -> tuple[P
 def _fitting(graph: Graph, scope: Scope) -> tuple[Part, ...]:
     """Blocks closed and brackets open, then opened or closed to fit the page.
 
-    All calls of one block are opened together: a picture that shows one of two
+    All calls of one block are opened together, if it has branches: a picture that shows one of two
     equal blocks with its inside and the other without says that they differ.
     """
     within = list(_scopes(scope))
-    blocks = dict.fromkeys(s.block.name for s in within if s.block is not None)
+    blocks = dict.fromkeys(s.block.name for s in within if s.block is not None and _branches(s))
     opened: set[str] = set()
     closed: set[int] = set()
 
@@ -120,12 +121,12 @@ def _fitting(graph: Graph, scope: Scope) -> tuple[Part, ...]:
     for name in blocks:
         opened.add(name)
         more, number = attempt()
-        if number <= COMFORTABLE and number > 0:
+        if number <= COMFORTABLE or (drawn < FEW and number <= CROWDED):
             parts, drawn = more, number
         else:
             opened.discard(name)
     for level in reversed(_levels(scope)):
-        if drawn <= COMFORTABLE:
+        if drawn <= CROWDED:
             break
         brackets = {id(s) for s in level if s.kind == "bracket" and s.has_sides}
         if brackets:
@@ -136,61 +137,14 @@ def _fitting(graph: Graph, scope: Scope) -> tuple[Part, ...]:
     return parts
 
 
+def _branches(scope: Scope) -> bool:
+    """Whether a scope has branches in it; what has none is a chain, that a list of words tells as well."""
+    return scope.has_sides or any(_branches(inner) for inner in _inner(scope) if inner.kind != "shortcut")
+
+
 def _levels(scope: Scope) -> list[list[Scope]]:
     """The scopes by how deep they stand, the outermost first."""
     levels = [_inner(scope)]
     while levels[-1]:
         levels.append([inner for s in levels[-1] for inner in _inner(s)])
     return levels[:-1]
-
-
-# --- boxes, frames, arrows ---------------------------------------------------------------
-
-Path = tuple[tuple[int, int], ...]
-"""The folds that a node stands in, outermost first, each with the number of its turn."""
-
-
-@dataclass(slots=True)
-class _Sketch:
-    """A picture being made: every node of the graph gets its box and its turns."""
-
-    graph: Graph
-    notes: tuple[Note, ...]
-    boxes: list[Box] = field(default_factory=list)
-    clusters: list[Cluster] = field(default_factory=list)
-    where: dict[int, tuple[str, Path]] = field(default_factory=dict)
-
-    # --- boxes and frames ----------------------------------------------------------------
-
-    def draw(self, part: Part, cluster: str | None, path: Path) -> None:
-        """Draw a part; of a fold the first turn, the others on top of it."""
-        if isinstance(part, BoxPart):
-            self._box(part, part.nodes, 1, False, cluster, path)
-        elif isinstance(part, FramePart):
-            inner = cluster if part.title is None else self._cluster(part.title, cluster)
-            for child in self._inside(part):
-                self.draw(child, inner, path)
-        else:
-            self._fold(part, cluster, path)
-
-    def _inside(self, frame: FramePart) -> tuple[Part, ...]:
-        """What a frame holds; a fold that fills it alone wrote its `x n` on the frame."""
-        return frame.parts
-
-    def _fold(self, fold: FoldPart, cluster: str | None, path: Path) -> None:
-        first = fold.turns[0]
-        times = len(fold.turns)
-        number = len(self.boxes)  # no two folds begin at the same box and depth
-        at = (*path, (_fold_key(number, len(path)), 0))
-        if isinstance(first, BoxPart):
-            self._box(first, fold.nodes, times, fold.parallel, cluster, at)
-        else:
-            count = f"x {times}" + (" in parallel" if fold.parallel else "")
-            title = count if not isinstance(first, FramePart) or first.title is None else f"{first.title} {count}"
-            inner = self._cluster(title, cluster)
-            children = first.parts if isinstance(first, FramePart) else (first,)
-            for child in children:
-                self.draw(child, inner, at)
-        for turn, part in enumerate(fold.turns):
-            if turn:
-                self._overlay(first, part, at, (*path, (at[-1][0], turn)))

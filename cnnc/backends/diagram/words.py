@@ -14,6 +14,15 @@ MAX_TEXT = 36
 """A longer line is cut: a box must not be wider than the column it is printed in."""
 
 
+SMALL = frozenset({"normalisation", "activation", "regularisation"})
+"""Families that share a box with the layer before (or, at a chain's head, after) them."""
+
+
+def is_small(node: Node) -> bool:
+    """Whether a layer needs no box of its own."""
+    return node.op.family in SMALL or node.role == "flatten"
+
+
 def cut(text: str) -> str:
     """At most MAX_TEXT characters on one line, nothing unprintable."""
     text = "".join(ch if ch.isprintable() else " " for ch in text)
@@ -50,10 +59,11 @@ def layer_text(node: Node) -> str:
         text += f"-{_compact(getattr(op, slots.width))}"
     if slots.stride is not None:
         stride = _compact(getattr(op, slots.stride))
-        text += f"/{stride}" if stride != "1" or slots.stride in node.origins else ""
+        usual = _compact(type(op).model_fields[slots.stride].default)
+        text += f"/{stride}" if stride != usual else ""
     fields = list(type(op).model_fields)
     slotted = {slots.size, slots.width, slots.stride}
-    extra = []
+    extra: list[str] = []
     for place, field in enumerate(fields):
         if field in node.origins and field not in slotted:
             value = _compact(getattr(op, field))
@@ -65,7 +75,7 @@ def call_text(scope: Scope) -> str | None:
     """A block call as written, `bottleneck(64, 2)`; None where the scope is no block's."""
     if scope.block is None:
         return None
-    given = []
+    given: list[str] = []
     for place, parameter in enumerate(scope.block.params):
         value = scope.args.get(parameter.name)
         pipeline = value is not None and parameter.name not in scope.arg_origins and str(value) == "[…]"
@@ -83,15 +93,16 @@ def count_text(number: int) -> str:
     return str(number)
 
 
-def main_words(graph: Graph, scope: Scope, most: int = 4) -> tuple[str, ...]:
-    """The weighted layers of a closed scope, one a line; nothing where they are more than `most` lines.
+def main_words(graph: Graph, scope: Scope, most: int = 5) -> tuple[str, ...]:
+    """The main layers of a closed scope, one a line; nothing where they are more than `most` lines.
 
-    A projection on a shortcut is left out, as in the papers' tables.
+    Norms, activations, merges and projections on a shortcut are left out, as in the
+    papers' tables.
     """
     lines: list[tuple[str, int]] = []
     for index in _main_nodes(scope):
         node = graph.nodes[index]
-        if not node.op.weighted:
+        if is_small(node) or node.op.family == "merge":
             continue
         text = layer_text(node)
         if lines and lines[-1][0] == text:

@@ -1,0 +1,219 @@
+"""A picture as Graphviz's DOT, written by the `graphviz` package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Literal
+
+from cnnc.backends.diagram.figures import Figure
+from cnnc.backends.diagram.picture import FAMILY_NAMES, Box, Cluster, Edge, Kind, Picture
+from cnnc.backends.diagram.plan import Level, picture
+from cnnc.backends.diagram.theme import LOOKS, THEMES, Theme, ThemeName, fill
+from cnnc.backends.diagram.words import cut
+from cnnc.compiler.graph import Graph
+
+if TYPE_CHECKING:
+    import graphviz
+
+Direction = Literal["TB", "LR"]
+
+FONT = "Helvetica,Arial,sans-serif"
+_LETTER = 6.2
+"""The width of a bold letter of 11 points, on average, in points."""
+_NODE_GAP = 18
+"""The room between two nodes, in points: Graphviz's `nodesep` in inches, times 72."""
+
+
+def to_dot(
+    graph: Graph,
+    *,
+    level: Level = "blocks",
+    block: str | None = None,
+    show: Sequence[Figure] = (),
+    rankdir: Direction = "TB",
+    theme: ThemeName = "light",
+) -> graphviz.Digraph:
+    """The diagram of a graph as DOT; `.source` is the text, `render` makes a file of it.
+
+    What is drawn is said at `picture`. Arrows carry channels x height x width.
+    Raises CnncError E201 for an unknown block, E901 where the picture is too large.
+    """
+    return write_dot(picture(graph, level=level, block=block, show=show), rankdir=rankdir, theme=theme)
+
+
+def write_dot(drawn: Picture, *, rankdir: Direction = "TB", theme: ThemeName = "light") -> graphviz.Digraph:
+    """A picture as DOT. Boxes and frames are called by their ids: no text of the spec names anything."""
+    import graphviz
+
+    dot = graphviz.Digraph(graphviz.escape(drawn.name))
+    style = _Style(THEMES[theme], theme, rankdir)
+    dot.attr("graph", **style.graph(drawn))
+    dot.attr("node", **style.nodes())
+    dot.attr("edge", **style.edges())
+    _write_inside(dot, drawn, None, style)
+    for edge in drawn.edges:
+        dot.edge(edge.source, edge.target, **style.edge(edge))
+    if rankdir == "TB":
+        _write_pads(dot, drawn)
+    return dot
+
+
+def _write_inside(dot: graphviz.Digraph, drawn: Picture, parent: str | None, style: _Style) -> None:
+    """The boxes of one frame, then the frames in it."""
+    for box in drawn.nodes:
+        if box.cluster == parent:
+            dot.node(box.id, **style.box(box))
+    for cluster in drawn.clusters:
+        if cluster.parent == parent:
+            with dot.subgraph(name=f"cluster_{cluster.id}") as inner:
+                inner.attr("graph", **style.frame(cluster))
+                _write_inside(inner, drawn, cluster.id, style)
+
+
+def _write_pads(dot: graphviz.Digraph, drawn: Picture) -> None:
+    """Where a frame's title would reach to the arrow that enters, an unseen node pushes that aside."""
+    for cluster in drawn.clusters:
+        first = _first_box(drawn, cluster.id)
+        longest = max(map(len, (first.title or "", *first.lines)))
+        overlap = _LETTER * (len(cut(cluster.title)) - longest / 2)
+        if overlap > 0:
+            pad = f"pad_{cluster.id}"
+            width = f"{max(1.0, overlap - _NODE_GAP) / 72:.2f}"
+            with dot.subgraph(name=f"cluster_{cluster.id}") as inner:
+                inner.node(pad, label="", style="invis", shape="box", width=width, height="0", margin="0")
+            with dot.subgraph() as same:
+                same.attr(rank="same")
+                same.edge(pad, first.id, style="invis", weight="0")
+
+
+def _first_box(drawn: Picture, cluster: str) -> Box:
+    """The box at which a frame is entered: the first in it or in a frame within."""
+    within = {cluster}
+    for inner in drawn.clusters:  # frames stand before the frames within them
+        if inner.parent in within:
+            within.add(inner.id)
+    return next(box for box in drawn.nodes if box.cluster in within)
+
+
+@dataclass(frozen=True, slots=True)
+class _Style:
+    """The attributes of everything in a diagram."""
+
+    colours: Theme
+    theme: ThemeName
+    rankdir: Direction
+
+    def graph(self, drawn: Picture) -> dict[str, str]:
+        return {
+            "rankdir": self.rankdir,
+            "bgcolor": self.colours.paper,
+            "fontname": FONT,
+            "fontsize": "11",
+            "fontcolor": self.colours.ink,
+            "nodesep": "0.25",
+            "ranksep": "0.25",
+            "newrank": "true",
+            "label": self._legend(drawn),
+            "labelloc": "b",
+        }
+
+    def nodes(self) -> dict[str, str]:
+        return {
+            "fontname": FONT,
+            "fontsize": "11",
+            "fontcolor": self.colours.ink,
+            "color": self.colours.faint,
+            "margin": "0.12,0.05",
+            "height": "0.3",
+            "width": "0.3",
+        }
+
+    def edges(self) -> dict[str, str]:
+        return {
+            "fontname": FONT,
+            "fontsize": "9",
+            "fontcolor": self.colours.faint,
+            "color": self.colours.faint,
+            "arrowsize": "0.6",
+        }
+
+    def frame(self, cluster: Cluster) -> dict[str, str]:
+        return {
+            "id": cluster.id,
+            "label": _html(f"<b>{_text(cluster.title)}</b>"),
+            "labeljust": "l",
+            "labelloc": "t",
+            "style": "rounded,filled",
+            "fillcolor": self.colours.frame,
+            "color": self.colours.faint,
+            "margin": "10",
+        }
+
+    def box(self, box: Box) -> dict[str, str]:
+        look = LOOKS[box.kind]
+        attributes = {
+            "id": box.id,
+            "label": self._box_label(box),
+            "shape": look.shape,
+            "style": f"filled,{look.border}",
+            "fillcolor": fill(box.kind, self.theme),
+        }
+        if look.rims > 1:
+            attributes["peripheries"] = str(look.rims)
+        if box.kind == "merge":
+            attributes["margin"] = "0.03,0.01"
+        return attributes
+
+    def _box_label(self, box: Box) -> str:
+        """The label in bold, the lines under it, the figures small; `x 6` stands behind the first line."""
+        lines = [_text(line) for line in box.lines]
+        if lines and box.kind == "block" and box.title is None:
+            lines[0] = f"<b>{lines[0]}</b>"
+        if box.title is not None:
+            lines.insert(0, f"<b>{_text(box.title)}</b>")
+        if box.count is not None:
+            lines[1 if box.title is not None and box.lines else 0] += f"  <b>{box.count}</b>"
+        small = f'<font point-size="9" color="{self.colours.faint}">'
+        lines += [f"{small}{_text(note)}</font>" for note in box.notes]
+        return _html("<br/>".join(lines))
+
+    def edge(self, edge: Edge) -> dict[str, str]:
+        label = {} if edge.quiet else {"label": _html(f"&#160;{_text(edge.shape)}&#160;")}
+        if edge.skip:
+            return {**label, "color": self.colours.skip, "style": "dashed", "weight": "1"}
+        return {**label, "weight": "4"}
+
+    def _legend(self, drawn: Picture) -> str:
+        """A table with a sample of each kind that appears."""
+        cells = [self._sample(kind) for kind in drawn.kinds() if kind not in ("input", "output")]
+        if any(edge.skip for edge in drawn.edges):
+            cells.append(f'<td><font color="{self.colours.skip}">- - -</font></td><td align="left">skip</td>')
+        if not cells:
+            return ""
+        columns = 3 if self.rankdir == "TB" else 6
+        rows = (cells[i : i + columns] for i in range(0, len(cells), columns))
+        body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
+        table = f'<table border="0" cellborder="0" cellspacing="4">{body}</table>'
+        return _html(f'<font point-size="9">{table}</font>')
+
+    def _sample(self, kind: Kind) -> str:
+        look = LOOKS[kind]
+        words = [word for word in look.border.split(",") if word in ("rounded", "dashed", "dotted")]
+        style = f' style="{",".join(words)}"' if words else ""
+        return (
+            f'<td border="{look.weight}" width="18" color="{self.colours.faint}" '
+            f'bgcolor="{fill(kind, self.theme)}"{style}> </td>'
+            f'<td align="left">{FAMILY_NAMES[kind]}</td>'
+        )
+
+
+def _text(text: str) -> str:
+    """Text of the spec, cut to a line, with nothing left that a label would read as markup."""
+    return escape(cut(text))
+
+
+def _html(markup: str) -> str:
+    """The package takes what stands in angle brackets for a label with markup."""
+    return f"<{markup}>"

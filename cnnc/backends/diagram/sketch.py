@@ -1,0 +1,224 @@
+"""From parts to a picture: every node of the graph gets its box, and the graph's edges become arrows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from cnnc.backends.diagram.figures import Note
+from cnnc.backends.diagram.fold import BoxPart, FoldPart, FramePart, Part
+from cnnc.backends.diagram.picture import Box, Cluster, Edge, Kind, Picture
+from cnnc.backends.diagram.words import shape_text
+from cnnc.compiler.graph import Graph, Scope
+
+Path = tuple[tuple[int, int], ...]
+"""The folds that a node stands in, outermost first, each with the number of its turn."""
+
+
+def draw(graph: Graph, scope: Scope, parts: Iterable[Part], notes: Sequence[Note]) -> Picture:
+    """The picture of a scope's parts, with what flows in and out at its ends."""
+    sketch = _Sketch(graph, notes)
+    inside = frozenset(scope.nodes())
+    whole = scope is graph.root
+    sketch.sources(scope, inside, whole=whole)
+    for part in parts:
+        sketch.part(part, None, ())
+    sketch.arrows()
+    sketch.targets(scope, inside, whole=whole)
+    edges = _with_skips(sketch.boxes, sketch.edges.values())
+    return Picture(graph.name, tuple(sketch.boxes), tuple(edges), tuple(sketch.clusters))
+
+
+@dataclass(slots=True)
+class _Sketch:
+    graph: Graph
+    notes: Sequence[Note]
+    boxes: list[Box] = field(default_factory=list)
+    clusters: list[Cluster] = field(default_factory=list)
+    edges: dict[tuple[str, str, str], Edge] = field(default_factory=dict)
+    where: dict[int, tuple[str, Path]] = field(default_factory=dict)
+    folds: dict[int, int] = field(default_factory=dict)
+    """Drawn folds by identity, each with its number."""
+
+    # --- the ends ------------------------------------------------------------------------
+
+    def sources(self, scope: Scope, inside: frozenset[int], *, whole: bool) -> None:
+        """A box for each tensor that comes in from outside."""
+        taken = {j for n in inside for j in self.graph.nodes[n].inputs} - inside
+        if whole:
+            taken |= set(self.graph.inputs.values())
+        for index in sorted(taken):
+            node = self.graph.nodes[index]
+            if not whole and index == scope.source:
+                title = "in"
+            else:
+                title = node.label or node.name
+            self._end("input", title, index)
+            self.where[index] = (self.boxes[-1].id, ())
+
+    def targets(self, scope: Scope, inside: frozenset[int], *, whole: bool) -> None:
+        """A box for each tensor that goes out, and the arrow to it."""
+        if whole:
+            leaving = [(name, index) for name, index in self.graph.outputs.items() if index in self.where]
+        else:
+            consumers = self.graph.consumers()
+            results = set(self.graph.outputs.values()) | {scope.result}
+            leaving = [
+                ("out" if index == scope.result else self.graph.nodes[index].name, index)
+                for index in sorted(inside)
+                if index in results or not inside.issuperset(consumers[index])
+            ]
+        for name, index in leaving:
+            self._end("output", name, index)
+            self._arrow(self.where[index][0], self.boxes[-1].id, index)
+
+    def _end(self, kind: Kind, title: str, index: int) -> None:
+        self.boxes.append(Box(f"b{len(self.boxes)}", kind, title, (), 1, False, (), (index,), None))
+
+    # --- boxes and frames ----------------------------------------------------------------
+
+    def part(self, part: Part, cluster: str | None, path: Path) -> None:
+        if isinstance(part, BoxPart):
+            self._box(part, part.nodes, 1, False, cluster, path)
+        elif isinstance(part, FoldPart):
+            self._fold(part, cluster, path, None)
+        elif part.title is not None and len(part.parts) == 1 and isinstance(part.parts[0], FoldPart):
+            self._fold(part.parts[0], cluster, path, part.title)
+        else:
+            inner = cluster if part.title is None else self._cluster(part.title, cluster)
+            for child in part.parts:
+                self.part(child, inner, path)
+
+    def _box(
+        self,
+        part: BoxPart,
+        nodes: tuple[int, ...],
+        times: int,
+        parallel: bool,
+        cluster: str | None,
+        path: Path,
+    ) -> None:
+        notes = tuple(text for note in self.notes if (text := note(nodes)) is not None)
+        name = f"b{len(self.boxes)}"
+        self.boxes.append(
+            Box(name, part.kind, part.title, part.lines, times, parallel, notes, nodes, cluster)
+        )
+        self.where.update((n, (name, path)) for n in part.nodes)
+
+    def _cluster(self, title: str, parent: str | None) -> str:
+        self.clusters.append(Cluster(f"c{len(self.clusters)}", title, parent))
+        return self.clusters[-1].id
+
+    def _fold(self, fold: FoldPart, cluster: str | None, path: Path, title: str | None) -> None:
+        """The first turn is drawn, the others lie on top of it; `title` is that of a frame it fills."""
+        number = self.folds[id(fold)] = len(self.folds)
+        first, times, inner = fold.turns[0], len(fold.turns), (*path, (number, 0))
+        if isinstance(first, BoxPart):
+            frame = cluster if title is None else self._cluster(title, cluster)
+            last = fold.turns[-1]
+            assert isinstance(last, BoxPart), "equal keys, unequal parts"
+            drawn = replace(first, lines=_ranges(first.lines, last.lines))
+            self._box(drawn, fold.nodes, times, fold.parallel, frame, inner)
+        else:
+            own = first.title if isinstance(first, FramePart) else None
+            name = ": ".join(text for text in (title, own) if text is not None)
+            count = f"x {times}{' in parallel' if fold.parallel else ''}"
+            frame = self._cluster(f"{name} {count}" if name else count, cluster)
+            for child in first.parts if isinstance(first, FramePart) else (first,):
+                self.part(child, frame, inner)
+        for turn, part in enumerate(fold.turns[1:], 1):
+            self._overlay(first, part, (*path, (number, turn)))
+
+    def _overlay(self, drawn: Part, part: Part, path: Path) -> None:
+        """Give the nodes of a hidden part the boxes of its drawn equal."""
+        if isinstance(drawn, BoxPart):
+            name = self.where[drawn.nodes[0]][0]
+            self.where.update((n, (name, path)) for n in part.nodes)
+        elif isinstance(drawn, FramePart):
+            assert isinstance(part, FramePart), "equal keys, unequal parts"
+            for one, other in zip(drawn.parts, part.parts, strict=True):
+                self._overlay(one, other, path)
+        else:
+            assert isinstance(part, FoldPart), "equal keys, unequal parts"
+            for turn, other in enumerate(part.turns):
+                self._overlay(drawn.turns[0], other, (*path, (self.folds[id(drawn)], turn)))
+
+    # --- arrows --------------------------------------------------------------------------
+
+    def arrows(self) -> None:
+        """The graph's edges between boxes, those within and between hidden turns left out."""
+        for node in self.graph.nodes:
+            target = self.where.get(node.index)
+            if target is None:
+                continue
+            for index in dict.fromkeys(node.inputs):
+                if index in self.where and _is_drawn(self.where[index][1], target[1]):
+                    self._arrow(self.where[index][0], target[0], index)
+
+    def _arrow(self, source: str, target: str, index: int) -> None:
+        if source != target:
+            shape = shape_text(self.graph.nodes[index].out)
+            self.edges.setdefault((source, target, shape), Edge(source, target, shape))
+
+
+def _is_drawn(source: Path, target: Path) -> bool:
+    """Whether an edge between nodes in these turns is one of the drawn ones.
+
+    What enters a fold enters its first turn; what leaves leaves from the last; what
+    passes from turn to turn is not drawn.
+    """
+    shared = 0
+    for (one, turn), (other, other_turn) in zip(source, target, strict=False):
+        if one != other:
+            break
+        if turn != other_turn or turn:
+            return False
+        shared += 1
+    return not any(turn for _, turn in target[shared:])
+
+
+def _ranges(first: tuple[str, ...], last: tuple[str, ...]) -> tuple[str, ...]:
+    """The lines of equal boxes; of boxes that differ in their numbers, from which to which."""
+    return tuple(a if a == b else f"{a} … {b}" for a, b in zip(first, last, strict=False))
+
+
+# --- skips -------------------------------------------------------------------------------
+
+SHORT_SKIP = 3
+"""A skip around fewer boxes leaves beside the arrow that tells its shape already."""
+
+
+def _with_skips(boxes: Sequence[Box], edges: Iterable[Edge]) -> list[Edge]:
+    """The edges, those marked that another way of several boxes goes around."""
+    order = {box.id: i for i, box in enumerate(boxes)}
+    after: list[list[int]] = [[] for _ in boxes]
+    edges = tuple(edges)
+    for edge in edges:
+        if order[edge.source] < order[edge.target]:
+            after[order[edge.source]].append(order[edge.target])
+    marked = [
+        replace(edge, skip=_has_detour(after, order[edge.source], order[edge.target])) for edge in edges
+    ]
+    told = {(edge.source, edge.shape) for edge in marked if not edge.skip}
+    return [
+        replace(edge, quiet=True)
+        if edge.skip
+        and (edge.source, edge.shape) in told
+        and order[edge.target] - order[edge.source] <= SHORT_SKIP
+        else edge
+        for edge in marked
+    ]
+
+
+def _has_detour(after: Sequence[Sequence[int]], source: int, target: int) -> bool:
+    """Whether the target can be reached from the source in more than one step."""
+    todo = [n for n in after[source] if n < target]
+    seen = set(todo)
+    while todo:
+        for n in after[todo.pop()]:
+            if n == target:
+                return True
+            if n < target and n not in seen:
+                seen.add(n)
+                todo.append(n)
+    return False

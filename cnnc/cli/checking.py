@@ -1,0 +1,98 @@
+"""`cnnc check`: all specs of one run, every finding, one summary line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import click
+
+from cnnc.cli.common import tell
+from cnnc.compiler.expect import Claim, plain
+from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail
+from cnnc.net import Net, load
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one spec came to."""
+
+    spec: str
+    findings: tuple[Diagnostic, ...]
+    claims: tuple[Claim, ...]
+    net: Net | None
+
+    @property
+    def errors(self) -> int:
+        return sum(f.severity == "error" for f in self.findings)
+
+    @property
+    def warnings(self) -> int:
+        return sum(f.severity == "warning" for f in self.findings)
+
+
+def check_all(specs: Sequence[str], *, strict: bool, verbose: bool) -> int:
+    """Check every spec and print what was found; the exit code."""
+    verdicts = [check_one(spec) for spec in _found(specs)]
+    for verdict in verdicts:
+        tell(verdict.findings)
+        if verdict.net is not None and (verbose or len(verdicts) == 1):
+            click.echo(_line(verdict))
+        if verbose:
+            for claim in verdict.claims:
+                if claim.holds:
+                    margin = f"  ({plain(claim.difference, sign=True)})" if claim.difference else ""
+                    click.echo(f"  holds: {claim.text}{margin}")
+    errors, warnings = sum(v.errors for v in verdicts), sum(v.warnings for v in verdicts)
+    claims = sum(len(v.claims) for v in verdicts)
+    held = sum(claim.holds for v in verdicts for claim in v.claims)
+    failed = bool(errors or (strict and warnings))
+    summary = f"{_many(len(verdicts), 'spec')}, {held} of {_many(claims, 'claim')} hold"
+    summary += f", {_many(errors, 'error')}" if errors else ""
+    summary += f", {_many(warnings, 'warning')}" if warnings else ""
+    if len(verdicts) != 1 or failed:
+        click.echo(summary, err=failed)
+    return 1 if failed else 0
+
+
+def check_one(spec: str) -> Verdict:
+    """One spec's verdict."""
+    try:
+        net = load(spec)
+        claims = net.claims
+    except CnncError as error:
+        return Verdict(spec, error.diagnostics, (), None)
+    failures = tuple(claim.failure() for claim in claims if not claim.holds)
+    return Verdict(spec, (*net.warnings, *failures), claims, net)
+
+
+def _line(verdict: Verdict) -> str:
+    net = verdict.net
+    assert net is not None
+    outs = ", ".join("x".join(map(str, shape)) for shape in net.outputs.values())
+    held = sum(claim.holds for claim in verdict.claims)
+    claims = f", {held} of {_many(len(verdict.claims), 'claim')} hold" if verdict.claims else ""
+    mark = "failed" if verdict.errors else "ok"
+    return f"{verdict.spec}: {mark}: {net.params:,} parameters, {net.macs:,} MACs, output {outs}{claims}"
+
+
+def _many(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _found(specs: Sequence[str]) -> Iterator[str]:
+    """The specs named, and all .cnn files in the folders named, in a fixed order."""
+    for spec in specs:
+        if not os.path.isdir(spec):
+            yield spec
+            continue
+        found = [
+            os.path.join(root, name)
+            for root, _, names in os.walk(spec)
+            for name in names
+            if name.endswith(".cnn")
+        ]
+        if not found:
+            tell([fail("E701", f"there is no .cnn file in `{spec}`").diagnostics[0]])
+        yield from sorted(found)

@@ -1,0 +1,279 @@
+"""Claims: what `expect` lines say of the model, and whether it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from math import floor
+
+from cnnc.compiler.cost import Cost, Costs, costs, total
+from cnnc.compiler.depth import depth
+from cnnc.compiler.evaluate import evaluate, truth
+from cnnc.compiler.graph import Graph, Scope
+from cnnc.compiler.ops import Sizes, show
+from cnnc.compiler.receptive_field import ReceptiveField, receptive_field
+from cnnc.compiler.values import Value
+from cnnc.dsl import syntax as s
+from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail
+from cnnc.dsl.source import Span
+
+TOTALS = ("params", "macs", "flops", "depth", "output")
+QUERIES = ("rf", "stride", "params", "macs")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One `expect` line: its text, whether it holds, and both sides where it is one comparison."""
+
+    text: str
+    holds: bool
+    left: Value
+    right: Value
+    span: Span
+
+    @property
+    def difference(self) -> int | Fraction | None:
+        """Left minus right, where both are numbers."""
+        numbers = [v for v in (self.left, self.right) if isinstance(v, int | Fraction)]
+        return numbers[0] - numbers[1] if len(numbers) == 2 else None
+
+    def failure(self) -> Diagnostic:
+        """The finding for a claim that does not hold."""
+        message = f"`{self.text}` does not hold"
+        if self.left is not None:
+            message += f": it is {plain(self.left)}"
+        if self.difference is not None:
+            message += f", {plain(self.difference, sign=True)} from the {plain(self.right)} claimed"
+        elif self.right is not None:
+            message += f", and {plain(self.right)} is claimed"
+        return Diagnostic("E601", message, self.span)
+
+
+def plain(value: Value, *, sign: bool = False) -> str:
+    """A value with separators: 138,357,544 or 64x56x56."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:+,}" if sign else f"{value:,}"
+    return ("+" if sign and isinstance(value, Fraction) and value > 0 else "") + show(value)
+
+
+def check_claims(graph: Graph) -> tuple[list[Claim], list[Diagnostic]]:
+    """Every claim of a spec with its verdict, and what could not be evaluated."""
+    figures = _Figures(graph)
+    claims: list[Claim] = []
+    problems: list[Diagnostic] = []
+    for statement in graph.spec.statements:
+        if isinstance(statement, s.Expect):
+            try:
+                claims.append(figures.judge(statement.claim))
+            except CnncError as error:
+                problems += error.diagnostics
+    return claims, problems
+
+
+class _Figures:
+    """The figures of one graph, each computed when it is first asked for."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.env = graph.env
+
+    @cached_property
+    def costs(self) -> Costs:
+        return costs(self.graph)
+
+    @cached_property
+    def modules(self) -> dict[str, tuple[int, ...]]:
+        """The nodes of every module by its name."""
+        found = {node.name: (node.index,) for node in self.graph.nodes}
+        todo: list[Scope] = [self.graph.root]
+        while todo:
+            scope = todo.pop()
+            if scope.name:
+                found[scope.name] = tuple(scope.nodes())
+            todo += [c for c in scope.children if isinstance(c, Scope)]
+        return found
+
+    def judge(self, claim: s.Expr) -> Claim:
+        """One claim's verdict. Raises CnncError (E602, E203) where it cannot be evaluated."""
+        text = claim.span.text
+        if not isinstance(claim, s.Compare):
+            return Claim(text, truth(self.known(claim), self.env), None, None, claim.span)
+        sides = [claim.first, *(operand for _, operand in claim.rest)]
+        values = [evaluate(self.known(side), self.env) for side in sides]
+        for side, value in zip(sides, values, strict=True):
+            if isinstance(value, str):
+                raise self._unknown(value, side.span)
+        verdicts = [
+            self._compare(op, values[i], values[i + 1], claim.rest[i][1], claim.span)
+            for i, (op, _) in enumerate(claim.rest)
+        ]
+        # Where the figure stands on the right (100K <= params), it is still told first.
+        both = (values[0], values[1]) if len(values) == 2 else (None, None)
+        if len(values) == 2 and isinstance(claim.first, s.Number | s.Dims):
+            both = (values[1], values[0])
+        return Claim(text, all(verdicts), both[0], both[1], claim.span)
+
+    def _compare(self, op: str, left: Value, right: Value, written: s.Expr, span: Span) -> bool:
+        if op == "~=":
+            if not isinstance(written, s.Number):
+                raise fail(
+                    "E602", "`~=` compares with a number as it is written", written.span,
+                    hint="for instance: expect params ~= 138M",
+                )  # fmt: skip
+            unit = _last_digit(written)
+            return isinstance(left, int | Fraction) and _rounded(left, unit) == written.value
+        if op in ("==", "!="):
+            return bool((_flat(left) == _flat(right)) == (op == "=="))
+        numbers = [v for v in (left, right) if isinstance(v, int | Fraction)]
+        if len(numbers) < 2:
+            raise fail("E602", f"`{op}` compares numbers, and these are {show(left)} and {show(right)}", span)
+        return _ORDER[op](numbers[0], numbers[1])
+
+    # --- names and queries to values -----------------------------------------------------
+
+    def known(self, expr: s.Expr) -> s.Expr:
+        """The expression with every name and query of the model replaced by its value."""
+        if isinstance(expr, s.Name):
+            return self._name(expr)
+        if isinstance(expr, s.String | s.Interpolated):
+            text = expr.value if isinstance(expr, s.String) else evaluate(expr, self.env)
+            return _literal(self._shape(text, expr.span), expr.span)
+        if isinstance(expr, s.Call):
+            if expr.name in QUERIES:
+                return _literal(self._query(expr), expr.span)
+            args = tuple(
+                a if isinstance(a.value, s.Bracket) else replace(a, value=self.known(a.value))
+                for a in expr.args
+            )
+            return replace(expr, args=args)
+        if isinstance(expr, s.Arithmetic | s.Compare):
+            rest = tuple((op, self.known(operand)) for op, operand in expr.rest)
+            return replace(expr, first=self.known(expr.first), rest=rest)
+        if isinstance(expr, s.Unary):
+            return replace(expr, operand=self.known(expr.operand))
+        if isinstance(expr, s.Logic):
+            return replace(expr, operands=tuple(self.known(o) for o in expr.operands))
+        return expr
+
+    def _name(self, name: s.Name) -> s.Expr:
+        totals: dict[str, Callable[[], Value]] = {
+            "params": lambda: self.costs.total.params,
+            "macs": lambda: self.costs.total.macs,
+            "flops": lambda: self.costs.total.flops,
+            "depth": lambda: depth(self.graph),
+            "output": self._output,
+        }
+        if name.id in totals:
+            return _literal(totals[name.id](), name.span)
+        if name.id in self.graph.labels:
+            return _literal(self._shape(name.id, name.span), name.span)
+        if self.env.value(name.id) is None:
+            raise self._unknown(name.id, name.span)
+        return name
+
+    def _output(self) -> Value:
+        outputs = list(self.graph.outputs.values())
+        if len(outputs) > 1:
+            names = ", ".join(self.graph.outputs)
+            raise fail("E602", f"`output` is one of several: {names}", hint="name the output that is meant")
+        return Sizes(self.graph.nodes[outputs[0]].out)
+
+    def _shape(self, label: str, span: Span) -> Sizes:
+        return Sizes(self.graph.nodes[self._place(label, span)].out)
+
+    def _place(self, label: str, span: Span) -> int:
+        if label not in self.graph.labels:
+            raise self._unknown(label, span)
+        return self.graph.labels[label]
+
+    def _unknown(self, name: str, span: Span) -> CnncError:
+        hint = did_you_mean(name, [*TOTALS, *self.graph.labels])
+        return fail("E203", f"`{name}` is no figure, label or module of the model", span, hint=hint)
+
+    def _query(self, call: s.Call) -> Value:
+        labels = []
+        for argument in call.args:
+            value = argument.value
+            if isinstance(value, s.Name):
+                labels.append((value.id, argument.span))
+            elif isinstance(value, s.String | s.Interpolated):
+                labels.append((str(evaluate(value, self.env)), argument.span))
+            else:
+                raise fail("E602", f"`{call.name}` asks about a label", argument.span)
+        most = 2 if call.name in ("rf", "stride") else 1
+        if not 1 <= len(labels) <= most:
+            raise fail(
+                "E602",
+                f"`{call.name}` asks about a label",
+                call.span,
+                hint=f"for instance: {call.name}(layer4)",
+            )
+        label, span = labels[0]
+        if call.name in ("params", "macs"):
+            nodes = self.modules.get(label)
+            if nodes is None:
+                raise self._unknown(label, span)
+            cost: Cost = total(self.costs.nodes[i] for i in nodes)
+            return cost.params if call.name == "params" else cost.macs
+        wrt = self._place(*labels[1]) if len(labels) == 2 else None
+        field = receptive_field(self.graph, self._place(label, span), wrt)
+        if field is None:
+            raise fail("E602", f"`{label}` does not depend on what is asked about", call.span)
+        return self._field(call, field)
+
+    def _field(self, call: s.Call, field: ReceptiveField) -> Value:
+        if field.undefined is not None:
+            raise fail("E602", f"it has no receptive field: {field.undefined}", call.span)
+        values = field.size if call.name == "rf" else field.stride
+        if any(v is None for v in values):
+            raise fail("E602", "branches of unequal stride meet in it", call.span)
+        numbers = [v.numerator if isinstance(v, Fraction) and v.denominator == 1 else v for v in values]
+        if all(n == numbers[0] for n in numbers):
+            return numbers[0]
+        return tuple(numbers)
+
+
+def _flat(value: Value) -> Value:
+    """A vector's shape and its one number are the same claim."""
+    return (
+        value[0]
+        if isinstance(value, tuple) and len(value) == 1
+        else tuple(value)
+        if isinstance(value, tuple)
+        else value
+    )
+
+
+def _literal(value: Value, span: Span) -> s.Expr:
+    if isinstance(value, tuple):
+        return s.Dims(tuple(value), span) if len(value) > 1 else s.Number(value[0], str(value[0]), span)
+    return s.Number(value, str(value), span)
+
+
+def _last_digit(number: s.Number) -> Fraction:
+    """The worth of the last digit written: 100,000 for 1.2M.
+
+    >>> from cnnc.dsl.source import Source
+    >>> span = Span(Source("", ""), 0, 0)
+    >>> _last_digit(s.Number(1_200_000, "1.2M", span))
+    Fraction(100000, 1)
+    """
+    text = number.digits.replace("_", "")
+    unit = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}.get(text[-1], 1)
+    mantissa, _, exponent = text.rstrip("KMGT").lower().partition("e")
+    decimals = len(mantissa.partition(".")[2])
+    return Fraction(unit) * Fraction(10) ** (int(exponent or 0) - decimals)
+
+
+def _rounded(value: int | Fraction, unit: Fraction) -> Fraction:
+    return floor(Fraction(value) / unit + Fraction(1, 2)) * unit
+
+
+_ORDER: dict[str, Callable[[int | Fraction, int | Fraction], bool]] = {
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+}

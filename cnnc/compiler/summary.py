@@ -1,0 +1,218 @@
+"""The summary of a network: every analysis in one record, and the JSON that stands for it.
+
+The JSON is a stable contract (DESIGN section 3). Keys beyond it stand in `rf` only where
+they say something: `phases` (the sizes by phase on each axis, where they differ),
+`without_gate` (size and start of the field without the branches that see the whole
+input) and `reason` (why there is no figure).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from cnnc.compiler.cost import Cost, Memory, costs, peak_memory, scope_costs
+from cnnc.compiler.depth import depth
+from cnnc.compiler.graph import Graph, Scope
+from cnnc.compiler.ops import Op, Shape
+from cnnc.compiler.receptive_field import AxisField, ReceptiveField, receptive_fields
+
+FORMAT = 1
+
+CONVENTIONS = (
+    "MACs: one per multiply-add of convolutions, transposed convolutions and fully-connected layers, "
+    "nothing else; FLOPs: 2 x MACs + bias adds. Parameters: each weight once, shared ones at their first "
+    "use; state (running statistics) is apart. RF: the hull over all paths, not clipped at the border; "
+    "statistics of normalisation ignored. All per image."
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """One layer. `args` are the op's arguments as JSON values."""
+
+    name: str
+    op: Op
+    args: Mapping[str, Any]
+    inputs: tuple[str, ...]
+    out: Shape
+    cost: Cost
+    rf: ReceptiveField | None
+
+    @property
+    def local(self) -> str:
+        return self.name.rpartition(".")[2]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """A block, labelled bracket, shared module or shortcut, with the sum of its rows.
+
+    `kind` is the block's name, else what it is: `bracket`, `shared`, `shortcut`,
+    `model`. `last` is the layer whose output flows out, where that is a layer of the model.
+    """
+
+    name: str
+    kind: str
+    children: tuple[Layer | Group, ...]
+    cost: Cost
+    last: Layer | None
+
+    @property
+    def local(self) -> str:
+        return self.name.rpartition(".")[2]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Summary:
+    """All there is to tell about a network. `layers` are in topological order, the inputs left out."""
+
+    model: str
+    inputs: Mapping[str, Shape]
+    outputs: Mapping[str, Shape]
+    depth: int
+    layers: tuple[Layer, ...]
+    root: Group
+    totals: Cost
+    memory: Memory
+
+
+def summarise(graph: Graph) -> Summary:
+    """Every analysis of a graph; fields are on the first input that a layer depends on.
+
+    >>> from cnnc.compiler.build import build
+    >>> from cnnc.dsl.parse import parse
+    >>> from cnnc.dsl.source import Source
+    >>> summary = summarise(build(parse(Source("net.cnn", "input 3x8x8\\nconv3-4 -> fc-10"))))
+    >>> summary.depth, summary.totals.params, summary.outputs
+    (2, 2682, {'output': (10,)})
+    """
+    per_node = costs(graph)
+    fields = receptive_fields(graph)
+    layers: dict[int, Layer] = {}
+    for node in graph.nodes:
+        if node.role != "input":
+            layers[node.index] = Layer(
+                node.name, node.op, arguments(node.op), tuple(graph.nodes[i].name for i in node.inputs),
+                node.out, per_node.nodes[node.index], fields[node.index],
+            )  # fmt: skip
+    return Summary(
+        model=graph.name,
+        inputs={name: graph.nodes[i].out for name, i in graph.inputs.items()},
+        outputs={name: graph.nodes[i].out for name, i in graph.outputs.items()},
+        depth=depth(graph),
+        layers=tuple(layers.values()),
+        root=_tree(graph.root, layers, scope_costs(graph, per_node)),
+        totals=per_node.total,
+        memory=peak_memory(graph),
+    )
+
+
+def _tree(root: Scope, layers: Mapping[int, Layer], sums: Mapping[Scope, Cost]) -> Group:
+    """The scopes as groups, those that hold nothing (identity shortcuts) left out."""
+    order = []
+    todo = [root]
+    while todo:
+        scope = todo.pop()
+        order.append(scope)
+        todo += [child for child in scope.children if isinstance(child, Scope)]
+    groups: dict[Scope, Group] = {}
+    for scope in reversed(order):  # children before parents
+        items = [groups[child] if isinstance(child, Scope) else layers[child] for child in scope.children]
+        kind = scope.kind if scope.block is None else scope.block.name
+        last = None if scope.result is None else layers.get(scope.result)
+        kept = tuple(item for item in items if isinstance(item, Layer) or item.children)
+        groups[scope] = Group(scope.name, kind, kept, sums[scope], last)
+    return groups[root]
+
+
+# --- as JSON --------------------------------------------------------------------------
+
+
+def to_json(summary: Summary) -> dict[str, Any]:
+    """The summary as the JSON object that `cnnc summary --json` prints; the module says what it holds."""
+    return {
+        "format": FORMAT,
+        "model": summary.model,
+        "inputs": {name: list(shape) for name, shape in summary.inputs.items()},
+        "outputs": {name: list(shape) for name, shape in summary.outputs.items()},
+        "depth": summary.depth,
+        "layers": [_layer_json(layer) for layer in summary.layers],
+        "totals": cost_json(summary.totals),
+        "conventions": CONVENTIONS,
+    }
+
+
+def cost_json(cost: Cost) -> dict[str, int]:
+    """A sum of costs as JSON."""
+    return {
+        "params": cost.params,
+        "state": cost.state,
+        "macs": cost.macs,
+        "flops": cost.flops,
+        "activations": cost.activations,
+    }
+
+
+def _layer_json(layer: Layer) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "op": layer.op.kind,
+        "args": dict(layer.args),
+        "inputs": list(layer.inputs),
+        "out": list(layer.out),
+        "params": layer.cost.params,
+        "state": layer.cost.state,
+        "macs": layer.cost.macs,
+        "rf": None if layer.rf is None else field_json(layer.rf),
+    }
+
+
+def field_json(field: ReceptiveField) -> dict[str, Any]:
+    """A receptive field as JSON. A number is null where there is none: see `AxisField`."""
+    if field.undefined is not None:
+        return {
+            "size": None, "stride": None, "start": None, "aligned": False, "whole_input": False,
+            "reason": field.undefined,
+        }  # fmt: skip
+    out: dict[str, Any] = {
+        "size": list(field.size),
+        "stride": [_number(stride) for stride in field.stride],
+        "start": list(field.start),
+        "aligned": field.aligned,
+        "whole_input": field.whole,
+    }
+    shown = field.axes if field.ungated is None else field.ungated
+    if any(len(set(axis.sizes)) > 1 for axis in shown):
+        out["phases"] = [list(axis.sizes) for axis in shown]
+    if field.ungated is not None:
+        out["without_gate"] = {"size": _sizes(field.ungated), "start": [axis.start for axis in field.ungated]}
+    return out
+
+
+def _sizes(axes: tuple[AxisField, ...]) -> list[int]:
+    return [axis.size for axis in axes]
+
+
+def _number(value: Fraction | None) -> int | float | None:
+    """A rational as a JSON number: an integer where it is whole."""
+    if value is None:
+        return None
+    return value.numerator if value.denominator == 1 else float(value)
+
+
+def arguments(op: Op) -> dict[str, Any]:
+    """The arguments of an op as JSON values, in positional order."""
+    return {name: _json_value(getattr(op, name)) for name in type(op).model_fields}
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_json_value(v) for v in value]
+    if isinstance(value, Fraction):
+        return _number(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"an argument of type {type(value).__name__} has no JSON form")

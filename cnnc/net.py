@@ -1,0 +1,205 @@
+"""`Net`: one spec, read and understood; what Python programs use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnc.compiler.build import build
+from cnnc.compiler.cost import Costs, costs
+from cnnc.compiler.depth import depth
+from cnnc.compiler.expect import Claim, check_claims
+from cnnc.compiler.graph import Graph
+from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail
+from cnnc.dsl.parse import parse as parse_source
+from cnnc.dsl.read import read_source
+from cnnc.dsl.source import Source
+
+if TYPE_CHECKING:
+    import torch
+
+ZOO = "zoo:"
+
+
+class Net:
+    """A network: its graph, its figures, and the ways out of it."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+
+    @property
+    def graph(self) -> Graph:
+        """Every layer, sized and named, with the scope tree."""
+        return self._graph
+
+    @property
+    def name(self) -> str:
+        return self.graph.name
+
+    @property
+    def inputs(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each input: channels first, batch left out."""
+        return {name: self.graph.nodes[i].out for name, i in self.graph.inputs.items()}
+
+    @property
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each output."""
+        return {name: self.graph.nodes[i].out for name, i in self.graph.outputs.items()}
+
+    @cached_property
+    def costs(self) -> Costs:
+        """Parameters, state, MACs, FLOPs and activations of every node, and their total."""
+        return costs(self.graph)
+
+    @property
+    def params(self) -> int:
+        """The number of learnable parameters; a shared module's are counted once."""
+        return self.costs.total.params
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds for one image: convolution and fully-connected layers only."""
+        return self.costs.total.macs
+
+    @property
+    def depth(self) -> int:
+        """Weighted layers on the longest path, shortcut projections not counted."""
+        return depth(self.graph)
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """What is legal but likely a mistake, and notes on what was taken for granted."""
+        return self.graph.warnings
+
+    @cached_property
+    def claims(self) -> tuple[Claim, ...]:
+        """Every `expect` line with its verdict. Raises CnncError where one cannot be evaluated."""
+        claims, problems = check_claims(self.graph)
+        if problems:
+            raise CnncError(problems)
+        return tuple(claims)
+
+    def check(self) -> None:
+        """Raise CnncError (E601) if a claim does not hold."""
+        failures = [claim.failure() for claim in self.claims if not claim.holds]
+        if failures:
+            raise CnncError(failures)
+
+    def summary(self, **options: Any) -> str:
+        """The table of layers; options as of `cnnc.backends.table.render`."""
+        from cnnc.backends.table import render
+        from cnnc.compiler.summary import summarise
+
+        return render(summarise(self.graph), options.pop("format", "text"), **options)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The contract of `cnnc summary --json`."""
+        from cnnc.compiler.summary import summarise, to_json
+
+        return to_json(summarise(self.graph))
+
+    def expand(self) -> str:
+        """The flat core: every layer named and explicit, itself a spec with the same meaning."""
+        from cnnc.compiler.expand import expand
+
+        return expand(self.graph)
+
+    def pytorch(self) -> str:
+        """The source of a standalone PyTorch module (imports torch only)."""
+        from cnnc.backends.pytorch import to_pytorch
+
+        return to_pytorch(self.graph)
+
+    def module(self) -> torch.nn.Module:
+        """The live PyTorch module, made from the same source as `pytorch()`. Needs torch."""
+        from cnnc.backends.pytorch.runtime import module
+
+        return module(self.graph)
+
+    def draw(self, format: str = "svg", **options: Any) -> bytes:
+        """The diagram as svg, png, pdf or dot; options as of `cnnc.backends.diagram.to_dot`."""
+        from cnnc.backends.diagram import render, to_dot
+
+        return render(to_dot(self.graph, **options), format)
+
+    def __repr__(self) -> str:
+        return f"<Net {self.name}: {self.params:,} parameters, {self.macs:,} MACs>"
+
+
+def load(
+    spec: str | os.PathLike[str], *, input: str | Mapping[str, str] | None = None, **params: object
+) -> Net:
+    """The network in a file, in `-` (standard input), or shipped as `zoo:NAME`.
+
+    `input` replaces the declared input size ("3x299x299", or by name); further
+    keywords replace the file's params. Raises CnncError with every mistake.
+    """
+    path = _resolve(os.fspath(spec))
+    stem = "net" if path == "-" else Path(path).stem
+    return from_source(read_source(path), stem=stem, input=input, params=params)
+
+
+def parse(
+    text: str, *, name: str = "<text>", input: str | Mapping[str, str] | None = None, **params: object
+) -> Net:
+    """The network in a text. `name` stands for the file in messages."""
+    return from_source(Source(name, text), stem="net", input=input, params=params)
+
+
+def from_source(
+    source: Source, *, stem: str, input: str | Mapping[str, str] | None, params: Mapping[str, object]
+) -> Net:
+    """The network in a source; the common part of `load` and `parse`."""
+    sizes: dict[str | None, tuple[int, ...]] = {}
+    if isinstance(input, str):
+        sizes[None] = parse_size(input)
+    elif input is not None:
+        sizes = {name: parse_size(text) for name, text in input.items()}
+    values = {name: parse_value(name, value) for name, value in params.items()}
+    return Net(build(parse_source(source), stem=stem, sizes=sizes, params=values))
+
+
+def parse_size(text: str) -> tuple[int, ...]:
+    """`3x299x299` to (3, 299, 299). Raises CnncError (E303)."""
+    parts = text.split("x")
+    if not all(p.isascii() and p.isdecimal() and len(p) < 10 and int(p) > 0 for p in parts) or len(parts) > 4:
+        raise fail("E303", f"`{text}` is no input size", hint="channels x height x width, such as 3x224x224")
+    return tuple(int(p) for p in parts)
+
+
+def parse_value(name: str, value: object) -> object:
+    """A param's value from Python or the command line: numbers exact, anything else a word."""
+    if isinstance(value, float):
+        return _exact(str(value)) or value
+    if isinstance(value, bool | int | Fraction):
+        return value
+    if isinstance(value, str):
+        number = _exact(value)
+        return value if number is None else number
+    raise fail("E303", f"the param `{name}` cannot be {value!r}", hint="a number or a word is wanted")
+
+
+def _exact(text: str) -> int | Fraction | None:
+    try:
+        number = Fraction(text) if len(text) <= 40 and "e" not in text.lower() else Fraction(str(float(text)))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        return None
+    return number.numerator if number.denominator == 1 else number
+
+
+def _resolve(spec: str) -> str:
+    """A spec's path; `zoo:NAME` is one that ships with cnnc."""
+    if not spec.startswith(ZOO):
+        return spec
+    folder = Path(__file__).parent / "specs"
+    name = spec.removeprefix(ZOO)
+    names = {path.stem: path for path in sorted(folder.glob("*.cnn"))}
+    if name not in names:
+        raise fail(
+            "E701", f"the zoo has no `{name}`", hint=did_you_mean(name, names) or "`cnnc zoo` lists it"
+        )
+    return str(names[name])
