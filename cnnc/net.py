@@ -94,7 +94,8 @@ class Net:
         from cnnc.backends.table import render
         from cnnc.compiler.summary import summarise
 
-        return render(summarise(self.graph), options.pop("format", "text"), **options)
+        text: str = render(summarise(self.graph), options.pop("format", "text"), **options)
+        return text
 
     def to_dict(self) -> dict[str, Any]:
         """The contract of `cnnc summary --json`."""

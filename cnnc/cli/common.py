@@ -23,7 +23,7 @@ _C = TypeVar("_C", bound=Callable[..., Any])
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
-class Params(click.ParamType):
+class Params(click.ParamType[tuple[str, str]]):
     """`name=value`."""
 
     name = "name=value"

@@ -9,9 +9,11 @@ from cnnc.compiler.draft import Draft
 from cnnc.compiler.draft import Scope as DraftScope
 from cnnc.compiler.elaborate import Walk, Walked
 from cnnc.compiler.graph import Fitted, Graph, Node, Scope
+from cnnc.compiler.library import Library
 from cnnc.compiler.naming import assign_names
 from cnnc.compiler.settle import settle_defaults
 from cnnc.compiler.values import Env, LabelScope, Value
+from cnnc.compiler.warn import warnings
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
 
@@ -29,11 +31,12 @@ def build(
     input shapes by input name (None: the only input); `params` replace the values
     of the file's params. Raises CnncError with every mistake that was found.
     """
-    file = declare(spec, params or {})
+    file = declare(spec, params or {}, Library())
     walked = Walk(spec, file, sizes or {}).run()
     _raise_errors(walked.problems)
     settle_defaults(walked.drafts, walked.outputs.values())
     assign_names(walked.root, walked.inputs)
+    walked.problems += warnings(walked, file)
     problems = [*walked.problems, *_unreached(walked)]
     _raise_errors(problems)
     name = next((st.name for st in spec.statements if isinstance(st, s.Model)), stem)
@@ -67,9 +70,7 @@ def _unreached(walked: Walked) -> list[Diagnostic]:
     return problems
 
 
-def _freeze(
-    name: str, spec: s.Spec, env: Env, walked: Walked, problems: Sequence[Diagnostic]
-) -> Graph:
+def _freeze(name: str, spec: s.Spec, env: Env, walked: Walked, problems: Sequence[Diagnostic]) -> Graph:
     kept = [d for d in walked.drafts if not d.dropped]
     index = {id(d): i for i, d in enumerate(kept)}
 
@@ -78,9 +79,10 @@ def _freeze(
         assert draft.op is not None
         inputs = tuple(index[id(x.settled())] for x in draft.inputs)
         draft.name = draft.name or draft.label or "input"
+        module = draft.name if draft.twin is None else draft.twin.name
         nodes.append(Node(
-            i, draft.name, draft.module or draft.name, draft.op, inputs, draft.shape, draft.span,
-            draft.trace, draft.role, draft.label, draft.origins,
+            i, draft.name, module, draft.op, inputs, draft.shape, draft.span,
+            draft.trace, draft.role, draft.label, draft.origins, draft.given,
         ))  # fmt: skip
     labels: dict[str, int] = {}
     root = _freeze_scope(walked.root, index, labels)
@@ -89,8 +91,8 @@ def _freeze(
     _collect_labels(walked.labels, "", index, labels)
     outputs = {key: index[id(draft.settled())] for key, draft in walked.outputs.items()}
     inputs_by_name = {key: index[id(draft)] for key, draft in walked.inputs.items()}
-    warnings = tuple(p for p in problems if p.severity != "error")
-    return Graph(name, tuple(nodes), inputs_by_name, outputs, root, labels, spec, env, warnings)
+    found = tuple(p for p in problems if p.severity != "error")
+    return Graph(name, tuple(nodes), inputs_by_name, outputs, root, labels, spec, env, found)
 
 
 def _freeze_scope(scope: DraftScope, index: Mapping[int, int], labels: dict[str, int]) -> Scope:
@@ -114,13 +116,11 @@ def _freeze_scope(scope: DraftScope, index: Mapping[int, int], labels: dict[str,
         fitted = Fitted(like, path, scope.fitted.branch, merge)
     return Scope(
         scope.name, scope.kind, scope.label, tuple(children), scope.has_sides, at(scope.source), result,
-        scope.block, scope.args, scope.arg_origins, scope.span, scope.trace, fitted, scope,
+        scope.name if scope.again is None else scope.again.name, scope.nested, scope.block, scope.args, scope.arg_origins, scope.span, scope.trace, fitted, scope,
     )  # fmt: skip
 
 
-def _collect_labels(
-    scope: LabelScope, prefix: str, index: Mapping[int, int], labels: dict[str, int]
-) -> None:
+def _collect_labels(scope: LabelScope, prefix: str, index: Mapping[int, int], labels: dict[str, int]) -> None:
     """Labels by path. A label wins over a module of the same name: its tensor has the activation in."""
     for text, entry in scope.entries.items():
         path = f"{prefix}{text}"

@@ -1,96 +1,177 @@
-"""A file's declarations: params, defaults, blocks; what names may be taken and which are."""
+"""A file's declarations: params, defaults, blocks, shared modules, externs, and what it uses from others."""
 
 from __future__ import annotations
 
+import keyword
+import re
 from collections.abc import Mapping
 
-from cnnc.compiler.elaborate import argument_names
 from cnnc.compiler.evaluate import FUNCTIONS, evaluate
 from cnnc.compiler.fit import FITTED
+from cnnc.compiler.layers import argument_names
+from cnnc.compiler.library import Library
 from cnnc.compiler.ops import op_words
-from cnnc.compiler.values import SIZE_NAMES, BlockDef, Closure, FileScope, Value
+from cnnc.compiler.values import SIZE_NAMES, BlockDef, Closure, ExternDef, FileScope, SharedDef, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail
 from cnnc.dsl.source import Span
 
 
-def declare(spec: s.Spec, overrides: Mapping[str, Value]) -> FileScope:
+def declare(
+    spec: s.Spec, overrides: Mapping[str, Value], library: Library, *, stem: str | None = None
+) -> FileScope:
     """What a file declares. Raises CnncError with everything that is wrong with its declarations.
 
-    `overrides` replace the values of its params.
+    `overrides` replace the values of its params. With `stem`, the file is used by
+    another one, and its chain of layers is a block of its model's name.
     """
     file = FileScope()
+    declarer = _Declarer(file, overrides, library)
     problems: list[Diagnostic] = []
-    models = 0
     for statement in spec.statements:
         try:
-            if isinstance(statement, s.Model):
-                models += 1
-                if models > 1:
-                    raise fail("E110", "there are two `model` statements", statement.span)
-            elif isinstance(statement, s.Param):
-                _param(file, statement, overrides)
-            elif isinstance(statement, s.Block):
-                _free(statement.name, statement.name_span, file, "a block")
-                _parameters(statement)
-                file.blocks[statement.name] = BlockDef(statement, file)
-            elif isinstance(statement, s.Default):
-                _default(file, statement)
+            declarer.statement(statement)
         except CnncError as error:
             problems += error.diagnostics
     for name in overrides:
         if name not in file.params:
             hint = did_you_mean(name, file.params)
             problems.append(Diagnostic("E206", f"the spec has no param `{name}`", None, hint=hint))
+    if stem is not None:
+        _stem_block(file, spec, stem)
     if problems:
         raise CnncError(problems)
     return file
 
 
-def _free(name: str, span: Span, file: FileScope, what: str) -> None:
-    """Whether a name can be taken. Raises E204."""
+class _Declarer:
+    def __init__(self, file: FileScope, overrides: Mapping[str, Value], library: Library) -> None:
+        self.file = file
+        self.overrides = overrides
+        self.library = library
+        self.taken: set[str] = set()
+        self.models = 0
+
+    def statement(self, statement: s.Statement) -> None:
+        if isinstance(statement, s.Model):
+            self.models += 1
+            if self.models > 1:
+                raise fail("E110", "there are two `model` statements", statement.span)
+        elif isinstance(statement, s.Param):
+            self._param(statement)
+        elif isinstance(statement, s.Block):
+            self._take(statement.name, statement.name_span, "a block")
+            _parameters(statement.name, statement.params)
+            self.file.blocks[statement.name] = BlockDef(statement, self.file)
+        elif isinstance(statement, s.Shared):
+            self._take(statement.name, statement.name_span, "a shared module")
+            self.file.shareds[statement.name] = SharedDef(statement, self.file)
+        elif isinstance(statement, s.Extern):
+            self._take(statement.name, statement.name_span, "an extern")
+            _parameters(statement.name, statement.params)
+            _extern(statement)
+            self.file.externs[statement.name] = ExternDef(statement, self.file)
+        elif isinstance(statement, s.Use):
+            for used in statement.names:
+                _free(used.alias, used.span, "a used block")
+            self.library.bring(statement, self.file, self.taken)
+        elif isinstance(statement, s.Default):
+            _default(self.file, statement)
+
+    def _take(self, name: str, span: Span, what: str) -> None:
+        _free(name, span, what)
+        if name in self.taken:
+            raise fail("E204", f"`{name}` is declared twice", span)
+        self.taken.add(name)
+
+    def _param(self, statement: s.Param) -> None:
+        self._take(statement.name, statement.span, "a param")
+        if statement.name in self.overrides:
+            self.file.params[statement.name] = self.overrides[statement.name]
+        else:
+            self.file.params[statement.name] = evaluate(statement.value, self.file.env())
+
+
+def _free(name: str, span: Span, what: str) -> None:
+    """Whether a name can be taken at all. Raises E204."""
     if name.lower() in op_words() or name.lower() in (*FITTED, "id"):
         raise fail("E204", f"`{name}` is a layer, and {what} cannot take its name", span)
     if name in SIZE_NAMES or name in FUNCTIONS:
         raise fail("E204", f"`{name}` has a meaning of its own, and {what} cannot take it", span)
-    if name in file.params or name in file.blocks:
-        raise fail("E204", f"`{name}` is declared twice", span)
 
 
-def _param(file: FileScope, statement: s.Param, overrides: Mapping[str, Value]) -> None:
-    span = statement.span
-    _free(statement.name, span, file, "a param")
-    value = overrides.get(statement.name)
-    if value is None:
-        value = evaluate(statement.value, file.env())
-    file.params[statement.name] = value
-
-
-def _parameters(block: s.Block) -> None:
+def _parameters(owner: str, parameters: tuple[s.Parameter, ...]) -> None:
     seen: set[str] = set()
-    for parameter in block.params:
-        if parameter.name in seen:
-            raise fail("E204", f"`{block.name}` has two parameters `{parameter.name}`", parameter.span)
-        if parameter.name in SIZE_NAMES or parameter.name in FUNCTIONS:
-            raise fail("E204", f"`{parameter.name}` has a meaning of its own and cannot be a parameter", parameter.span)
-        if parameter.name.lower() in (*FITTED, "id"):
-            raise fail("E204", f"`{parameter.name}` is a layer and cannot be a parameter", parameter.span)
-        seen.add(parameter.name)
+    for parameter in parameters:
+        name, span = parameter.name, parameter.span
+        if name in seen:
+            raise fail("E204", f"`{owner}` has two parameters `{name}`", span)
+        if name in SIZE_NAMES or name in FUNCTIONS or name.lower() in (*FITTED, "id"):
+            raise fail("E204", f"`{name}` has a meaning of its own and cannot be a parameter", span)
+        seen.add(name)
+
+
+_TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+_FACTS = ("shape", "params", "macs")
+
+
+def _extern(statement: s.Extern) -> None:
+    """The form of an extern's declaration; nothing is imported."""
+    parts = re.split(r"[.:]", statement.target)
+    if not _TARGET.fullmatch(statement.target) or any(keyword.iskeyword(part) for part in parts):
+        hint = 'write it as "package.module:Class"'
+        raise fail("E110", f"`{statement.target}` names no class", statement.span, hint=hint)
+    given = set()
+    for fact in statement.facts:
+        if fact.key not in _FACTS:
+            hint = did_you_mean(fact.key or "", _FACTS) or f"it has {', '.join(_FACTS)}"
+            raise fail("E301", f"`{fact.span.text}` is no fact of an extern", fact.span, hint=hint)
+        if fact.key in given:
+            raise fail("E304", f"`{fact.key}` is given twice", fact.span)
+        if isinstance(fact.value, s.Bracket):
+            raise fail("E303", f"`{fact.key}` takes no pipeline", fact.span)
+        given.add(fact.key)
+    if "shape" not in given:
+        hint = "add (shape=same), or (shape=64x{H}x{W})"
+        raise fail(
+            "E302", f"the extern `{statement.name}` does not say its shape", statement.name_span, hint=hint
+        )
 
 
 def _default(file: FileScope, statement: s.Default) -> None:
     call = statement.call
     op = op_words().get(call.name.lower())
     if op is None:
-        raise fail("E201", f"no layer is called `{call.name}`", call.span, hint=did_you_mean(call.name, op_words()))
+        raise fail(
+            "E201", f"no layer is called `{call.name}`", call.span, hint=did_you_mean(call.name, op_words())
+        )
     table = file.defaults.setdefault(op.kind, {})
     names = argument_names(op)
     for argument in call.args:
-        if argument.key is None or argument.key.lower() not in names:
-            hint = did_you_mean(argument.key or "", names) or f"default {op.kind}({names[-1]}=…)"
-            raise fail("E301", f"`{argument.span.text}` is no argument of `{op.kind}` by name", argument.span, hint=hint)
-        if argument.key.lower() in table:
-            raise fail("E304", f"the default {argument.key} of `{op.kind}` is given twice", argument.span)
-        if isinstance(argument.value, s.Bracket) or isinstance(evaluate(argument.value, file.env()), Closure):
-            raise fail("E303", "a default takes no pipeline", argument.span)
-        table[argument.key.lower()] = argument
+        key = (argument.key or "").lower()
+        if key not in names:
+            hint = did_you_mean(key, names) or f"default {op.kind}({names[-1] if names else ''}=…)"
+            raise fail(
+                "E301",
+                f"`{argument.span.text}` is no argument of `{op.kind}` by name",
+                argument.span,
+                hint=hint,
+            )
+        if key in table:
+            raise fail("E304", f"the default {key} of `{op.kind}` is given twice", argument.span)
+        if isinstance(evaluate(argument.value, file.env()), Closure) or key in op.tensors:
+            raise fail("E303", f"a default cannot give `{key}`", argument.span)
+        table[key] = argument
+
+
+def _stem_block(file: FileScope, spec: s.Spec, stem: str) -> None:
+    """A used file's chain as a block: `use vgg16 from "vgg16.cnn"`."""
+    flows = [statement.pipeline for statement in spec.statements if isinstance(statement, s.Flow)]
+    name = next((st.name for st in spec.statements if isinstance(st, s.Model)), stem)
+    if not flows or name in file.blocks:
+        return
+    items = tuple(item for flow in flows for item in flow.items)
+    breaks = tuple(i == 0 or b for flow in flows for i, b in enumerate(flow.breaks))
+    body = s.Pipeline(items, (False, *breaks[1:]), flows[0].span.to(flows[-1].span))
+    block = s.Block(name, (), body, body.span, body.span)
+    file.blocks[name] = BlockDef(block, file)

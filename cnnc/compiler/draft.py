@@ -12,7 +12,7 @@ from cnnc.dsl import syntax as s
 from cnnc.dsl.source import Span
 
 Role = Literal["own", "norm", "act", "flatten", "input", "merge"]
-ScopeKind = Literal["model", "block", "bracket", "shared", "shortcut"]
+ScopeKind = Literal["model", "block", "bracket", "shared", "shortcut", "path"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,13 +40,14 @@ class Draft:
     label: str | None
     scope: Scope | None
     origins: Mapping[str, Origin]
+    given: tuple[str, ...] = ()
+    """The arguments that brought the inputs after the first, in their order."""
     tentative: bool = False
     """A default activation, to be left out where its consumers say so."""
     dropped: bool = False
     plain_bias: bool = False
     """The bias was neither asked for nor turned off by the text."""
     name: str = ""
-    module: str = ""
     twin: Draft | None = None
     """The draft whose module this one uses again (shared modules)."""
 
@@ -79,7 +80,8 @@ class Fitted:
 
 @dataclass(slots=True, eq=False)
 class Scope:
-    """A level of names: the model, a block call, a labelled bracket, a shared module, a shortcut."""
+    """A level of names: the model, a block call, a labelled bracket, a shared module, a shortcut,
+    or a step of a dotted label."""
 
     kind: ScopeKind
     label: str | None
@@ -98,9 +100,24 @@ class Scope:
     """What flows out."""
     fitted: Fitted | None = None
     """For a shortcut: what it was fitted to."""
+    again: Scope | None = None
+    """For a further use of a shared module: its first use."""
+    nested: bool = False
+    """For a shared module: used elsewhere than on the model's own level."""
     name: str = ""
 
     @property
     def kind_name(self) -> str:
         """What an unlabelled one is called, before its counter."""
         return self.block.name if self.block is not None else self.kind
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spot:
+    """Where things are being placed: the naming scope and the way there."""
+
+    scope: Scope
+    trace: Trace | None
+
+    def step(self, trace: Trace) -> Spot:
+        return Spot(self.scope, trace)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 
-from cnnc.compiler.ops import Sizes, op_words, show
+from cnnc.compiler.ops import ARGUMENT_WORDS, Sizes, op_words, show
 from cnnc.compiler.values import SIZE_NAMES, Closure, Env, LayerWord, Value, describe, normal
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
@@ -104,7 +104,8 @@ def _unknown(expr: s.Name, env: Env) -> CnncError:
 
 
 def _layer_word(expr: s.Call, env: Env) -> LayerWord:
-    if expr.name.lower() not in op_words() and expr.name not in env.file.externs:
+    known = expr.name.lower() in op_words() or expr.name in ARGUMENT_WORDS
+    if not known and expr.name not in env.file.externs:
         hint = did_you_mean(expr.name, [*FUNCTIONS, *op_words()])
         raise fail("E202", f"`{expr.name}` is no function and no layer", expr.span, hint=hint)
     return LayerWord(expr.name, tuple((a.key, evaluate(a.value, env)) for a in expr.args))
@@ -230,9 +231,9 @@ def _range(expr: s.Range, env: Env) -> Value:
 # --- functions ---------------------------------------------------------------------------
 
 
-def _round(x: Exact) -> int:
+def _round(x: Exact) -> Exact:
     """Half away from zero, as in school; Python's rounds half to even."""
-    size = math.floor(Fraction(abs(x)) + Fraction(1, 2))
+    size = math.floor(abs(Fraction(x)) + Fraction(1, 2))
     return size if x >= 0 else -size
 
 

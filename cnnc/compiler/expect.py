@@ -86,7 +86,7 @@ class _Figures:
     @cached_property
     def modules(self) -> dict[str, tuple[int, ...]]:
         """The nodes of every module by its name."""
-        found = {node.name: (node.index,) for node in self.graph.nodes}
+        found: dict[str, tuple[int, ...]] = {node.name: (node.index,) for node in self.graph.nodes}
         todo: list[Scope] = [self.graph.root]
         while todo:
             scope = todo.pop()

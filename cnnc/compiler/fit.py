@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnc.compiler.draft import Draft, Fitted, Scope, poison
+from cnnc.compiler.draft import Draft, Fitted, Scope, Spot, poison
 from cnnc.compiler.evaluate import evaluate
 from cnnc.compiler.ops.base import Axis, Local, show
 from cnnc.compiler.ops.convolution import Conv
@@ -16,7 +16,7 @@ from cnnc.dsl.diagnostics import CnncError, fail
 from cnnc.dsl.source import Span
 
 if TYPE_CHECKING:
-    from cnnc.compiler.elaborate import Spot, Walk
+    from cnnc.compiler.elaborate import Walk
 
 FITTED = ("shortcut", "crop")
 
@@ -72,11 +72,10 @@ class Fitter:
         if before:
             head = s.Pipeline(tuple(before), branch.breaks[:-1], branch.span)
             flow = self.walk.pipeline(head, flow, env, spot)
-        label = self.walk._label(last, env, spot)
+        label = self.walk.labels.read(last, env, spot)
         scope = None
         if _fitted_word(last) == "shortcut":
-            scope = Scope("shortcut", label, spot.scope, last.span, spot.trace, source=flow)
-            spot.scope.children.append(scope)
+            scope = self.walk.open("shortcut", label, last.span, flow, spot)
         self.waiting.append(_Deferred(index, last, flow, label, scope, env, spot))
 
     def settle(self, results: list[Draft | None]) -> None:
@@ -105,7 +104,9 @@ class Fitter:
         if wait.flow is None:
             raise fail("E502", "nothing flows in here", span)
         if model is None:
-            raise fail("E503", "no sibling has a size to fit to", span, hint="write `id` for one of the branches")
+            raise fail(
+                "E503", "no sibling has a size to fit to", span, hint="write `id` for one of the branches"
+            )
         if wait.flow.poison or model.poison:
             return poison(span)
         if wait.scope is None:
@@ -113,7 +114,7 @@ class Fitter:
         return self._shortcut(wait, wait.scope, wait.flow, model)
 
     def _crop(self, wait: _Deferred, flow: Draft, model: Draft) -> Draft:
-        from cnnc.compiler.elaborate import Arguments
+        from cnnc.compiler.layers import Arguments
 
         if flow.shape[1:] == model.shape[1:]:
             return flow
@@ -124,10 +125,10 @@ class Fitter:
                 wait.item.span,
             )  # fmt: skip
         args = Arguments({"size": size})
-        return self.walk.place(Crop, args, (flow,), wait.item.span, wait.label, wait.spot, "own")
+        return self.walk.layers.place(Crop, args, (flow,), wait.item.span, wait.label, wait.spot, "own")
 
     def _shortcut(self, wait: _Deferred, scope: Scope, flow: Draft, model: Draft) -> Draft:
-        from cnnc.compiler.elaborate import Arguments, Spot
+        from cnnc.compiler.layers import Arguments
 
         kind, span = self._kind(wait), wait.item.span
         path = _path(model, flow)
@@ -142,7 +143,7 @@ class Fitter:
         inside = Spot(scope, wait.spot.trace)
         if kind == "pad":
             args = Arguments({"width": model.shape[0], "stride": stride})
-            out = self.walk.place(PadShortcut, args, (flow,), span, None, inside, "own")
+            out = self.walk.layers.place(PadShortcut, args, (flow,), span, None, inside, "own")
         else:
             norm = wait.env.file.defaults.get("conv", {}).get("norm")
             args = Arguments({
@@ -150,7 +151,7 @@ class Fitter:
                 "norm": evaluate(norm.value, wait.env.file.env()) if norm else "none",
                 "pad": 0, "groups": 1, "dilation": 1,
             })  # fmt: skip
-            out = self.walk.layer(Conv, args, span, None, flow, wait.env, inside)
+            out = self.walk.layers.layer(Conv, args, span, None, flow, wait.env, inside)
         scope.result = out
         if out.shape != model.shape:
             raise fail(
@@ -164,7 +165,9 @@ class Fitter:
         for argument in wait.item.core.args or ():
             value = evaluate(argument.value, wait.env)
             if argument.key not in (None, "kind"):
-                raise fail("E301", f"`shortcut` has no argument `{argument.key}`", argument.span, hint="kind=pad")
+                raise fail(
+                    "E301", f"`shortcut` has no argument `{argument.key}`", argument.span, hint="kind=pad"
+                )
             if value not in ("projection", "pad"):
                 raise fail("E303", f"`kind` is {show(value)}, and projection or pad is wanted", argument.span)
             return str(value)

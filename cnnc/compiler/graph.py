@@ -37,6 +37,8 @@ class Node:
     role: Role
     label: str | None
     origins: Mapping[str, Origin]
+    given: tuple[str, ...]
+    """The arguments that brought the inputs after the first, in their order."""
 
     @property
     def local(self) -> str:
@@ -66,6 +68,10 @@ class Scope:
     has_sides: bool
     source: int | None
     result: int | None
+    module: str
+    """The owner of the weights: the scope's own name, but for further uses of a shared module."""
+    nested: bool
+    """Whether a shared module is used elsewhere than on the model's own level."""
     block: s.Block | None
     args: Mapping[str, Value]
     arg_origins: Mapping[str, Origin]

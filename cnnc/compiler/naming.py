@@ -28,9 +28,7 @@ def is_numbered(scope: Scope) -> bool:
     return scope.kind != "model" and not scope.has_sides
 
 
-def _name_children(
-    scope: Scope, problems: list[Diagnostic], inputs: Mapping[str, Draft]
-) -> None:
+def _name_children(scope: Scope, problems: list[Diagnostic], inputs: Mapping[str, Draft]) -> None:
     numbered = is_numbered(scope)
     counters: dict[str, int] = {}
     taken: dict[str, Draft | Scope] = dict(inputs)
@@ -42,6 +40,10 @@ def _name_children(
             assert isinstance(child, Scope)
             local = child.label or f"{child.kind_name}{counters.get(child.kind_name, 0) + 1}"
             child.name = f"{scope.name}.{local}" if scope.name else local
+            continue
+        if isinstance(child, Scope) and child.again is not None:
+            # A further use of a shared module: no child of its own, but its nodes need names.
+            child.name = child.label or ""
             continue
         if child.label is not None:
             local = child.label

@@ -31,7 +31,8 @@ CONVENTIONS = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """One layer. `args` are the op's arguments as JSON values."""
+    """One layer. `args` are the op's arguments as JSON values; `brought` is a norm or activation
+    that another layer's word brought."""
 
     name: str
     op: Op
@@ -40,6 +41,7 @@ class Layer:
     out: Shape
     cost: Cost
     rf: ReceptiveField | None
+    brought: bool
 
     @property
     def local(self) -> str:
@@ -96,7 +98,7 @@ def summarise(graph: Graph) -> Summary:
         if node.role != "input":
             layers[node.index] = Layer(
                 node.name, node.op, arguments(node.op), tuple(graph.nodes[i].name for i in node.inputs),
-                node.out, per_node.nodes[node.index], fields[node.index],
+                node.out, per_node.nodes[node.index], fields[node.index], node.role in ("norm", "act"),
             )  # fmt: skip
     return Summary(
         model=graph.name,

@@ -166,9 +166,11 @@ class FileScope:
     params: dict[str, Value] = field(default_factory=dict)
     blocks: dict[str, BlockDef] = field(default_factory=dict)
     shareds: dict[str, SharedDef] = field(default_factory=dict)
-    externs: dict[str, s.Extern] = field(default_factory=dict)
+    externs: dict[str, ExternDef] = field(default_factory=dict)
     defaults: dict[str, dict[str, s.Argument]] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
+    brought: dict[str, Span] = field(default_factory=dict)
+    """What `use` brought, and where it says so."""
 
     def env(self) -> Env:
         """The environment of the file's top level."""
@@ -183,10 +185,19 @@ class BlockDef:
 
 @dataclass(slots=True, eq=False)
 class SharedDef:
+    """A shared module; `scope` and `drafts` are those of its first use, `uses` how many there were."""
+
     syntax: s.Shared
     file: FileScope
     scope: Scope | None = None
-    channels: int | None = None
+    drafts: tuple[Draft, ...] = ()
+    uses: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExternDef:
+    syntax: s.Extern
+    file: FileScope
 
 
 @dataclass(frozen=True, slots=True, eq=False)

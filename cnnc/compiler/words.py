@@ -47,7 +47,12 @@ def split(word: s.Word) -> LayerCall:
     reader = _Reader(word, text)
     pieces: dict[str, s.Expr] = {}
     groups = {name: match.span(name) for name in ("size", "width", "stride") if match.group(name)}
-    if "size" not in groups and "width" in groups and "x" in match.group("width") and op.word.size != op.word.width:
+    if (
+        "size" not in groups
+        and "width" in groups
+        and "x" in match.group("width")
+        and op.word.size != op.word.width
+    ):
         # The lecture form conv-11x11x96: kernel x width behind one dash.
         start, end = groups.pop("width")
         *kernel, width = _ranges(rest, start, end)
@@ -56,7 +61,9 @@ def split(word: s.Word) -> LayerCall:
         field = getattr(op.word, slot)
         if field is None:
             span = reader.span(rest_start + start, rest_start + end)
-            raise fail("E301", f"`{op.kind}` takes no {slot}: it is {_form(op)}", span, hint=_spelling_hint(op))
+            raise fail(
+                "E301", f"`{op.kind}` takes no {slot}: it is {_form(op)}", span, hint=_spelling_hint(op)
+            )
         if field in pieces:
             span = reader.span(rest_start + start, rest_start + end)
             raise fail("E304", f"the {field} of `{op.kind}` is given twice", span)

@@ -46,6 +46,7 @@ CODES: dict[str, str] = {
     "E405": "branches whose sizes do not fit",
     "E406": "uses of one shared module with different channels",
     "E407": "a size that must be known",
+    "E408": "a map whose size does not suit the layer",
     "E501": "a tensor that reaches no output",
     "E502": "a chain that starts from nothing",
     "E503": "a `shortcut` or `crop` that cannot be fitted",

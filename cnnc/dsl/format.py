@@ -381,12 +381,11 @@ class _Printer:
         spelled = [spell_expr(value) for value in loop.values]
         text = self._flat_all(spelled, ", ")
         fits = text is not None and indent + len(head) + 1 + len(text) <= MAX_COLUMNS
-        if fits and not self.spans_lines(first.start, last.end):
-            self.break_line(indent, first.start, leads=True)
-            self.write(f"{head} {text}")
-            return
-        self.break_line(indent, loop.body.span.end, leads=True)
+        self.break_line(indent, first.start, leads=True)
         self.write(head)
+        if fits and not self.spans_lines(first.start, last.end):
+            self.write(f" {text}")
+            return
         for i, (value, pieces) in enumerate(zip(loop.values, spelled, strict=True)):
             self.break_line(indent + STEP, value.span.start, opened=True)
             self.emit(pieces, indent + STEP)

@@ -17,21 +17,22 @@ from cnnc.dsl.source import Source, Span
 from cnnc.dsl.syntax import Comment
 
 MAX_NESTING = 100
+MAX_ERRORS = 50
 
 STATEMENTS = frozenset(
     "model input param default block shared extern use output expect".split()
 )
 RESERVED = frozenset("if else for in and or not".split())
 
-_OPEN = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
-_CLOSE = frozenset(_OPEN.values())
+OPENERS = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
+CLOSERS = frozenset(OPENERS.values())
 _OPERATORS = frozenset(
     "ARROW PIPE PLUS AMPERSAND STAR EQUAL COMMA COMPARE POWER FLOORDIV SLASH PERCENT MINUS "
     "IF ELSE FOR IN AND OR COLON".split()
 )
 # A statement goes on where a line ends with, or the next begins with, one of these.
-_GOES_ON_AFTER = _OPERATORS | {"NOT", "AS", "FROM"} | _OPEN.keys()
-_GOES_ON_BEFORE = (_OPERATORS - {"COLON"}) | _CLOSE
+_GOES_ON_AFTER = _OPERATORS | {"NOT", "AS", "FROM"} | OPENERS.keys()
+_GOES_ON_BEFORE = (_OPERATORS - {"COLON"}) | CLOSERS
 
 
 class Tok(Token):
@@ -48,29 +49,37 @@ class Tok(Token):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The tokens of each statement, the comments, and what was wrong on this level."""
+    """The tokens of each statement, the comments, and what was wrong on this level.
+
+    `strays` are the characters without a meaning, which no token holds.
+    """
 
     statements: tuple[tuple[Tok, ...], ...]
     comments: tuple[Comment, ...]
     problems: tuple[Diagnostic, ...]
+    strays: tuple[Span, ...]
 
 
 def lay_out(lexer: Lark, source: Source) -> Layout:
     """Split a source into statements, matching brackets and settling line breaks."""
     problems: list[Diagnostic] = []
     comments: list[Comment] = []
-    tokens = list(_tokens(lexer, source, comments, problems))
+    strays: list[Span] = []
+    tokens = list(_tokens(lexer, source, comments, problems, strays))
     tokens, open_problem = _match_brackets(tokens)
     problems += open_problem
     statements = _split(tokens)
-    return Layout(statements, tuple(comments), tuple(problems))
+    return Layout(statements, tuple(comments), tuple(problems), tuple(strays))
 
 
 def _tokens(
-    lexer: Lark, source: Source, comments: list[Comment], problems: list[Diagnostic]
+    lexer: Lark,
+    source: Source,
+    comments: list[Comment],
+    problems: list[Diagnostic],
+    strays: list[Span],
 ) -> Iterator[Tok]:
     line_is_empty = True
-    stray_end = -1
     for raw in lexer.lex(source.text):
         assert raw.start_pos is not None and raw.end_pos is not None
         span = Span(source, raw.start_pos, raw.end_pos)
@@ -78,9 +87,9 @@ def _tokens(
             comments.append(Comment(str(raw).rstrip(), line_is_empty, span))
             continue
         if raw.type == "STRAY":
-            if span.start != stray_end:  # one message for a run of them
+            if not strays or strays[-1].end != span.start:  # one message for a run of them
                 problems.append(_stray(raw, span))
-            stray_end = span.end
+            strays.append(span)
             continue
         line_is_empty = raw.type == "BREAK"
         yield Tok.make(raw.type, str(raw), span)
@@ -103,44 +112,53 @@ def _stray(text: str, span: Span) -> Diagnostic:
 def _match_brackets(tokens: list[Tok]) -> tuple[list[Tok], list[Diagnostic]]:
     """Check that brackets match and are not nested too deeply.
 
-    At the first mistake the rest of that statement is dropped, so that what
-    stands before and after it is still looked at.
+    At a mistake the rest of that statement is dropped, so that what stands before
+    and after it is still looked at.
     """
+    kept: list[Tok] = []
+    problems: list[Diagnostic] = []
+    lost = 0  # brackets opened in what was dropped: as many may close nothing
+    while tokens and len(problems) < MAX_ERRORS:
+        good, problem, tokens, dropped = _up_to_mistake(tokens)
+        kept += good
+        if problem is not None and (dropped or not lost):
+            problems.append(problem)
+        lost = dropped or max(0, lost - 1)
+    return kept, problems
+
+
+def _up_to_mistake(tokens: list[Tok]) -> tuple[list[Tok], Diagnostic | None, list[Tok], int]:
+    """The tokens before the first mistake's statement, the mistake, where to go on, and how many brackets it opened."""
     stack: list[Tok] = []
     for i, token in enumerate(tokens):
-        if token.type in _OPEN:
+        if token.type in OPENERS:
             stack.append(token)
             if len(stack) > MAX_NESTING:
                 message = f"brackets are nested deeper than {MAX_NESTING}"
-                return _up_to_statement(tokens, stack[0]), [
-                    Diagnostic("E901", message, token.span, hint="name the inner part as a block")
-                ]
-        elif token.type in _CLOSE:
-            if stack and _OPEN[stack[-1].type] == token.type:
-                stack.pop()
-                continue
-            if stack:
+                hint = "name the inner part as a block"
+                return [], Diagnostic("E901", message, token.span, hint=hint), [], len(stack)
+        elif token.type in CLOSERS:
+            if not stack:
+                hint = f"take it out, or open it with `{_opener(token)}`"
+                problem = Diagnostic("E102", f"`{token}` closes nothing", token.span, hint=hint)
+                return tokens[:i], problem, _next_line(tokens, i), 0
+            if OPENERS[stack[-1].type] != token.type:
                 message = f"`{token}` does not close `{stack[-1]}` of line {stack[-1].span.line}"
                 hint = f"`{_closer(stack[-1])}` is missing before it"
-                kept = _up_to_statement(tokens, stack[0])
-            else:
-                message = f"`{token}` closes nothing"
-                hint = f"take it out, or open it with `{_opener(token)}`"
-                kept = tokens[:i]
-            kept_rest, more = _match_brackets(_next_lines(tokens, i))
-            return kept + kept_rest, [Diagnostic("E102", message, token.span, hint=hint), *more]
+                problem = Diagnostic("E102", message, token.span, hint=hint)
+                good = _up_to_statement(tokens, stack[0])
+                return good, problem, _next_statement(tokens, i, tokens[len(good)]), len(stack)
+            stack.pop()
     if not stack:
-        return tokens, []
-    opener = stack[-1]
-    hint = f"close it with `{_closer(opener)}`"
-    problem = Diagnostic("E102", f"`{opener}` is never closed", opener.span, hint=hint)
+        return tokens, None, [], 0
+    hint = f"close it with `{_closer(stack[-1])}`"
+    problem = Diagnostic("E102", f"`{stack[-1]}` is never closed", stack[-1].span, hint=hint)
+    good = _up_to_statement(tokens, stack[0])
     # A line that begins with a statement word shows where the bracket was meant to end.
-    start = next(i for i, t in enumerate(tokens) if t is stack[0])
-    for i in range(start, len(tokens)):
-        if _starts_statement(tokens, i) and tokens[i].span.column == 1:
-            rest, more = _match_brackets(tokens[i:])
-            return _up_to_statement(tokens, stack[0]) + rest, [problem, *more]
-    return _up_to_statement(tokens, stack[0]), [problem]
+    for i in range(len(good), len(tokens)):
+        if _starts_statement(tokens, i) and tokens[i].span.column == 1 and tokens[i].span.start > stack[0].span.start:
+            return good, problem, tokens[i:], len(stack)
+    return good, problem, [], len(stack)
 
 
 def _closer(token: Tok) -> str:
@@ -159,10 +177,22 @@ def _up_to_statement(tokens: list[Tok], inside: Tok) -> list[Tok]:
     return tokens[:end]
 
 
-def _next_lines(tokens: list[Tok], i: int) -> list[Tok]:
+def _next_line(tokens: list[Tok], i: int) -> list[Tok]:
     while i < len(tokens) and tokens[i].type != "BREAK":
         i += 1
     return tokens[i:]
+
+
+def _next_statement(tokens: list[Tok], i: int, first: Tok) -> list[Tok]:
+    """The tokens after i from the next line that may be another statement than the one that began with `first`."""
+    while i < len(tokens) and not (tokens[i].type == "BREAK" and _is_beside(tokens[i + 1 : i + 2], first)):
+        i += 1
+    return tokens[i:]
+
+
+def _is_beside(head: list[Tok], first: Tok) -> bool:
+    """Whether a line stands no deeper than a statement's first line, and cannot be its continuation."""
+    return bool(head) and head[0].type not in {"BREAK", *_GOES_ON_BEFORE} and head[0].span.column <= first.span.column
 
 
 def _starts_statement(tokens: list[Tok], i: int) -> bool:
@@ -192,9 +222,9 @@ def _split(tokens: list[Tok]) -> tuple[tuple[Tok, ...], ...]:
             elif stack and not goes_on:
                 current.append(Tok.make("NEWLINE", "\n", pending.span))
             pending = None
-        if token.type in _OPEN:
+        if token.type in OPENERS:
             stack.append(token.type)
-        elif token.type in _CLOSE:
+        elif token.type in CLOSERS:
             stack.pop()
         current.append(token)
     if current:

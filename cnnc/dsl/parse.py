@@ -9,15 +9,14 @@ from importlib.resources import files
 from typing import Any, cast
 
 from lark import Lark, Transformer
-from lark.exceptions import UnexpectedToken
 
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
-from cnnc.dsl.layout import Tok, lay_out
+from cnnc.dsl.layout import MAX_ERRORS, Tok, lay_out
+from cnnc.dsl.recover import read_statement
 from cnnc.dsl.source import Source, Span
 
 MAX_DIGITS = 40
-MAX_ERRORS = 50
 _UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -34,8 +33,9 @@ def parse(source: Source) -> s.Spec:
     for tokens in layout.statements:
         try:
             _refuse_loose_body(previous, tokens)
-            previous = _statement(lark, tokens)
-            statements.append(previous)
+            previous = read_statement(lark, tokens, layout.strays)
+            if previous is not None:
+                statements.append(previous)
         except CnncError as error:
             problems += error.diagnostics
             previous = None
@@ -75,78 +75,6 @@ def _lark() -> Lark:
         maybe_placeholders=False,
         transformer=_Builder(),
     )
-
-
-def _statement(lark: Lark, tokens: Sequence[Tok]) -> s.Statement:
-    parser = lark.parse_interactive()
-    try:
-        for token in tokens:
-            parser.feed_token(token)
-        return cast(s.Statement, parser.feed_eof(tokens[-1]))  # type: ignore[no-untyped-call]
-    except UnexpectedToken as error:
-        expected = frozenset(error.accepts or error.expected)
-        raise CnncError([_unexpected(error.token, expected, tokens)]) from None
-
-
-def _unexpected(token: Any, expected: frozenset[str], tokens: Sequence[Tok]) -> Diagnostic:
-    """A parser's refusal in the user's words."""
-    if token.type == "$END":
-        last = tokens[-1]
-        end = Span(last.span.source, last.span.start, last.span.end)
-        return Diagnostic("E103", f"the line ends after `{last}`, where {_wanted(expected)} is missing", end)
-    i = next(i for i, t in enumerate(tokens) if t is token)
-    before = tokens[i - 1] if i else None
-    if token.type in ("PIPE", "PLUS", "AMPERSAND") and _in_brackets(tokens[:i]) == "":
-        return Diagnostic(
-            "E109", f"`{token}` stands outside brackets", token.span,
-            hint=f"bracket the branches: [a {token} b]",
-        )  # fmt: skip
-    empty = before is not None and before.type in ("LSQB", "ARROW", "PIPE", "PLUS", "AMPERSAND")
-    if empty and token.type in ("RSQB", "PIPE", "AMPERSAND", "ARROW", "NEWLINE"):
-        hint = "write `id` for a branch that passes its input on"
-        assert before is not None
-        where = before.span.to(token.span)
-        return Diagnostic("E107", f"nothing stands between `{before}` and `{token}`", where, hint=hint)
-    if token.type == "NEWLINE":
-        return Diagnostic("E103", f"the line ends where {_wanted(expected)} is missing", before.span if before else token.span)
-    shown = f"`{token}`" + (f" after `{before}`" if before else "")
-    hint = None
-    if token.type in ("IF", "ELSE", "FOR", "IN", "AND", "OR", "NOT"):
-        hint = f"`{token}` is a reserved word"
-    elif token.type in ("LSQB", "NAME") and before is not None and before.type in ("RSQB", "RPAR", "NUMBER"):
-        hint = "join two layers with `->` or a line break"
-    elif token.type == "COLON":
-        hint = "a label is a name: letters, digits, `_`, and arithmetic in braces; anything else in quotes"
-    return Diagnostic("E101", f"{shown} has no meaning here; {_wanted(expected)} can stand here", token.span, hint=hint)
-
-
-def _in_brackets(tokens: Sequence[Tok]) -> str:
-    stack = ""
-    for token in tokens:
-        if token.type in ("LPAR", "LSQB", "LBRACE"):
-            stack += str(token)
-        elif token.type in ("RPAR", "RSQB", "RBRACE"):
-            stack = stack[:-1]
-    return stack[-1:]
-
-
-_IN_WORDS = {
-    "NAME": "a name", "NUMBER": "a number", "DIMS": "a size", "STRING": "a quoted text",
-    "ARROW": "`->`", "EQUAL": "`=`", "RPAR": "`)`", "RSQB": "`]`", "RBRACE": "`}`",
-    "LPAR": "`(`", "COMMA": "`,`", "FROM": "`from`", "IN": "`in`", "ELSE": "`else`",
-    "COLON": "`:`",
-}  # fmt: skip
-
-
-def _wanted(expected: frozenset[str]) -> str:
-    if {"NAME", "LSQB"} <= expected and "NUMBER" not in expected:
-        return "a layer or `[`"
-    words = [text for kind, text in _IN_WORDS.items() if kind in expected]
-    if "NUMBER" in expected and "NAME" in expected and "LPAR" in expected:
-        words = ["a value"] + [w for w in words if w in ("`)`", "`]`")]
-    if len(words) > 4 or not words:
-        return "something else" if not words else " or ".join(words[:4])
-    return " or ".join(words)
 
 
 # --- tree building ------------------------------------------------------------------

@@ -22,7 +22,7 @@ Direction = Literal["TB", "LR"]
 FONT = "Helvetica,Arial,sans-serif"
 _LETTER = 6.2
 """The width of a bold letter of 11 points, on average, in points."""
-_NODE_GAP = 18
+_NODE_GAP = 29
 """The room between two nodes, in points: Graphviz's `nodesep` in inches, times 72."""
 
 
@@ -55,8 +55,6 @@ def write_dot(drawn: Picture, *, rankdir: Direction = "TB", theme: ThemeName = "
     _write_inside(dot, drawn, None, style)
     for edge in drawn.edges:
         dot.edge(edge.source, edge.target, **style.edge(edge))
-    if rankdir == "TB":
-        _write_pads(dot, drawn)
     return dot
 
 
@@ -69,23 +67,22 @@ def _write_inside(dot: graphviz.Digraph, drawn: Picture, parent: str | None, sty
         if cluster.parent == parent:
             with dot.subgraph(name=f"cluster_{cluster.id}") as inner:
                 inner.attr("graph", **style.frame(cluster))
+                if style.rankdir == "TB":
+                    _write_pad(inner, cluster, _first_box(drawn, cluster.id))
                 _write_inside(inner, drawn, cluster.id, style)
 
 
-def _write_pads(dot: graphviz.Digraph, drawn: Picture) -> None:
+def _write_pad(dot: graphviz.Digraph, cluster: Cluster, first: Box) -> None:
     """Where a frame's title would reach to the arrow that enters, an unseen node pushes that aside."""
-    for cluster in drawn.clusters:
-        first = _first_box(drawn, cluster.id)
-        longest = max(map(len, (first.title or "", *first.lines)))
-        overlap = _LETTER * (len(cut(cluster.title)) - longest / 2)
-        if overlap > 0:
-            pad = f"pad_{cluster.id}"
-            width = f"{max(1.0, overlap - _NODE_GAP) / 72:.2f}"
-            with dot.subgraph(name=f"cluster_{cluster.id}") as inner:
-                inner.node(pad, label="", style="invis", shape="box", width=width, height="0", margin="0")
-            with dot.subgraph() as same:
-                same.attr(rank="same")
-                same.edge(pad, first.id, style="invis", weight="0")
+    longest = max(map(len, (first.title or "", *first.lines)))
+    overlap = _LETTER * (len(cut(cluster.title)) - longest / 2)
+    if overlap > 0:
+        pad = f"pad_{cluster.id}"
+        width = f"{max(1.0, overlap - _NODE_GAP) / 72:.2f}"
+        dot.node(pad, label="", style="invis", shape="box", width=width, height="0", margin="0")
+        with dot.subgraph() as same:
+            same.attr(rank="same")
+            same.edge(pad, first.id, style="invis", weight="0")
 
 
 def _first_box(drawn: Picture, cluster: str) -> Box:
@@ -112,7 +109,7 @@ class _Style:
             "fontname": FONT,
             "fontsize": "11",
             "fontcolor": self.colours.ink,
-            "nodesep": "0.25",
+            "nodesep": "0.4",
             "ranksep": "0.25",
             "newrank": "true",
             "label": self._legend(drawn),
@@ -183,7 +180,7 @@ class _Style:
         label = {} if edge.quiet else {"label": _html(f"&#160;{_text(edge.shape)}&#160;")}
         if edge.skip:
             return {**label, "color": self.colours.skip, "style": "dashed", "weight": "1"}
-        return {**label, "weight": "4"}
+        return {**label, "weight": "10"}
 
     def _legend(self, drawn: Picture) -> str:
         """A table with a sample of each kind that appears."""

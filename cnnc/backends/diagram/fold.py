@@ -161,9 +161,11 @@ class _Folder:
                 return [self._titled(inner[0], title if name else None)]
             return [self._frame(title, inner)]
         lines = ((call,) if call else ()) + words.main_words(self.graph, scope)
-        kind = scope.block.name if scope.block else scope.kind
-        key: Hashable = ("block", kind if self.detail.loose else call or lines)
-        return [BoxPart(nodes, key, "block", name, lines)]
+        lines = lines or (f"{len(nodes)} layers",)
+        key: Hashable = call or tuple(words.layer_text(self.graph.nodes[n]) for n in nodes)
+        if self.detail.loose:
+            key = scope.block.name if scope.block else len(nodes)
+        return [BoxPart(nodes, ("block", key), "block", name, lines)]
 
     def _titled(self, part: Part, title: str | None) -> Part:
         """A frame around a single part: the part itself with the frame's title on it."""

@@ -112,17 +112,16 @@ class _Sketch:
     def _fold(self, fold: FoldPart, cluster: str | None, path: Path, title: str | None) -> None:
         """The first turn is drawn, the others lie on top of it; `title` is that of a frame it fills."""
         number = self.folds[id(fold)] = len(self.folds)
-        first, times, inner = fold.turns[0], len(fold.turns), (*path, (number, 0))
-        if isinstance(first, BoxPart):
+        inner = (*path, (number, 0))
+        first, last = fold.turns[0], fold.turns[-1]
+        if isinstance(first, BoxPart) and isinstance(last, BoxPart):
             frame = cluster if title is None else self._cluster(title, cluster)
-            last = fold.turns[-1]
-            assert isinstance(last, BoxPart), "equal keys, unequal parts"
-            drawn = replace(first, lines=_ranges(first.lines, last.lines))
-            self._box(drawn, fold.nodes, times, fold.parallel, frame, inner)
+            lines = tuple(_range(*pair) for pair in zip(first.lines, last.lines, strict=False))
+            shown = replace(first, title=_range_of_titles(first, last), lines=lines)
+            self._box(shown, fold.nodes, len(fold.turns), fold.parallel, frame, inner)
         else:
-            own = first.title if isinstance(first, FramePart) else None
-            name = ": ".join(text for text in (title, own) if text is not None)
-            count = f"x {times}{' in parallel' if fold.parallel else ''}"
+            name = ": ".join(text for text in (title, _range_of_titles(first, last)) if text is not None)
+            count = f"x {len(fold.turns)}{' in parallel' if fold.parallel else ''}"
             frame = self._cluster(f"{name} {count}" if name else count, cluster)
             for child in first.parts if isinstance(first, FramePart) else (first,):
                 self.part(child, frame, inner)
@@ -177,9 +176,15 @@ def _is_drawn(source: Path, target: Path) -> bool:
     return not any(turn for _, turn in target[shared:])
 
 
-def _ranges(first: tuple[str, ...], last: tuple[str, ...]) -> tuple[str, ...]:
-    """The lines of equal boxes; of boxes that differ in their numbers, from which to which."""
-    return tuple(a if a == b else f"{a} … {b}" for a, b in zip(first, last, strict=False))
+def _range(first: str, last: str) -> str:
+    """What equal boxes say; where they differ in numbers or labels, from which to which."""
+    return first if first == last else f"{first} … {last}"
+
+
+def _range_of_titles(first: Part, last: Part) -> str | None:
+    if isinstance(first, FoldPart) or isinstance(last, FoldPart) or first.title is None:
+        return None
+    return first.title if last.title is None else _range(first.title, last.title)
 
 
 # --- skips -------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ class _Writer:
             if len(step.outs) == 1 and step.outs[0] in self.inlined:
                 text[step.outs[0]] = expression
                 continue
-            targets = []
+            targets: list[str] = []
             for value, label in zip(step.outs, step.labels, strict=True):
                 chosen = self._variable(value, label, step, i, name, last_use, set(targets))
                 targets.append(chosen)
@@ -115,7 +115,7 @@ class _Writer:
 
     def _last_uses(self) -> dict[int, int]:
         """For each value, the last line (by step) that still reads its variable."""
-        written_at = {}
+        written_at: dict[int, int] = {}
         for i in range(len(self.steps) - 1, -1, -1):
             for value in self.steps[i].outs:
                 if value in self.inlined:

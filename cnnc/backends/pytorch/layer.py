@@ -34,14 +34,22 @@ Argument = Val | Raw
 class Module:
     """A child module: `cls(*args, **kwargs)`.
 
-    `helper` names a file in helpers/ whose class of that name is written into the
-    output. `call` is how it is called where that is not `module(x, …)`.
+    `helper` names the class in helpers/ that is written into the output. `init` says
+    how tensors start that do not start as PyTorch has it: by name, the rule of
+    torch.nn.init and its numbers, as text.
     """
 
     cls: str
     args: tuple[Argument, ...] = ()
     kwargs: Mapping[str, Argument] = field(default_factory=dict)
     helper: str | None = None
+    init: Mapping[str, str] = field(default_factory=dict)
+    imports: tuple[str, ...] = ()
+
+    @property
+    def helpers(self) -> tuple[str, ...]:
+        """All that is written into the output for it."""
+        return (*([self.helper] if self.helper else []), *(["initialised"] if self.init else []))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,11 @@ class Function:
     module: Module | None = None
     imports: tuple[str, ...] = ()
     helper: str | None = None
+
+    @property
+    def helpers(self) -> tuple[str, ...]:
+        """All that is written into the output for the expression."""
+        return (self.helper,) if self.helper else ()
 
 
 Code = Module | Function

@@ -79,8 +79,10 @@ def is_plain(name: str) -> bool:
 
 
 def attribute(name: str) -> str:
-    """How a child is reached in `forward`."""
-    return f"self.{name}" if is_plain(name) else f"getattr(self, {quote(name)})"
+    """How a child is reached in `forward`; the steps of a dotted name are keys of `nn.ModuleDict`s."""
+    first, *keys = name.split(".")
+    head = f"self.{first}" if is_plain(first) else f"getattr(self, {quote(first)})"
+    return head + "".join(f"[{quote(key)}]" for key in keys)
 
 
 def variable(name: str) -> str:

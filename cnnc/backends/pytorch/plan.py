@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 
 from cnnc.backends.pytorch.context import CHANNELS, Sources
 from cnnc.backends.pytorch.forward import Step
+from cnnc.backends.pytorch.helpers import helper_names
 from cnnc.backends.pytorch.layer import Argument, Function, Layer, Module, Raw, Val, emit
 from cnnc.backends.pytorch.names import class_name, variable
 from cnnc.backends.pytorch.sym import Const, Param, Sym, params_of, value
 from cnnc.compiler.graph import Graph, Node, Scope
+from cnnc.compiler.ops.extern import Extern
 
 # --- constructor expressions ------------------------------------------------------------
 
@@ -59,7 +61,14 @@ class IdentityNew:
     """A scope that places nothing but has a number."""
 
 
-New = LayerNew | SequenceNew | InstanceNew | ShortcutNew | IdentityNew
+@dataclass(frozen=True, slots=True, eq=False)
+class DictNew:
+    """A step of dotted labels: `nn.ModuleDict({…})`, called key by key."""
+
+    items: tuple[tuple[str, New], ...]
+
+
+New = LayerNew | SequenceNew | InstanceNew | ShortcutNew | IdentityNew | DictNew
 
 
 @dataclass(slots=True, eq=False)
@@ -150,7 +159,8 @@ class Planner:
         self._given: dict[int, tuple[int, ...]] = {}
         self._sequences: dict[int, bool] = {}
         self._made: dict[int, Instance] = {}
-        self._taken: set[str] = set()
+        self._taken = set(helper_names())
+        self._taken |= {n.op.target.rpartition(":")[2] for n in graph.nodes if isinstance(n.op, Extern)}
         self._helpers: set[str] = set()
         self._imports: set[str] = set()
 
@@ -240,7 +250,7 @@ class Planner:
         """Whether a scope becomes a class: the model, blocks, and brackets that are no plain chain."""
         if scope is self.graph.root:
             return True
-        if scope.kind == "shortcut" or is_empty(scope):
+        if scope.kind in ("shortcut", "path") or is_empty(scope) or scope.module != scope.name:
             return False
         return scope.kind == "block" or not self.is_sequence(scope)
 
@@ -270,10 +280,8 @@ class Planner:
             found["stride"] = self.sources.stride_of_path(home.fitted.path, context)
         channels = tuple(self.sources.channels(i, context) for i in node.inputs)
         code = emit(Layer(node, self.graph.ins(node), channels, found))
-        if code.helper is not None:
-            self._helpers.add(code.helper)
-        if isinstance(code, Function):
-            self._imports.update(code.imports)
+        self._helpers.update(code.helpers)
+        self._imports.update(code.imports)
         return code
 
     def instance(self, scope: Scope) -> Instance:
@@ -296,8 +304,7 @@ class Planner:
         code = self.emit(self.graph.nodes[node], context)
         module = code if isinstance(code, Module) else code.module
         assert module is not None
-        if module.helper is not None:
-            self._helpers.add(module.helper)
+        self._helpers.update(module.helpers)
         return LayerNew(module)
 
     def new(self, scope: Scope, context: Scope) -> New:
@@ -455,7 +462,7 @@ def _origin(scope: Scope) -> tuple[str, int, int]:
 
 def _shortcut_detail(instance: Instance) -> str:
     """What tells instances apart whose shortcuts differ: which are projections, with which numbers."""
-    detail = []
+    detail: list[str] = []
     for name, new in instance.children:
         if isinstance(new, ShortcutNew):
             slots = [] if new.projection is None else [v.value for v in walk(new.projection, detail)]
@@ -507,10 +514,10 @@ def _ordered(scope: Scope, used: Iterable[Param]) -> list[ClassParam]:
 def walk(new: New, skeleton: list[str]) -> Iterator[Val]:
     """The values of a constructor expression in a fixed order; its shape is added to the skeleton."""
     if isinstance(new, LayerNew):
-        skeleton.append(new.module.cls)
+        skeleton.append(f"{new.module.cls}{dict(new.module.init)}")
         yield from _walk_arguments([("", a) for a in new.module.args], skeleton)
         yield from _walk_arguments(new.module.kwargs.items(), skeleton)
-    elif isinstance(new, SequenceNew):
+    elif isinstance(new, SequenceNew | DictNew):
         skeleton.append("[")
         for name, item in new.items:
             skeleton.append(name)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from cnnc.backends.pytorch.forward import Step
 from cnnc.backends.pytorch.layer import Function, Val
 from cnnc.backends.pytorch.names import MODULE_ATTRIBUTES
-from cnnc.backends.pytorch.plan import Instance, New, Planner, is_empty
+from cnnc.backends.pytorch.plan import DictNew, Instance, New, Planner, is_empty
 from cnnc.compiler.graph import Node, Scope
 from cnnc.dsl.diagnostics import fail
 
@@ -29,27 +29,45 @@ class _Tracer:
         self.shortcut_value: dict[tuple[int, int], int] = {}
 
     def instance(self) -> Instance:
-        children: list[tuple[str, New]] = []
-        for child in self.scope.children:
+        children = self._children(self.scope)
+        for child, path in sorted(self._timed(self.scope, ""), key=lambda pair: _time(pair[0])):
             if isinstance(child, Scope):
-                if not is_empty(child) or child.kind == "shortcut":
-                    _check_name(child.local, child)
-                    children.append((child.local, self.planner.new(child, self.scope)))
-            elif not self._is_expression(child):
-                node = self.graph.nodes[child]
-                _check_name(node.local, node)
-                children.append((node.local, self.planner.new_layer(child, self.scope)))
-        for child in sorted(self.scope.children, key=_time):
-            if isinstance(child, Scope):
-                self._call_scope(child)
+                self._call_scope(child, path)
             else:
-                self._node(child)
+                self._node(child, path)
         takes = self.planner.takes(self.scope)
         returns = tuple(self.number[n] for n in self.planner.gives(self.scope))
         return Instance(
             self.scope, children, sequential=False, inputs=takes, steps=self.steps, values=self.values,
             returns=returns,
         )  # fmt: skip
+
+    def _children(self, scope: Scope) -> list[tuple[str, New]]:
+        """Constructor expressions for the modules of a scope; dotted labels open dictionaries."""
+        children: list[tuple[str, New]] = []
+        for child in scope.children:
+            if isinstance(child, int):
+                if not self._is_expression(child):
+                    node = self.graph.nodes[child]
+                    _check_name(node.local, node)
+                    children.append((node.local, self.planner.new_layer(child, self.scope)))
+            elif child.kind == "path":
+                _check_name(child.local, child)
+                inner = self._children(child)
+                if inner:
+                    children.append((child.local, DictNew(tuple(inner))))
+            elif child.module == child.name and (not is_empty(child) or child.kind == "shortcut"):
+                _check_name(child.local, child)
+                children.append((child.local, self.planner.new(child, self.scope)))
+        return children
+
+    def _timed(self, scope: Scope, prefix: str) -> Iterator[tuple[int | Scope, str]]:
+        """What forward does in a scope, each with the dotted way to it."""
+        for child in scope.children:
+            if isinstance(child, Scope) and child.kind == "path":
+                yield from self._timed(child, f"{prefix}{child.local}.")
+            else:
+                yield child, prefix
 
     def _is_expression(self, node: int) -> bool:
         """Whether a node stands in forward as an expression, without a child module."""
@@ -68,22 +86,28 @@ class _Tracer:
         self.values.append(values or {})
         return numbers
 
-    def _node(self, node: int) -> None:
+    def _node(self, node: int, path: str) -> None:
         n = self.graph.nodes[node]
         code = self.planner.emit(n, self.scope)
         ins = [self.shortcut_value.get((node, k), self.number.get(x, -1)) for k, x in enumerate(n.inputs)]
-        label = n.label if n.role == "own" else None
+        label = n.label if n.role in ("own", "merge") else None
         if isinstance(code, Function) and self._is_expression(node):
             values = dict(code.values)
             self._add(None, code.template, ins, [node], starts=False, labels=[label], values=values)
         else:
-            self._add(n.local, "", ins, [node], starts=n.op.weighted, labels=[label])
+            self._add(f"{path}{n.local}", "", ins, [node], starts=n.op.weighted, labels=[label])
 
-    def _call_scope(self, scope: Scope) -> None:
+    def _call_scope(self, scope: Scope, path: str) -> None:
+        if scope.nested:
+            raise fail(
+                "E801", f"the PyTorch backend cannot write a use of the shared `{scope.module}` inside a block or "
+                "labelled bracket", scope.span, hint="use it on the model's own level",
+            )  # fmt: skip
+        target = f"{path}{scope.module.rpartition('.')[2]}"
         if scope.fitted is not None and not scope.children:
             assert scope.source is not None
             ins = [self.number[scope.source]]
-            (number,) = self._add(scope.local, "", ins, [None], starts=True, labels=[scope.label])
+            (number,) = self._add(target, "", ins, [None], starts=True, labels=[scope.label])
             self.shortcut_value[scope.fitted.merge, scope.fitted.branch] = number
             return
         if is_empty(scope):
@@ -95,7 +119,7 @@ class _Tracer:
             assert isinstance(first, int)
             ins = list(self._add(None, "torch.flatten({0}, 1)", ins, [first], starts=False, labels=[None]))
         labels = [scope.label if n == scope.result else self.graph.nodes[n].label for n in outs]
-        self._add(scope.local, "", ins, outs, starts=True, labels=labels)
+        self._add(target, "", ins, outs, starts=True, labels=labels)
 
 
 def _time(child: int | Scope) -> tuple[int, int]:

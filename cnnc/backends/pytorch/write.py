@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 
 from cnnc.backends.pytorch.forward import Step, forward_lines
@@ -12,6 +12,7 @@ from cnnc.backends.pytorch.layout import lay_out
 from cnnc.backends.pytorch.names import is_plain, quote, variable
 from cnnc.backends.pytorch.plan import (
     ClassDef,
+    DictNew,
     InstanceNew,
     LayerNew,
     New,
@@ -22,7 +23,7 @@ from cnnc.backends.pytorch.plan import (
     plan,
 )
 from cnnc.backends.pytorch.sym import text as sym_text
-from cnnc.compiler.graph import Graph
+from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.ops import count
 
 
@@ -67,7 +68,7 @@ class _File:
             '"""',
         ]
 
-    def _owners(self) -> Iterator[object]:
+    def _owners(self) -> Iterator[Node]:
         return (n for n in self.graph.nodes if n.module == n.name)
 
     def _imports(self, helpers: list[list[str]], classes: list[list[str]]) -> list[str]:
@@ -77,12 +78,15 @@ class _File:
             standard.append("from collections import OrderedDict")
         if "math." in body:
             standard.insert(0, "import math")
-        if len(self.graph.outputs) > 1:
-            standard.append("from typing import NamedTuple")
+        typing = ["Any"] if ": Any" in body else []
+        typing += ["NamedTuple"] if len(self.graph.outputs) > 1 else []
+        if typing:
+            standard.append(f"from typing import {', '.join(typing)}")
         lines = ["import torch"]
         if "F." in body:
             lines.append("import torch.nn.functional as F")
         lines.append("from torch import Tensor, nn")
+        lines += ["", *self.plan.imports] if self.plan.imports else []
         return [*standard, *([""] if standard else []), *lines]
 
     def _outputs_class(self) -> list[str]:
@@ -162,9 +166,12 @@ class _File:
         if isinstance(new, LayerNew):
             args = [self._argument(a, cls, texts) for a in new.module.args]
             args += [f"{k}={self._argument(a, cls, texts)}" for k, a in new.module.kwargs.items()]
-            return f"{new.module.cls}({', '.join(args)})"
+            return _initialised(f"{new.module.cls}({', '.join(args)})", new.module.init)
         if isinstance(new, SequenceNew):
             return f"nn.Sequential({self._items(new.items, cls, texts)})"
+        if isinstance(new, DictNew):
+            pairs = [f"{quote(name)}: {self._new(item, cls, texts)}" for name, item in new.items]
+            return f"nn.ModuleDict({{{', '.join(pairs)}}})"
         if isinstance(new, InstanceNew):
             return self._call(new, cls, texts)
         return "nn.Identity()"
@@ -209,7 +216,7 @@ class _File:
 
     def _forward(self, cls: ClassDef, texts: Iterator[Text]) -> list[str]:
         first = cls.first
-        steps = []
+        steps: list[tuple[str | None, str, Step]] = []
         for step, values in zip(first.steps, first.values, strict=True):
             template = step.template
             for key in sorted(values):
@@ -257,6 +264,15 @@ class _File:
 
 def _doc(text: str) -> list[str]:
     return [f'    """{text}"""']
+
+
+def _initialised(text: str, rules: Mapping[str, str]) -> str:
+    """A constructor expression with the tensors in it started by rules of their own."""
+    if not rules:
+        return text
+    if all(name.isidentifier() for name in rules):
+        return f"initialised({text}, {', '.join(f'{name}={rule}' for name, rule in rules.items())})"
+    return f"initialised({text}, **{{{', '.join(f'{quote(name)}: {rule}' for name, rule in rules.items())}}})"
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -84,14 +84,17 @@ def _arguments(row: Row, _: Summary) -> str:
 
 
 def arguments_text(op: Op) -> str:
-    """An op's arguments much as a layer word has them: `3x3-64/2 pad=1`, defaults left out."""
+    """An op's arguments much as a layer word has them: `3x3/2 pad=1`.
+
+    Left out are defaults, and the width, which the output shows.
+    """
     fields = arguments(op)
     slots = op.word
     text = ""
+    if slots.width is not None:
+        del fields[slots.width]
     if slots.size is not None and slots.size != slots.width:
         text += _by_axis(fields.pop(slots.size))
-    if slots.width is not None:
-        text += f"-{fields.pop(slots.width)}" if text else str(fields.pop(slots.width))
     if slots.stride is not None:
         stride = _short(fields.pop(slots.stride))
         text += f"/{_by_axis(stride)}" if stride != 1 else ""
@@ -185,8 +188,8 @@ def _rational(stride: Fraction | None) -> str:
 
 COLUMNS: Mapping[str, Column] = {
     "name": Column("name", lambda row, _: row.name, lambda row, _: row.path, lambda _: "total", 20, 100),
-    "op": _words("op", lambda row, _: row.op, 10, 60),
-    "output": _words("output", _output, 9, 70),
+    "op": _words("op", lambda row, _: row.op, 13, 70),
+    "output": _words("output", _output, 9, 60),
     "arguments": _words("arguments", _arguments, 10, 30),
     "params": _counts("params", "params", 90),
     "macs": _counts("MACs", "macs", 80),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from unicodedata import east_asian_width
@@ -111,11 +112,19 @@ def _width(text: str) -> int:
 
 def _align(text: str, width: int, *, left: bool) -> str:
     if _width(text) > width:
-        while _width(text) > width - 1:
-            text = text[:-1]
-        text += "…"
+        text = _cut(text, width)
     fill = " " * (width - _width(text))
     return text + fill if left else fill + text
+
+
+def _cut(text: str, width: int) -> str:
+    """Text cut to a width; how often a row is repeated stays."""
+    times = re.search(r" x \d+$", text)
+    end = "…" + (times.group() if times else "")
+    text = text[: -len(times.group())] if times else text
+    while text and _width(text) + len(end) > width:
+        text = text[:-1]
+    return text + end
 
 
 # --- CSV ------------------------------------------------------------------------------

@@ -135,14 +135,21 @@ def _runs(items: Sequence[Item], keys: Mapping[Item, int] | None) -> Iterator[_R
     place = 0
     numbers = None if keys is None else [keys[item] for item in items]
     while place < len(items):
-        length, times = (1, 1) if numbers is None else _pattern(numbers, place)
+        length, times = (1, 1) if numbers is None else _pattern(numbers, place, _opens(items[place]))
         yield _Run(tuple(items[place : place + length * times]), length)
         place += length * times
 
 
-def _pattern(numbers: Sequence[int], place: int) -> tuple[int, int]:
+def _opens(item: Item) -> bool:
+    """Whether a pattern may begin here: a norm or activation belongs to the layer before it."""
+    return isinstance(item, Group) or not item.brought
+
+
+def _pattern(numbers: Sequence[int], place: int, opens: bool) -> tuple[int, int]:
+    """The length of a pattern, and how often it stands from `place` on."""
     best = (1, 1)
-    for length in range(1, min(LONGEST_PATTERN, (len(numbers) - place) // 2) + 1):
+    longest = LONGEST_PATTERN if opens else 1
+    for length in range(1, min(longest, (len(numbers) - place) // 2) + 1):
         end = place + length
         while end < len(numbers) and numbers[end] == numbers[end - length]:
             end += 1

@@ -2,13 +2,17 @@
 
 from cnnc.compiler.ops import (  # noqa: F401  (each registers its ops)
     activation,
+    capsule,
     convolution,
+    extern,
     linear,
     merge,
     normalisation,
     pooling,
     regularisation,
     reshape,
+    resize,
+    unshared,
 )
 from cnnc.compiler.ops.base import (
     Brings,
@@ -23,8 +27,13 @@ from cnnc.compiler.ops.base import (
     op_words,
     show,
 )
+from cnnc.compiler.ops.initial import RULES
+
+ARGUMENT_WORDS = frozenset(RULES)
+"""Words that take arguments and are no layers: `init=normal(0.01)`."""
 
 __all__ = [
+    "ARGUMENT_WORDS",
     "Brings", "Op", "OpError", "Place", "Shape", "Sizes", "WordSlots",
     "all_ops", "count", "op_words", "show",
 ]  # fmt: skip

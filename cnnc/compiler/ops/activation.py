@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Mapping
+from typing import Annotated
 
 from cnnc.compiler.ops import base
-from cnnc.compiler.ops.base import SameShape
+from cnnc.compiler.ops.base import Op, OpError, Pointwise, SameShape, Shape, Weightless, Window
 
 
 class _Activation(SameShape, ABC):
@@ -30,6 +32,93 @@ class ReLU6(_Activation):
 
 
 @base.op
+class LeakyReLU(_Activation):
+    """x where it is positive, else `slope` * x (Maas et al. 2013)."""
+
+    kind = "leaky"
+    example = "leaky(0.2)"
+    aliases = ("leakyrelu",)
+
+    slope: base.Real = 0.01
+
+
+@base.op
+class PReLU(Op):
+    """x where it is positive, else a * x with a learnt (He et al. 2015, section 2.1).
+
+    One a for each map, or with `shared=yes` one for all; `start` is its first value.
+    """
+
+    kind = "prelu"
+    family = "activation"
+    example = "prelu(0.1)"
+    takes_linear = True
+
+    start: base.Real = 0.25
+    shared: base.Flag = False
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        return ins[0]
+
+    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+        return {"weight": (1,) if self.shared else (ins[0][0],)}
+
+    def state(self, *ins: Shape) -> Mapping[str, Shape]:
+        return {}
+
+    def macs(self, *ins: Shape) -> int:
+        return 0
+
+    def window(self, *ins: Shape) -> Window:
+        return Pointwise()
+
+
+@base.op
+class ELU(_Activation):
+    """x where it is positive, else alpha * (exp(x) - 1) (Clevert et al. 2016)."""
+
+    kind = "elu"
+    example = "elu"
+
+    alpha: base.Real = 1.0
+
+
+@base.op
+class SELU(_Activation):
+    """1.0507 * ELU(x) with alpha 1.6733 (Klambauer et al. 2017)."""
+
+    kind = "selu"
+    example = "selu"
+
+
+@base.op
+class GELU(_Activation):
+    """x * Phi(x), Phi the normal distribution's; `tanh=yes` is its approximation (Hendrycks and Gimpel 2016)."""
+
+    kind = "gelu"
+    example = "gelu"
+
+    tanh: base.Flag = False
+
+
+@base.op
+class SiLU(_Activation):
+    """x * sigmoid(x) (Elfwing et al. 2018; swish, Ramachandran et al. 2017)."""
+
+    kind = "silu"
+    example = "silu"
+    aliases = ("swish",)
+
+
+@base.op
+class Mish(_Activation):
+    """x * tanh(softplus(x)) (Misra 2020)."""
+
+    kind = "mish"
+    example = "mish"
+
+
+@base.op
 class Sigmoid(_Activation):
     """1 / (1 + exp(-x))."""
 
@@ -46,8 +135,71 @@ class Tanh(_Activation):
 
 
 @base.op
+class HardSigmoid(_Activation):
+    """relu6(x + 3) / 6 (Howard et al. 2019, section 5.2)."""
+
+    kind = "hardsigmoid"
+    example = "hardsigmoid"
+
+
+@base.op
+class HardSwish(_Activation):
+    """x * relu6(x + 3) / 6 (Howard et al. 2019, section 5.2)."""
+
+    kind = "hardswish"
+    example = "hardswish"
+
+
+@base.op
+class Softplus(_Activation):
+    """log(1 + exp(beta * x)) / beta (Dugas et al. 2001)."""
+
+    kind = "softplus"
+    example = "softplus"
+
+    beta: base.PositiveReal = 1.0
+
+
+@base.op
 class Softmax(_Activation):
     """exp(x) over its sum along the channels."""
 
     kind = "softmax"
     example = "softmax"
+
+
+@base.op
+class LogSoftmax(_Activation):
+    """The logarithm of the softmax along the channels."""
+
+    kind = "logsoftmax"
+    example = "logsoftmax"
+
+
+Pieces = Annotated[int, base.at_least(2)]
+
+
+@base.op
+class Maxout(Weightless):
+    """The largest of each `pieces` neighbouring channels (Goodfellow et al. 2013, section 3).
+
+    It divides the channels by `pieces`: `conv3-128(act=maxout(2))` has 128 filters
+    and gives 64 maps.
+    """
+
+    kind = "maxout"
+    family = "activation"
+    example = "maxout(2)"
+    takes_linear = True
+
+    pieces: Pieces = 2
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        if ins[0][0] % self.pieces:
+            raise OpError(
+                "E402", f"`pieces` (={self.pieces}) must divide the channels (={ins[0][0]})", arg="pieces"
+            )
+        return (ins[0][0] // self.pieces, *ins[0][1:])
+
+    def window(self, *ins: Shape) -> Window:
+        return Pointwise()

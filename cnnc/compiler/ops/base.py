@@ -10,7 +10,7 @@ position, trace and hint.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import prod
@@ -100,6 +100,10 @@ class Place:
     """Where an op is being put: the shapes that flow in. Passed to validators as context."""
 
     ins: tuple[Shape, ...]
+    given: tuple[str, ...] = ()
+    """The arguments that brought the inputs after the first, in their order."""
+    makers: Mapping[str, Op] = field(default_factory=dict)
+    """The op behind each argument that is a tensor."""
 
     @property
     def rank(self) -> int:
@@ -146,6 +150,25 @@ def as_int(value: Any, name: str, least: int | None = None) -> int:
     return number
 
 
+def one_of(value: Any, name: str, choices: Iterable[str]) -> str:
+    """One of a few words."""
+    words = tuple(choices)
+    if isinstance(value, str) and value in words:
+        return value
+    wanted = ", ".join(words[:-1]) + f" or {words[-1]}"
+    raise OpError("E303", f"`{name}` is {show(value)}, and {wanted} is wanted", arg=name)
+
+
+def word(*choices: str) -> BeforeValidator:
+    """The validator of an argument that is one of a few words."""
+    return BeforeValidator(lambda value, info: one_of(value, _name(info), choices))
+
+
+def at_least(least: int) -> BeforeValidator:
+    """The validator of an integer of `least` or more."""
+    return BeforeValidator(lambda value, info: as_int(value, _name(info), least))
+
+
 def _positive(value: Any, info: ValidationInfo) -> int:
     return as_int(value, _name(info), 1)
 
@@ -162,10 +185,22 @@ def _flag(value: Any, info: ValidationInfo) -> bool:
     raise OpError("E303", f"`{_name(info)}` is {show(value)}, and yes or no is wanted", arg=_name(info))
 
 
-def _real(value: Any, info: ValidationInfo) -> float:
-    if isinstance(value, (int, float, Fraction)) and not isinstance(value, bool):
+def real(value: Any, name: str) -> float:
+    """A number as a float; anything else is refused by name and value."""
+    if isinstance(value, int | float | Fraction) and not isinstance(value, bool):
         return float(value)
-    raise OpError("E303", f"`{_name(info)}` is {show(value)}, and a number is wanted", arg=_name(info))
+    raise OpError("E303", f"`{name}` is {show(value)}, and a number is wanted", arg=name)
+
+
+def _real(value: Any, info: ValidationInfo) -> float:
+    return real(value, _name(info))
+
+
+def _positive_real(value: Any, info: ValidationInfo) -> float:
+    number = _real(value, info)
+    if not number > 0:
+        raise OpError("E303", f"`{_name(info)}` (={show(value)}) must be more than 0", arg=_name(info))
+    return number
 
 
 def _probability(value: Any, info: ValidationInfo) -> float:
@@ -202,9 +237,19 @@ Positive = Annotated[int, BeforeValidator(_positive)]
 Natural = Annotated[int, BeforeValidator(_natural)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Real = Annotated[float, BeforeValidator(_real)]
+PositiveReal = Annotated[float, BeforeValidator(_positive_real)]
 Probability = Annotated[float, BeforeValidator(_probability)]
 PositiveAxes = Annotated[tuple[int, ...], BeforeValidator(_positive_axes)]
 NaturalAxes = Annotated[tuple[int, ...], BeforeValidator(_natural_axes)]
+
+
+def optional(validator: Callable[[Any, ValidationInfo], Any]) -> BeforeValidator:
+    """The validator of an argument that may be left out (None)."""
+    return BeforeValidator(lambda value, info: None if value is None else validator(value, info))
+
+
+OptionalReal = Annotated[float | None, optional(_real)]
+OptionalAxes = Annotated[tuple[int, ...] | None, optional(_positive_axes)]
 
 Sides = tuple[int, int]
 
@@ -219,12 +264,20 @@ def sides(value: Any, name: str, rank: int) -> tuple[Sides, ...] | None:
         return None
     if isinstance(value, Sizes):
         if len(value) != rank:
-            raise OpError("E401", f"`{name}` (={show(value)}) has {len(value)} numbers, and the map has {rank} axes", arg=name)
+            raise OpError(
+                "E401",
+                f"`{name}` (={show(value)}) has {len(value)} numbers, and the map has {rank} axes",
+                arg=name,
+            )
         return tuple((as_int(v, name, 0), as_int(v, name, 0)) for v in value)
     if isinstance(value, tuple):
         if value and all(isinstance(v, tuple) for v in value):
             if len(value) != rank or any(len(v) != 2 for v in value):
-                raise OpError("E303", f"`{name}` (={show(value)}) must have one (before, after) pair for each of {rank} axes", arg=name)
+                raise OpError(
+                    "E303",
+                    f"`{name}` (={show(value)}) must have one (before, after) pair for each of {rank} axes",
+                    arg=name,
+                )
             return tuple((as_int(a, name, 0), as_int(b, name, 0)) for a, b in value)
         if len(value) != 2:
             raise OpError("E303", f"`{name}` (={show(value)}) must be (before, after)", arg=name)
@@ -268,6 +321,10 @@ class Op(BaseModel, ABC):
     """Numbers of spatial axes the layer works on; 0 is a vector."""
     flattens: ClassVar[bool] = False
     """Whether a map is flattened before it comes in."""
+    pipelines: ClassVar[tuple[str, ...]] = ()
+    """Arguments that are pipelines on the same input; what flows out of each is a further input."""
+    tensors: ClassVar[Mapping[str, Literal["output", "input"]]] = {}
+    """Arguments that are labels; the further input is the labelled tensor, or what flowed into its layer."""
     weighted: ClassVar[bool] = False
     """Whether it counts as a layer in `depth`."""
     transparent: ClassVar[bool] = False
@@ -300,6 +357,11 @@ class Op(BaseModel, ABC):
     def windows(self, *ins: Shape) -> tuple[Window | None, ...]:
         """`window` for each input in turn; None for an input of which only the size matters."""
         return (self.window(*ins),) * len(ins)
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Which of params and macs nobody knows; they count as 0 and make totals "at least"."""
+        return ()
 
     def flops(self, *ins: Shape) -> int:
         """2 x MACs, and one for each addition of a bias."""

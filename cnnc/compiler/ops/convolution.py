@@ -1,15 +1,17 @@
-"""Convolutions."""
+"""Convolutions that share their weights over all positions."""
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Mapping
 from math import prod
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
-from cnnc.compiler.ops import base, geometry
+from cnnc.compiler.ops import base, connection, geometry
 from cnnc.compiler.ops.base import Brings, Op, OpError, Shape, Sides, Window, WordSlots
+from cnnc.compiler.ops.initial import BiasInit, WeightInit
 
 
 def _conv_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
@@ -31,23 +33,64 @@ def _conv_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
     )  # fmt: skip
 
 
+def _transposed_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
+    """`valid` or numbers, to (before, after) pairs: what is cut off the output."""
+    rank = base.place_of(info).rank
+    explicit = base.sides(value, "pad", rank)
+    if explicit is not None:
+        return explicit
+    if value == "valid":
+        return ((0, 0),) * rank
+    raise OpError(
+        "E303", f"`pad` is {base.show(value)}, and valid, a number, 1x2 (by axis) or (before, after) is wanted",
+        arg="pad",
+    )  # fmt: skip
+
+
 ConvPad = Annotated[tuple[Sides, ...], BeforeValidator(_conv_pad)]
+TransposedPad = Annotated[tuple[Sides, ...], BeforeValidator(_transposed_pad)]
 
 
-@base.op
-class Conv(Op):
-    """Convolution (cross-correlation) with `width` filters.
+class Sliding(Op, ABC):
+    """What all convolutions share: where the kernel goes, and what it sees."""
 
-    out = floor((N + p - k_eff)/s) + 1 on each axis, k_eff = k + (k - 1)(dilation - 1).
-    """
-
-    kind = "conv"
     family = "convolution"
-    example = "conv3-64/2"
-    word = WordSlots(size="kernel", width="width", stride="stride")
     brings = Brings()
     ranks = (1, 2, 3)
     weighted = True
+
+    def _sizes(self, shape: Shape) -> tuple[int, ...]:
+        """The sizes of the output on each axis."""
+        here: Any = self
+        return geometry.slide(shape, here.kernel, here.stride, here.pad, here.dilation)
+
+    def state(self, *ins: Shape) -> Mapping[str, Shape]:
+        return {}
+
+    def window(self, *ins: Shape) -> Window:
+        here: Any = self
+        return geometry.local(here.kernel, here.stride, here.pad, here.dilation)
+
+
+def _divides(groups: int, channels: int, width: int) -> None:
+    for what, number in (("input channels", channels), ("width", width)):
+        if number % groups:
+            raise OpError("E402", f"`groups` (={groups}) must divide the {what} (={number})", arg="groups")
+
+
+@base.op
+class Conv(Sliding):
+    """Convolution (cross-correlation) with `width` filters.
+
+    out = floor((N + p - k_eff)/s) + 1 on each axis, k_eff = k + (k - 1)(dilation - 1).
+    `table` names the input maps that each output map sees (LeCun et al. 1998, Table I):
+    a row of 0 and 1 for each input map, or `lenet5_c3`. `standardise=yes` gives every
+    filter mean 0 and variance 1 before it is used (Qiao et al. 2019).
+    """
+
+    kind = "conv"
+    example = "conv3-64/2"
+    word = WordSlots(size="kernel", width="width", stride="stride")
 
     kernel: base.PositiveAxes
     width: base.Positive
@@ -56,25 +99,154 @@ class Conv(Op):
     pad: ConvPad = Field("same", validate_default=True)
     groups: base.Positive = 1
     bias: base.Flag = True
+    table: connection.Table = None
+    standardise: base.Flag = False
+    init: WeightInit = None
+    bias_init: BiasInit = None
 
     def out_shape(self, *ins: Shape) -> Shape:
-        channels = ins[0][0]
-        for what, number in (("input channels", channels), ("width", self.width)):
-            if number % self.groups:
-                raise OpError(
-                    "E402", f"`groups` (={self.groups}) must divide the {what} (={number})", arg="groups"
-                )
-        return (self.width, *geometry.slide(ins[0], self.kernel, self.stride, self.pad, self.dilation))
+        _divides(self.groups, ins[0][0], self.width)
+        if self.table is not None:
+            self._check_table(self.table, ins[0][0])
+        return (self.width, *self._sizes(ins[0]))
+
+    def _check_table(self, table: tuple[str, ...], channels: int) -> None:
+        if self.groups > 1 or self.standardise:
+            raise OpError("E307", "`table` goes with neither `groups` nor `standardise`", arg="table")
+        if self.init is not None and self.init.has_fan:
+            raise OpError(
+                "E307", f"`init` (={self.init}) goes by the fan, which a table makes unequal", arg="init"
+            )
+        connection.fits(table, channels, self.width)
 
     def params(self, *ins: Shape) -> Mapping[str, Shape]:
-        weight = {"weight": (self.width, ins[0][0] // self.groups, *self.kernel)}
+        if self.table is not None:
+            weight = {"weight": (connection.links(self.table), *self.kernel)}
+        else:
+            weight = {"weight": (self.width, ins[0][0] // self.groups, *self.kernel)}
         return {**weight, "bias": (self.width,)} if self.bias else weight
 
-    def state(self, *ins: Shape) -> Mapping[str, Shape]:
-        return {}
+    def macs(self, *ins: Shape) -> int:
+        positions, area = prod(self._sizes(ins[0])), prod(self.kernel)
+        if self.table is not None:
+            return positions * connection.links(self.table) * area
+        return positions * self.width * (ins[0][0] // self.groups) * area
+
+
+@base.op
+class DepthwiseConv(Sliding):
+    """Depthwise convolution: each map has `multiplier` filters of its own (Howard et al. 2017, section 3.1)."""
+
+    kind = "dwconv"
+    example = "dwconv3/2"
+    word = WordSlots(size="kernel", stride="stride")
+
+    kernel: base.PositiveAxes
+    stride: base.PositiveAxes = Field(1, validate_default=True)
+    dilation: base.PositiveAxes = Field(1, validate_default=True)
+    pad: ConvPad = Field("same", validate_default=True)
+    multiplier: base.Positive = 1
+    bias: base.Flag = True
+    init: WeightInit = None
+    bias_init: BiasInit = None
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        return (ins[0][0] * self.multiplier, *self._sizes(ins[0]))
+
+    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+        width = ins[0][0] * self.multiplier
+        weight = {"weight": (width, 1, *self.kernel)}
+        return {**weight, "bias": (width,)} if self.bias else weight
 
     def macs(self, *ins: Shape) -> int:
-        return prod(self.out_shape(*ins)) * (ins[0][0] // self.groups) * prod(self.kernel)
+        return prod(self.out_shape(*ins)) * prod(self.kernel)
+
+
+@base.op
+class SeparableConv(Sliding):
+    """Depthwise separable convolution: a depthwise one, then 1x1 to `width` maps (Chollet 2017, section 3).
+
+    There is nothing between the two, and the bias is the second's; with a norm
+    between them write `dwconv3(norm=bn) -> conv1-64(norm=bn)`.
+    """
+
+    kind = "sepconv"
+    example = "sepconv3-64/2"
+    word = WordSlots(size="kernel", width="width", stride="stride")
+
+    kernel: base.PositiveAxes
+    width: base.Positive
+    stride: base.PositiveAxes = Field(1, validate_default=True)
+    dilation: base.PositiveAxes = Field(1, validate_default=True)
+    pad: ConvPad = Field("same", validate_default=True)
+    multiplier: base.Positive = 1
+    bias: base.Flag = True
+    init: WeightInit = None
+    bias_init: BiasInit = None
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        return (self.width, *self._sizes(ins[0]))
+
+    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+        middle, ones = ins[0][0] * self.multiplier, (1,) * len(self.kernel)
+        weights = {
+            "depthwise.weight": (middle, 1, *self.kernel),
+            "pointwise.weight": (self.width, middle, *ones),
+        }
+        return {**weights, "pointwise.bias": (self.width,)} if self.bias else weights
+
+    def macs(self, *ins: Shape) -> int:
+        middle = ins[0][0] * self.multiplier
+        return prod(self._sizes(ins[0])) * middle * (prod(self.kernel) + self.width)
+
+    def flops(self, *ins: Shape) -> int:
+        return 2 * self.macs(*ins) + (prod(self.out_shape(*ins)) if self.bias else 0)
+
+
+@base.op
+class TransposedConv(Sliding):
+    """Transposed convolution, the gradient of a convolution by its input (Zeiler et al. 2010).
+
+    out = s(M - 1) + k_eff - p + output_pad on each axis.
+    """
+
+    kind = "tconv"
+    example = "tconv2-64/2"
+    aliases = ("deconv", "upconv")
+    word = WordSlots(size="kernel", width="width", stride="stride")
+    brings = Brings(act=None)
+    takes_linear = True
+
+    kernel: base.PositiveAxes
+    width: base.Positive
+    stride: base.PositiveAxes = Field(1, validate_default=True)
+    dilation: base.PositiveAxes = Field(1, validate_default=True)
+    pad: TransposedPad = Field(0, validate_default=True)
+    output_pad: base.NaturalAxes = Field(0, validate_default=True)
+    groups: base.Positive = 1
+    bias: base.Flag = True
+    init: WeightInit = None
+    bias_init: BiasInit = None
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        _divides(self.groups, ins[0][0], self.width)
+        for more, s, d in zip(self.output_pad, self.stride, self.dilation, strict=True):
+            if more >= max(s, d):
+                raise OpError(
+                    "E307", f"`output_pad` (={more}) must be less than the stride (={s}) or the dilation (={d})",
+                    arg="output_pad",
+                )  # fmt: skip
+        return (self.width, *self._sizes(ins[0]))
+
+    def _sizes(self, shape: Shape) -> tuple[int, ...]:
+        return geometry.spread(shape, self.kernel, self.stride, self.pad, self.dilation, self.output_pad)
+
+    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+        weight = {"weight": (ins[0][0], self.width // self.groups, *self.kernel)}
+        return {**weight, "bias": (self.width,)} if self.bias else weight
+
+    def macs(self, *ins: Shape) -> int:
+        return prod(ins[0]) * (self.width // self.groups) * prod(self.kernel)
 
     def window(self, *ins: Shape) -> Window:
-        return geometry.local(self.kernel, self.stride, self.pad, self.dilation)
+        return geometry.transposed(self.kernel, self.stride, self.pad, self.dilation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnc.compiler.ops.base import Axis, Local, OpError, Shape, Sides
+from cnnc.compiler.ops.base import Axis, Local, OpError, Shape, Sides, Spread
 
 
 def effective(kernel: int, dilation: int) -> int:
@@ -75,6 +75,41 @@ def slide(
     return tuple(out)
 
 
+def spread(
+    shape: Shape,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    pad: tuple[Sides, ...],
+    dilation: tuple[int, ...],
+    more: tuple[int, ...],
+) -> tuple[int, ...]:
+    """The output sizes of a transposed window: s(M - 1) + k_eff - p + `more` on each axis."""
+    out = []
+    for i, n in enumerate(shape[1:]):
+        before, after = pad[i]
+        size = stride[i] * (n - 1) + effective(kernel[i], dilation[i]) - before - after + more[i]
+        if size < 1:
+            raise OpError(
+                "E403", f"`pad` cuts all of the output away: {size} of axis {_axis(i, len(shape) - 1)} is left",
+                arg="pad",
+            )  # fmt: skip
+        out.append(size)
+    return tuple(out)
+
+
+def blocks(n: int, m: int) -> Axis | Spread | None:
+    """The window where n positions become m by taking (or making) equal blocks; None where these are unequal.
+
+    >>> blocks(14, 7), blocks(7, 14), blocks(7, 5)
+    (Axis(kernel=2, stride=2, before=0, dilation=1), Spread(kernel=2, stride=2, before=0, dilation=1), None)
+    """
+    if n % m == 0:
+        return Axis(n // m, n // m, 0)
+    if m % n == 0:
+        return Spread(m // n, m // n, 0)
+    return None
+
+
 def _size(shape: Shape) -> str:
     return "x".join(map(str, shape))
 
@@ -89,3 +124,11 @@ def local(
     """The window of a sliding kernel."""
     parts = zip(kernel, stride, pad, dilation, strict=True)
     return Local(tuple(Axis(k, s, p[0], d) for k, s, p, d in parts))
+
+
+def transposed(
+    kernel: tuple[int, ...], stride: tuple[int, ...], pad: tuple[Sides, ...], dilation: tuple[int, ...]
+) -> Local:
+    """The window of a transposed kernel."""
+    parts = zip(kernel, stride, pad, dilation, strict=True)
+    return Local(tuple(Spread(k, s, p[0], d) for k, s, p, d in parts))

@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Mapping
 
 from cnnc.compiler.ops import base
 from cnnc.compiler.ops.base import Brings, Op, Shape, Whole, Window, WordSlots
+from cnnc.compiler.ops.initial import BiasInit, WeightInit
 
 
-@base.op
-class FC(Op):
-    """Fully-connected layer with `width` outputs; a map is flattened first."""
+class _Dense(Op, ABC):
+    """`width` outputs, each of which sees all inputs; a map is flattened first."""
 
-    kind = "fc"
     family = "linear"
-    example = "fc-4096"
     word = WordSlots(size="width", width="width")
-    brings = Brings()
     ranks = (0,)
     flattens = True
     weighted = True
 
     width: base.Positive
-    bias: base.Flag = True
 
     def out_shape(self, *ins: Shape) -> Shape:
         return (self.width,)
+
+    def window(self, *ins: Shape) -> Window:
+        return Whole()
+
+
+@base.op
+class FC(_Dense):
+    """Fully-connected layer with `width` outputs; a map is flattened first.
+
+    `dropconnect` drops each weight and bias with that probability in training
+    (Wan et al. 2013), one mask a batch.
+    """
+
+    kind = "fc"
+    example = "fc-4096"
+    brings = Brings()
+
+    bias: base.Flag = True
+    dropconnect: base.Probability = 0.0
+    init: WeightInit = None
+    bias_init: BiasInit = None
 
     def params(self, *ins: Shape) -> Mapping[str, Shape]:
         weight = {"weight": (self.width, ins[0][0])}
@@ -37,5 +55,29 @@ class FC(Op):
     def macs(self, *ins: Shape) -> int:
         return ins[0][0] * self.width
 
-    def window(self, *ins: Shape) -> Window:
-        return Whole()
+
+@base.op
+class RBF(_Dense):
+    """Euclidean radial basis functions, y_i = sum_j (x_j - w_ij)^2 (LeCun et al. 1998, eq. 7).
+
+    The codes w are fixed, +1 and -1, drawn at random until a bitmap is loaded, and
+    count as state; `trainable=yes` makes them parameters.
+    """
+
+    kind = "rbf"
+    example = "rbf-10"
+    takes_linear = False
+
+    trainable: base.Flag = False
+
+    def _codes(self, *ins: Shape) -> Mapping[str, Shape]:
+        return {"weight": (self.width, ins[0][0])}
+
+    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+        return self._codes(*ins) if self.trainable else {}
+
+    def state(self, *ins: Shape) -> Mapping[str, Shape]:
+        return {} if self.trainable else self._codes(*ins)
+
+    def macs(self, *ins: Shape) -> int:
+        return 0

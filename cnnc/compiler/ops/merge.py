@@ -68,6 +68,7 @@ class Multiply(_Merge):
         for shape in ins:
             if any(n not in (1, m) for n, m in zip(shape, out, strict=True)):
                 raise OpError(
-                    "E405", f"`&` multiplies maps of one shape, axes of size 1 stretched, and these are {_show(ins)}"
+                    "E405",
+                    f"`&` multiplies maps of one shape, axes of size 1 stretched, and these are {_show(ins)}",
                 )
         return out

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
 from cnnc.compiler.ops import base, geometry
-from cnnc.compiler.ops.base import OpError, Shape, Sides, Weightless, Whole, Window, WordSlots
+from cnnc.compiler.ops.base import (
+    Brings,
+    Local,
+    OpError,
+    Shape,
+    Sides,
+    Undefined,
+    Weightless,
+    Whole,
+    Window,
+    WordSlots,
+)
 
 
 def _pool_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
@@ -29,9 +41,7 @@ def _pool_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
         )  # fmt: skip
     for axis, k in zip(pads, kernel, strict=True):
         if max(axis) > k // 2:
-            raise OpError(
-                "E303", f"`pad` (={max(axis)}) may be at most half the kernel (={k})", arg="pad"
-            )
+            raise OpError("E303", f"`pad` (={max(axis)}) may be at most half the kernel (={k})", arg="pad")
     return pads
 
 
@@ -42,11 +52,21 @@ def _own_stride(value: Any, info: ValidationInfo) -> tuple[int, ...]:
     return base.per_axis(value, info, 1)
 
 
+def _ratio(value: Any, info: ValidationInfo) -> float | None:
+    if value is None:
+        return None
+    number = base.real(value, "ratio")
+    if not 0 < number < 1:
+        raise OpError("E303", f"`ratio` (={base.show(value)}) must lie between 0 and 1", arg="ratio")
+    return number
+
+
+Ratio = Annotated[float | None, BeforeValidator(_ratio)]
 Stride = Annotated[tuple[int, ...], BeforeValidator(_own_stride)]
 PoolPad = Annotated[tuple[Sides, ...], BeforeValidator(_pool_pad)]
 
 
-class _SlidingPool(Weightless, ABC):
+class _Windowed(Weightless, ABC):
     """A pool of `kernel`, with stride = kernel unless written, unpadded unless written."""
 
     family = "pooling"
@@ -56,14 +76,23 @@ class _SlidingPool(Weightless, ABC):
     kernel: base.PositiveAxes = Field(2, validate_default=True)
     stride: Stride = Field(None, validate_default=True)
     pad: PoolPad = Field("valid", validate_default=True)
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        ones = (1,) * len(self.kernel)
+        return (ins[0][0], *geometry.slide(ins[0], self.kernel, self.stride, self.pad, ones))
+
+    def window(self, *ins: Shape) -> Window:
+        return geometry.local(self.kernel, self.stride, self.pad, (1,) * len(self.kernel))
+
+
+class _SlidingPool(_Windowed, ABC):
+    """A pool that can round its output size up."""
+
     ceil: base.Flag = False
 
     def out_shape(self, *ins: Shape) -> Shape:
         ones = (1,) * len(self.kernel)
         return (ins[0][0], *geometry.slide(ins[0], self.kernel, self.stride, self.pad, ones, ceil=self.ceil))
-
-    def window(self, *ins: Shape) -> Window:
-        return geometry.local(self.kernel, self.stride, self.pad, (1,) * len(self.kernel))
 
 
 @base.op
@@ -86,12 +115,50 @@ class AvgPool(_SlidingPool):
 
 
 @base.op
-class GlobalAvgPool(Weightless):
-    """The mean over all positions of each map: C x H x W becomes C x 1 x 1."""
+class SumPool(_SlidingPool):
+    """The sum of each window."""
 
-    kind = "gap"
+    kind = "sumpool"
+    example = "sumpool2"
+
+
+@base.op
+class LpPool(_Windowed):
+    """The p-norm of each window, (sum of x^p)^(1/p) (Sermanet et al. 2012); p=1 is the sum."""
+
+    kind = "lppool"
+    example = "lppool2(p=2)"
+
+    p: base.PositiveReal = 2.0
+
+
+@base.op
+class StochasticPool(_Windowed):
+    """One value of each window, drawn with a probability in proportion to it (Zeiler and Fergus 2013).
+
+    In evaluation the mean weighted by these probabilities. Values under 0 count as
+    0, as after a relu; a window without a positive value gives 0.
+    """
+
+    kind = "stochasticpool"
+    example = "stochasticpool3/2"
+
+
+@base.op
+class SubSampling(_Windowed):
+    """LeNet-5's trainable sub-sampling: w * (sum of the window) + b for each map (LeCun et al. 1998, II.B)."""
+
+    kind = "subsample"
+    example = "subsample2"
+    brings = Brings(norm=False, act=None)
+    weighted = True
+
+    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+        return {"weight": (ins[0][0],), "bias": (ins[0][0],)}
+
+
+class _Global(Weightless, ABC):
     family = "pooling"
-    example = "gap"
     ranks = (1, 2, 3)
 
     def out_shape(self, *ins: Shape) -> Shape:
@@ -99,3 +166,100 @@ class GlobalAvgPool(Weightless):
 
     def window(self, *ins: Shape) -> Window:
         return Whole()
+
+
+@base.op
+class GlobalAvgPool(_Global):
+    """The mean over all positions of each map: C x H x W becomes C x 1 x 1."""
+
+    kind = "gap"
+    example = "gap"
+
+
+@base.op
+class GlobalMaxPool(_Global):
+    """The largest value of each map: C x H x W becomes C x 1 x 1."""
+
+    kind = "gmp"
+    example = "gmp"
+
+
+class _Adaptive(Weightless, ABC):
+    """Windows that cover a map of any size with `out` positions on each axis.
+
+    Position i takes floor(i*n/out) up to ceil((i + 1)*n/out) - 1, so that the windows
+    differ in size, and may overlap, unless one of n and out divides the other.
+    """
+
+    family = "pooling"
+    word = WordSlots(size="out")
+    ranks = (1, 2, 3)
+
+    out: base.PositiveAxes
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        return (ins[0][0], *self.out)
+
+    def window(self, *ins: Shape) -> Window:
+        if all(m == 1 for m in self.out):
+            return Whole()
+        axes = tuple(geometry.blocks(n, m) for n, m in zip(ins[0][1:], self.out, strict=True))
+        if any(axis is None for axis in axes):
+            return Undefined("adaptive windows of unequal sizes")
+        return Local(tuple(axis for axis in axes if axis is not None))
+
+
+@base.op
+class AdaptiveAvgPool(_Adaptive):
+    """The mean of each of `out` windows that cover the map, whatever its size."""
+
+    kind = "adaptiveavgpool"
+    example = "adaptiveavgpool7"
+
+
+@base.op
+class AdaptiveMaxPool(_Adaptive):
+    """The largest value of each of `out` windows that cover the map, whatever its size."""
+
+    kind = "adaptivemaxpool"
+    example = "adaptivemaxpool7"
+
+
+@base.op
+class FractionalMaxPool(Weightless):
+    """The largest value of windows at random distances (Graham 2014).
+
+    The output has floor(`ratio` * n) positions on each axis, or `out`; one of the two is given.
+    """
+
+    kind = "fractionalmaxpool"
+    family = "pooling"
+    example = "fractionalmaxpool2(ratio=0.7)"
+    word = WordSlots(size="kernel")
+    ranks = (1, 2, 3)
+
+    kernel: base.PositiveAxes = Field(2, validate_default=True)
+    ratio: Ratio = None
+    out: base.OptionalAxes = None
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        if (self.ratio is None) == (self.out is None):
+            raise OpError("E307", "`ratio` or `out` is wanted, and one of them only", hint=self.example)
+        sizes = self.sizes(ins[0])
+        for n, m, k in zip(ins[0][1:], sizes, self.kernel, strict=True):
+            if m < 1 or m + k - 1 > n:
+                raise OpError(
+                    "E403", f"{m} windows of {k} at different places do not fit on an axis of {n}",
+                    arg="ratio" if self.out is None else "out",
+                )  # fmt: skip
+        return (ins[0][0], *sizes)
+
+    def sizes(self, shape: Shape) -> tuple[int, ...]:
+        """The output sizes, floor(ratio * n) in floating point as PyTorch has it."""
+        if self.out is not None:
+            return self.out
+        assert self.ratio is not None
+        return tuple(int(n * self.ratio) for n in shape[1:])
+
+    def window(self, *ins: Shape) -> Window:
+        return Undefined("the places of the windows are drawn at random")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 from cnnc.compiler.ops import base
 from cnnc.compiler.ops.base import (
@@ -10,8 +13,10 @@ from cnnc.compiler.ops.base import (
     Local,
     OpError,
     Pointwise,
+    SameShape,
     Shape,
     Sizes,
+    Undefined,
     Weightless,
     Whole,
     Window,
@@ -70,7 +75,9 @@ class Crop(Weightless):
 
     def out_shape(self, *ins: Shape) -> Shape:
         if any(n < m for n, m in zip(ins[0][1:], self.size, strict=True)):
-            raise OpError("E403", f"`size` (={base.show(Sizes(self.size))}) is larger than the map", arg="size")
+            raise OpError(
+                "E403", f"`size` (={base.show(Sizes(self.size))}) is larger than the map", arg="size"
+            )
         return (ins[0][0], *self.size)
 
     def window(self, *ins: Shape) -> Window:
@@ -97,3 +104,104 @@ class PadShortcut(Weightless):
 
     def window(self, *ins: Shape) -> Window:
         return Local(tuple(Axis(1, s, 0) for s in self.stride))
+
+
+@base.op
+class ChannelShuffle(SameShape):
+    """The channels of `groups` groups dealt out in turn (Zhang et al. 2018, section 3.1)."""
+
+    kind = "shuffle"
+    family = "reshape"
+    example = "shuffle(2)"
+    ranks = (1, 2, 3)
+    transparent = True
+
+    groups: base.Positive
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        if ins[0][0] % self.groups:
+            raise OpError(
+                "E402", f"`groups` (={self.groups}) must divide the channels (={ins[0][0]})", arg="groups"
+            )
+        return ins[0]
+
+
+@base.op
+class Chunk(Weightless):
+    """Part `i` of the channels in `n` equal parts, counted from 0: the channel split of ShuffleNet v2."""
+
+    kind = "chunk"
+    family = "reshape"
+    example = "chunk(2, 0)"
+    transparent = True
+
+    n: base.Positive
+    i: base.Natural
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        if ins[0][0] % self.n:
+            raise OpError("E402", f"`n` (={self.n}) must divide the channels (={ins[0][0]})", arg="n")
+        if self.i >= self.n:
+            raise OpError("E303", f"`i` (={self.i}) must be less than `n` (={self.n})", arg="i")
+        return (ins[0][0] // self.n, *ins[0][1:])
+
+    def window(self, *ins: Shape) -> Window:
+        return Pointwise()
+
+
+@base.op
+class Squeeze(Weightless):
+    """The axes of size 1 taken away: C x 1 x 1 becomes a vector of C."""
+
+    kind = "squeeze"
+    family = "reshape"
+    example = "squeeze"
+    transparent = True
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        return (ins[0][0], *(n for n in ins[0][1:] if n != 1))
+
+    def window(self, *ins: Shape) -> Window:
+        kept = len(self.out_shape(*ins))
+        if kept == len(ins[0]):
+            return Pointwise()
+        return Whole() if kept == 1 else Undefined("the map has other axes than what it is made of")
+
+
+def _shape(value: Any) -> Shape:
+    """`64x7x7`, or one number for a vector."""
+    if isinstance(value, Sizes) and len(value) <= 4:
+        return tuple(base.as_int(n, "shape", 1) for n in value)
+    if isinstance(value, tuple):
+        raise OpError(
+            "E303", f"`shape` is {base.show(value)}, and channels and up to 3 sizes are wanted", arg="shape"
+        )
+    return (base.as_int(value, "shape", 1),)
+
+
+@base.op
+class Reshape(Weightless):
+    """The same values, row by row, in another shape: `reshape(64x7x7)`."""
+
+    kind = "reshape"
+    family = "reshape"
+    example = "reshape(64x1x1)"
+    transparent = True
+
+    shape: Annotated[Shape, BeforeValidator(_shape)]
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        if prod(self.shape) != prod(ins[0]):
+            have, wanted = base.show(Sizes(ins[0])), base.show(Sizes(self.shape))
+            raise OpError(
+                "E408", f"what flows in is {have}, {prod(ins[0])} values, and `shape` (={wanted}) has "
+                f"{prod(self.shape)}", arg="shape",
+            )  # fmt: skip
+        return self.shape
+
+    def window(self, *ins: Shape) -> Window:
+        if self.shape == ins[0]:
+            return Pointwise()
+        if len(ins[0]) == 1 or len(self.shape) == 1:
+            return Whole()
+        return Undefined("the map has other axes than what it is made of")

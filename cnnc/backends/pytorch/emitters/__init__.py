@@ -2,11 +2,14 @@
 
 from cnnc.backends.pytorch.emitters import (  # noqa: F401  (each registers its emitters)
     activation,
+    capsule,
     convolution,
+    extern,
     linear,
     merge,
     normalisation,
     pooling,
     regularisation,
     reshape,
+    resize,
 )

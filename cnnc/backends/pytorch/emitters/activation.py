@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
-from cnnc.backends.pytorch.layer import Code, Layer, Module, Val, emits
-from cnnc.compiler.ops.activation import ReLU, ReLU6, Sigmoid, Softmax, Tanh
+from cnnc.backends.pytorch.layer import Code, Layer, Module, Raw, Val, emits, kwargs
+from cnnc.compiler.ops.activation import (
+    ELU,
+    GELU,
+    SELU,
+    HardSigmoid,
+    HardSwish,
+    LeakyReLU,
+    LogSoftmax,
+    Maxout,
+    Mish,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
 
-_PLAIN = {ReLU: "nn.ReLU", ReLU6: "nn.ReLU6", Sigmoid: "nn.Sigmoid", Tanh: "nn.Tanh"}
+_PLAIN = {
+    ReLU: "nn.ReLU", ReLU6: "nn.ReLU6", SELU: "nn.SELU", SiLU: "nn.SiLU", Mish: "nn.Mish",
+    Sigmoid: "nn.Sigmoid", Tanh: "nn.Tanh", HardSigmoid: "nn.Hardsigmoid", HardSwish: "nn.Hardswish",
+}  # fmt: skip
 
 
 @emits(*_PLAIN)
@@ -13,6 +34,42 @@ def plain(layer: Layer) -> Code:
     return Module(_PLAIN[type(layer.op)])
 
 
+@emits(LeakyReLU)
+def leaky(layer: Layer) -> Code:
+    return Module("nn.LeakyReLU", (Val(layer.op.slope),) if layer.op.slope != 0.01 else ())
+
+
+@emits(PReLU)
+def prelu(layer: Layer) -> Code:
+    options = kwargs(init=(Val(layer.op.start), 0.25))
+    return Module("nn.PReLU", () if layer.op.shared else (layer.channels(),), options)
+
+
+@emits(ELU)
+def elu(layer: Layer) -> Code:
+    return Module("nn.ELU", (Val(layer.op.alpha),) if layer.op.alpha != 1 else ())
+
+
+@emits(GELU)
+def gelu(layer: Layer) -> Code:
+    return Module("nn.GELU", kwargs={"approximate": Raw('"tanh"')} if layer.op.tanh else {})
+
+
+@emits(Softplus)
+def softplus(layer: Layer) -> Code:
+    return Module("nn.Softplus", (Val(layer.op.beta),) if layer.op.beta != 1 else ())
+
+
 @emits(Softmax)
 def softmax(layer: Layer) -> Code:
     return Module("nn.Softmax", kwargs={"dim": Val(1)})
+
+
+@emits(LogSoftmax)
+def logsoftmax(layer: Layer) -> Code:
+    return Module("nn.LogSoftmax", kwargs={"dim": Val(1)})
+
+
+@emits(Maxout)
+def maxout(layer: Layer) -> Code:
+    return Module("Maxout", (layer.arg("pieces"),), helper="Maxout")

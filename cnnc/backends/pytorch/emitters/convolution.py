@@ -2,28 +2,108 @@
 
 from __future__ import annotations
 
+from cnnc.backends.pytorch.emitters.shared import flat, initial, is_symmetric, padding
 from cnnc.backends.pytorch.layer import Code, Layer, Module, Raw, Val, emits, kwargs
-from cnnc.compiler.ops.convolution import Conv
+from cnnc.backends.pytorch.sym import Const, binary
+from cnnc.compiler.ops.convolution import Conv, DepthwiseConv, SeparableConv, TransposedConv
+from cnnc.compiler.ops.unshared import LocallyConnected
 
 
 @emits(Conv)
 def conv(layer: Layer) -> Code:
     op = layer.op
-    symmetric = all(before == after for before, after in op.pad)
+    if op.table is not None:
+        return _table_conv(layer)
+    by_side = op.standardise or not is_symmetric(op.pad)
     options = kwargs(
         stride=(layer.arg("stride"), 1),
-        padding=(layer.same_padding() if symmetric else Raw(_flat(op.pad)), 0),
+        padding=(Raw(flat(op.pad)) if by_side else layer.same_padding(), 0),
         dilation=(layer.arg("dilation"), 1),
         groups=(layer.arg("groups"), 1),
         bias=(Val(op.bias), True),
     )
     args = (layer.channels(), layer.arg("width"), layer.arg("kernel"))
-    if symmetric:
-        return Module(f"nn.Conv{layer.rank}d", args, options)
-    name = f"UnevenConv{layer.rank}d"
-    return Module(name, args, options, helper=name)
+    if not by_side:
+        return Module(f"nn.Conv{layer.rank}d", args, options, init=initial(layer))
+    name = f"{'Standardised' if op.standardise else 'Uneven'}Conv{layer.rank}d"
+    return Module(name, args, options, helper=name, init=initial(layer))
 
 
-def _flat(pads: tuple[tuple[int, int], ...]) -> str:
-    """Uneven padding as `F.pad` takes it: last axis first, before and after."""
-    return str(tuple(n for pair in reversed(pads) for n in pair))
+def _table_conv(layer: Layer) -> Code:
+    op = layer.op
+    options = kwargs(
+        stride=(Val(op.stride), (1,) * layer.rank),
+        padding=(Raw(flat(op.pad)), None),
+        dilation=(Val(op.dilation), (1,) * layer.rank),
+        bias=(Val(op.bias), True),
+    )
+    return Module(
+        "TableConv", (Val(op.table), Val(op.kernel)), options, helper="TableConv", init=initial(layer)
+    )
+
+
+@emits(DepthwiseConv)
+def dwconv(layer: Layer) -> Code:
+    op = layer.op
+    symmetric = is_symmetric(op.pad)
+    channels = layer.channels()
+    width = Val(channels.value * op.multiplier)
+    if channels.sym is not None:
+        width = Val(width.value, binary("*", Const(op.multiplier), channels.sym))
+    options = kwargs(
+        stride=(layer.arg("stride"), 1),
+        padding=(layer.same_padding() if symmetric else Raw(flat(op.pad)), 0),
+        dilation=(layer.arg("dilation"), 1),
+        groups=(channels, 1),
+        bias=(Val(op.bias), True),
+    )
+    name = f"{'nn.' if symmetric else 'Uneven'}Conv{layer.rank}d"
+    args = (channels, width, layer.arg("kernel"))
+    return Module(name, args, options, helper=None if symmetric else name, init=initial(layer))
+
+
+@emits(SeparableConv)
+def sepconv(layer: Layer) -> Code:
+    op = layer.op
+    options = kwargs(
+        stride=(layer.arg("stride"), 1),
+        padding=(layer.same_padding() if is_symmetric(op.pad) else Raw(flat(op.pad)), 0),
+        dilation=(layer.arg("dilation"), 1),
+        multiplier=(layer.arg("multiplier"), 1),
+        bias=(Val(op.bias), True),
+    )
+    name = f"SeparableConv{layer.rank}d"
+    args = (layer.channels(), layer.arg("width"), layer.arg("kernel"))
+    init = initial(layer, weights=("depthwise.weight", "pointwise.weight"), bias="pointwise.bias")
+    return Module(name, args, options, helper=name, init=init)
+
+
+@emits(TransposedConv)
+def tconv(layer: Layer) -> Code:
+    op = layer.op
+    symmetric = is_symmetric(op.pad)
+    options = kwargs(
+        stride=(layer.arg("stride"), 1),
+        padding=(padding(op.pad), 0),
+        output_padding=(layer.arg("output_pad"), 0),
+        groups=(layer.arg("groups"), 1),
+        bias=(Val(op.bias), True),
+        dilation=(layer.arg("dilation"), 1),
+    )
+    name = f"{'nn.' if symmetric else 'Uneven'}ConvTranspose{layer.rank}d"
+    args = (layer.channels(), layer.arg("width"), layer.arg("kernel"))
+    return Module(name, args, options, helper=None if symmetric else name, init=initial(layer))
+
+
+@emits(LocallyConnected)
+def local(layer: Layer) -> Code:
+    op = layer.op
+    size = op.out_shape(*layer.ins)[1:]
+    args = (layer.channels(), layer.arg("width"), Val(size), Val(op.kernel))
+    options = kwargs(
+        padding=(Raw(flat(op.pad)), None),
+        stride=(Val(op.stride), None),
+        dilation=(Val(op.dilation), None),
+        bias=(Val(op.bias), True),
+    )
+    return Module("LocallyConnected", args, options, helper="LocallyConnected", init=initial(layer))

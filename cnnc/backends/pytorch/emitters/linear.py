@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from cnnc.backends.pytorch.emitters.shared import initial
 from cnnc.backends.pytorch.layer import Code, Layer, Module, Val, emits, kwargs
-from cnnc.compiler.ops.linear import FC
+from cnnc.compiler.ops.linear import FC, RBF
 
 
 @emits(FC)
 def fc(layer: Layer) -> Code:
+    args = (layer.channels(), layer.arg("width"))
     options = kwargs(bias=(Val(layer.op.bias), True))
-    return Module("nn.Linear", (layer.channels(), layer.arg("width")), options)
+    if layer.op.dropconnect:
+        options = {"p": Val(layer.op.dropconnect), **options}
+        name = "DropConnectLinear"
+        return Module(name, args, options, helper=name, init=initial(layer))
+    return Module("nn.Linear", args, options, init=initial(layer))
+
+
+@emits(RBF)
+def rbf(layer: Layer) -> Code:
+    options = kwargs(trainable=(Val(layer.op.trainable), False))
+    return Module("RBF", (layer.channels(), layer.arg("width")), options, helper="RBF")

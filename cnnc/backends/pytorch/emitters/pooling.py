@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from cnnc.backends.pytorch.emitters.shared import flat, is_symmetric, padding
 from cnnc.backends.pytorch.layer import Code, Layer, Module, Raw, Val, emits, fold, kwargs
-from cnnc.compiler.ops.pooling import AvgPool, GlobalAvgPool, MaxPool
+from cnnc.compiler.ops.pooling import (
+    AdaptiveAvgPool,
+    AdaptiveMaxPool,
+    AvgPool,
+    FractionalMaxPool,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    LpPool,
+    MaxPool,
+    StochasticPool,
+    SubSampling,
+    SumPool,
+)
 
 
 @emits(MaxPool, AvgPool)
@@ -11,20 +24,73 @@ def sliding_pool(layer: Layer) -> Code:
     op = layer.op
     average = isinstance(op, AvgPool)
     name = f"{'AvgPool' if average else 'MaxPool'}{layer.rank}d"
-    symmetric = all(before == after for before, after in op.pad)
-    flat = str(tuple(n for pair in reversed(op.pad) for n in pair))
     options = kwargs(
         stride=(layer.arg("stride"), fold(op.kernel)),
-        padding=(Val(fold(tuple(b for b, _ in op.pad))) if symmetric else Raw(flat), 0),
+        padding=(padding(op.pad), 0),
         ceil_mode=(Val(op.ceil), False),
     )
     if average:
         options |= kwargs(count_include_pad=(Val(op.count_pad), True))
-    if symmetric:
+    if is_symmetric(op.pad):
         return Module(f"nn.{name}", (layer.arg("kernel"),), options)
     return Module(f"Uneven{name}", (layer.arg("kernel"),), options, helper=f"Uneven{name}")
+
+
+@emits(SumPool)
+def sumpool(layer: Layer) -> Code:
+    op = layer.op
+    args = (Val(op.kernel), Val(op.stride), Raw(flat(op.pad)))
+    return Module("SumPool", args, kwargs(ceil_mode=(Val(op.ceil), False)), helper="SumPool")
+
+
+@emits(StochasticPool)
+def stochasticpool(layer: Layer) -> Code:
+    op = layer.op
+    args = (Val(op.kernel), Val(op.stride), Raw(flat(op.pad)))
+    return Module("StochasticPool", args, helper="StochasticPool")
+
+
+@emits(SubSampling)
+def subsample(layer: Layer) -> Code:
+    op = layer.op
+    args = (layer.channels(), Val(op.kernel), Val(op.stride), Raw(flat(op.pad)))
+    return Module("SubSampling", args, helper="SubSampling")
+
+
+@emits(LpPool)
+def lppool(layer: Layer) -> Code:
+    op = layer.op
+    if any(n for sides in op.pad for n in sides):
+        args = (Val(op.p), Val(op.kernel), Val(op.stride), Raw(flat(op.pad)))
+        return Module("PaddedLPPool", args, helper="PaddedLPPool")
+    options = kwargs(stride=(layer.arg("stride"), fold(op.kernel)))
+    return Module(f"nn.LPPool{layer.rank}d", (Val(op.p), layer.arg("kernel")), options)
 
 
 @emits(GlobalAvgPool)
 def gap(layer: Layer) -> Code:
     return Module(f"nn.AdaptiveAvgPool{layer.rank}d", (Val(1),))
+
+
+@emits(GlobalMaxPool)
+def gmp(layer: Layer) -> Code:
+    return Module(f"nn.AdaptiveMaxPool{layer.rank}d", (Val(1),))
+
+
+@emits(AdaptiveAvgPool, AdaptiveMaxPool)
+def adaptive(layer: Layer) -> Code:
+    kind = "Avg" if isinstance(layer.op, AdaptiveAvgPool) else "Max"
+    return Module(f"nn.Adaptive{kind}Pool{layer.rank}d", (layer.arg("out"),))
+
+
+@emits(FractionalMaxPool)
+def fractionalmaxpool(layer: Layer) -> Code:
+    op = layer.op
+    if op.out is not None:
+        options = {"output_size": layer.arg("out")}
+    else:
+        options = {"output_ratio": Val(op.ratio)}
+    if layer.rank == 1:
+        name = "FractionalMaxPool1d"
+        return Module(name, (layer.arg("kernel"),), options, helper=name)
+    return Module(f"nn.FractionalMaxPool{layer.rank}d", (layer.arg("kernel"),), options)

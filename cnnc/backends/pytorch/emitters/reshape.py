@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from cnnc.backends.pytorch.layer import Code, Function, Layer, Module, Val, emits
-from cnnc.compiler.ops.reshape import Crop, Flatten, PadShortcut
+from cnnc.compiler.ops.reshape import (
+    ChannelShuffle,
+    Chunk,
+    Crop,
+    Flatten,
+    PadShortcut,
+    Reshape,
+    Squeeze,
+)
 
 
 @emits(Flatten)
@@ -27,3 +35,32 @@ def shortcut_pad(layer: Layer) -> Code:
     stride = layer.op.stride
     args = (layer.channels(), layer.arg("width"), Val(stride[0] if len(set(stride)) == 1 else stride))
     return Module(name, args, helper=name)
+
+
+@emits(ChannelShuffle)
+def shuffle(layer: Layer) -> Code:
+    return Module("nn.ChannelShuffle", (layer.arg("groups"),))
+
+
+@emits(Chunk)
+def chunk(layer: Layer) -> Code:
+    return Function("torch.chunk({0}, {n}, 1)[{i}]", {"n": layer.arg("n"), "i": layer.arg("i")})
+
+
+@emits(Squeeze)
+def squeeze(layer: Layer) -> Code:
+    axes = tuple(i + 1 for i, n in enumerate(layer.ins[0]) if i and n == 1)
+    if len(axes) == layer.rank and axes:
+        return Function("torch.flatten({0}, 1)", module=Module("nn.Flatten"))
+    return Function("torch.squeeze({0}, {axes})", {"axes": Val(axes)}) if axes else Function("{0}")
+
+
+@emits(Reshape)
+def reshape(layer: Layer) -> Code:
+    shape = layer.op.shape
+    if len(shape) == 1:
+        return Function("torch.flatten({0}, 1)", module=Module("nn.Flatten"))
+    if layer.rank == 0:
+        template = "torch.unflatten({0}, 1, {shape})"
+        return Function(template, {"shape": Val(shape)}, Module("nn.Unflatten", (Val(1), Val(shape))))
+    return Function("torch.reshape({0}, {shape})", {"shape": Val((-1, *shape))})

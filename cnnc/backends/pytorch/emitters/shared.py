@@ -1,0 +1,52 @@
+"""What several emitters need: padding by side, and how weights start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cnnc.backends.pytorch.layer import Argument, Layer, Raw, Val, fold
+from cnnc.compiler.ops.base import Sides
+from cnnc.compiler.ops.initial import Init
+
+_RULES = {
+    "he": "kaiming_normal_", "he_uniform": "kaiming_uniform_", "xavier": "xavier_uniform_",
+    "xavier_normal": "xavier_normal_", "normal": "normal_", "truncated_normal": "trunc_normal_",
+    "uniform": "uniform_", "constant": "constant_",
+}  # fmt: skip
+
+
+def is_symmetric(pads: Sequence[Sides]) -> bool:
+    """Whether every axis is padded by the same before and after."""
+    return all(before == after for before, after in pads)
+
+
+def flat(pads: Sequence[Sides]) -> str:
+    """Padding by side as `F.pad` takes it: last axis first, before and after."""
+    return str(tuple(n for pair in reversed(pads) for n in pair))
+
+
+def padding(pads: Sequence[Sides]) -> Argument:
+    """Padding by axis where that can say it, else by side."""
+    return Val(fold(tuple(before for before, _ in pads))) if is_symmetric(pads) else Raw(flat(pads))
+
+
+def initial(layer: Layer, weights: Sequence[str] = ("weight",), bias: str = "bias") -> Mapping[str, str]:
+    """How the layer's tensors start, by name, where its arguments say so."""
+    rules = dict.fromkeys(weights, _rule(layer.op.init)) if layer.op.init is not None else {}
+    if layer.op.bias_init is not None and layer.op.bias:
+        rules[bias] = _rule(layer.op.bias_init)
+    return rules
+
+
+def _rule(init: Init) -> str:
+    """The function of torch.nn.init with what it takes after the tensor."""
+    numbers: tuple[object, ...] = init.numbers
+    if init.rule in ("normal", "truncated_normal"):
+        std, mean = init.numbers
+        numbers = (mean, std)
+        if init.rule == "truncated_normal":
+            numbers = (mean, std, mean - 2 * std, mean + 2 * std)
+    elif init.mode == "fan_out":
+        numbers = (0, init.mode)
+    inner = [f'"{_RULES[init.rule]}"', *(f'"{n}"' if isinstance(n, str) else repr(n) for n in numbers)]
+    return f"({', '.join(inner)}{',' if len(inner) == 1 else ''})"

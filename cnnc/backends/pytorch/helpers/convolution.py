@@ -1,0 +1,323 @@
+"""Convolutions with what PyTorch's own lack."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class UnevenConv1d(nn.Conv1d):
+    """Convolution padded by side: `padding` is in the order of `F.pad`, last axis first."""
+
+    def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sides = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.pad(x, self.sides))
+
+
+class UnevenConv2d(nn.Conv2d):
+    """Convolution padded by side: `padding` is in the order of `F.pad`, last axis first."""
+
+    def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sides = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.pad(x, self.sides))
+
+
+class UnevenConv3d(nn.Conv3d):
+    """Convolution padded by side: `padding` is in the order of `F.pad`, last axis first."""
+
+    def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sides = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.pad(x, self.sides))
+
+
+class UnevenConvTranspose1d(nn.ConvTranspose1d):
+    """Transposed convolution cut by side: `padding` is in the order of `F.pad`, last axis first."""
+
+    def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cut = tuple(-n for n in padding)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return F.pad(super().forward(x, output_size), self.cut)
+
+
+class UnevenConvTranspose2d(nn.ConvTranspose2d):
+    """Transposed convolution cut by side: `padding` is in the order of `F.pad`, last axis first."""
+
+    def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cut = tuple(-n for n in padding)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return F.pad(super().forward(x, output_size), self.cut)
+
+
+class UnevenConvTranspose3d(nn.ConvTranspose3d):
+    """Transposed convolution cut by side: `padding` is in the order of `F.pad`, last axis first."""
+
+    def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cut = tuple(-n for n in padding)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return F.pad(super().forward(x, output_size), self.cut)
+
+
+class StandardisedConv1d(nn.Conv1d):
+    """Convolution by filters of mean 0 and variance 1 (Qiao et al. 2019, Weight Standardization).
+
+    `padding` is in the order of `F.pad`, last axis first.
+    """
+
+    def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sides = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        axes = tuple(range(1, self.weight.dim()))
+        var, mean = torch.var_mean(self.weight, axes, correction=0, keepdim=True)
+        weight = (self.weight - mean) * torch.rsqrt(var + 1e-5)
+        return self._conv_forward(F.pad(x, self.sides), weight, self.bias)
+
+
+class StandardisedConv2d(nn.Conv2d):
+    """Convolution by filters of mean 0 and variance 1 (Qiao et al. 2019, Weight Standardization).
+
+    `padding` is in the order of `F.pad`, last axis first.
+    """
+
+    def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sides = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        axes = tuple(range(1, self.weight.dim()))
+        var, mean = torch.var_mean(self.weight, axes, correction=0, keepdim=True)
+        weight = (self.weight - mean) * torch.rsqrt(var + 1e-5)
+        return self._conv_forward(F.pad(x, self.sides), weight, self.bias)
+
+
+class StandardisedConv3d(nn.Conv3d):
+    """Convolution by filters of mean 0 and variance 1 (Qiao et al. 2019, Weight Standardization).
+
+    `padding` is in the order of `F.pad`, last axis first.
+    """
+
+    def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sides = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        axes = tuple(range(1, self.weight.dim()))
+        var, mean = torch.var_mean(self.weight, axes, correction=0, keepdim=True)
+        weight = (self.weight - mean) * torch.rsqrt(var + 1e-5)
+        return self._conv_forward(F.pad(x, self.sides), weight, self.bias)
+
+
+class SeparableConv1d(nn.Module):
+    """A depthwise convolution, then 1x1 over the channels (Chollet 2017, Xception).
+
+    `padding` is by axis, or with 2 numbers by side in the order of `F.pad`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        *,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        multiplier: int = 1,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        by_side = isinstance(padding, tuple) and len(padding) == 2
+        self.sides = padding if by_side else (0,) * 2
+        self.depthwise = nn.Conv1d(
+            in_channels,
+            in_channels * multiplier,
+            kernel_size,
+            stride=stride,
+            padding=0 if by_side else padding,
+            dilation=dilation,
+            groups=in_channels,
+            bias=False,
+        )
+        self.pointwise = nn.Conv1d(in_channels * multiplier, out_channels, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.pointwise(self.depthwise(F.pad(x, self.sides)))
+        return y
+
+
+class SeparableConv2d(nn.Module):
+    """A depthwise convolution, then 1x1 over the channels (Chollet 2017, Xception).
+
+    `padding` is by axis, or with 4 numbers by side in the order of `F.pad`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        *,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        multiplier: int = 1,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        by_side = isinstance(padding, tuple) and len(padding) == 4
+        self.sides = padding if by_side else (0,) * 4
+        self.depthwise = nn.Conv2d(
+            in_channels,
+            in_channels * multiplier,
+            kernel_size,
+            stride=stride,
+            padding=0 if by_side else padding,
+            dilation=dilation,
+            groups=in_channels,
+            bias=False,
+        )
+        self.pointwise = nn.Conv2d(in_channels * multiplier, out_channels, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.pointwise(self.depthwise(F.pad(x, self.sides)))
+        return y
+
+
+class SeparableConv3d(nn.Module):
+    """A depthwise convolution, then 1x1 over the channels (Chollet 2017, Xception).
+
+    `padding` is by axis, or with 6 numbers by side in the order of `F.pad`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        *,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        multiplier: int = 1,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        by_side = isinstance(padding, tuple) and len(padding) == 6
+        self.sides = padding if by_side else (0,) * 6
+        self.depthwise = nn.Conv3d(
+            in_channels,
+            in_channels * multiplier,
+            kernel_size,
+            stride=stride,
+            padding=0 if by_side else padding,
+            dilation=dilation,
+            groups=in_channels,
+            bias=False,
+        )
+        self.pointwise = nn.Conv3d(in_channels * multiplier, out_channels, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.pointwise(self.depthwise(F.pad(x, self.sides)))
+        return y
+
+
+class TableConv(nn.Module):
+    """Convolution by a table of connections between maps (LeCun et al. 1998, Table I).
+
+    `table` has a row for each input map, a 1 for each output map that sees it; there
+    is one filter a connection, in the order of the output maps. `padding` is in the
+    order of `F.pad`, last axis first.
+    """
+
+    links: Tensor
+
+    def __init__(
+        self,
+        table: tuple[str, ...],
+        kernel_size: tuple[int, ...],
+        *,
+        padding: tuple[int, ...],
+        stride: tuple[int, ...] | int = 1,
+        dilation: tuple[int, ...] | int = 1,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        width, channels = len(table[0]), len(table)
+        sees = torch.tensor([[row[o] == "1" for row in table] for o in range(width)])
+        links = sees.flatten().nonzero().flatten()
+        self.register_buffer("links", links, persistent=False)
+        self.shape = (width * channels, *kernel_size)
+        self.stride, self.dilation, self.sides = stride, dilation, padding
+        area = torch.Size(kernel_size).numel()
+        # As torch.nn starts its own: uniform within 1/sqrt of the values summed.
+        bound = (sees.sum(1) * area).clamp(min=1).rsqrt()
+        start = torch.rand(len(links), *kernel_size) * 2 - 1
+        spread = bound[links // channels].view(-1, *(1 for _ in kernel_size))
+        self.weight = nn.Parameter(start * spread)
+        self.bias = nn.Parameter((torch.rand(width) * 2 - 1) * bound) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight.new_zeros(self.shape).index_copy(0, self.links, self.weight)
+        weight = weight.unflatten(0, (-1, x.shape[1]))
+        conv = (F.conv1d, F.conv2d, F.conv3d)[x.dim() - 3]
+        x = F.pad(x, self.sides)
+        return conv(x, weight, self.bias, self.stride, 0, self.dilation)
+
+
+class LocallyConnected(nn.Module):
+    """A convolution with filters and biases of its own at each of `size` positions.
+
+    Taigman et al. 2014, section 3.2. `padding` is in the order of `F.pad`, last axis first.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        size: tuple[int, ...],
+        kernel_size: tuple[int, ...],
+        *,
+        padding: tuple[int, ...],
+        stride: tuple[int, ...],
+        dilation: tuple[int, ...],
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.size, self.kernel_size = size, kernel_size
+        self.stride, self.dilation, self.sides = stride, dilation, padding
+        filters = out_channels * torch.Size(size).numel()
+        bound = (in_channels * torch.Size(kernel_size).numel()) ** -0.5
+        start = torch.empty(filters, in_channels, *kernel_size).uniform_(-bound, bound)
+        self.weight = nn.Parameter(start)
+        self.bias = None
+        if bias:
+            self.bias = nn.Parameter(torch.empty(out_channels, *size).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        rank = len(self.size)
+        x = F.pad(x, self.sides)
+        for axis in range(rank):
+            k, d = self.kernel_size[axis], self.dilation[axis]
+            x = x.unfold(2 + axis, (k - 1) * d + 1, self.stride[axis])[..., ::d]
+        # batch, channel, position, value in the window
+        x = x.flatten(-rank).flatten(2, -2)
+        weight = self.weight.unflatten(0, (-1, x.shape[2])).flatten(3)
+        y = torch.einsum("bcpk,opck->bop", x, weight).unflatten(2, self.size)
+        return y if self.bias is None else y + self.bias

@@ -1,0 +1,221 @@
+"""Calls: blocks opened with their arguments, shared modules used again, externs placed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnnc.compiler.draft import Draft, Origin, Scope, Spot
+from cnnc.compiler.evaluate import evaluate, integer
+from cnnc.compiler.ops import show
+from cnnc.compiler.ops.extern import Extern
+from cnnc.compiler.values import (
+    Binding,
+    BlockDef,
+    CallStep,
+    Env,
+    ExternDef,
+    LabelScope,
+    SharedDef,
+    Value,
+)
+from cnnc.dsl import syntax as s
+from cnnc.dsl.diagnostics import did_you_mean, fail
+from cnnc.dsl.source import Span
+
+if TYPE_CHECKING:
+    from cnnc.compiler.elaborate import Walk
+
+MAX_CALLS = 64
+
+
+class Calls:
+    """Opens blocks, shared modules and externs for a walk."""
+
+    def __init__(self, walk: Walk) -> None:
+        self.walk = walk
+        self.depth = 0
+
+    def block(
+        self, block: BlockDef, word: s.Word, label: str | None, flow: Draft | None, env: Env, spot: Spot,
+        *, item: s.Item | None = None, inline: bool = False,
+    ) -> Draft | None:  # fmt: skip
+        """Open a block: bind its parameters, and place its body in a scope of its own."""
+        syntax = block.syntax
+        values, origins = self._bind(block, word, env)
+        text = f"{syntax.name}({', '.join(show(v) for v in values.values())})"
+        trace = CallStep(text, word.span, spot.trace)
+        if self.depth >= MAX_CALLS:
+            raise fail(
+                "E901", f"blocks call each other deeper than {MAX_CALLS}", word.span,
+                hint="a block that calls itself needs a choice that ends it",
+            )  # fmt: skip
+        if inline:
+            scope = spot.scope
+        else:
+            scope = self.walk.open("block", label, word.span, flow, spot)
+        scope.block, scope.args, scope.arg_origins = syntax, values, origins
+        labels = env.labels if inline else LabelScope(None)
+        self.walk.label_scopes[id(scope)] = labels
+        names = {name: Binding(value, scope) for name, value in values.items()}
+        body_env = Env(block.file, names, flow, labels, scope)
+        self.depth += 1
+        try:
+            out = self.walk.pipeline(syntax.body, flow, body_env, Spot(scope, trace))
+        finally:
+            self.depth -= 1
+        if not inline:
+            scope.result = out
+        if label is not None and item is not None and out is not None:
+            self.walk.labels.define(label, out, labels, item, env, spot.scope)
+        return out
+
+    def _bind(self, block: BlockDef, word: s.Word, env: Env) -> tuple[dict[str, Value], dict[str, Origin]]:
+        """The values of a block's parameters for one call."""
+        syntax = block.syntax
+        names = [p.name for p in syntax.params]
+        given: dict[str, s.Argument] = {}
+        for i, argument in enumerate(word.args or ()):
+            if argument.key is None and i >= len(names):
+                raise fail(
+                    "E301", f"`{syntax.name}` takes {len(names)} arguments, not {len(word.args or ())}",
+                    argument.span, hint=_block_signature(syntax),
+                )  # fmt: skip
+            name = argument.key or names[i]
+            if name not in names:
+                raise fail(
+                    "E301", f"`{syntax.name}` has no parameter `{name}`", argument.span,
+                    hint=did_you_mean(name, names) or _block_signature(syntax),
+                )  # fmt: skip
+            if name in given:
+                raise fail("E304", f"`{name}` is given twice", argument.span)
+            given[name] = argument
+        values: dict[str, Value] = {}
+        origins: dict[str, Origin] = {}
+        for parameter in syntax.params:
+            if parameter.name in given:
+                expr = given[parameter.name].value
+                values[parameter.name] = evaluate(expr, env)
+                if not isinstance(expr, s.Bracket):
+                    origins[parameter.name] = Origin(expr, env)
+            elif parameter.default is not None:
+                inner = block.file.env().bind({n: Binding(v, None) for n, v in values.items()})
+                values[parameter.name] = evaluate(parameter.default, inner)
+            else:
+                raise fail(
+                    "E302", f"`{syntax.name}` needs its parameter `{parameter.name}`", word.span,
+                    hint=_block_signature(syntax),
+                )  # fmt: skip
+        return values, origins
+
+    # --- shared modules --------------------------------------------------------------------
+
+    def shared(self, shared: SharedDef, word: s.Word, flow: Draft, spot: Spot) -> Draft | None:
+        """Use a shared module: placed at its first use as a child of the model, the same weights ever after."""
+        name = shared.syntax.name
+        if word.args is not None:
+            raise fail("E301", f"the shared module `{name}` takes no arguments", word.span)
+        if flow.poison:
+            return flow
+        root = self.walk.root
+        shared.uses += 1
+        scope = Scope("shared", name, root, word.span, spot.trace, source=flow)
+        scope.nested = spot.scope is not root
+        scope.again = shared.scope
+        if shared.scope is None:
+            root.children.append(scope)
+            shared.scope = scope
+        else:
+            shared.scope.nested = shared.scope.nested or scope.nested
+            scope.label = f"{name}@{shared.uses}"
+            root.children.append(scope)
+        labels = LabelScope(None)
+        self.walk.label_scopes[id(scope)] = labels
+        env = Env(shared.file, {}, flow, labels, None)
+        before = len(self.walk.drafts)
+        step = CallStep(name, word.span, spot.trace)
+        out = self.walk.pipeline(shared.syntax.body, flow, env, Spot(scope, step))
+        placed = tuple(self.walk.drafts[before:])
+        if out is not None:
+            out.tentative = False  # what follows differs from use to use
+        scope.result = out
+        if scope.again is None:
+            shared.drafts = placed
+        elif out is not None and not out.poison:
+            self._pair(shared, placed, word.span)
+        return out
+
+    def _pair(self, shared: SharedDef, placed: tuple[Draft, ...], span: Span) -> None:
+        """Let every layer of a further use take the weights of its twin. Raises E406 where they differ."""
+        name = shared.syntax.name
+        twins = shared.drafts
+        alike = len(placed) == len(twins) and all(
+            new.op is not None and old.op is not None
+            and type(new.op) is type(old.op)
+            and _weights(new) == _weights(old)
+            for new, old in zip(placed, twins, strict=True)
+        )  # fmt: skip
+        if not alike:
+            assert shared.scope is not None
+            flows = [_size(x.source.shape) for x in (shared.scope,) if x.source is not None]
+            got = placed[0].inputs[0].shape if placed and placed[0].inputs else ()
+            raise fail(
+                "E406", f"`{name}` was first used on {flows[0]}, and its weights do not fit {_size(got)}", span,
+                hint="all uses of a shared module need equal channels, and equal sizes where it flattens",
+            )  # fmt: skip
+        for new, old in zip(placed, twins, strict=True):
+            new.twin = old
+
+    # --- externs ---------------------------------------------------------------------------
+
+    def extern(
+        self, extern: ExternDef, word: s.Word, label: str | None, flow: Draft, env: Env, spot: Spot
+    ) -> Draft:
+        """Place somebody's own module by what its declaration says."""
+        from cnnc.compiler.layers import Arguments
+
+        if flow.poison:
+            return flow
+        syntax = extern.syntax
+        values, _ = self._bind(BlockDef(s.Block(
+            syntax.name, syntax.params, s.Pipeline((), (), syntax.span), syntax.span, syntax.name_span,
+        ), extern.file), word, env)  # fmt: skip
+        inner = extern.file.env().bind({n: Binding(v, None) for n, v in values.items()}).inside(flow)
+        facts = {fact.key: fact for fact in syntax.facts}
+        shape_fact = facts["shape"].value
+        assert not isinstance(shape_fact, s.Bracket)
+        shape = evaluate(shape_fact, inner)
+        if shape == "same":
+            shape = flow.shape
+        sizes = shape if isinstance(shape, tuple) else (shape,)
+        if not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes):
+            raise fail(
+                "E303",
+                f"`{show(shape)}` is no shape",
+                facts["shape"].span,
+                hint="shape=same, or shape=64x{H}x{W}",
+            )
+        counts: dict[str, int | None] = {}
+        for key in ("params", "macs"):
+            fact = facts.get(key)
+            counts[key] = None
+            if fact is not None and not isinstance(fact.value, s.Bracket):
+                counts[key] = integer(fact.value, inner)
+        args = Arguments({
+            "name": syntax.name, "target": syntax.target, "arguments": tuple(values.items()),
+            "shape": tuple(sizes), "params_declared": counts["params"], "macs_declared": counts["macs"],
+        })  # fmt: skip
+        return self.walk.layers.place(Extern, args, (flow,), word.span, label, spot, "own")
+
+
+def _weights(draft: Draft) -> dict[str, tuple[int, ...]]:
+    assert draft.op is not None
+    return dict(draft.op.params(*(x.shape for x in draft.inputs)))
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _block_signature(block: s.Block) -> str:
+    shown = [p.name if p.default is None else f"{p.name}={p.default.span.text}" for p in block.params]
+    return f"it is {block.name}({', '.join(shown)})"

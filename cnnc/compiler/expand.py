@@ -1,0 +1,219 @@
+"""The flat core: every layer on a line of its own, named and explicit, as a valid spec.
+
+before: layer1: [bottleneck(64)]*2
+after:  maxpool1 -> layer1.0.conv1: conv1-64/1(dilation=1, pad=0, groups=1, bias=no)
+        layer1.0.bn1: bn(eps=1e-05, momentum=0.1, affine=yes)
+        …
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from cnnc.compiler.graph import Graph, Node, Scope
+from cnnc.compiler.ops import Op
+from cnnc.compiler.ops.extern import Extern
+from cnnc.compiler.ops.merge import Add, Concat, Multiply
+from cnnc.dsl import syntax as s
+from cnnc.dsl.layout import RESERVED, STATEMENTS
+
+_JOINS: dict[type[Op], str] = {Concat: "|", Add: "+", Multiply: "&"}
+_INFLOW = "inflow"
+_Reference = Callable[[int], str]
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
+
+
+def expand(graph: Graph) -> str:
+    """The text of the flat core of a graph.
+
+    It has the same graph, names, weights and figures; expanding it again gives the same text.
+    """
+    return "\n".join(_Core(graph).lines()) + "\n"
+
+
+class _Core:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.shared = _shared_uses(graph)
+        """For each node in a shared module, the scope of the use it belongs to."""
+        self.externs: dict[str, str] = {}
+
+    def lines(self) -> list[str]:
+        body = list(self._flow())
+        lines = [f"model {self.graph.name}"] if _PLAIN.fullmatch(self.graph.name) else []
+        for name, index in self.graph.inputs.items():
+            size = "x".join(map(str, self.graph.nodes[index].out))
+            lines.append(f"input {size}" if name == "input" else f"input {name}: {size}")
+        kinds = sorted({n.op.kind for n in self.graph.nodes if n.op.brings is not None and n.op.brings.act})
+        lines += [f"default {kind}(act=none)" for kind in kinds]
+        lines += self.externs.values()
+        lines += self._shared_statements()
+        lines += ["", *body]
+        if list(self.graph.outputs) != ["output"]:
+            lines += ["", f"output {', '.join(_label(name) for name in self.graph.outputs)}"]
+        return lines
+
+    # --- lines ---------------------------------------------------------------------------
+
+    def _flow(self) -> Iterator[str]:
+        """The model's own layers and its uses of shared modules, in topological order."""
+        inputs = list(self.graph.inputs.values())
+        before = inputs[0] if len(inputs) == 1 else None
+        body: list[str] = []
+        done: set[int] = set()
+        for node in self.graph.layers:
+            use = self.shared.get(node.index)
+            if use is None:
+                body.append(self._line(node, node.name, before, self._reference))
+                before = node.index
+            elif id(use) not in done:
+                done.add(id(use))
+                assert use.source is not None
+                head = "" if use.source == before else f"{self._reference(use.source)} -> "
+                body += [f"{head}{use.module}", f"{_label(self._use_name(use))}: id"]
+                before = use.result
+        for name, index in self.graph.outputs.items():
+            if name != "output" and name != self._reference_text(index):
+                body.append(f"{self._reference(index)} -> {_label(name)}: id")
+        if "input" in self.graph.inputs and any(_refers(line, '"input"') for line in body):
+            yield '"input": id'
+        yield from body
+
+    def _line(self, node: Node, name: str, before: int | None, reference: _Reference) -> str:
+        join = _JOINS.get(type(node.op))
+        if join is not None:
+            return f"{_label(name)}: [{f' {join} '.join(reference(i) for i in node.inputs)}]"
+        head = "" if node.inputs[0] == before else f"{reference(node.inputs[0])} -> "
+        return f"{head}{_label(name)}: {self._word(node, reference)}"
+
+    def _reference(self, index: int) -> str:
+        return _label(self._reference_text(index))
+
+    def _reference_text(self, index: int) -> str:
+        """The name of a tensor on the model's own level."""
+        use = self.shared.get(index)
+        return self.graph.nodes[index].name if use is None else self._use_name(use)
+
+    def _use_name(self, use: Scope) -> str:
+        """The label of what flows out of one use of a shared module."""
+        return f"{use.name.replace('@', '_')}_out"
+
+    # --- words ---------------------------------------------------------------------------
+
+    def _word(self, node: Node, reference: _Reference) -> str:
+        op = node.op
+        if isinstance(op, Extern):
+            return self._extern(op)
+        fields = {name: getattr(op, name) for name in type(op).model_fields}
+        size = fields.pop(op.word.size, None) if op.word.size else None
+        width = fields.pop(op.word.width, None) if op.word.width and op.word.width != op.word.size else None
+        stride = fields.pop(op.word.stride, None) if op.word.stride else None
+        word = op.kind
+        word += "" if size is None else _sizes(size)
+        word += "" if width is None else f"-{width}"
+        word += "" if stride is None else f"/{_sizes(stride)}"
+        args = [f"{name}={_value(value)}" for name, value in fields.items() if value is not None]
+        further = iter(node.inputs[1:])
+        args += [f"{name}=[{reference(next(further))}]" for name in op.pipelines if name in node.given]
+        args += [f"{name}={reference(next(further))}" for name in op.tensors if name in node.given]
+        return f"{word}({', '.join(args)})" if args else word
+
+    def _extern(self, op: Extern) -> str:
+        """An extern's use; its declaration, with everything worked out, is kept for the head of the file."""
+        names = [name for name, _ in op.arguments]
+        name = op.name
+        facts = [f"shape={'x'.join(map(str, op.shape))}"]
+        facts += [f"params={op.params_declared}"] if op.params_declared is not None else []
+        facts += [f"macs={op.macs_declared}"] if op.macs_declared is not None else []
+        signature = f"({', '.join(names)})" if names else ""
+        text = f'extern NAME{signature} = "{op.target}" ({", ".join(facts)})'
+        number = 1
+        while self.externs.get(name, text.replace("NAME", name)) != text.replace("NAME", name):
+            number += 1
+            name = f"{op.name}_{number}"
+        self.externs[name] = text.replace("NAME", name)
+        args = ", ".join(_value(value) for _, value in op.arguments)
+        return f"{name}({args})" if args else name
+
+    # --- shared modules ------------------------------------------------------------------
+
+    def _shared_statements(self) -> Iterator[str]:
+        """Each shared module once, its body as flat as the model."""
+        for scope in self.graph.root.children:
+            if isinstance(scope, Scope) and scope.kind == "shared" and scope.name == scope.module:
+                yield from [
+                    "",
+                    f"shared {scope.module} = [",
+                    *(f"  {line}" for line in self._body(scope)),
+                    "]",
+                ]
+
+    def _body(self, scope: Scope) -> list[str]:
+        prefix = f"{scope.name}."
+
+        def reference(index: int) -> str:
+            name = self.graph.nodes[index].name
+            return _label(name.removeprefix(prefix) if name.startswith(prefix) else _INFLOW)
+
+        before = scope.source
+        body: list[str] = []
+        for index in sorted(scope.nodes()):
+            node = self.graph.nodes[index]
+            body.append(self._line(node, node.name.removeprefix(prefix), before, reference))
+            before = index
+        if any(_refers(line, _INFLOW) for line in body):
+            body.insert(0, f"{_INFLOW}: id")
+        return body
+
+
+def _shared_uses(graph: Graph) -> dict[int, Scope]:
+    uses = [c for c in graph.root.children if isinstance(c, Scope) and c.kind == "shared"]
+    return {node: use for use in uses for node in use.nodes()}
+
+
+def _refers(line: str, label: str) -> bool:
+    return re.search(rf"(?<![\w.]){re.escape(label)}(?![\w.:])", line) is not None
+
+
+def _label(name: str) -> str:
+    """A name as a label or tensor name: quoted where it is no plain path."""
+    first = name.partition(".")[0]
+    if _PLAIN.fullmatch(name) and first not in RESERVED and first not in STATEMENTS:
+        return name
+    return f'"{name}"'
+
+
+def _sizes(value: Any) -> str:
+    if not isinstance(value, tuple):
+        return str(value)
+    return str(value[0]) if all(v == value[0] for v in value) else "x".join(map(str, value))
+
+
+def _value(value: Any) -> str:
+    """An argument's value as the language writes it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value if value.isidentifier() and value.isascii() else f'"{value}"'
+    if isinstance(value, tuple) and value and all(_is_pair(v) for v in value):
+        return _pads(value)
+    if isinstance(value, tuple) and value and all(isinstance(v, int) for v in value):
+        return _sizes(value)
+    if isinstance(value, tuple):
+        return f"({', '.join(_value(v) for v in value)})"
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(isinstance(v, int) for v in value)
+
+
+def _pads(pads: Sequence[tuple[int, int]]) -> str:
+    """Padding as short as it can be said: 1, 1x3, (0, 1), ((0, 1), (2, 2))."""
+    if all(before == after for before, after in pads):
+        return _sizes(tuple(before for before, _ in pads))
+    if all(pair == pads[0] for pair in pads):
+        return str(pads[0])
+    return str(tuple(pads)) if len(pads) > 1 else f"({pads[0]},)"

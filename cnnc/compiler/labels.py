@@ -1,0 +1,144 @@
+"""Labels: taken in their scope, found from where they can be seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnnc.compiler.draft import Draft, Scope, Spot
+from cnnc.compiler.evaluate import Poisoned, interpolate
+from cnnc.compiler.ops import op_words
+from cnnc.compiler.values import Env, Labelled, LabelScope
+from cnnc.dsl import syntax as s
+from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
+from cnnc.dsl.source import Span
+
+if TYPE_CHECKING:
+    from cnnc.compiler.elaborate import Walk
+
+
+class Labels:
+    """Declares and finds labels for a walk."""
+
+    def __init__(self, walk: Walk) -> None:
+        self.walk = walk
+        self.all: list[tuple[str, Labelled]] = []
+
+    def read(self, item: s.Item, env: Env, spot: Spot) -> str | None:
+        """The text of an item's label, taken in its scope; None where there is none or it is refused."""
+        if item.label is None:
+            return None
+        with self.walk.recovering(spot.trace):
+            text = interpolate(item.label.parts, env)
+            self.take(text, item.label.span, spot)
+            return text
+        return None
+
+    def take(self, text: str, span: Span, spot: Spot) -> None:
+        """Take a label in its scope. Raises E204 where it is taken already."""
+        if not all(text.split(".")) or not text.isprintable():
+            raise fail("E101", f"`{text}` cannot be a label", span, hint="a name with something in it")
+        taken = spot.scope.labels.get(text)
+        if taken is not None:
+            same = taken.start == span.start and taken.source is span.source
+            hint = (
+                "the label stands in a repeat: number it, for instance "
+                f"[{text}{{i}}: … for i in 1..3], or leave it out"
+                if same
+                else f"line {taken.line} has it already"
+            )
+            raise fail("E204", f"the label `{text}` is taken", span, hint=hint)
+        spot.scope.labels[text] = span
+
+    def define(
+        self, text: str, tensor: Draft, inner: LabelScope | None, item: s.Item, env: Env, scope: Scope
+    ) -> None:
+        """Let a label name a tensor from here on."""
+        assert item.label is not None
+        entry = Labelled(tensor, inner, item.label.span)
+        env.labels.entries[text] = entry
+        # What a pipeline handed in labels is seen on the level it is placed on, too.
+        home = self.walk.label_scopes.get(id(scope))
+        if home is not None:
+            home.entries.setdefault(text, entry)
+        self.all.append((text, entry))
+
+    def tensor(self, text: str, span: Span, env: Env) -> Draft:
+        """The tensor that a label or path names. Raises E203 where there is none."""
+        found = env.labels.find(text)
+        if found is None and "." in text:
+            steps = text.split(".")
+            found = env.labels.find(steps[0])
+            for i in range(1, len(steps)):
+                if found is None:
+                    break
+                found.used = True
+                rest = ".".join(steps[i:])
+                inner = found.inner.entries if found.inner is not None else {}
+                if rest in inner:
+                    found = inner[rest]
+                    break
+                found = inner.get(steps[i])
+        if found is None:
+            hint = did_you_mean(text, env.labels.visible())
+            raise fail("E203", f"no label `{text}` is visible here", span, hint=hint)
+        found.used = True
+        return found.tensor
+
+    def home(self, spot: Spot, label: str, span: Span) -> tuple[Scope, str]:
+        """The scope and the local name of a label; a dotted one opens the scopes on its way."""
+        scope = spot.scope
+        *steps, local = label.split(".")
+        for step in steps:
+            inner = next(
+                (c for c in scope.children if isinstance(c, Scope) and c.label == step and c.kind == "path"),
+                None,
+            )
+            if inner is None:
+                inner = Scope("path", step, scope, span, spot.trace)
+                scope.children.append(inner)
+            scope = inner
+        return scope, local
+
+    # --- tensors at the head of a chain ------------------------------------------------------
+
+    def is_headed(self, item: s.Item, env: Env) -> bool:
+        """Whether an item brings its own tensor: a tensor name, or a bracket all of whose branches do."""
+        if isinstance(item.core, s.Word):
+            return self.tensor_name(item.core, env) is not None
+        body = item.core.body
+        if isinstance(body, s.Pipeline):
+            heads = [body]
+        elif isinstance(body, s.Sides):
+            heads = list(body.branches)
+        elif isinstance(body, s.Choice):
+            heads = [*(arm for arm, _ in body.arms), body.otherwise]
+        else:
+            heads = [body.body]
+        return all(self.is_headed(p.items[0], env) for p in heads)
+
+    def tensor_name(self, word: s.Word, env: Env) -> str | None:
+        """The text of a word that names a tensor which can be seen; None for any other word."""
+        if word.args is not None:
+            return None
+        try:
+            text = interpolate(word.parts, env)
+        except (CnncError, Poisoned):
+            # A loop variable is not known yet: the letters before it decide.
+            stem = word.parts[0] if isinstance(word.parts[0], str) else ""
+            known = env.labels.visible()
+            starts = bool(stem) and stem.lower() not in op_words() and any(n.startswith(stem) for n in known)
+            return stem if starts else None
+        if env.labels.find(text) is not None:
+            return text
+        return text if "." in text and env.labels.find(text.split(".")[0]) is not None else None
+
+    def joins_only(self, bracket: s.Bracket, env: Env) -> bool:
+        """Whether a bracket does nothing but join tensors: then its label names the join itself."""
+        if not isinstance(bracket.body, s.Sides):
+            return False
+        items = [p.items[0] for p in bracket.body.branches if len(p.items) == 1]
+        return len(items) == len(bracket.body.branches) and all(
+            i.label is None and i.count is None and isinstance(i.core, s.Word)
+            and (i.core.literal == "id" or self.tensor_name(i.core, env) is not None)
+            for i in items
+        )  # fmt: skip

@@ -1,0 +1,279 @@
+"""One layer word: its arguments read and validated, the layer placed with what it brings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from cnnc.compiler import words
+from cnnc.compiler.draft import Draft, Origin, Role, Spot, poison
+from cnnc.compiler.evaluate import evaluate
+from cnnc.compiler.ops import Op, OpError, Place, op_words, show
+from cnnc.compiler.ops.reshape import Flatten
+from cnnc.compiler.values import Closure, Env, LayerWord, Value, describe
+from cnnc.dsl import syntax as s
+from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
+from cnnc.dsl.source import Span
+
+if TYPE_CHECKING:
+    from cnnc.compiler.elaborate import Walk
+
+MAX_NODES = 400_000
+KIN_DEFAULTS = {"dwconv": "conv", "sepconv": "conv", "local": "conv"}
+"""Layers that take the file's default for another layer where they have none of their own."""
+
+
+@dataclass(slots=True)
+class Arguments:
+    """A layer's arguments as evaluated, with where each was written."""
+
+    values: dict[str, Value] = field(default_factory=dict)
+    origins: dict[str, Origin] = field(default_factory=dict)
+    tensors: dict[str, Draft] = field(default_factory=dict)
+    pipelines: dict[str, Closure] = field(default_factory=dict)
+    spans: dict[str, Span] = field(default_factory=dict)
+
+
+class Layers:
+    """Places layers for a walk."""
+
+    def __init__(self, walk: Walk) -> None:
+        self.walk = walk
+        self._splits: dict[int, words.LayerCall] = {}
+
+    def word(self, word: s.Word, label: str | None, flow: Draft, env: Env, spot: Spot) -> Draft:
+        call = self._splits.get(id(word))
+        if call is None:
+            try:
+                call = self._splits[id(word)] = words.split(word)
+            except CnncError as error:
+                raise self._better_hint(error, word, env) from None
+        args = Arguments()
+        for name, expr in call.pieces.items():
+            self._take(args, call.op, name, expr, expr.span, env)
+        self._take_arguments(args, call.op, word.args or (), env)
+        return self.layer(call.op, args, word.span, label, flow, env, spot)
+
+    def _better_hint(self, error: CnncError, word: s.Word, env: Env) -> CnncError:
+        first = error.diagnostics[0]
+        if first.code != "E201":
+            return error
+        known = [*op_words(), *env.file.blocks, *env.file.shareds, *env.labels.visible(), *env.names]
+        text = word.literal or word.head_span.text
+        hint = did_you_mean(text, known) or first.hint
+        return fail(first.code, first.message, first.span, hint=hint)
+
+    def value(
+        self, value: str | LayerWord, word: s.Word, label: str | None, flow: Draft, env: Env, spot: Spot
+    ) -> Draft:
+        """A word handed in as a parameter (`norm`, `act`): `none` passes its input on."""
+        if value == "none":
+            return flow
+        op, args = self.op_of_value(value, word.span)
+        return self.layer(op, args, word.span, label, flow, env, spot)
+
+    def op_of_value(self, value: Value, span: Span) -> tuple[type[Op], Arguments]:
+        if not isinstance(value, str | LayerWord):
+            raise fail("E303", f"{describe(value)} is no layer", span)
+        name = value if isinstance(value, str) else value.name
+        op = op_words().get(name.lower())
+        if op is None:
+            raise fail("E201", f"no layer is called `{name}`", span, hint=did_you_mean(name, op_words()))
+        args = Arguments()
+        if isinstance(value, LayerWord):
+            for i, (key, arg) in enumerate(value.args):
+                field_name = self._field(op, key, i, span)
+                if field_name in args.values:
+                    raise fail("E304", f"`{field_name}` is given twice", span)
+                args.values[field_name] = arg
+        return op, args
+
+    def _take_arguments(self, args: Arguments, op: type[Op], given: Sequence[s.Argument], env: Env) -> None:
+        for i, argument in enumerate(given):
+            name = self._field(op, argument.key, i, argument.span)
+            self._take(args, op, name, argument.value, argument.span, env)
+
+    def _take(
+        self, args: Arguments, op: type[Op], name: str, expr: s.Expr | s.Bracket, span: Span, env: Env
+    ) -> None:
+        if name in args.spans:
+            raise fail("E304", f"the {name} of `{op.kind}` is given twice", span)
+        value = evaluate(expr, env)
+        if isinstance(value, Closure) != (name in op.pipelines):
+            wanted = "a pipeline in [ ]" if name in op.pipelines else "no pipeline"
+            raise fail("E303", f"`{name}` of `{op.kind}` takes {wanted}", span)
+        if name in op.tensors:
+            if not isinstance(value, str):
+                raise fail(
+                    "E303", f"`{name}` of `{op.kind}` is {describe(value)}, and a label is wanted", span
+                )
+            args.tensors[name] = self.walk.labels.tensor(value, span, env)
+            args.spans[name] = span
+            return
+        if isinstance(value, Closure):
+            args.pipelines[name] = value
+            args.spans[name] = span
+            return
+        if isinstance(expr, s.Name) and isinstance(value, str) and name in _NUMERIC_PIECES:
+            raise fail(
+                "E202", f"`{expr.id}` stands for no number here", expr.span,
+                hint=did_you_mean(expr.id, env.known()),
+            )  # fmt: skip
+        args.values[name] = value
+        args.spans[name] = span
+        if not isinstance(expr, s.Bracket):
+            args.origins[name] = Origin(expr, env)
+
+    def _field(self, op: type[Op], key: str | None, index: int, span: Span) -> str:
+        names = argument_names(op)
+        if key is None:
+            if index >= len(names):
+                raise fail(
+                    "E301", f"`{op.kind}` takes no {index + 1}th argument", span, hint=_signature_hint(op)
+                )
+            return names[index]
+        if key.lower() not in names:
+            hint = did_you_mean(key, names) or _signature_hint(op)
+            raise fail("E301", f"`{op.kind}` has no argument `{key}`", span, hint=hint)
+        return key.lower()
+
+    def layer(
+        self,
+        op_type: type[Op],
+        args: Arguments,
+        span: Span,
+        label: str | None,
+        flow: Draft,
+        env: Env,
+        spot: Spot,
+    ) -> Draft:
+        """A layer with the flattening before it and the norm and activation after it."""
+        self._apply_defaults(args, op_type, env)
+        norm, act, act_is_default = self._brought(op_type, args)
+        if norm is not None and "bias" in op_type.model_fields and "bias" not in args.values:
+            args.values["bias"] = False
+            plain_bias = False
+        else:
+            plain_bias = "bias" not in args.values
+        if flow.poison:
+            return flow
+        further = self._further(op_type, args, flow, spot)
+        if any(x.poison for x in further):
+            return poison(span)
+        if op_type.flattens and len(flow.shape) > 1:
+            flow = self.place(Flatten, Arguments(), (flow,), span, None, spot, "flatten")
+        out = self.place(op_type, args, (flow, *further), span, label, spot, "own")
+        out.plain_bias = plain_bias
+        if norm is not None:
+            op, norm_args = self.op_of_value(norm, args.spans.get("norm", span))
+            if op.family != "normalisation":
+                raise fail("E303", f"`{op.kind}` is no normalisation", args.spans.get("norm", span))
+            self._apply_defaults(norm_args, op, env)
+            out = self.place(op, norm_args, (out,), span, label and f"{label}_{op.kind}", spot, "norm")
+        if act is not None:
+            op, act_args = self.op_of_value(act, args.spans.get("act", span))
+            if op.family != "activation":
+                raise fail("E303", f"`{op.kind}` is no activation", args.spans.get("act", span))
+            self._apply_defaults(act_args, op, env)
+            out = self.place(op, act_args, (out,), span, label and f"{label}_{op.kind}", spot, "act")
+            out.tentative = act_is_default
+        return out
+
+    def _further(self, op: type[Op], args: Arguments, flow: Draft, spot: Spot) -> list[Draft]:
+        """The inputs besides what flows in: pipelines on the same input first, then tensors by label."""
+        further = []
+        for name in op.pipelines:
+            if name in args.pipelines:
+                placed = self.walk.closure(args.pipelines[name], flow, spot)
+                further.append(flow if placed is None else placed)
+        for name, side in op.tensors.items():
+            if name in args.tensors:
+                tensor = args.tensors[name]
+                further.append(tensor.inputs[0] if side == "input" and tensor.inputs else tensor)
+        return further
+
+    def _brought(self, op: type[Op], args: Arguments) -> tuple[Value, Value, bool]:
+        """The norm and activation that a layer word brings, taken out of its arguments."""
+        if op.brings is None:
+            return None, None, False
+        norm = args.values.pop("norm", None)
+        given = args.values.pop("act", None)
+        act_is_default = given is None or "act" not in args.spans
+        act = op.brings.act if given is None else given
+        return (None if norm == "none" else norm), (None if act == "none" else act), act_is_default
+
+    def _apply_defaults(self, args: Arguments, op: type[Op], env: Env) -> None:
+        """What the file says of every layer of this kind, unless it says otherwise."""
+        names = argument_names(op)
+        for kind in (op.kind, KIN_DEFAULTS.get(op.kind)):
+            for name, argument in env.file.defaults.get(kind or "", {}).items():
+                if name in names and name not in args.values and not isinstance(argument.value, s.Bracket):
+                    args.values[name] = evaluate(argument.value, env.file.env())
+
+    def place(
+        self, op_type: type[Op], args: Arguments, ins: tuple[Draft, ...], span: Span, label: str | None,
+        spot: Spot, role: Role,
+    ) -> Draft:  # fmt: skip
+        """Put one layer on its inputs: arguments validated, shape inferred, mistakes positioned."""
+        if any(x.poison for x in ins):
+            return poison(span)
+        shapes = tuple(x.shape for x in ins)
+        self._check_rank(op_type, shapes[0], span)
+        try:
+            makers = {name: x.op for name, x in args.tensors.items() if x.op is not None}
+            given = (*(n for n in op_type.pipelines if n in args.pipelines), *makers)
+            op = op_type.model_validate(args.values, context=Place(shapes, given, makers))
+            shape = op.out_shape(*shapes)
+        except OpError as error:
+            where = args.spans.get(error.arg or "", span)
+            raise fail(error.code, f"{error.message}", where, hint=error.hint) from None
+        except ValidationError as error:
+            raise _argument_error(error, op_type, args, span) from None
+        home, local = spot.scope, label
+        if label is not None:
+            home, local = self.walk.labels.home(spot, label, span)
+        draft = Draft(op, ins, shape, span, spot.trace, role, local, home, args.origins, given)
+        self.walk.drafts.append(draft)
+        if len(self.walk.drafts) > MAX_NODES:
+            raise fail("E901", f"the model has more than {MAX_NODES:,} layers", span)
+        home.children.append(draft)
+        return draft
+
+    def _check_rank(self, op: type[Op], shape: tuple[int, ...], span: Span) -> None:
+        rank = len(shape) - 1
+        if rank in op.ranks:
+            return
+        got = f"{'x'.join(map(str, shape))}, " + ("a vector" if rank == 0 else f"a map of {rank} axes")
+        wants = "a map (channels x height x width)" if 0 not in op.ranks else "a vector"
+        hint = "layers on maps stand before the flattening" if rank == 0 else "flatten it first"
+        raise fail("E401", f"`{op.kind}` wants {wants}, and what flows in is {got}", span, hint=hint)
+
+
+_NUMERIC_PIECES = frozenset({"kernel", "width", "stride", "size"})
+
+
+def argument_names(op: type[Op]) -> list[str]:
+    """A layer's argument keys in positional order, those for what it brings last."""
+    names = [*op.pipelines, *op.model_fields, *op.tensors]
+    if op.brings is not None:
+        names += ["norm", "act"] if op.brings.norm else ["act"]
+    return names
+
+
+def _signature_hint(op: type[Op]) -> str:
+    names = argument_names(op)
+    return f"`{op.kind}` takes {', '.join(names)}" if names else f"`{op.kind}` takes no arguments"
+
+
+def _argument_error(error: ValidationError, op: type[Op], args: Arguments, span: Span) -> CnncError:
+    """A validator's refusal in the user's words."""
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else ""
+    if first["type"] == "missing":
+        hint = f"for instance: {op.example}"
+        return fail("E302", f"`{op.kind}` needs its {name}", span, hint=hint)
+    value: Any = first["input"]
+    return fail("E303", f"`{name}` of `{op.kind}` cannot be {show(value)}", args.spans.get(name, span))

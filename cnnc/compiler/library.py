@@ -1,0 +1,95 @@
+"""Other files: what `use` brings, from std or from a file beside the spec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cnnc.compiler.values import FileScope
+from cnnc.dsl import syntax as s
+from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
+from cnnc.dsl.parse import parse
+from cnnc.dsl.read import read_source
+
+STD = Path(__file__).parent.parent / "specs" / "std"
+MAX_FILES = 64
+
+
+@dataclass(slots=True)
+class Library:
+    """The files read in one compilation, each once; `opening` are those being read now."""
+
+    files: dict[Path, FileScope] = field(default_factory=dict)
+    opening: list[Path] = field(default_factory=list)
+
+    def bring(self, use: s.Use, into: FileScope, taken: set[str]) -> None:
+        """Put the used names into a file's scope. Raises CnncError (E204, E207, E701, E704)."""
+        homes = self._std(use) if not use.is_file else [self._file(use, _beside(use))]
+        for used in use.names:
+            if used.alias in taken:
+                raise fail(
+                    "E204",
+                    f"`{used.alias}` is declared twice",
+                    used.span,
+                    hint=f"use {used.name} as another name",
+                )
+            taken.add(used.alias)
+            if not any(_copy(used, home, into) for home in homes):
+                known = [n for home in homes for n in (*home.blocks, *home.shareds, *home.externs)]
+                hint = (
+                    did_you_mean(used.name, known)
+                    or f"it has {', '.join(sorted(known)[:12]) or 'nothing to use'}"
+                )
+                raise fail("E207", f"`{use.origin}` has no `{used.name}`", used.span, hint=hint)
+
+    def _std(self, use: s.Use) -> list[FileScope]:
+        if use.origin != "std":
+            hint = f'quote a file: from "{use.origin}.cnn"'
+            raise fail(
+                "E207",
+                f"there is no library `{use.origin}`; the one that ships is std",
+                use.origin_span,
+                hint=hint,
+            )
+        return [self._file(use, path) for path in sorted(STD.glob("*.cnn")) if path not in self.opening]
+
+    def _file(self, use: s.Use, path: Path) -> FileScope:
+        from cnnc.compiler.declare import declare
+
+        key = path.resolve()
+        if key in self.files:
+            return self.files[key]
+        if key in self.opening:
+            round_trip = " -> ".join(p.name for p in [*self.opening[self.opening.index(key) :], key])
+            raise fail("E704", f"the files use each other in a circle: {round_trip}", use.span)
+        if len(self.files) + len(self.opening) >= MAX_FILES:
+            raise fail("E901", f"more than {MAX_FILES} files are used", use.span)
+        try:
+            source = read_source(path)
+        except CnncError as error:
+            first = error.diagnostics[0]
+            raise fail(first.code, first.message, use.origin_span, hint=first.hint) from None
+        self.opening.append(key)
+        try:
+            self.files[key] = declare(parse(source), {}, self, stem=path.stem)
+        finally:
+            self.opening.pop()
+        return self.files[key]
+
+
+def _beside(use: s.Use) -> Path:
+    """A used file's path: relative to the spec that uses it."""
+    return Path(use.span.source.name).parent / use.origin
+
+
+def _copy(used: s.UsedName, home: FileScope, into: FileScope) -> bool:
+    if used.name in home.blocks:
+        into.blocks[used.alias] = home.blocks[used.name]
+    elif used.name in home.shareds:
+        into.shareds[used.alias] = home.shareds[used.name]
+    elif used.name in home.externs:
+        into.externs[used.alias] = home.externs[used.name]
+    else:
+        return False
+    into.brought[used.alias] = used.span
+    return True

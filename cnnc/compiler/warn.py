@@ -1,0 +1,87 @@
+"""What is legal but likely a mistake."""
+
+from __future__ import annotations
+
+from cnnc.compiler.draft import Draft
+from cnnc.compiler.elaborate import Walked
+from cnnc.compiler.values import FileScope, render_trace
+from cnnc.dsl import syntax as s
+from cnnc.dsl.diagnostics import Diagnostic
+from cnnc.dsl.source import Span
+
+
+def warnings(walked: Walked, file: FileScope) -> list[Diagnostic]:
+    """Unused declarations, biases before batch norms, weighted layers with no activation between them."""
+    found = [*_unused(walked.spec, file), *_biases(walked), *_linear_pairs(walked)]
+    seen: set[tuple[str, int]] = set()
+    out = []
+    for problem in sorted(found, key=lambda d: d.span.start if d.span else 0):
+        key = (problem.code, problem.span.start if problem.span else 0)
+        if key not in seen:
+            seen.add(key)
+            out.append(problem)
+    return out
+
+
+def _unused(spec: s.Spec, file: FileScope) -> list[Diagnostic]:
+    names: list[tuple[str, str, Span]] = []
+    for statement in spec.statements:
+        if isinstance(statement, s.Param):
+            names.append(("param", statement.name, statement.span))
+        elif isinstance(statement, s.Block):
+            names.append(("block", statement.name, statement.name_span))
+        elif isinstance(statement, s.Shared):
+            names.append(("shared module", statement.name, statement.name_span))
+        elif isinstance(statement, s.Extern):
+            names.append(("extern", statement.name, statement.name_span))
+    names += [("used block", name, span) for name, span in file.brought.items()]
+    if not any(isinstance(st, s.Flow) or (isinstance(st, s.Model) and st.call) for st in spec.statements):
+        return []
+    return [
+        Diagnostic("W101", f"the {what} `{name}` is never used", span, hint="take it out, or use it")
+        for what, name, span in names
+        if name not in file.used
+    ]
+
+
+def _biases(walked: Walked) -> list[Diagnostic]:
+    """W201: the norm's own shift makes the bias before it redundant."""
+    found = []
+    for draft in walked.drafts:
+        if draft.op is None or draft.op.kind != "bn" or draft.dropped:
+            continue
+        before = draft.inputs[0].settled()
+        if before.plain_bias and "bias" in _params(before):
+            hint = "say bias=no, or norm=bn in place of a bn of its own; bias=yes if it is meant"
+            message = "the bias before a batch norm has no effect: the norm subtracts it"
+            trace = render_trace(before.trace, before.span)
+            found.append(Diagnostic("W201", message, before.span, trace, hint))
+    return found
+
+
+def _params(draft: Draft) -> dict[str, tuple[int, ...]]:
+    return dict(draft.op.params(*(x.shape for x in draft.inputs))) if draft.op is not None else {}
+
+
+def _linear_pairs(walked: Walked) -> list[Diagnostic]:
+    """W202: a default activation was left out, and the next weighted layer follows without any other."""
+    reaches: dict[int, bool] = {}
+    consumers: dict[int, list[Draft]] = {}
+    for draft in walked.drafts:
+        for source in draft.inputs:
+            consumers.setdefault(id(source), []).append(draft)
+    found = []
+    for draft in reversed(walked.drafts):
+        linear = False
+        for taker in consumers.get(id(draft), []):
+            assert taker.op is not None
+            if taker.op.weighted:
+                linear = True
+            elif taker.op.family != "activation" or taker.dropped:
+                linear = linear or reaches[id(taker)]
+        reaches[id(draft)] = linear
+        if draft.dropped and linear:
+            hint = "write norm=bn or -> relu where the activation belongs; act=none if none is meant"
+            message = "two weighted layers follow each other with no activation between them"
+            found.append(Diagnostic("W202", message, draft.span, render_trace(draft.trace, draft.span), hint))
+    return found
