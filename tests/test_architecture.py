@@ -1,0 +1,95 @@
+"""The rules of the house: imports go downward, torch stays in its room, links lead nowhere else."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "cnnc"
+LEVELS = {"dsl": 0, "compiler": 1, "backends": 2}
+TORCH_ROOMS = ("backends/pytorch/runtime", "backends/pytorch/helpers/", "verify", "bench", "weights")
+SOURCES = sorted(p for p in PACKAGE.rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+def level(module: str) -> int:
+    """dsl 0, compiler 1, backends 2, the face and the command line 3."""
+    parts = module.split(".")
+    return LEVELS.get(parts[1], 3) if len(parts) > 1 else 3
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_go_downward(path: Path) -> None:
+    own = level("cnnc." + str(path.relative_to(PACKAGE).with_suffix("")).replace("/", "."))
+    for name in imported(path):
+        if name == "cnnc" or name.startswith("cnnc."):
+            assert level(name) <= own, f"{path} imports {name}, which lies above it"
+
+
+def _runs_torch(path: Path) -> bool:
+    """Whether a file imports torch other than for type checking."""
+    tree = ast.parse(path.read_text(encoding="utf8"))
+    checking = [
+        node for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    ]  # fmt: skip
+    hidden = {id(inner) for node in checking for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if id(node) in hidden:
+            continue
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        if any(name.split(".")[0] == "torch" for name in names):
+            return True
+    return False
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_torch_stays_in_its_room(path: Path) -> None:
+    room = str(path.relative_to(PACKAGE).with_suffix(""))
+    if not room.startswith(TORCH_ROOMS):
+        assert not _runs_torch(path), f"{path} imports torch"
+
+
+@pytest.mark.parametrize("name", ["dsl", "compiler", "backends", "specs"])
+def test_the_four_links_stand_at_the_top(name: str) -> None:
+    link = ROOT / name
+    if not link.exists():
+        pytest.skip("not a checkout with links")
+    assert link.is_symlink()
+    assert link.resolve() == (PACKAGE / name).resolve()
+
+
+def test_every_op_has_one_emitter() -> None:
+    import cnnc.backends.pytorch.emitters  # noqa: F401
+    from cnnc.backends.pytorch.layer import emitter_of
+    from cnnc.compiler.ops import all_ops
+
+    missing = [op.__name__ for op in all_ops() if emitter_of(op) is None and op.kind != "input"]
+    assert not missing
+
+
+def test_a_forgotten_answer_fails_at_import() -> None:
+    from cnnc.compiler.ops import Op
+    from cnnc.compiler.ops.base import op
+
+    class Forgetful(Op):
+        kind = "forgetful"
+        family = "activation"
+        example = "forgetful"
+
+        def out_shape(self, *ins: tuple[int, ...]) -> tuple[int, ...]:
+            return ins[0]
+
+    with pytest.raises(TypeError, match="does not answer: macs, params, state, window"):
+        op(Forgetful)

@@ -1,0 +1,134 @@
+"""The generated PyTorch: it reads well, is stable, and computes what the graph says."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import cnnc
+from cnnc.cli.commands import cnnc as command
+
+ONE_LINER = "[[conv3-64]*2 -> pool]*5 -> fc4096"
+ZOO = sorted(p.stem for p in (Path(cnnc.__file__).parent / "specs").glob("*.cnn"))
+
+
+def ruff(source: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "ruff", *arguments, "--isolated", "--stdin-filename", "net.py", "-"]
+    return subprocess.run(program, input=source, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_passes_ruff_and_is_stable(name: str) -> None:
+    pytest.importorskip("ruff")
+    source = cnnc.load(f"zoo:{name}").pytorch()
+    assert source == cnnc.load(f"zoo:{name}").pytorch()
+    checked = ruff(source, "check")
+    assert checked.returncode == 0, checked.stdout
+    formatted = ruff(source, "format")
+    assert formatted.stdout == source
+
+
+def test_resnet50_reads_as_a_persons() -> None:
+    source = cnnc.load("zoo:resnet50").pytorch()
+    assert source.count("\n") < 120
+    assert source.count("class Bottleneck") == 1
+    assert source.count("\nclass ") == 2
+    assert "nn.Conv2d(w, 4 * w, 1, bias=False)" in source
+    imports = [line for line in source.splitlines() if line.startswith(("import ", "from "))]
+    assert imports == ["import torch", "from torch import Tensor, nn"]
+
+
+def test_the_one_liner_piped_in_compiles_and_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(command, ["compile", "-", "-o", "net.py"], input=ONE_LINER)
+    assert done.exit_code == 0, done.output
+    scope: dict[str, object] = {"__name__": "net"}
+    exec((tmp_path / "net.py").read_text(), scope)
+    model = scope["Net"]()  # type: ignore[operator]
+    x = torch.randn(1, 3, 224, 224, requires_grad=True)
+    y = model(x)
+    assert y.shape == (1, 4096)
+    y.square().mean().backward()
+    assert all(p.grad is not None for p in model.parameters())
+    assert x.grad is not None
+
+
+LECTURE_ALEXNET = """\
+input 3x224x224
+conv-11x11x96/4
+maxpool/2
+conv-5x5x256
+maxpool/2
+conv-3x3x384
+conv-3x3x384
+conv-3x3x256
+maxpool/2
+fc-4096
+fc-4096
+fc-1000
+"""
+
+
+def test_the_lectures_table_pasted_gives_the_lectures_sizes() -> None:
+    net = cnnc.parse(LECTURE_ALEXNET)
+    shown = [n.out for n in net.graph.layers if n.op.kind in ("conv", "maxpool", "fc")]
+    assert [shape[-1] for shape in shown] == [56, 28, 28, 14, 14, 14, 14, 7, 4096, 4096, 1000]
+    assert [n.op.kernel for n in net.graph.layers if n.op.kind == "maxpool"] == [(2, 2)] * 3  # type: ignore[attr-defined]
+    torch = pytest.importorskip("torch")
+    assert net.module().eval()(torch.zeros(1, 3, 224, 224)).shape == (1, 1000)
+
+
+def test_a_live_module_is_the_written_file(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    net = cnnc.parse("input 1x16x16\n[conv3-4 -> pool]*2 -> fc-3")
+    written: dict[str, object] = {"__name__": "written"}
+    exec(net.pytorch(), written)
+    live, other = net.module(), written["Net"]()  # type: ignore[operator]
+    other.load_state_dict(live.state_dict())
+    x = torch.randn(2, 1, 16, 16)
+    assert torch.equal(live(x), other(x))
+
+
+def test_pickles_within_the_process() -> None:
+    torch = pytest.importorskip("torch")
+    model = cnnc.parse("input 4\nfc-3").module()
+    buffer = io.BytesIO()
+    torch.save(model, buffer)
+    buffer.seek(0)
+    again = torch.load(buffer, weights_only=False)
+    assert torch.equal(again.fc1.weight, model.fc1.weight)
+
+
+def test_a_shared_module_has_its_weights_once() -> None:
+    torch = pytest.importorskip("torch")
+    net = cnnc.parse(
+        "input left: 1x28x28\ninput right: 1x28x28\nshared tower = [[conv3-8 -> pool]*2 -> fc-16]\n"
+        "left -> a: tower\nright -> b: tower\n[a | b] -> fc-2"
+    )
+    model = net.module()
+    assert sum(p.numel() for p in model.parameters()) == net.params == 80 + 584 + 6288 + 66
+    assert [k for k in model.state_dict() if k.endswith("weight")] == [
+        "tower.0.weight", "tower.3.weight", "tower.6.weight", "fc1.weight",
+    ]  # fmt: skip
+    x = torch.randn(1, 1, 28, 28)
+    assert model(left=x, right=x).shape == (1, 2)
+
+
+def test_two_inputs_and_two_outputs() -> None:
+    torch = pytest.importorskip("torch")
+    net = cnnc.parse(
+        "input a: 3x8x8\ninput b: 3x8x8\n[a + b] -> both: conv3-4\nboth -> mean: gap\noutput both, mean"
+    )
+    out = net.module()(torch.ones(2, 3, 8, 8), torch.ones(2, 3, 8, 8))
+    assert out.both.shape == (2, 4, 8, 8)
+    assert out.mean.shape == (2, 4, 1, 1)
+
+
+def test_without_torch_module_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(cnnc.CnncError, match=r"pip install 'cnnc\[torch\]'"):
+        cnnc.parse("input 4\nfc-3").module()
