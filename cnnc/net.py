@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from cnnc.compiler.build import build
 from cnnc.compiler.cost import Costs, costs
@@ -21,6 +21,8 @@ from cnnc.dsl.source import Source
 
 if TYPE_CHECKING:
     import torch
+
+    from cnnc.backends.diagram.render import Format
 
 ZOO = "zoo:"
 
@@ -122,10 +124,12 @@ class Net:
         return module(self.graph)
 
     def draw(self, format: str = "svg", **options: Any) -> bytes:
-        """The diagram as svg, png, pdf or dot; options as of `cnnc.backends.diagram.to_dot`."""
-        from cnnc.backends.diagram import render, to_dot
+        """The diagram as svg, png, pdf, dot or mmd (Mermaid text); options as of `cnnc.backends.diagram.to_dot`."""
+        from cnnc.backends.diagram import render, to_dot, to_mermaid
 
-        return render(to_dot(self.graph, **options), format)
+        if format == "mmd":
+            return to_mermaid(self.graph, **options).encode()
+        return render(to_dot(self.graph, **options), cast("Format", format))
 
     def __repr__(self) -> str:
         return f"<Net {self.name}: {self.params:,} parameters, {self.macs:,} MACs>"

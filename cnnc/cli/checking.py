@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import click
 
-from cnnc.cli.common import tell
+from cnnc.cli.common import found_specs, tell
 from cnnc.compiler.expect import Claim, plain
-from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail
+from cnnc.dsl.diagnostics import CnncError, Diagnostic
 from cnnc.net import Net, load
 
 
@@ -34,7 +33,7 @@ class Verdict:
 
 def check_all(specs: Sequence[str], *, strict: bool, verbose: bool) -> int:
     """Check every spec and print what was found; the exit code."""
-    verdicts = [check_one(spec) for spec in _found(specs)]
+    verdicts = [check_one(spec) for spec in found_specs(specs)]
     for verdict in verdicts:
         tell(verdict.findings)
         if verdict.net is not None and (verbose or len(verdicts) == 1):
@@ -79,20 +78,3 @@ def _line(verdict: Verdict) -> str:
 
 def _many(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
-def _found(specs: Sequence[str]) -> Iterator[str]:
-    """The specs named, and all .cnn files in the folders named, in a fixed order."""
-    for spec in specs:
-        if not os.path.isdir(spec):
-            yield spec
-            continue
-        found = [
-            os.path.join(root, name)
-            for root, _, names in os.walk(spec)
-            for name in names
-            if name.endswith(".cnn")
-        ]
-        if not found:
-            tell([fail("E701", f"there is no .cnn file in `{spec}`").diagnostics[0]])
-        yield from sorted(found)

@@ -154,3 +154,18 @@ def expand(spec: str, sizes: tuple[str, ...], params: tuple[tuple[str, str], ...
     net = load(spec, sizes, params)
     tell(net.warnings)
     write(output, net.expand(), "flat core")
+
+
+@cnnc.command()
+@click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
+@click.option("--check", "only_check", is_flag=True, help="Change nothing; exit 1 if a file would change.")
+@click.option("--diff", "show_diff", is_flag=True, help="Change nothing; print what would change.")
+@guarded
+def fmt(specs: tuple[str, ...], only_check: bool, show_diff: bool) -> None:
+    """Put SPECs into the canonical layout, in place; - goes from standard input to standard output.
+
+    The meaning never changes and comments are kept. Example: cnnc fmt --check specs/
+    """
+    from cnnc.cli.formatting import format_all
+
+    sys.exit(format_all(specs, only_check=only_check, show_diff=show_diff))

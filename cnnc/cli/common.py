@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -104,10 +104,22 @@ def write(path: str, data: str | bytes, what: str) -> None:
         sys.stdout.buffer.write(raw)
         sys.stdout.buffer.flush()
         return
-    target = Path(path)
-    if target.is_dir():
+    replace_file(Path(path), raw)
+    click.echo(f"wrote {path} ({what})", err=True)
+
+
+def replace_file(path: Path, raw: bytes) -> None:
+    """Give a file new contents, whole or not at all; links are followed, permissions kept.
+
+    Raises CnncError (E703) where it cannot be written.
+    """
+    if path.is_dir():
         raise fail("E703", f"`{path}` is a folder, and a file is wanted")
     try:
+        target = path.resolve()
+        if target.exists() and not target.is_file():
+            target.write_bytes(raw)  # a device or pipe cannot be replaced
+            return
         with _beside(target) as temporary:
             temporary.write_bytes(raw)
             if target.exists():
@@ -115,7 +127,23 @@ def write(path: str, data: str | bytes, what: str) -> None:
             temporary.replace(target)
     except OSError as error:
         raise fail("E703", f"`{path}` cannot be written: {error.strerror or error}") from None
-    click.echo(f"wrote {path} ({what})", err=True)
+
+
+def found_specs(specs: Sequence[str]) -> Iterator[str]:
+    """The specs named, and all .cnn files in the folders named, in a fixed order.
+
+    Raises CnncError (E701) for a folder without any.
+    """
+    for spec in specs:
+        if not os.path.isdir(spec):
+            yield spec
+            continue
+        found = [
+            os.path.join(root, n) for root, _, names in os.walk(spec) for n in names if n.endswith(".cnn")
+        ]
+        if not found:
+            raise fail("E701", f"there is no .cnn file in `{spec}`")
+        yield from sorted(found)
 
 
 @contextlib.contextmanager

@@ -130,13 +130,16 @@ def _match_brackets(tokens: list[Tok]) -> tuple[list[Tok], list[Diagnostic]]:
 def _up_to_mistake(tokens: list[Tok]) -> tuple[list[Tok], Diagnostic | None, list[Tok], int]:
     """The tokens before the first mistake's statement, the mistake, where to go on, and how many brackets it opened."""
     stack: list[Tok] = []
+    begin = 0  # of the line on which the outermost open bracket's statement stands
     for i, token in enumerate(tokens):
-        if token.type in OPENERS:
+        if token.type == "BREAK" and not stack:
+            begin = i + 1
+        elif token.type in OPENERS:
             stack.append(token)
             if len(stack) > MAX_NESTING:
                 message = f"brackets are nested deeper than {MAX_NESTING}"
                 hint = "name the inner part as a block"
-                return [], Diagnostic("E901", message, token.span, hint=hint), [], len(stack)
+                return tokens[:begin], Diagnostic("E901", message, token.span, hint=hint), [], len(stack)
         elif token.type in CLOSERS:
             if not stack:
                 hint = f"take it out, or open it with `{_opener(token)}`"
@@ -146,19 +149,21 @@ def _up_to_mistake(tokens: list[Tok]) -> tuple[list[Tok], Diagnostic | None, lis
                 message = f"`{token}` does not close `{stack[-1]}` of line {stack[-1].span.line}"
                 hint = f"`{_closer(stack[-1])}` is missing before it"
                 problem = Diagnostic("E102", message, token.span, hint=hint)
-                good = _up_to_statement(tokens, stack[0])
-                return good, problem, _next_statement(tokens, i, tokens[len(good)]), len(stack)
+                return tokens[:begin], problem, _next_statement(tokens, i, tokens[begin]), len(stack)
             stack.pop()
     if not stack:
         return tokens, None, [], 0
-    hint = f"close it with `{_closer(stack[-1])}`"
-    problem = Diagnostic("E102", f"`{stack[-1]}` is never closed", stack[-1].span, hint=hint)
-    good = _up_to_statement(tokens, stack[0])
     # A line that begins with a statement word shows where the bracket was meant to end.
-    for i in range(len(good), len(tokens)):
-        if _starts_statement(tokens, i) and tokens[i].span.column == 1 and tokens[i].span.start > stack[0].span.start:
-            return good, problem, tokens[i:], len(stack)
-    return good, problem, [], len(stack)
+    rest = next((tokens[i:] for i in range(begin + 1, len(tokens)) if _breaks_in(tokens, i)), [])
+    opened = [t for t in stack if not rest or t.span.start < rest[0].span.start]
+    hint = f"close it with `{_closer(opened[-1])}`"
+    problem = Diagnostic("E102", f"`{opened[-1]}` is never closed", opened[-1].span, hint=hint)
+    return tokens[:begin], problem, rest, len(opened)
+
+
+def _breaks_in(tokens: list[Tok], i: int) -> bool:
+    """Whether token i begins a statement at the left edge, where no bracket's inside is written."""
+    return _starts_statement(tokens, i) and tokens[i].span.column == 1
 
 
 def _closer(token: Tok) -> str:
@@ -167,14 +172,6 @@ def _closer(token: Tok) -> str:
 
 def _opener(token: Tok) -> str:
     return {")": "(", "]": "[", "}": "{"}[str(token)]
-
-
-def _up_to_statement(tokens: list[Tok], inside: Tok) -> list[Tok]:
-    """The tokens before the line on which the outermost open bracket stands."""
-    end = next(i for i, t in enumerate(tokens) if t is inside)
-    while end > 0 and tokens[end - 1].type != "BREAK":
-        end -= 1
-    return tokens[:end]
 
 
 def _next_line(tokens: list[Tok], i: int) -> list[Tok]:

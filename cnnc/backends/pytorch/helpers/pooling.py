@@ -121,9 +121,8 @@ class PaddedLPPool(nn.Module):
         padding: tuple[int, ...],
     ) -> None:
         super().__init__()
-        self.p, self.sides = p, padding
-        self.kernel_size, self.stride = kernel_size, stride
+        pool = (nn.LPPool1d, nn.LPPool2d, nn.LPPool3d)[len(kernel_size) - 1]
+        self.pool, self.sides = pool(p, kernel_size, stride), padding
 
     def forward(self, x: Tensor) -> Tensor:
-        pool = (F.lp_pool1d, F.lp_pool2d, F.lp_pool3d)[len(self.kernel_size) - 1]
-        return pool(F.pad(x, self.sides), self.p, self.kernel_size, self.stride)
+        return self.pool(F.pad(x, self.sides))

@@ -35,8 +35,9 @@ class WithinMapNorm(nn.Module):
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
     def forward(self, x: Tensor) -> Tensor:
-        pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[x.dim() - 3]
-        energy = pool(x.square(), self.size, 1, self.size // 2)
+        rank = x.dim() - 2
+        pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[rank - 1]
+        energy = pool(F.pad(x.square(), (self.size // 2,) * 2 * rank), self.size, 1)
         return x / (self.k + self.alpha * energy) ** self.beta
 
 
@@ -80,10 +81,9 @@ class DropConnectLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         weight = F.dropout(self.weight, self.p, self.training)
-        bias = self.bias
-        if bias is not None:
-            bias = F.dropout(bias, self.p, self.training)
-        return F.linear(x, weight, bias)
+        if self.bias is None:
+            return F.linear(x, weight)
+        return F.linear(x, weight, F.dropout(self.bias, self.p, self.training))
 
 
 class RBF(nn.Module):
