@@ -14,6 +14,7 @@ from cnnc.compiler.cost import Costs, costs
 from cnnc.compiler.depth import depth
 from cnnc.compiler.expect import Claim, check_claims
 from cnnc.compiler.graph import Graph
+from cnnc.compiler.sizes import Limits, limits
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail
 from cnnc.dsl.parse import parse as parse_source
 from cnnc.dsl.read import read_source
@@ -71,6 +72,11 @@ class Net:
     def depth(self) -> int:
         """Weighted layers on the longest path, shortcut projections not counted."""
         return depth(self.graph)
+
+    @property
+    def limits(self) -> tuple[Limits, ...]:
+        """For each free input size, the smallest legal value and the remainders that legal values have."""
+        return tuple(limits(self.graph.ledger, name) for name in self.graph.free)
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:

@@ -47,7 +47,8 @@ def check_all(specs: Sequence[str], *, strict: bool, verbose: bool) -> int:
     claims = sum(len(v.claims) for v in verdicts)
     held = sum(claim.holds for v in verdicts for claim in v.claims)
     failed = bool(errors or (strict and warnings))
-    summary = f"{_many(len(verdicts), 'spec')}, {held} of {_many(claims, 'claim')} hold"
+    summary = _many(len(verdicts), "spec")
+    summary += f", {held} of {_many(claims, 'claim')} hold" if claims else ""
     summary += f", {_many(errors, 'error')}" if errors else ""
     summary += f", {_many(warnings, 'warning')}" if warnings else ""
     if len(verdicts) != 1 or failed:
@@ -73,7 +74,8 @@ def _line(verdict: Verdict) -> str:
     held = sum(claim.holds for claim in verdict.claims)
     claims = f", {held} of {_many(len(verdict.claims), 'claim')} hold" if verdict.claims else ""
     mark = "failed" if verdict.errors else "ok"
-    return f"{verdict.spec}: {mark}: {net.params:,} parameters, {net.macs:,} MACs, output {outs}{claims}"
+    head = f"{verdict.spec}: {mark}: {net.params:,} parameters, {net.macs:,} MACs, output {outs}{claims}"
+    return "\n".join([head, *(f"  needs {limit}" for limit in net.limits)])
 
 
 def _many(n: int, noun: str) -> str:

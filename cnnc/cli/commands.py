@@ -169,3 +169,8 @@ def fmt(specs: tuple[str, ...], only_check: bool, show_diff: bool) -> None:
     from cnnc.cli.formatting import format_all
 
     sys.exit(format_all(specs, only_check=only_check, show_diff=show_diff))
+
+
+from cnnc.cli.reference import ops  # noqa: E402  (the group must be there first)
+
+cnnc.add_command(ops)

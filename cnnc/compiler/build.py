@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from cnnc.compiler.declare import declare
 from cnnc.compiler.draft import Draft
@@ -12,7 +13,7 @@ from cnnc.compiler.graph import Fitted, Graph, Node, Scope
 from cnnc.compiler.library import Library
 from cnnc.compiler.naming import assign_names
 from cnnc.compiler.settle import settle_defaults
-from cnnc.compiler.values import Env, LabelScope, Value
+from cnnc.compiler.values import Env, FileScope, LabelScope, Value
 from cnnc.compiler.warn import warnings
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
@@ -31,9 +32,7 @@ def build(
     input shapes by input name (None: the only input); `params` replace the values
     of the file's params. Raises CnncError with every mistake that was found.
     """
-    file = declare(spec, params or {}, Library())
-    walked = Walk(spec, file, sizes or {}).run()
-    _raise_errors(walked.problems)
+    walked, file = _walk(spec, sizes or {}, params or {})
     settle_defaults(walked.drafts, walked.outputs.values())
     assign_names(walked.root, walked.inputs)
     walked.problems += warnings(walked, file)
@@ -41,6 +40,30 @@ def build(
     _raise_errors(problems)
     name = next((st.name for st in spec.statements if isinstance(st, s.Model)), stem)
     return _freeze(name, spec, file.env(), walked, problems)
+
+
+def _walk(
+    spec: s.Spec, sizes: Mapping[str | None, tuple[int, ...]], params: Mapping[str, Value]
+) -> tuple[Walked, FileScope]:
+    """The walk, for free input sizes at the first reference size at which it finds no mistake."""
+    first: list[Diagnostic] = []
+    for reference in _REFERENCES:
+        file = declare(spec, params, Library(opening=[Path(spec.source.name).resolve()]))
+        walk = Walk(spec, file, sizes, reference)
+        try:
+            walked = walk.run()
+            _raise_errors(walked.problems)
+            walked.ledger.is_open = False
+            return walked, file
+        except CnncError as error:
+            first = first or list(error.diagnostics)
+            if not walk.free:
+                break
+    raise CnncError(first)
+
+
+_REFERENCES = (224, 256, 480, 576, 1024)
+"""What free sizes are taken for while layers are checked; multiples of many numbers, large enough for most."""
 
 
 def _raise_errors(problems: Sequence[Diagnostic]) -> None:
@@ -64,7 +87,7 @@ def _unreached(walked: Walked) -> list[Diagnostic]:
     for draft in kept:
         if id(draft) in live or id(draft) in consumed:
             continue
-        what = "the input" if draft.role == "input" else "what flows out here"
+        what = f"the input `{draft.name}`" if draft.role == "input" else "what flows out here"
         hint = "name it in `output`, join it to the rest, or take it out"
         problems.append(Diagnostic("E501", f"{what} reaches no output", draft.span, hint=hint))
     return problems
@@ -92,7 +115,19 @@ def _freeze(name: str, spec: s.Spec, env: Env, walked: Walked, problems: Sequenc
     outputs = {key: index[id(draft.settled())] for key, draft in walked.outputs.items()}
     inputs_by_name = {key: index[id(draft)] for key, draft in walked.inputs.items()}
     found = tuple(p for p in problems if p.severity != "error")
-    return Graph(name, tuple(nodes), inputs_by_name, outputs, root, labels, spec, env, found)
+    return Graph(
+        name,
+        tuple(nodes),
+        inputs_by_name,
+        outputs,
+        root,
+        labels,
+        spec,
+        env,
+        found,
+        walked.free,
+        walked.ledger,
+    )
 
 
 def _freeze_scope(scope: DraftScope, index: Mapping[int, int], labels: dict[str, int]) -> Scope:

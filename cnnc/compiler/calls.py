@@ -76,8 +76,9 @@ class Calls:
         given: dict[str, s.Argument] = {}
         for i, argument in enumerate(word.args or ()):
             if argument.key is None and i >= len(names):
+                takes = f"{len(names)} {'argument' if len(names) == 1 else 'arguments'}"
                 raise fail(
-                    "E301", f"`{syntax.name}` takes {len(names)} arguments, not {len(word.args or ())}",
+                    "E301", f"`{syntax.name}` takes {takes}, not {len(word.args or ())}",
                     argument.span, hint=_block_signature(syntax),
                 )  # fmt: skip
             name = argument.key or names[i]

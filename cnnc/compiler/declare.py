@@ -49,7 +49,7 @@ class _Declarer:
         self.file = file
         self.overrides = overrides
         self.library = library
-        self.taken: set[str] = set()
+        self.taken: dict[str, Span] = {}
         self.models = 0
 
     def statement(self, statement: s.Statement) -> None:
@@ -81,8 +81,9 @@ class _Declarer:
     def _take(self, name: str, span: Span, what: str) -> None:
         _free(name, span, what)
         if name in self.taken:
-            raise fail("E204", f"`{name}` is declared twice", span)
-        self.taken.add(name)
+            hint = f"line {self.taken[name].line} declares it already"
+            raise fail("E204", f"`{name}` is declared twice", span, hint=hint)
+        self.taken[name] = span
 
     def _param(self, statement: s.Param) -> None:
         self._take(statement.name, statement.span, "a param")
@@ -142,9 +143,9 @@ def _default(file: FileScope, statement: s.Default) -> None:
     call = statement.call
     op = op_words().get(call.name.lower())
     if op is None:
-        raise fail(
-            "E201", f"no layer is called `{call.name}`", call.span, hint=did_you_mean(call.name, op_words())
-        )
+        span = Span(call.span.source, call.span.start, call.span.start + len(call.name))
+        hint = did_you_mean(call.name, op_words()) or "`cnnc ops` lists the layers"
+        raise fail("E201", f"no layer is called `{call.name}`", span, hint=hint)
     table = file.defaults.setdefault(op.kind, {})
     names = argument_names(op)
     for argument in call.args:

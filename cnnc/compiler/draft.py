@@ -15,7 +15,7 @@ Role = Literal["own", "norm", "act", "flatten", "input", "merge"]
 ScopeKind = Literal["model", "block", "bracket", "shared", "shortcut", "path"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Origin:
     """Where an argument's value comes from: the expression and its place."""
 
@@ -23,7 +23,7 @@ class Origin:
     env: Env
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Draft:
     """One placed layer, and the tensor that flows out of it.
 
@@ -67,7 +67,7 @@ def poison(span: Span) -> Draft:
     return Draft(None, (), (), span, None, "own", None, None, {})
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Fitted:
     """How a shortcut came to its size: operand `branch` of `merge`, as wide as `like`,
     its stride the product of the strides of `path`."""
@@ -78,7 +78,7 @@ class Fitted:
     merge: Draft | None = None
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Scope:
     """A level of names: the model, a block call, a labelled bracket, a shared module, a shortcut,
     or a step of a dotted label."""
@@ -112,7 +112,7 @@ class Scope:
         return self.block.name if self.block is not None else self.kind
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Spot:
     """Where things are being placed: the naming scope and the way there."""
 

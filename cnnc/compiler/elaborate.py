@@ -17,9 +17,11 @@ from cnnc.compiler.evaluate import FUNCTIONS, Poisoned, evaluate, integer, inter
 from cnnc.compiler.fit import FITTED, Fitter, misplaced, waits_for_siblings
 from cnnc.compiler.labels import Labels
 from cnnc.compiler.layers import Arguments, Layers
+from cnnc.compiler.misfit import at_its_branch
 from cnnc.compiler.ops import Op, Sizes, op_words, show
 from cnnc.compiler.ops.merge import Add, Concat, Multiply
 from cnnc.compiler.ops.reshape import Input
+from cnnc.compiler.sizes import Ledger, is_free, symbol
 from cnnc.compiler.values import (
     SIZE_NAMES,
     Binding,
@@ -46,6 +48,10 @@ _MERGES: dict[str, type[Op]] = {"|": Concat, "+": Add, "&": Multiply}
 _Meaning = Callable[[], Draft | None]
 
 
+class _GivenUp(CnncError):
+    """Too many mistakes, or one after which going on is of no use: it leaves the walk at once."""
+
+
 @dataclass(slots=True)
 class Walked:
     """What the walk leaves: drafts in topological order, the scope tree, inputs and outputs."""
@@ -57,15 +63,24 @@ class Walked:
     outputs: dict[str, Draft]
     labels: LabelScope
     problems: list[Diagnostic]
+    free: dict[str, int]
+    ledger: Ledger
 
 
 class Walk:
     """One elaboration. `run` is called once."""
 
-    def __init__(self, spec: s.Spec, file: FileScope, sizes: Mapping[str | None, tuple[int, ...]]) -> None:
+    def __init__(
+        self, spec: s.Spec, file: FileScope, sizes: Mapping[str | None, tuple[int, ...]], reference: int
+    ) -> None:
+        """`reference` is the number that free input sizes have while the walk goes on."""
         self.spec = spec
         self.file = file
         self.sizes = sizes
+        self.reference = reference
+        self.ledger = Ledger()
+        self.free: dict[str, int] = {}
+        """The free sizes of the inputs by name."""
         self.drafts: list[Draft] = []
         self.problems: list[Diagnostic] = []
         self.root = Scope("model", None, None, Span(spec.source, 0, 0), None)
@@ -88,16 +103,16 @@ class Walk:
         self._seen.add(key)
         self.problems.append(replace_trace(diagnostic, diagnostic.trace or render_trace(trace, span)))
         if len(self.problems) >= MAX_ERRORS or diagnostic.code == "E901":
-            raise CnncError(self.problems)
+            raise _GivenUp(p for p in self.problems if p.severity == "error")
 
     @contextmanager
     def recovering(self, trace: Trace | None) -> Iterator[None]:
         """Record what is raised inside; the caller goes on with poison."""
         try:
             yield
+        except _GivenUp:
+            raise
         except CnncError as error:
-            if error.diagnostics == tuple(self.problems):
-                raise  # the run was given up
             for diagnostic in error.diagnostics:
                 self.report(diagnostic, trace)
         except Poisoned:
@@ -125,7 +140,17 @@ class Walk:
                 begun = True
         self.root.result = flow
         outputs = self._outputs(flow if begun else None, env)
-        return Walked(self.spec, self.drafts, self.root, inputs, outputs, env.labels, self.problems)
+        return Walked(
+            self.spec,
+            self.drafts,
+            self.root,
+            inputs,
+            outputs,
+            env.labels,
+            self.problems,
+            self.free,
+            self.ledger,
+        )
 
     def _inputs(self, env: Env, spot: Spot) -> dict[str, Draft]:
         declared = [st for st in self.spec.statements if isinstance(st, s.Input)]
@@ -159,7 +184,8 @@ class Walk:
             inputs["input"] = self._input("input", self.sizes.get(None) or (3, 224, 224), start, spot)
         for wanted in self.sizes:
             if wanted is not None and wanted not in inputs:
-                raise fail("E203", f"the model has no input `{wanted}`", hint=did_you_mean(wanted, inputs))
+                hint = did_you_mean(wanted, inputs) or f"it has {', '.join(inputs)}"
+                raise fail("E203", f"the model has no input `{wanted}`", hint=hint)
         if None in self.sizes and len(inputs) > 1:
             raise fail("E203", "the model has several inputs", hint="name the input: --input NAME=3x224x224")
         return inputs
@@ -168,8 +194,8 @@ class Walk:
         given = self.sizes.get(statement.name) or self.sizes.get(None)
         if given is not None:
             return given
-        value = evaluate(statement.dims, env)
-        sizes = tuple(value)
+        sizes = tuple(self._input_size(part, statement, env) for part in statement.dims.parts)
+        value = Sizes(sizes)
         if any(n < 1 for n in sizes):
             raise fail("E303", f"`{show(value)}` has a size under 1", statement.dims.span)
         if len(sizes) > 4:
@@ -177,12 +203,29 @@ class Walk:
                 "E401", f"`{show(value)}` has {len(sizes)} sizes; a map has channels and up to 3 axes",
                 statement.dims.span,
             )  # fmt: skip
-        return (sizes[-1], *sizes[:-1]) if statement.channels_last else sizes
+        shape = (sizes[-1], *sizes[:-1]) if statement.channels_last else sizes
+        if is_free(shape[0]):
+            hint = "only the axes of a map can be free: input 3xHxW"
+            raise fail(
+                "E407", f"the channels of `{show(value)}` must be known", statement.dims.span, hint=hint
+            )
+        return shape
+
+    def _input_size(self, part: int | str | s.Expr, statement: s.Input, env: Env) -> int:
+        """One size of an input; a capital letter that stands for nothing else is a free size."""
+        if isinstance(part, str) and env.value(part) is None:
+            if len(part) != 1 or not part.isupper():
+                hint = "a free size is one capital letter: input 3xHxW"
+                raise fail("E202", f"`{part}` stands for no number here", statement.dims.span, hint=hint)
+            self.free.setdefault(part, symbol(part, self.reference, self.ledger))
+            return self.free[part]
+        (size,) = evaluate(s.Dims((part,), statement.dims.span), env)
+        return int(size)
 
     def _input(self, name: str, shape: tuple[int, ...], span: Span, spot: Spot) -> Draft:
         if not shape:
             return poison(span)
-        op = Input(shape=shape)
+        op = Input(shape=tuple(map(int, shape)))
         draft = Draft(op, (), shape, span, None, "input", name, spot.scope, {})
         self.drafts.append(draft)
         return draft
@@ -282,7 +325,7 @@ class Walk:
         if tensor_name is not None and (head or not is_layer):
             return self._head_tensor(item, word, tensor_name, is_layer, head, env)
         if word.quoted:
-            raise fail("E203", f"no label `{text}` is visible here", word.span)
+            raise self.labels.unknown(text or "", word.span, env)
         out: Draft | None
         if meaning is not None:
             out = meaning()
@@ -423,7 +466,10 @@ class Walk:
             return self.bracket(bracket, flow, env, spot)
         times = integer(item.count, env)
         if times < 0:
-            raise fail("E303", f"`*{times}` repeats a negative number of times", item.count.span)
+            raise fail(
+                "E303", f"`*{times}` repeats a negative number of times", item.count.span,
+                hint="`*0` is the least: *{max(0, …)}",
+            )  # fmt: skip
         for i in range(times):
             self._count_turn(bracket.span)
             turn = Turn(item, i, times, (), bracket.span, spot.trace)
@@ -481,7 +527,7 @@ class Walk:
             parts = (value,) if whole else value
             if len(parts) != len(loop.targets):
                 raise fail(
-                    "E303", f"{len(loop.targets)} names for {describe(value)}", span,
+                    "E303", f"{describe(value)} does not fit the names {', '.join(loop.targets)}", span,
                     hint=f"each value needs {len(loop.targets)} parts: ({', '.join(loop.targets)})",
                 )  # fmt: skip
             bound = tuple(zip(loop.targets, parts, strict=True))
@@ -512,15 +558,21 @@ class Walk:
             return joined[0]
         if any(x.poison for x in joined):
             return poison(bracket.span)
-        merge = self.layers.place(_MERGES[op], Arguments(), tuple(joined), bracket.span, label, spot, "merge")
+        try:
+            merge = self.layers.place(
+                _MERGES[op], Arguments(), tuple(joined), bracket.span, label, spot, "merge"
+            )
+        except CnncError as error:
+            if error.diagnostics[0].code != "E405":
+                raise
+            raise at_its_branch(error, _MERGES[op], [branch for branch, _, _ in turns], joined) from None
         fitter.joined(merge)
         return merge
 
     def _count_turn(self, span: Span) -> None:
         self._turns += 1
         if self._turns > MAX_TURNS:
-            problem = Diagnostic("E901", f"the spec unrolls to more than {MAX_TURNS:,} steps", span)
-            raise CnncError([*self.problems, problem])
+            self.report(Diagnostic("E901", f"the spec unrolls to more than {MAX_TURNS:,} steps", span), None)
 
 
 def replace_trace(diagnostic: Diagnostic, trace: tuple[str, ...]) -> Diagnostic:

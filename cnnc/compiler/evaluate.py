@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from typing import TypeGuard
 
 from cnnc.compiler.ops import ARGUMENT_WORDS, Sizes, op_words, show
+from cnnc.compiler.sizes import is_free
 from cnnc.compiler.values import SIZE_NAMES, Closure, Env, LayerWord, Value, describe, normal
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
@@ -42,7 +44,7 @@ def number(expr: s.Expr, env: Env) -> Exact:
     """The value of an expression that must be a number."""
     value = evaluate(expr, env)
     if isinstance(value, bool) or not isinstance(value, int | Fraction):
-        if isinstance(value, str) and isinstance(expr, s.Name):
+        if _is_unbound(expr, env):
             raise _unknown(expr, env)
         raise fail("E303", f"`{expr.span.text}` is {describe(value)}, and a number is wanted", expr.span)
     return value
@@ -52,8 +54,10 @@ def integer(expr: s.Expr, env: Env) -> int:
     """The value of an expression that must be an integer."""
     value = number(expr, env)
     if isinstance(value, Fraction):
+        text = expr.span.text
+        is_value = "" if text.replace(" ", "") == show(value) else f" is {show(value)}, which"
         raise fail(
-            "E305", f"`{expr.span.text}` is {show(value)}, and an integer is wanted", expr.span,
+            "E305", f"`{text}`{is_value} is no integer, and one is wanted", expr.span,
             hint="round it: floor(…), ceil(…), round(…), or divide with //",
         )  # fmt: skip
     return value
@@ -63,7 +67,7 @@ def truth(expr: s.Expr, env: Env) -> bool:
     """The value of a condition."""
     value = evaluate(expr, env)
     if not isinstance(value, bool):
-        if isinstance(value, str) and isinstance(expr, s.Name):
+        if _is_unbound(expr, env):
             raise _unknown(expr, env)
         raise fail(
             "E303", f"`{expr.span.text}` is {describe(value)}, and a condition is wanted", expr.span,
@@ -92,14 +96,22 @@ def _size(expr: s.Name, env: Env) -> int:
         raise Poisoned
     channels, *spatial = env.flow.shape
     sizes = {"C": channels, **dict(zip("WHD", reversed(spatial), strict=False))}
+    if is_free(sizes.get(expr.id)):
+        hint = "give it with --input, or write the layer so that it fits any size"
+        raise fail("E407", f"`{expr.id}` is {sizes[expr.id]} here, a free size", expr.span, hint=hint)
     if expr.id not in sizes:
         shape = "x".join(map(str, env.flow.shape))
         raise fail("E407", f"what flows in here is {shape}: it has no `{expr.id}`", expr.span)
     return sizes[expr.id]
 
 
+def _is_unbound(expr: s.Expr, env: Env) -> TypeGuard[s.Name]:
+    """Whether an expression is a name that stands for nothing, and so for itself as a word."""
+    return isinstance(expr, s.Name) and expr.id not in SIZE_NAMES and env.value(expr.id) is None
+
+
 def _unknown(expr: s.Name, env: Env) -> CnncError:
-    hint = did_you_mean(expr.id, env.known())
+    hint = did_you_mean(expr.id, env.known()) or f"declare it at the head of the file: param {expr.id} = 64"
     return fail("E202", f"`{expr.id}` stands for no number here", expr.span, hint=hint)
 
 

@@ -16,7 +16,6 @@ from cnnc.compiler.graph import Graph, Node, Scope
 from cnnc.compiler.ops import Op
 from cnnc.compiler.ops.extern import Extern
 from cnnc.compiler.ops.merge import Add, Concat, Multiply
-from cnnc.dsl import syntax as s
 from cnnc.dsl.layout import RESERVED, STATEMENTS
 
 _JOINS: dict[type[Op], str] = {Concat: "|", Add: "+", Multiply: "&"}

@@ -137,6 +137,9 @@ class _Figures:
         """The expression with every name and query of the model replaced by its value."""
         if isinstance(expr, s.Name):
             return self._name(expr)
+        if isinstance(expr, s.Dims):
+            parts = tuple(self.graph.free.get(p, p) if isinstance(p, str) else p for p in expr.parts)
+            return replace(expr, parts=parts)
         if isinstance(expr, s.String | s.Interpolated):
             text = expr.value if isinstance(expr, s.String) else evaluate(expr, self.env)
             return _literal(self._shape(text, expr.span), expr.span)

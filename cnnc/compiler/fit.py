@@ -137,7 +137,7 @@ class Fitter:
         if flow.shape == model.shape:
             return flow
         impossible = f"`shortcut` cannot make {_size(flow.shape)} fit {_size(model.shape)}"
-        stride = None if path is None else _stride_along(path, len(flow.shape) - 1)
+        stride = stride_between(flow, model)
         if stride is None or len(flow.shape) != len(model.shape) or len(flow.shape) == 1:
             raise fail("E503", impossible, span, hint="write the projection out as a branch of layers")
         inside = Spot(scope, wait.spot.trace)
@@ -184,6 +184,12 @@ def _path(end: Draft, start: Draft) -> tuple[Draft, ...] | None:
         path.append(draft)
         draft = next((x for x in draft.inputs if _comes_from(x, start)), draft.inputs[0])
     return tuple(reversed(path))
+
+
+def stride_between(start: Draft, end: Draft) -> tuple[int, ...] | None:
+    """The product of the strides along first inputs; None where there is no way, or it grows the map."""
+    path = _path(end, start)
+    return None if path is None else _stride_along(path, len(start.shape) - 1)
 
 
 def _stride_along(path: tuple[Draft, ...], rank: int) -> tuple[int, ...] | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cnnc.compiler.draft import Origin, Role, ScopeKind
 from cnnc.compiler.draft import Scope as DraftScope
 from cnnc.compiler.ops import Op, Shape
+from cnnc.compiler.sizes import Ledger
 from cnnc.compiler.values import Env, Trace, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import Diagnostic
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import networkx
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Node:
     """One layer at one place.
 
@@ -45,6 +46,9 @@ class Node:
         """The last step of the name."""
         return self.name.rpartition(".")[2]
 
+    def __repr__(self) -> str:
+        return f"<Node {self.index} {self.name}: {self.op.kind}>"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
@@ -57,7 +61,7 @@ class Fitted:
     merge: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Scope:
     """A level of names. `children` are nodes (by index) and scopes, in the order of the text."""
 
@@ -85,6 +89,9 @@ class Scope:
     def local(self) -> str:
         return self.name.rpartition(".")[2]
 
+    def __repr__(self) -> str:
+        return f"<Scope {self.kind} {self.name}>"
+
     def nodes(self) -> Iterator[int]:
         """The indices of every node in this scope and the scopes within."""
         stack: list[int | Scope] = [self]
@@ -96,7 +103,7 @@ class Scope:
                 yield item
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Graph:
     """A whole model. `nodes` are in topological order and include the inputs."""
 
@@ -111,6 +118,13 @@ class Graph:
     env: Env
     """The names of the file's top level, for its claims."""
     warnings: tuple[Diagnostic, ...]
+    free: Mapping[str, int]
+    """The free sizes of the inputs by name; shapes are expressions of them."""
+    ledger: Ledger
+    """What the layers assume of the free sizes."""
+
+    def __repr__(self) -> str:
+        return f"<Graph {self.name}: {len(self.nodes)} nodes>"
 
     def ins(self, node: Node) -> tuple[Shape, ...]:
         """The shapes that flow into a node, in operand order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from cnnc.compiler.draft import Draft, Scope, Spot
@@ -79,10 +80,30 @@ class Labels:
                     break
                 found = inner.get(steps[i])
         if found is None:
-            hint = did_you_mean(text, env.labels.visible())
-            raise fail("E203", f"no label `{text}` is visible here", span, hint=hint)
+            raise self.unknown(text, span, env)
         found.used = True
         return found.tensor
+
+    def unknown(self, text: str, span: Span, env: Env) -> CnncError:
+        """The error for a label that cannot be seen: it may stand further down, or in a block."""
+        hint = self.elsewhere(text) or did_you_mean(text, env.labels.visible())
+        return fail("E203", f"no label `{text}` is visible here", span, hint=hint)
+
+    def elsewhere(self, text: str) -> str | None:
+        """A hint where the spec has a label of this name, which cannot be seen yet or from outside."""
+        for statement in self.walk.spec.statements:
+            if not isinstance(statement, s.Flow | s.Block | s.Shared):
+                continue
+            body = statement.pipeline if isinstance(statement, s.Flow) else statement.body
+            label = next((label for label in _labels_in(body) if label.parts == (text,)), None)
+            if label is None:
+                continue
+            if isinstance(statement, s.Flow):
+                return (
+                    f"line {label.span.line} has it: a tensor is used below its line, and inside its bracket"
+                )
+            return f"`{statement.name}` has it inside: label the use of it, and write LABEL.{text}"
+        return None
 
     def home(self, spot: Spot, label: str, span: Span) -> tuple[Scope, str]:
         """The scope and the local name of a label; a dotted one opens the scopes on its way."""
@@ -105,16 +126,7 @@ class Labels:
         """Whether an item brings its own tensor: a tensor name, or a bracket all of whose branches do."""
         if isinstance(item.core, s.Word):
             return self.tensor_name(item.core, env) is not None
-        body = item.core.body
-        if isinstance(body, s.Pipeline):
-            heads = [body]
-        elif isinstance(body, s.Sides):
-            heads = list(body.branches)
-        elif isinstance(body, s.Choice):
-            heads = [*(arm for arm, _ in body.arms), body.otherwise]
-        else:
-            heads = [body.body]
-        return all(self.is_headed(p.items[0], env) for p in heads)
+        return all(self.is_headed(chain.items[0], env) for chain in _chains(item.core))
 
     def tensor_name(self, word: s.Word, env: Env) -> str | None:
         """The text of a word that names a tensor which can be seen; None for any other word."""
@@ -142,3 +154,24 @@ class Labels:
             and (i.core.literal == "id" or self.tensor_name(i.core, env) is not None)
             for i in items
         )  # fmt: skip
+
+
+def _labels_in(pipeline: s.Pipeline) -> Iterator[s.Label]:
+    for item in pipeline.items:
+        if item.label is not None:
+            yield item.label
+        if isinstance(item.core, s.Bracket):
+            for inner in _chains(item.core):
+                yield from _labels_in(inner)
+
+
+def _chains(bracket: s.Bracket) -> list[s.Pipeline]:
+    """The chains that stand in a bracket."""
+    body = bracket.body
+    if isinstance(body, s.Pipeline):
+        return [body]
+    if isinstance(body, s.Sides):
+        return list(body.branches)
+    if isinstance(body, s.Choice):
+        return [*(arm for arm, _ in body.arms), body.otherwise]
+    return [body.body]

@@ -13,6 +13,7 @@ from cnnc.compiler.draft import Draft, Origin, Role, Spot, poison
 from cnnc.compiler.evaluate import evaluate
 from cnnc.compiler.ops import Op, OpError, Place, op_words, show
 from cnnc.compiler.ops.reshape import Flatten
+from cnnc.compiler.sizes import is_free
 from cnnc.compiler.values import Closure, Env, LayerWord, Value, describe
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
@@ -63,7 +64,7 @@ class Layers:
             return error
         known = [*op_words(), *env.file.blocks, *env.file.shareds, *env.labels.visible(), *env.names]
         text = word.literal or word.head_span.text
-        hint = did_you_mean(text, known) or first.hint
+        hint = self.walk.labels.elsewhere(text) or did_you_mean(text, known) or first.hint
         return fail(first.code, first.message, first.span, hint=hint)
 
     def value(
@@ -89,6 +90,7 @@ class Layers:
                 if field_name in args.values:
                     raise fail("E304", f"`{field_name}` is given twice", span)
                 args.values[field_name] = arg
+                args.spans[field_name] = span
         return op, args
 
     def _take_arguments(self, args: Arguments, op: type[Op], given: Sequence[s.Argument], env: Env) -> None:
@@ -131,9 +133,11 @@ class Layers:
         names = argument_names(op)
         if key is None:
             if index >= len(names):
+                takes = f"{len(names)} {'argument' if len(names) == 1 else 'arguments'}" if names else "none"
                 raise fail(
-                    "E301", f"`{op.kind}` takes no {index + 1}th argument", span, hint=_signature_hint(op)
-                )
+                    "E301", f"this is argument {index + 1}, and `{op.kind}` takes {takes}", span,
+                    hint=_signature_hint(op),
+                )  # fmt: skip
             return names[index]
         if key.lower() not in names:
             hint = did_you_mean(key, names) or _signature_hint(op)
@@ -222,11 +226,14 @@ class Layers:
             return poison(span)
         shapes = tuple(x.shape for x in ins)
         self._check_rank(op_type, shapes[0], span)
+        _check_given(op_type, args, span)
         try:
             makers = {name: x.op for name, x in args.tensors.items() if x.op is not None}
             given = (*(n for n in op_type.pipelines if n in args.pipelines), *makers)
             op = op_type.model_validate(args.values, context=Place(shapes, given, makers))
+            self.walk.ledger.place = f"`{span.text}` of line {span.line}"
             shape = op.out_shape(*shapes)
+            _refuse_free_weights(op, shapes)
         except OpError as error:
             where = args.spans.get(error.arg or "", span)
             raise fail(error.code, f"{error.message}", where, hint=error.hint) from None
@@ -255,6 +262,16 @@ class Layers:
 _NUMERIC_PIECES = frozenset({"kernel", "width", "stride", "size"})
 
 
+def _refuse_free_weights(op: Op, shapes: tuple[tuple[int, ...], ...]) -> None:
+    """Weights need numbers: a free size cannot be a number of features."""
+    free = [n for tensor in op.params(*shapes).values() for n in tensor if is_free(n)]
+    if free:
+        raise OpError(
+            "E407", f"`{op.kind}` has weights for {free[0]} inputs, and that size is free",
+            hint="average the map first (gap, avgpool(out=7)), or give the size with --input",
+        )  # fmt: skip
+
+
 def argument_names(op: type[Op]) -> list[str]:
     """A layer's argument keys in positional order, those for what it brings last."""
     names = [*op.pipelines, *op.model_fields, *op.tensors]
@@ -268,12 +285,17 @@ def _signature_hint(op: type[Op]) -> str:
     return f"`{op.kind}` takes {', '.join(names)}" if names else f"`{op.kind}` takes no arguments"
 
 
+def _check_given(op: type[Op], args: Arguments, span: Span) -> None:
+    """Raises E302 for an argument that is missing, before validators look at one another's."""
+    for name, field_info in op.model_fields.items():
+        if field_info.is_required() and name not in args.values:
+            hint = f"for instance: {op.example}"
+            raise fail("E302", f"`{op.kind}` needs its {name}", span, hint=hint)
+
+
 def _argument_error(error: ValidationError, op: type[Op], args: Arguments, span: Span) -> CnncError:
     """A validator's refusal in the user's words."""
     first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else ""
-    if first["type"] == "missing":
-        hint = f"for instance: {op.example}"
-        return fail("E302", f"`{op.kind}` needs its {name}", span, hint=hint)
     value: Any = first["input"]
     return fail("E303", f"`{name}` of `{op.kind}` cannot be {show(value)}", args.spans.get(name, span))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cnnc.compiler.values import FileScope
@@ -10,6 +10,7 @@ from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
 from cnnc.dsl.parse import parse
 from cnnc.dsl.read import read_source
+from cnnc.dsl.source import Span
 
 STD = Path(__file__).parent.parent / "specs" / "std"
 MAX_FILES = 64
@@ -22,7 +23,7 @@ class Library:
     files: dict[Path, FileScope] = field(default_factory=dict)
     opening: list[Path] = field(default_factory=list)
 
-    def bring(self, use: s.Use, into: FileScope, taken: set[str]) -> None:
+    def bring(self, use: s.Use, into: FileScope, taken: dict[str, Span]) -> None:
         """Put the used names into a file's scope. Raises CnncError (E204, E207, E701, E704)."""
         homes = self._std(use) if not use.is_file else [self._file(use, _beside(use))]
         for used in use.names:
@@ -33,7 +34,7 @@ class Library:
                     used.span,
                     hint=f"use {used.name} as another name",
                 )
-            taken.add(used.alias)
+            taken[used.alias] = used.span
             if not any(_copy(used, home, into) for home in homes):
                 known = [n for home in homes for n in (*home.blocks, *home.shareds, *home.externs)]
                 hint = (
@@ -72,6 +73,9 @@ class Library:
         self.opening.append(key)
         try:
             self.files[key] = declare(parse(source), {}, self, stem=path.stem)
+        except CnncError as error:
+            step = f"a file that {use.span.source.name} uses, line {use.span.line}"
+            raise CnncError(replace(d, trace=(*d.trace, step)) for d in error.diagnostics) from None
         finally:
             self.opening.pop()
         return self.files[key]

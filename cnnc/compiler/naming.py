@@ -58,7 +58,7 @@ def _name_children(scope: Scope, problems: list[Diagnostic], inputs: Mapping[str
             labelled = child if child.label is not None else taken[local]
             hint = "rename the label: an unlabelled layer counts to this name"
             message = f"the label `{local}` is also a name that a counter gives"
-            problems.append(Diagnostic("E204", message, labelled.span, hint=hint))
+            problems.append(Diagnostic("E204", message, scope.labels.get(local, labelled.span), hint=hint))
         taken[local] = child
         child.name = f"{scope.name}.{local}" if scope.name else local
 

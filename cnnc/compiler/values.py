@@ -32,7 +32,7 @@ class LayerWord:
         return f"{self.name}({inner})"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Closure:
     """A pipeline as a value, with the place where it was written."""
 
@@ -66,7 +66,7 @@ def describe(value: Value) -> str:
 # --- traces: the way through calls and repeats ------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Turn:
     """One turn of a repeat or comprehension; `loop` is the bracket, the same object for all turns."""
 
@@ -78,7 +78,7 @@ class Turn:
     parent: Trace | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CallStep:
     """One call of a block, or the placing of a pipeline parameter."""
 
@@ -125,7 +125,7 @@ def _turn(turn: Turn) -> str:
 # --- environments ----------------------------------------------------------------------
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class LabelScope:
     """The labels of one naming scope; `parent` is None at a block body's wall."""
 
@@ -149,7 +149,7 @@ class LabelScope:
         return names
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Labelled:
     """What a label names: a tensor, and the labels inside where it is a bracket or call."""
 
@@ -159,7 +159,7 @@ class Labelled:
     used: bool = False
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class FileScope:
     """What one file declares."""
 
@@ -177,13 +177,13 @@ class FileScope:
         return Env(self, {}, None, LabelScope(None), None)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class BlockDef:
     syntax: s.Block
     file: FileScope
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class SharedDef:
     """A shared module; `scope` and `drafts` are those of its first use, `uses` how many there were."""
 
@@ -194,13 +194,13 @@ class SharedDef:
     uses: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ExternDef:
     syntax: s.Extern
     file: FileScope
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Binding:
     """A name's value; `owner` is the block call it is a parameter of (None: a loop variable)."""
 
@@ -208,7 +208,7 @@ class Binding:
     owner: Scope | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Env:
     """The names that can be seen at one place, and what flows into its innermost bracket."""
 

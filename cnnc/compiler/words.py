@@ -159,5 +159,7 @@ def _spelling_hint(op: type[Op]) -> str:
 def _unknown(word: s.Word, text: str) -> Exception:
     head = _HEAD.match(text)
     shown = word.head_span.text
-    hint = did_you_mean(head[0] if head else text, op_words())
-    return fail("E201", f"no layer or block is called `{shown}`", word.head_span, hint=hint)
+    # One or two letters before a number are a label's rather than a misspelt layer's.
+    near = did_you_mean(head[0], op_words()) if head and len(head[0]) > 2 else None
+    hint = near or "`cnnc ops` lists the layers"
+    return fail("E201", f"no layer, block or label is called `{shown}`", word.head_span, hint=hint)

@@ -142,5 +142,12 @@ def fail(
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A hint that names the nearest known words, if any is near."""
-    near = difflib.get_close_matches(word.lower(), sorted(set(known)), n=2, cutoff=0.6)
+    words = sorted(set(known))
+    near = difflib.get_close_matches(word.lower(), words, n=2, cutoff=0.6)
+    near = near or [other for other in words if _one_letter_apart(word, other)][:2]
     return f"did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else None
+
+
+def _one_letter_apart(a: str, b: str) -> bool:
+    """Whether short names differ in one letter only: `c2` and `c3`, which no ratio finds alike."""
+    return len(a) == len(b) > 1 and sum(x != y for x, y in zip(a, b, strict=True)) == 1

@@ -26,7 +26,7 @@ def draw(graph: Graph, scope: Scope, parts: Iterable[Part], notes: Sequence[Note
     sketch.arrows()
     sketch.targets(scope, inside, whole=whole)
     edges = _with_skips(sketch.boxes, sketch.edges.values())
-    return Picture(graph.name, tuple(sketch.boxes), tuple(edges), tuple(sketch.clusters))
+    return Picture(graph.name, tuple(sketch.filled()), tuple(edges), tuple(sketch.clusters))
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ class _Sketch:
 
     def part(self, part: Part, cluster: str | None, path: Path) -> None:
         if isinstance(part, BoxPart):
-            self._box(part, part.nodes, 1, False, cluster, path)
+            self._box(part, 1, False, cluster, path)
         elif isinstance(part, FoldPart):
             self._fold(part, cluster, path, None)
         elif part.title is not None and len(part.parts) == 1 and isinstance(part.parts[0], FoldPart):
@@ -89,21 +89,25 @@ class _Sketch:
             for child in part.parts:
                 self.part(child, inner, path)
 
-    def _box(
-        self,
-        part: BoxPart,
-        nodes: tuple[int, ...],
-        times: int,
-        parallel: bool,
-        cluster: str | None,
-        path: Path,
-    ) -> None:
-        notes = tuple(text for note in self.notes if (text := note(nodes)) is not None)
+    def _box(self, part: BoxPart, times: int, parallel: bool, cluster: str | None, path: Path) -> None:
         name = f"b{len(self.boxes)}"
-        self.boxes.append(
-            Box(name, part.kind, part.title, part.lines, times, parallel, notes, nodes, cluster)
-        )
+        self.boxes.append(Box(name, part.kind, part.title, part.lines, times, parallel, (), (), cluster))
         self.where.update((n, (name, path)) for n in part.nodes)
+
+    def filled(self) -> list[Box]:
+        """The boxes with all nodes that lie on them, those of hidden turns included, and their figures."""
+        nodes: dict[str, list[int]] = {}
+        for index, (name, _) in sorted(self.where.items()):
+            nodes.setdefault(name, []).append(index)
+        return [
+            replace(box, nodes=tuple(nodes[box.id]), notes=self._notes(nodes[box.id]))
+            if box.id in nodes
+            else box
+            for box in self.boxes
+        ]
+
+    def _notes(self, nodes: Sequence[int]) -> tuple[str, ...]:
+        return tuple(text for note in self.notes if (text := note(nodes)) is not None)
 
     def _cluster(self, title: str, parent: str | None) -> str:
         self.clusters.append(Cluster(f"c{len(self.clusters)}", title, parent))
@@ -118,7 +122,7 @@ class _Sketch:
             frame = cluster if title is None else self._cluster(title, cluster)
             lines = tuple(_range(*pair) for pair in zip(first.lines, last.lines, strict=False))
             shown = replace(first, title=_range_of_titles(first, last), lines=lines)
-            self._box(shown, fold.nodes, len(fold.turns), fold.parallel, frame, inner)
+            self._box(shown, len(fold.turns), fold.parallel, frame, inner)
         else:
             name = ": ".join(text for text in (title, _range_of_titles(first, last)) if text is not None)
             count = f"x {len(fold.turns)}{' in parallel' if fold.parallel else ''}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cnnc.compiler.ops.base import Axis, Local, OpError, Shape, Sides, Spread
+from cnnc.compiler.sizes import is_free, require
 
 
 def effective(kernel: int, dilation: int) -> int:
@@ -34,6 +35,11 @@ def same_tf_padding(
     sizes: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
 ) -> tuple[Sides, ...]:
     """TensorFlow's SAME: total = max((ceil(n/s) - 1)*s + k_eff - n, 0), the smaller half before."""
+    if any(is_free(n) for n in sizes):
+        raise OpError(
+            "E407", "`pad=same_tf` depends on the input size, which is free here", arg="pad",
+            hint="give the size with --input, or pad=same",
+        )  # fmt: skip
     pads = []
     for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=True):
         total = max((-(-n // s) - 1) * s + effective(k, d) - n, 0)
@@ -68,9 +74,15 @@ def slide(
                 f"the kernel {grown} is larger than its map: {_size(shape)}{padded}, axis {_axis(i, len(shape) - 1)}",
                 hint="pad it, pool less before it, or give the model a larger input",
             )
-        steps = -(-room // stride[i]) if ceil else room // stride[i]
-        if ceil and steps * stride[i] >= n + before:
-            steps -= 1
+        require(room)
+        steps = (room + (stride[i] - 1 if ceil else 0)) // stride[i]
+        if ceil:
+            overhang = steps * stride[i] - n - before
+            if overhang >= 0:
+                require(overhang)
+                steps -= 1
+            else:
+                require(-1 - overhang)
         out.append(steps + 1)
     return tuple(out)
 
@@ -93,6 +105,7 @@ def spread(
                 "E403", f"`pad` cuts all of the output away: {size} of axis {_axis(i, len(shape) - 1)} is left",
                 arg="pad",
             )  # fmt: skip
+        require(size - 1)
         out.append(size)
     return tuple(out)
 

@@ -9,7 +9,8 @@ from cnnc.compiler.ops.base import OpError, Pointwise, Shape, Weightless, Window
 
 
 def _show(ins: tuple[Shape, ...]) -> str:
-    return " and ".join("x".join(map(str, shape)) for shape in ins)
+    *others, last = ("x".join(map(str, shape)) for shape in ins)
+    return f"{', '.join(others)} and {last}"
 
 
 class _Merge(Weightless, ABC):

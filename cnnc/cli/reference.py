@@ -1,0 +1,74 @@
+"""`cnnc ops`: the layers of the language."""
+
+from __future__ import annotations
+
+import re
+from textwrap import wrap
+
+import click
+
+from cnnc.cli.common import guarded
+
+
+@click.command()
+@click.argument("name", required=False)
+@guarded
+def ops(name: str | None) -> None:
+    """List the layers, or tell all about the layer NAME.
+
+    Example: cnnc ops conv
+    """
+    click.echo(_one(name) if name else _list())
+
+
+def _list() -> str:
+    """Every layer in a line, by family."""
+    from cnnc.compiler.reference import WORDS, layers
+
+    width = max(len(record.kind) for record in layers())
+    lines: list[str] = []
+    family = None
+    for record in layers():
+        if record.family != family:
+            family = record.family
+            lines += [*([""] if lines else []), family]
+        lines.append(f"  {record.kind:{width}}  {_first_sentence(record.summary)}")
+    lines += ["", "words of the language"]
+    lines += [f"  {word:{width}}  {_first_sentence(text)}" for word, text in WORDS.items()]
+    return "\n".join(lines)
+
+
+def _first_sentence(text: str) -> str:
+    """A summary's first sentence, without where it was first written about."""
+    without_sources = re.sub(r" \([^()]*\b(19|20)\d\d\b[^()]*\)", "", text)
+    return re.split(r"[.;](?= |$)", without_sources, maxsplit=1)[0].replace("`", "")
+
+
+def _one(name: str) -> str:
+    """The signature, defaults, rules and example of one layer."""
+    from cnnc.compiler.reference import WORDS, layer, sample
+
+    word = WORDS.get(name.lower())
+    if word is not None and name.lower() != "crop":
+        return "\n".join([name.lower(), "", *_wrapped(word)])
+    record = layer(name)
+    lines = [record.form + (f"    (also {', '.join(record.aliases)})" if record.aliases else "")]
+    lines += [*wrap(record.signature, 100, subsequent_indent=" " * (len(record.kind) + 1)), ""]
+    for paragraph in (record.summary, *record.details):
+        lines += [*_wrapped(paragraph), ""]
+    if record.brings:
+        lines += [*_wrapped(f"It brings {record.brings}."), ""]
+    width = max((len(str(argument)) for argument in record.arguments), default=0)
+    for argument in record.arguments:
+        start = f"  {argument!s:{width}}  "
+        takes = argument.takes.replace("`", "")
+        lines += wrap(takes, 100, initial_indent=start, subsequent_indent=" " * len(start))
+    lines += [""] if record.arguments else []
+    lines += [f"  on       {record.works_on}", f"  example  {sample(record).replace('`', '')}"]
+    if word is not None:
+        lines += ["", *_wrapped(word)]
+    return "\n".join(lines)
+
+
+def _wrapped(text: str) -> list[str]:
+    return wrap(text.replace("`", ""), 96, initial_indent="  ", subsequent_indent="  ")

@@ -1,0 +1,57 @@
+"""Branches that do not fit each other: which one, and what would mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cnnc.compiler.draft import Draft
+from cnnc.compiler.fit import stride_between
+from cnnc.compiler.ops import Op, OpError
+from cnnc.dsl import syntax as s
+from cnnc.dsl.diagnostics import CnncError, Diagnostic
+
+
+def at_its_branch(
+    error: CnncError, merge: type[Op], branches: Sequence[s.Pipeline], joined: Sequence[Draft]
+) -> CnncError:
+    """A merge's refusal (E405) with the caret under the first branch that does not fit those before it."""
+    odd = _first_odd(merge, joined)
+    found = error.diagnostics[0]
+    hint = _hint(merge, branches, joined, odd)
+    return CnncError([Diagnostic(found.code, found.message, branches[odd].span, found.trace, hint)])
+
+
+def _first_odd(merge: type[Op], joined: Sequence[Draft]) -> int:
+    op = merge()
+    for i in range(1, len(joined)):
+        try:
+            op.out_shape(*(x.shape for x in joined[: i + 1]))
+        except OpError:
+            return i
+    raise AssertionError("the branches fit each other")
+
+
+def _hint(merge: type[Op], branches: Sequence[s.Pipeline], joined: Sequence[Draft], odd: int) -> str:
+    first, other = joined[0].shape, joined[odd].shape
+    if len(first) != len(other):
+        return "give them the same axes: conv1 in place of fc keeps a map, flatten makes a vector of one"
+    if merge.kind == "add":
+        for identity, sibling in ((0, odd), (odd, 0)):
+            if _is_id(branches[identity]) and _projects(joined[identity], joined[sibling]):
+                return "write `shortcut` in place of `id` for a projection that fits"
+    if first[1:] == other[1:]:
+        return f"give them equal channels: end one branch in conv1-{first[0]}, or use `|` to put them side by side"
+    return "pad and stride the branches alike, or cut the larger: `crop` at its end takes its sibling's size"
+
+
+def _is_id(branch: s.Pipeline) -> bool:
+    core = branch.items[0].core
+    return len(branch.items) == 1 and isinstance(core, s.Word) and (core.literal or "").lower() == "id"
+
+
+def _projects(flow: Draft, sibling: Draft) -> bool:
+    """Whether a strided 1x1 convolution makes what flows in as large as a sibling."""
+    strides = stride_between(flow, sibling)
+    return strides is not None and len(flow.shape) > 1 and all(
+        -(-n // stride) == m for n, m, stride in zip(flow.shape[1:], sibling.shape[1:], strides, strict=True)
+    )  # fmt: skip

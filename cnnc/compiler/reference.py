@@ -1,0 +1,316 @@
+"""What the language's layers are, told by the layers themselves: for `cnnc ops` and docs/layers.md.
+
+Everything comes from the op classes: arguments and defaults from their fields,
+the rules from their docstrings, the figures of an example from compiling it.
+`python -m cnnc.compiler.reference` prints docs/layers.md.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, get_args, get_type_hints
+
+from pydantic.fields import FieldInfo
+
+from cnnc.compiler.build import build
+from cnnc.compiler.cost import costs
+from cnnc.compiler.layers import KIN_DEFAULTS, argument_names
+from cnnc.compiler.ops import (
+    Op,
+    activation,
+    all_ops,
+    base,
+    connection,
+    convolution,
+    initial,
+    op_words,
+    pooling,
+    show,
+)
+from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
+from cnnc.dsl.parse import parse
+from cnnc.dsl.source import Source
+
+INTEGER = "an integer of 1 or more"
+_PAD = "valid, same, same_tf, a number, 1x2 (by axis) or (before, after)"
+_RULES = f"{', '.join(initial.RULES)}, or a number"
+
+TYPES: Mapping[Any, str] = {
+    int: "an integer",
+    base.Positive: INTEGER,
+    base.Natural: "an integer of 0 or more",
+    base.Flag: "yes or no",
+    base.Real: "a number",
+    base.PositiveReal: "a number over 0",
+    base.Probability: "a number from 0 up to 1, 1 left out",
+    base.OptionalReal: "a number",
+    base.PositiveAxes: f"{INTEGER}, or one by axis (1x7)",
+    base.NaturalAxes: "an integer of 0 or more, or one by axis (1x2)",
+    base.OptionalAxes: f"{INTEGER}, or one by axis (1x7)",
+    connection.Table: f"{', '.join(connection.TABLES)}, or a row of 0 and 1 for each input map",
+    convolution.ConvPad: _PAD,
+    convolution.TransposedPad: "valid, a number, 1x2 (by axis) or (before, after)",
+    pooling.PoolPad: f"{_PAD}; at most half the kernel",
+    pooling.Ratio: "a number between 0 and 1",
+    pooling.Stride: f"{INTEGER}, or one by axis; the kernel unless given",
+    activation.Pieces: "an integer of 2 or more",
+    initial.WeightInit: f"{_RULES}; PyTorch's own unless given",
+    initial.BiasInit: "a rule as for `init`, without a fan",
+}
+"""What an argument of each type takes."""
+
+FIELDS: Mapping[tuple[str, str], str] = {
+    ("ln", "over"): "channels or all",
+    ("pad", "mode"): "zeros, reflect, replicate or circular",
+    ("pad", "sides"): "a number, 1x2 (by axis) or (before, after)",
+    ("reshape", "shape"): "channels and up to 3 sizes (64x7x7), or one number",
+    ("upsample", "mode"): "nearest, or linear, bilinear, trilinear by the map's axes",
+}
+"""What an argument takes whose type is its layer's own."""
+
+WORDS: Mapping[str, str] = {
+    "id": "Passes its input on: a branch without layers, or a tap (`c3: id`). It is no module.",
+    "shortcut": "Alone in a branch of `+`: the identity, or the projection that makes its input fit its siblings.",
+    "crop": "Without a size, last in a branch: cuts the centre out, as large as its siblings.",
+}
+"""Words that the language itself gives a meaning; they have no class."""
+
+_INPUTS = ("64x56x56", "64x1x1", "64")
+"""The maps on which an example is compiled: the first that it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An argument of a layer. `default` is as the user would write it; None where there is none to write."""
+
+    name: str
+    takes: str
+    default: str | None
+    required: bool
+
+    def __str__(self) -> str:
+        if self.default is not None:
+            return f"{self.name}={self.default}"
+        return self.name if self.required else f"{self.name}=…"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An example compiled: what flows in and out, and what it costs with all that it brings."""
+
+    inflow: str
+    outflow: str
+    params: int
+    macs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One kind of layer, for a reader."""
+
+    kind: str
+    family: str
+    aliases: tuple[str, ...]
+    form: str
+    arguments: tuple[Argument, ...]
+    brings: str | None
+    works_on: str
+    summary: str
+    details: tuple[str, ...]
+    example: str
+    sample: Sample | None
+
+    @property
+    def signature(self) -> str:
+        """`conv(kernel, width, stride=1, …)`."""
+        inner = ", ".join(map(str, self.arguments))
+        return f"{self.kind}({inner})" if inner else self.kind
+
+
+@lru_cache(maxsize=1)
+def layers() -> tuple[Layer, ...]:
+    """Every layer that a word names, family by family."""
+    kinds = [op for op in all_ops() if not op.internal]
+    return tuple(_record(op) for family in get_args(base.Family) for op in kinds if op.family == family)
+
+
+def layer(name: str) -> Layer:
+    """The layer of a word or one of its aliases, in any case, with or without dashes.
+
+    Raises CnncError (E201) where there is none.
+
+    >>> layer("Soft-Max").kind
+    'softmax'
+    """
+    op = op_words().get(name.lower()) or op_words().get(name.lower().replace("-", ""))
+    if op is None:
+        hint = did_you_mean(name, [*op_words(), *WORDS]) or "`cnnc ops` lists them"
+        raise fail("E201", f"no layer is called `{name}`", hint=hint)
+    return _record(op)
+
+
+def _record(op: type[Op]) -> Layer:
+    summary, *details = _paragraphs(op)
+    return Layer(
+        op.kind, op.family, op.aliases, _form(op), _arguments(op), _brings(op), _works_on(op),
+        summary, tuple(details), op.example, _sample(op),
+    )  # fmt: skip
+
+
+def _paragraphs(op: type[Op]) -> list[str]:
+    """The docstring's paragraphs, each in one line."""
+    text = inspect.cleandoc(op.__doc__ or "")
+    return [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
+
+
+def _form(op: type[Op]) -> str:
+    """How the layer word is built, `conv<kernel>-<width>[/<stride>]`: what must stand in it bare, the rest in [ ].
+
+    >>> _form(op_words()["conv"]), _form(op_words()["maxpool"]), _form(op_words()["fc"])
+    ('conv<kernel>-<width>[/<stride>]', 'maxpool[<kernel>][/<stride>]', 'fc-<width>')
+    """
+    word = op.word
+    slots = [("-" if word.size == word.width else "", word.size), ("-", word.width), ("/", word.stride)]
+    form, seen = op.kind, set()
+    for mark, name in slots:
+        if name is None or name in seen:
+            continue
+        seen.add(name)
+        piece = f"{mark}<{name}>"
+        form += piece if op.model_fields[name].is_required() else f"[{piece}]"
+    return form
+
+
+def _arguments(op: type[Op]) -> tuple[Argument, ...]:
+    hints = get_type_hints(op, include_extras=True)
+    return tuple(_argument(op, name, hints) for name in argument_names(op))
+
+
+def _argument(op: type[Op], name: str, hints: Mapping[str, Any]) -> Argument:
+    if name in op.pipelines:
+        return Argument(name, "a pipeline in [ ], on the same input", None, True)
+    if name in op.tensors:
+        return Argument(name, "a label", None, False)
+    if name in op.model_fields:
+        return _field(op, name, op.model_fields[name], hints[name])
+    assert op.brings is not None
+    if name == "norm":
+        return Argument(name, "a normalisation and its arguments, or none", "none", False)
+    return Argument(name, "an activation and its arguments, or none", op.brings.act or "none", False)
+
+
+def _field(op: type[Op], name: str, field: FieldInfo, hint: Any) -> Argument:
+    takes = FIELDS.get((op.kind, name)) or TYPES.get(hint)
+    if takes is None:
+        raise LookupError(f"`{name}` of `{op.kind}`: TYPES or FIELDS must say what it takes")
+    if field.is_required() or field.default is None:
+        return Argument(name, takes, None, field.is_required())
+    default = field.default
+    return Argument(name, takes, f"{default:g}" if isinstance(default, float) else show(default), False)
+
+
+def _brings(op: type[Op]) -> str | None:
+    """What the word puts after the layer, in a sentence."""
+    if op.brings is None:
+        return None
+    parts = []
+    if op.brings.norm:
+        parts.append("the norm that `norm=` names")
+    act = f", {op.brings.act} unless it says otherwise" if op.brings.act else ""
+    parts.append(f"the activation that `act=` names{act}")
+    kin = KIN_DEFAULTS.get(op.kind)
+    return " and ".join(parts) + (f"; `default {kin}(…)` holds for it too" if kin else "")
+
+
+def _works_on(op: type[Op]) -> str:
+    if op.flattens:
+        return "a vector; a map is flattened first"
+    axes = [rank for rank in op.ranks if rank]
+    maps = (
+        f"a map of {axes[0]} to {axes[-1]} axes"
+        if len(axes) > 1
+        else f"a map of {axes[0]} axes"
+        if axes
+        else ""
+    )
+    return " or ".join(filter(None, ["a vector" if 0 in op.ranks else "", maps]))
+
+
+def _sample(op: type[Op]) -> Sample | None:
+    """The example on the first map that it takes; None where it takes none by itself (it needs a label)."""
+    for size in _INPUTS:
+        try:
+            graph = build(parse(Source("example", f"input {size}\n{op.example}")))
+        except CnncError:
+            continue
+        cost = costs(graph).total
+        out = "x".join(map(str, graph.nodes[graph.outputs["output"]].out))
+        return Sample(size, out, cost.params, cost.macs)
+    return None
+
+
+# --- docs/layers.md -------------------------------------------------------------------
+
+_HEAD = """\
+# The layers
+
+Made from the layers themselves by `python -m cnnc.compiler.reference > docs/layers.md`; do not edit it.
+`cnnc ops` prints the list, and `cnnc ops NAME` one of these entries.
+
+A word is written `name[size][-width][/stride][(arguments)]`. Under each heading stand how the word is built,
+where `<…>` is a piece that must be there and `[<…>]` one that may, then all arguments in the order in which
+they may be given without their keys, then what the layer does. An argument shown with a value has it as its
+default; one shown with `…` may be left out. Figures hold for the example with all that it brings.
+"""
+
+
+def to_markdown() -> str:
+    """The text of docs/layers.md."""
+    lines = [_HEAD]
+    family = None
+    for record in layers():
+        if record.family != family:
+            family = record.family
+            lines += [f"## {family.capitalize()}", ""]
+        lines += _section(record)
+    lines += ["## Words of the language", "", "These have a meaning, but are no layers.", ""]
+    lines += [f"- `{word}`: {text}" for word, text in WORDS.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _section(record: Layer) -> list[str]:
+    also = f" Also: {', '.join(f'`{alias}`' for alias in record.aliases)}." if record.aliases else ""
+    lines = [f"### {record.kind}", "", f"`{record.form}`.{also} On {record.works_on}.", ""]
+    lines += ["```text", record.signature, "```", ""]
+    for paragraph in (record.summary, *record.details):
+        lines += [_plain(paragraph), ""]
+    if record.brings:
+        lines += [f"It brings {record.brings}.", ""]
+    for argument in record.arguments:
+        lines.append(f"- `{argument.name}`: {argument.takes}")
+    lines += [""] if record.arguments else []
+    return [*lines, f"Example: {sample(record)}", ""]
+
+
+def sample(record: Layer) -> str:
+    """The example in a sentence, with what it gives."""
+    found = record.sample
+    if found is None:
+        return f"`{record.example}`"
+    costs_much = f", {found.params:,} parameters, {found.macs:,} MACs" if found.params or found.macs else ""
+    return f"`{record.example}` makes {found.outflow} of {found.inflow}{costs_much}."
+
+
+def _plain(text: str) -> str:
+    """A sentence in which Markdown reads no emphasis and no HTML; what stands in backticks is left alone."""
+    parts = text.split("`")
+    escaped = [re.sub(r"([*_<>|])", r"\\\1", part) if i % 2 == 0 else part for i, part in enumerate(parts)]
+    return "`".join(escaped)
+
+
+if __name__ == "__main__":
+    print(to_markdown(), end="")

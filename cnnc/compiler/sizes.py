@@ -1,0 +1,319 @@
+"""Free sizes: integers that also know where they come from.
+
+A `Size` is the number that a size has at the reference input, and the exact
+expression of the free input sizes that gives it: sums of products of symbols
+and of floors, in a canonical form. It is an `int`, so the size rules of the
+layers apply to it unchanged; what they assume on the way (that a kernel fits,
+that two branches are equal) is written into a ledger as a condition.
+
+>>> ledger = Ledger()
+>>> h = symbol("H", 224, ledger)
+>>> (h + 2 - 3) // 2 + 1, int((h + 2 - 3) // 2 + 1)
+((H + 1)//2, 112)
+>>> ((h // 2) + 1) // 2 * 2
+2*((H + 2)//4)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import gcd, lcm
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """floor(numerator / divisor)."""
+
+    numerator: Poly
+    divisor: int
+
+
+Atom = str | Floor
+Poly = tuple[tuple[tuple[Atom, ...], int], ...]
+"""Monomials with their coefficients, sorted; a monomial is its factors, sorted; () is the constant."""
+
+
+def _poly(terms: Mapping[tuple[Atom, ...], int]) -> Poly:
+    kept = [(monomial, c) for monomial, c in terms.items() if c]
+    return tuple(sorted(kept, key=lambda term: (-len(term[0]), repr(term[0]))))
+
+
+def _constant(n: int) -> Poly:
+    return _poly({(): n})
+
+
+def _add(a: Poly, b: Poly, times: int = 1) -> Poly:
+    terms = dict(a)
+    for monomial, c in b:
+        terms[monomial] = terms.get(monomial, 0) + times * c
+    return _poly(terms)
+
+
+def _multiply(a: Poly, b: Poly) -> Poly:
+    terms: dict[tuple[Atom, ...], int] = {}
+    for left, c in a:
+        for right, d in b:
+            monomial = tuple(sorted(left + right, key=repr))
+            terms[monomial] = terms.get(monomial, 0) + c * d
+    return _poly(terms)
+
+
+def _floor(a: Poly, divisor: int) -> Poly:
+    """floor(a / divisor) in canonical form: whole multiples outside, nested floors merged."""
+    if divisor == 1:
+        return a
+    outside: dict[tuple[Atom, ...], int] = {}
+    inside: dict[tuple[Atom, ...], int] = {}
+    constant = 0
+    for monomial, c in a:
+        if monomial == ():
+            constant = c
+            continue
+        outside[monomial] = c // divisor
+        if c % divisor:
+            inside[monomial] = c % divisor
+    if not inside:
+        outside[()] = constant // divisor
+        return _poly(outside)
+    common = gcd(divisor, *inside.values())
+    if common > 1:
+        inside = {monomial: c // common for monomial, c in inside.items()}
+        constant, divisor = constant // common, divisor // common
+        if divisor == 1:
+            return _add(_add(_poly(outside), _poly(inside)), _constant(constant))
+    # floor((q*divisor + r + x)/divisor) = q + floor((r + x)/divisor)
+    outside[()] = constant // divisor
+    constant %= divisor
+    if len(inside) == 1:
+        ((monomial, c),) = inside.items()
+        if c == 1 and len(monomial) == 1 and isinstance(monomial[0], Floor):
+            inner = monomial[0]
+            numerator = _add(inner.numerator, _constant(constant * inner.divisor))
+            return _add(_poly(outside), _floor(numerator, divisor * inner.divisor))
+    inside[()] = constant
+    return _add(_poly(outside), _poly({(Floor(_poly(inside), divisor),): 1}))
+
+
+def at(poly: Poly, sizes: Mapping[str, int]) -> int:
+    """The value for given sizes of the symbols."""
+    total = 0
+    for monomial, c in poly:
+        for atom in monomial:
+            c *= sizes[atom] if isinstance(atom, str) else at(atom.numerator, sizes) // atom.divisor
+        total += c
+    return total
+
+
+def symbols(poly: Poly) -> frozenset[str]:
+    """The symbols in an expression."""
+    found: set[str] = set()
+    for monomial, _ in poly:
+        for atom in monomial:
+            found |= {atom} if isinstance(atom, str) else symbols(atom.numerator)
+    return frozenset(found)
+
+
+def period(poly: Poly) -> int:
+    """A number of steps of its symbols after which the expression's remainders recur."""
+    steps = 1
+    for monomial, _ in poly:
+        for atom in monomial:
+            if isinstance(atom, Floor):
+                steps = lcm(steps, atom.divisor * period(atom.numerator))
+    return steps
+
+
+def text(poly: Poly) -> str:
+    """The expression in the language's arithmetic."""
+    if not poly:
+        return "0"
+    out = ""
+    for monomial, c in poly:
+        factors = [_atom(atom, alone=len(monomial) == 1 and abs(c) == 1) for atom in monomial]
+        if abs(c) != 1 or not factors:
+            factors.insert(0, str(abs(c)))
+        sign = "-" if c < 0 else "+"
+        out += f" {sign} {'*'.join(factors)}" if out else ("-" if c < 0 else "") + "*".join(factors)
+    return out
+
+
+def _atom(atom: Atom, *, alone: bool) -> str:
+    if isinstance(atom, str):
+        return atom
+    inner = text(atom.numerator)
+    inner = f"({inner})" if " " in inner or "*" in inner or "/" in inner else inner
+    return f"{inner}//{atom.divisor}" if alone else f"({inner}//{atom.divisor})"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What was assumed: `poly` is at least 0, or (with `equal`) exactly 0; `why` tells the layer."""
+
+    poly: Poly
+    equal: bool
+    why: str
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The conditions assumed while it is open, and the layer that is being placed."""
+
+    conditions: dict[tuple[Poly, bool], Condition] = field(default_factory=dict)
+    place: str = ""
+    is_open: bool = True
+
+    def note(self, poly: Poly, *, equal: bool) -> None:
+        if self.is_open:
+            self.conditions.setdefault((poly, equal), Condition(poly, equal, self.place))
+
+
+class Size(int):
+    """An integer with its expression. Arithmetic keeps the expression; equality may note a condition."""
+
+    poly: Poly
+    ledger: Ledger
+
+    @staticmethod
+    def make(value: int, poly: Poly, ledger: Ledger) -> int:
+        """The size, or a plain integer where the expression is constant."""
+        if not poly or (len(poly) == 1 and poly[0][0] == ()):
+            return value
+        size = Size(value)
+        size.poly, size.ledger = poly, ledger
+        return size
+
+    def _with(self, value: int, poly: Poly) -> int:
+        return Size.make(value, poly, self.ledger)
+
+    def __add__(self, other: int) -> int:
+        return self._with(int(self) + int(other), _add(self.poly, poly_of(other)))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: int) -> int:
+        return self._with(int(self) - int(other), _add(self.poly, poly_of(other), -1))
+
+    def __rsub__(self, other: int) -> int:
+        return self._with(int(other) - int(self), _add(poly_of(other), self.poly, -1))
+
+    def __neg__(self) -> int:
+        return self._with(-int(self), _add((), self.poly, -1))
+
+    def __mul__(self, other: int) -> int:
+        return self._with(int(self) * int(other), _multiply(self.poly, poly_of(other)))
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: int) -> int:
+        if isinstance(other, Size):
+            return int(self) // int(other)
+        return self._with(int(self) // other, _floor(self.poly, other))
+
+    def __mod__(self, other: int) -> int:
+        return self - self // other * other
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, int):
+            return NotImplemented
+        if poly_of(other) == self.poly:
+            return True
+        if int(self) != int(other):
+            return False
+        self.ledger.note(_add(self.poly, poly_of(other), -1), equal=True)
+        return True
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return int.__hash__(self)
+
+    def __repr__(self) -> str:
+        return text(self.poly)
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (int, (int(self),))
+
+
+def poly_of(n: int) -> Poly:
+    """The expression of a size; a plain integer's is itself."""
+    return n.poly if isinstance(n, Size) else _constant(int(n))
+
+
+def symbol(name: str, reference: int, ledger: Ledger) -> int:
+    """A free size that is `reference` for now."""
+    return Size.make(reference, (((name,), 1),), ledger)
+
+
+def is_free(n: object) -> bool:
+    """Whether a size depends on the input."""
+    return isinstance(n, Size)
+
+
+def require(n: int) -> None:
+    """Note that a size is taken to be at least 0."""
+    if isinstance(n, Size):
+        n.ledger.note(n.poly, equal=False)
+
+
+MAX_SCAN = 1 << 14
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one free size must be: at least `smallest`; `remainders` of `modulus` (empty: any)."""
+
+    symbol: str
+    smallest: int | None
+    imposed_by: str
+    modulus: int
+    remainders: tuple[int, ...]
+
+    def __str__(self) -> str:
+        if self.smallest is None:
+            return f"no {self.symbol} up to {MAX_SCAN:,} is legal"
+        out = f"{self.symbol} >= {self.smallest}"
+        if self.imposed_by:
+            out += f" (for {self.imposed_by})"
+        if self.remainders:
+            allowed = " or ".join(map(str, self.remainders))
+            out += f" with {self.symbol} % {self.modulus} == {allowed}"
+        return out
+
+
+def limits(ledger: Ledger, name: str) -> Limits:
+    """The smallest legal value of one symbol, and the remainders that legal values have.
+
+    Conditions on several symbols at once are left to the input that is tried.
+    `smallest` is None where no value up to 16,384 is legal.
+    """
+    own = [c for c in ledger.conditions.values() if symbols(c.poly) == {name}]
+    modulus = 1
+    for condition in own:
+        if condition.equal:
+            modulus = lcm(modulus, period(condition.poly))
+
+    def holds(c: Condition, n: int) -> bool:
+        value = at(c.poly, {name: n})
+        return value == 0 if c.equal else value >= 0
+
+    def legal(n: int) -> bool:
+        return all(holds(c, n) for c in own)
+
+    smallest = next((n for n in range(1, MAX_SCAN + 1) if legal(n)), None)
+    if smallest is None:
+        return Limits(name, None, "", 1, ())
+    broken = [c for c in own if smallest > 1 and not holds(c, smallest - 1)]
+    remainders: tuple[int, ...] = ()
+    if 1 < modulus <= 4096:
+        start = -(-max(smallest, modulus) // modulus) * modulus
+        remainders = tuple(n - start for n in range(start, start + modulus) if legal(n))
+        if len(remainders) == modulus:
+            modulus, remainders = 1, ()
+    return Limits(name, smallest, broken[0].why if broken else "", modulus, remainders)
