@@ -149,9 +149,8 @@ def load(
     `input` replaces the declared input size ("3x299x299", or by name); further
     keywords replace the file's params. Raises CnncError with every mistake.
     """
-    path = _resolve(os.fspath(spec))
-    stem = "net" if path == "-" else Path(path).stem
-    return from_source(read_source(path), stem=stem, input=input, params=params)
+    path = resolve(os.fspath(spec))
+    return from_source(read_source(path), stem=stem_of(path), input=input, params=params)
 
 
 def parse(
@@ -172,6 +171,11 @@ def from_source(
         sizes = {name: parse_size(text) for name, text in input.items()}
     values = {name: parse_value(name, value) for name, value in params.items()}
     return Net(build(parse_source(source), stem=stem, sizes=sizes, params=values))
+
+
+def stem_of(path: str) -> str:
+    """What a model is called whose file does not name it."""
+    return "net" if path == "-" else Path(path).stem
 
 
 def parse_size(text: str) -> tuple[int, ...]:
@@ -202,7 +206,7 @@ def _exact(text: str) -> int | Fraction | None:
     return number.numerator if number.denominator == 1 else number
 
 
-def _resolve(spec: str) -> str:
+def resolve(spec: str) -> str:
     """A spec's path; `zoo:NAME` is one that ships with cnnc."""
     if not spec.startswith(ZOO):
         return spec

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import click
 
 from cnnc.cli.common import found_specs, tell
+from cnnc.compiler.build import build, check_library, is_library
 from cnnc.compiler.expect import Claim, plain
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
-from cnnc.net import Net, load
+from cnnc.dsl.parse import parse
+from cnnc.dsl.read import read_source
+from cnnc.net import Net, resolve, stem_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,8 @@ class Verdict:
     findings: tuple[Diagnostic, ...]
     claims: tuple[Claim, ...]
     net: Net | None
+    library: int | None = None
+    """How many blocks a file declares that has no layers of its own."""
 
     @property
     def errors(self) -> int:
@@ -36,8 +41,11 @@ def check_all(specs: Sequence[str], *, strict: bool, verbose: bool) -> int:
     verdicts = [check_one(spec) for spec in found_specs(specs)]
     for verdict in verdicts:
         tell(verdict.findings)
-        if verdict.net is not None and (verbose or len(verdicts) == 1):
-            click.echo(_line(verdict))
+        if verbose or len(verdicts) == 1:
+            if verdict.net is not None:
+                click.echo(_line(verdict))
+            elif verdict.library is not None:
+                click.echo(f"{verdict.spec}: ok: a library of {_many(verdict.library, 'block')}")
         if verbose:
             for claim in verdict.claims:
                 if claim.holds:
@@ -59,7 +67,12 @@ def check_all(specs: Sequence[str], *, strict: bool, verbose: bool) -> int:
 def check_one(spec: str) -> Verdict:
     """One spec's verdict."""
     try:
-        net = load(spec)
+        path = resolve(spec)
+        source = read_source(path)
+        syntax = parse(source)
+        if is_library(syntax):
+            return Verdict(spec, (), (), None, library=check_library(syntax))
+        net = Net(build(syntax, stem=stem_of(path)))
         claims = net.claims
     except CnncError as error:
         return Verdict(spec, error.diagnostics, (), None)

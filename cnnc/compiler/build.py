@@ -42,6 +42,18 @@ def build(
     return _freeze(name, spec, file.env(), walked, problems)
 
 
+def is_library(spec: s.Spec) -> bool:
+    """Whether a file has declarations for others to use, and no layers of its own."""
+    flows = any(isinstance(st, s.Flow) or (isinstance(st, s.Model) and st.call) for st in spec.statements)
+    return not flows and any(isinstance(st, s.Block | s.Shared | s.Extern) for st in spec.statements)
+
+
+def check_library(spec: s.Spec) -> int:
+    """The number of things a library file declares. Raises CnncError with what is wrong with them."""
+    file = declare(spec, {}, Library(opening=[Path(spec.source.name).resolve()]))
+    return len(file.blocks) + len(file.shareds) + len(file.externs) - len(file.brought)
+
+
 def _walk(
     spec: s.Spec, sizes: Mapping[str | None, tuple[int, ...]], params: Mapping[str, Value]
 ) -> tuple[Walked, FileScope]:

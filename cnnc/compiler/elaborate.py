@@ -29,6 +29,7 @@ from cnnc.compiler.values import (
     Closure,
     Env,
     FileScope,
+    Labelled,
     LabelScope,
     LayerWord,
     Trace,
@@ -65,6 +66,7 @@ class Walked:
     problems: list[Diagnostic]
     free: dict[str, int]
     ledger: Ledger
+    taps: list[tuple[str, Labelled]]
 
 
 class Walk:
@@ -150,6 +152,7 @@ class Walk:
             self.problems,
             self.free,
             self.ledger,
+            self.labels.taps,
         )
 
     def _inputs(self, env: Env, spot: Spot) -> dict[str, Draft]:

@@ -10,7 +10,7 @@ from cnnc.compiler.evaluate import evaluate
 from cnnc.compiler.ops.base import Axis, Local, show
 from cnnc.compiler.ops.convolution import Conv
 from cnnc.compiler.ops.reshape import Crop, PadShortcut
-from cnnc.compiler.values import Env, Labelled
+from cnnc.compiler.values import Env, Labelled, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, fail
 from cnnc.dsl.source import Span
@@ -130,7 +130,8 @@ class Fitter:
     def _shortcut(self, wait: _Deferred, scope: Scope, flow: Draft, model: Draft) -> Draft:
         from cnnc.compiler.layers import Arguments
 
-        kind, span = self._kind(wait), wait.item.span
+        kind, norm = self._arguments(wait)
+        span = wait.item.span
         path = _path(model, flow)
         scope.fitted = Fitted(model, path or (), wait.index)
         scope.result = flow
@@ -145,10 +146,8 @@ class Fitter:
             args = Arguments({"width": model.shape[0], "stride": stride})
             out = self.walk.layers.place(PadShortcut, args, (flow,), span, None, inside, "own")
         else:
-            norm = wait.env.file.defaults.get("conv", {}).get("norm")
             args = Arguments({
-                "kernel": 1, "width": model.shape[0], "stride": stride, "act": "none",
-                "norm": evaluate(norm.value, wait.env.file.env()) if norm else "none",
+                "kernel": 1, "width": model.shape[0], "stride": stride, "act": "none", "norm": norm,
                 "pad": 0, "groups": 1, "dilation": 1,
             })  # fmt: skip
             out = self.walk.layers.layer(Conv, args, span, None, flow, wait.env, inside)
@@ -160,18 +159,22 @@ class Fitter:
             )  # fmt: skip
         return out
 
-    def _kind(self, wait: _Deferred) -> str:
+    def _arguments(self, wait: _Deferred) -> tuple[str, Value]:
+        """The kind of a shortcut, and the norm after its projection: the file's unless written."""
         assert isinstance(wait.item.core, s.Word)
+        given: dict[str, Value] = {}
         for argument in wait.item.core.args or ():
-            value = evaluate(argument.value, wait.env)
-            if argument.key not in (None, "kind"):
-                raise fail(
-                    "E301", f"`shortcut` has no argument `{argument.key}`", argument.span, hint="kind=pad"
-                )
-            if value not in ("projection", "pad"):
+            key, value = argument.key or "kind", evaluate(argument.value, wait.env)
+            if key not in ("kind", "norm"):
+                raise fail("E301", f"`shortcut` has no argument `{key}`", argument.span, hint="kind=pad")
+            if key in given:
+                raise fail("E304", f"`{key}` is given twice", argument.span)
+            if key == "kind" and value not in ("projection", "pad"):
                 raise fail("E303", f"`kind` is {show(value)}, and projection or pad is wanted", argument.span)
-            return str(value)
-        return "projection"
+            given[key] = value
+        default = wait.env.file.defaults.get("conv", {}).get("norm")
+        norm = evaluate(default.value, wait.env.file.env()) if default else "none"
+        return str(given.get("kind", "projection")), given.get("norm", norm)
 
 
 def _path(end: Draft, start: Draft) -> tuple[Draft, ...] | None:

@@ -22,7 +22,8 @@ class Labels:
 
     def __init__(self, walk: Walk) -> None:
         self.walk = walk
-        self.all: list[tuple[str, Labelled]] = []
+        self.taps: list[tuple[str, Labelled]] = []
+        """Labels that name a tensor and no module: `name: id`."""
 
     def read(self, item: s.Item, env: Env, spot: Spot) -> str | None:
         """The text of an item's label, taken in its scope; None where there is none or it is refused."""
@@ -61,7 +62,8 @@ class Labels:
         home = self.walk.label_scopes.get(id(scope))
         if home is not None:
             home.entries.setdefault(text, entry)
-        self.all.append((text, entry))
+        if isinstance(item.core, s.Word) and item.core.literal == "id":
+            self.taps.append((text, entry))
 
     def tensor(self, text: str, span: Span, env: Env) -> Draft:
         """The tensor that a label or path names. Raises E203 where there is none."""

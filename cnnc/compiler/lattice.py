@@ -47,6 +47,12 @@ class Lattice:
         """The distance between the fields of neighbouring positions, on average over a period."""
         return Fraction(self.step, len(self.spans))
 
+    @property
+    def reduced(self) -> tuple[int, int]:
+        """The rate as a numerator and a denominator, in lowest terms."""
+        shared = gcd(self.step, len(self.spans))
+        return self.step // shared, len(self.spans) // shared
+
     def at(self, i: int) -> Interval | None:
         """What position i sees."""
         q, r = divmod(i, len(self.spans))
@@ -180,11 +186,12 @@ def join(hulls: Sequence[Hull]) -> Hull:
     first = hulls[0]
     if all(hull == first for hull in hulls[1:]):
         return first
-    by_rate: dict[Fraction, list[Lattice]] = {}
+    by_rate: dict[tuple[int, int], list[Lattice]] = {}
     for hull in hulls:
         for lattice in hull:
-            by_rate.setdefault(lattice.rate, []).append(lattice)
-    return tuple(_join_equal(by_rate[rate]) for rate in sorted(by_rate))
+            by_rate.setdefault(lattice.reduced, []).append(lattice)
+    joined = tuple(map(_join_equal, by_rate.values()))
+    return joined if len(joined) == 1 else tuple(sorted(joined, key=lambda lattice: lattice.rate))
 
 
 def _join_equal(lattices: Sequence[Lattice]) -> Lattice:

@@ -25,7 +25,7 @@ from cnnc.compiler import lattice
 from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.lattice import FieldLimit, Hull, Interval
 from cnnc.compiler.ops import Shape
-from cnnc.compiler.ops.base import Local, Pointwise, Undefined, Whole, Window
+from cnnc.compiler.ops.base import Axis, Local, Pointwise, Spread, Undefined, Whole, Window
 from cnnc.compiler.values import render_trace
 from cnnc.dsl.diagnostics import Diagnostic
 
@@ -268,9 +268,7 @@ class _Pass:
             return track
         match window:
             case Local(axes):
-                hulls = tuple(map(lattice.through, track.axes, axes))
-                assert len(hulls) == len(self.extent) == len(axes)
-                return _Track(hulls, whole=False)
+                return _Track(self._local(track.axes, axes), whole=False)
             case Pointwise():
                 return track if shape[1:] == out[1:] else self._stretched(track, shape, out)
             case Whole():
@@ -279,6 +277,13 @@ class _Pass:
                 raise AssertionError("undefined windows have no track")
             case _:
                 assert_never(window)
+
+    def _local(self, hulls: tuple[Hull, ...], windows: Sequence[Axis | Spread]) -> tuple[Hull, ...]:
+        assert len(hulls) == len(windows)
+        first, window = hulls[0], windows[0]
+        if all(h is first for h in hulls) and all(w == window for w in windows):
+            return (lattice.through(first, window),) * len(hulls)  # square, as most are
+        return tuple(map(lattice.through, hulls, windows))
 
     def _stretched(self, track: _Track, shape: Shape, out: Shape) -> _Track:
         """Position by position, where an axis of size 1 is stretched: all see what its one position sees."""
@@ -327,7 +332,13 @@ def _joined(tracks: Sequence[_Track]) -> _Track:
     first = tracks[0]
     if all(track is first for track in tracks):
         return first
-    return _Track(tuple(map(lattice.join, zip(*(track.axes for track in tracks), strict=True))), first.whole)
+    joined: list[Hull] = []
+    for axis, hulls in enumerate(zip(*(track.axes for track in tracks), strict=True)):
+        if axis and all(track.axes[axis] is track.axes[0] for track in tracks):
+            joined.append(joined[0])  # square, as most are
+        else:
+            joined.append(lattice.join(hulls))
+    return _Track(tuple(joined), first.whole)
 
 
 def _least(tracks: Sequence[_Track], out: Shape) -> _Track:
@@ -336,7 +347,8 @@ def _least(tracks: Sequence[_Track], out: Shape) -> _Track:
     lengths = (1,) * len(first.axes) if first.whole else out
     axes = []
     for hulls, n in zip(zip(*(track.axes for track in tracks), strict=True), lengths, strict=True):
-        axes.append(min(hulls, key=lambda hull: max(lattice.sizes(hull, n))))
+        largest = [max(lattice.sizes(hull, n)) for hull in hulls]
+        axes.append(hulls[largest.index(min(largest))])
     return _Track(tuple(axes), first.whole)
 
 
@@ -348,11 +360,10 @@ def _off_centre(parts: Sequence[tuple[int, _State]]) -> int | None:
     for axis in range(len(parts[0][1].local.axes)):
         keys = {}
         for i, state in parts:
-            moving = tuple((part.rate, part.offset()) for part in state.local.axes[axis] if part.step)
+            moving = tuple((*part.reduced, part.offset()) for part in state.local.axes[axis] if part.step)
             if moving:
                 keys[i] = moving
-        usual = Counter(keys.values()).most_common(1)
-        for i, key in keys.items():
-            if key != usual[0][0]:
-                return i
+        if len(set(keys.values())) > 1:
+            usual, _ = Counter(keys.values()).most_common(1)[0]
+            return next(i for i, key in keys.items() if key != usual)
     return None

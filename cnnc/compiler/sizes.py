@@ -232,10 +232,13 @@ class Size(int):
     def __repr__(self) -> str:
         return text(self.poly)
 
-    __str__ = __repr__
-
     def __format__(self, spec: str) -> str:
         return repr(self)
+
+    def __str__(self) -> str:
+        """The expression as one size among others: in brackets unless it is a symbol."""
+        plain = repr(self)
+        return plain if plain.isidentifier() else f"({plain})"
 
     def __reduce__(self) -> tuple[object, ...]:
         return (int, (int(self),))

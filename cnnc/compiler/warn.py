@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from cnnc.compiler.draft import Draft
 from cnnc.compiler.elaborate import Walked
 from cnnc.compiler.values import FileScope, render_trace
@@ -12,7 +14,8 @@ from cnnc.dsl.source import Span
 
 def warnings(walked: Walked, file: FileScope) -> list[Diagnostic]:
     """Unused declarations, biases before batch norms, weighted layers with no activation between them."""
-    found = [*_unused(walked.spec, file), *_biases(walked), *_linear_pairs(walked)]
+    found = [*_unused(walked.spec, file), *_unused_taps(walked), *_unused_parameters(walked.spec)]
+    found += [*_biases(walked), *_linear_pairs(walked)]
     seen: set[tuple[str, int]] = set()
     out = []
     for problem in sorted(found, key=lambda d: d.span.start if d.span else 0):
@@ -42,6 +45,35 @@ def _unused(spec: s.Spec, file: FileScope) -> list[Diagnostic]:
         for what, name, span in names
         if name not in file.used
     ]
+
+
+def _unused_taps(walked: Walked) -> list[Diagnostic]:
+    """A label on `id` names no module: it is there to be used."""
+    claimed = " ".join(st.span.text for st in walked.spec.statements if isinstance(st, s.Expect))
+    return [
+        Diagnostic("W101", f"the label `{text}` is never used", entry.span, hint="take it out, or use it")
+        for text, entry in walked.taps
+        if not entry.used and not _mentions(claimed, text)
+    ]
+
+
+def _unused_parameters(spec: s.Spec) -> list[Diagnostic]:
+    """Parameters that nothing in their block names; those that begin with `_` may go unused."""
+    found: list[s.Parameter] = []
+    for statement in spec.statements:
+        if isinstance(statement, s.Block):
+            body = re.sub(r"#[^\n]*", "", statement.body.span.text)
+            for i, parameter in enumerate(statement.params):
+                later = " ".join(p.span.text for p in statement.params[i + 1 :])
+                if not parameter.name.startswith("_") and not _mentions(f"{later} {body}", parameter.name):
+                    found.append(parameter)
+    hint = "take it out, or use it"
+    return [Diagnostic("W101", f"the parameter `{p.name}` is never used", p.span, hint=hint) for p in found]
+
+
+def _mentions(text: str, name: str) -> bool:
+    """Whether a name stands in a text as a whole word, also as a piece of a layer word (`conv3-w/s`)."""
+    return re.search(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", text) is not None
 
 
 def _biases(walked: Walked) -> list[Diagnostic]:

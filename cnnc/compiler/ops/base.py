@@ -309,7 +309,8 @@ class Brings:
 class Op(BaseModel, ABC):
     """One kind of layer with its arguments, placed on maps of known shape."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    # A model is built when it is first placed: a run uses few of the many layers.
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
     kind: ClassVar[str]
     family: ClassVar[Family]
