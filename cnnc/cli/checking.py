@@ -9,7 +9,8 @@ import click
 
 from cnnc.cli.common import found_specs, tell
 from cnnc.compiler.build import build, check_library, is_library
-from cnnc.compiler.expect import Claim, plain
+from cnnc.compiler.expect import Claim, check_claims, plain
+from cnnc.compiler.receptive_field import misalignments, receptive_fields
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
 from cnnc.dsl.parse import parse
 from cnnc.dsl.read import read_source
@@ -56,7 +57,7 @@ def check_all(specs: Sequence[str], *, strict: bool, verbose: bool) -> int:
     held = sum(claim.holds for v in verdicts for claim in v.claims)
     failed = bool(errors or (strict and warnings))
     summary = _many(len(verdicts), "spec")
-    summary += f", {held} of {_many(claims, 'claim')} hold" if claims else ""
+    summary += f", {_held(held, claims)}" if claims else ""
     summary += f", {_many(errors, 'error')}" if errors else ""
     summary += f", {_many(warnings, 'warning')}" if warnings else ""
     if len(verdicts) != 1 or failed:
@@ -73,11 +74,13 @@ def check_one(spec: str) -> Verdict:
         if is_library(syntax):
             return Verdict(spec, (), (), None, library=check_library(syntax))
         net = Net(build(syntax, stem=stem_of(path)))
-        claims = net.claims
     except CnncError as error:
         return Verdict(spec, error.diagnostics, (), None)
-    failures = tuple(claim.failure() for claim in claims if not claim.holds)
-    return Verdict(spec, (*net.warnings, *failures), claims, net)
+    claims, problems = check_claims(net.graph)
+    failures = [*problems, *(claim.failure() for claim in claims if not claim.holds)]
+    failures.sort(key=lambda d: d.span.start if d.span else -1)
+    uncentred = misalignments(net.graph, receptive_fields(net.graph))
+    return Verdict(spec, (*net.warnings, *uncentred, *failures), tuple(claims), net)
 
 
 def _line(verdict: Verdict) -> str:
@@ -85,10 +88,14 @@ def _line(verdict: Verdict) -> str:
     assert net is not None
     outs = ", ".join("x".join(map(str, shape)) for shape in net.outputs.values())
     held = sum(claim.holds for claim in verdict.claims)
-    claims = f", {held} of {_many(len(verdict.claims), 'claim')} hold" if verdict.claims else ""
+    claims = f", {_held(held, len(verdict.claims))}" if verdict.claims else ""
     mark = "failed" if verdict.errors else "ok"
     head = f"{verdict.spec}: {mark}: {net.params:,} parameters, {net.macs:,} MACs, output {outs}{claims}"
     return "\n".join([head, *(f"  needs {limit}" for limit in net.limits)])
+
+
+def _held(held: int, claims: int) -> str:
+    return f"{held} of {_many(claims, 'claim')} {'holds' if claims == 1 else 'hold'}"
 
 
 def _many(n: int, noun: str) -> str:

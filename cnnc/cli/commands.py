@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from cnnc.cli.common import guarded, load, spec_options, tell, write
+from cnnc.cli.common import Sizes, Values, guarded, load, spec_options, tell, write
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -36,9 +36,7 @@ def cnnc() -> None:
     type=click.Choice(["pytorch", "dot", "svg", "png", "pdf", "json", "core"]), help="What to write.",
 )  # fmt: skip
 @guarded
-def compile(
-    spec: str, sizes: tuple[str, ...], params: tuple[tuple[str, str], ...], output: str | None, target: str
-) -> None:
+def compile(spec: str, sizes: Sizes, params: Values, output: str | None, target: str) -> None:
     """Write the PyTorch module of SPEC as NAME.py beside you.
 
     The file is standalone: it imports torch only. Example: cnnc compile vgg16.cnn -o models/vgg16.py
@@ -88,7 +86,7 @@ def check(specs: tuple[str, ...], strict: bool, verbose: bool) -> None:
 @click.option("--all", "unfolded", is_flag=True, help="Show every repetition.")
 @guarded
 def summary(
-    spec: str, sizes: tuple[str, ...], params: tuple[tuple[str, str], ...], format: str | None,
+    spec: str, sizes: Sizes, params: Values, format: str | None,
     depth: int | None, columns: str | None, unfolded: bool,
 ) -> None:  # fmt: skip
     """Print the layers of SPEC: sizes, parameters, MACs, receptive fields.
@@ -103,12 +101,22 @@ def summary(
         click.echo(json.dumps(net.to_dict(), indent=1))
         return
     width = min(100, shutil.get_terminal_size((100, 24)).columns)
-    chosen = [c.strip() for c in columns.split(",")] if columns else None
+    chosen = _columns(columns) if columns else None
     click.echo(
         net.summary(
             format=format or "text", depth=depth, columns=chosen, width=width, fold=not unfolded
         ).rstrip("\n")
     )
+
+
+def _columns(text: str) -> list[str]:
+    """The columns asked for, looked up before anything is computed."""
+    from cnnc.backends.table.cells import columns_named
+
+    try:
+        return list(columns_named(text.split(",")))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 @cnnc.command()
@@ -123,7 +131,7 @@ def summary(
 @click.option("--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True)
 @guarded
 def draw(
-    spec: str, sizes: tuple[str, ...], params: tuple[tuple[str, str], ...], output: str | None, level: str,
+    spec: str, sizes: Sizes, params: Values, output: str | None, level: str,
     block: str | None, show: tuple[str, ...], direction: str, theme: str,
 ) -> None:  # fmt: skip
     """Draw SPEC as NAME.svg, or as svg, png, pdf, dot or mmd by the ending of -o.
@@ -146,7 +154,7 @@ def draw(
     "-o", "--output", default="-", metavar="FILE", help="Where to write; standard output if not given."
 )
 @guarded
-def expand(spec: str, sizes: tuple[str, ...], params: tuple[tuple[str, str], ...], output: str) -> None:
+def expand(spec: str, sizes: Sizes, params: Values, output: str) -> None:
     """Print SPEC as its flat core: every layer named and explicit.
 
     The output is itself a spec with the same meaning. Example: cnnc expand zoo:resnet50

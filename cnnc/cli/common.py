@@ -35,6 +35,23 @@ class Params(click.ParamType[tuple[str, str]]):
         return name, text
 
 
+class Size(click.ParamType[tuple[str | None, str]]):
+    """`3x299x299`, or `name=3x299x299`."""
+
+    name = "[name=]size"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str | None, str]:
+        from cnnc.net import parse_size
+
+        name, equals, size = value.rpartition("=")
+        try:
+            parse_size(size)
+        except CnncError as error:
+            found = error.diagnostics[0]
+            self.fail(f"{found.message}: {found.hint}", param, ctx)
+        return name if equals else None, size
+
+
 def spec_options(command: _C) -> _C:
     """The argument and options of every command that reads one spec."""
     command = click.option(
@@ -42,21 +59,28 @@ def spec_options(command: _C) -> _C:
         help="Replace the value of a param of the spec.",
     )(command)  # fmt: skip
     command = click.option(
-        "--input", "sizes", multiple=True, metavar="[NAME=]SIZE",
+        "--input", "sizes", multiple=True, type=Size(), metavar="[NAME=]SIZE",
         help="Replace the declared input size, such as 3x299x299.",
     )(command)  # fmt: skip
     return click.argument("spec")(command)
 
 
-def load(spec: str, sizes: tuple[str, ...], params: tuple[tuple[str, str], ...]) -> Net:
-    """The network that a command line asks for."""
-    from cnnc.net import load as load_net
+Sizes = tuple[tuple[str | None, str], ...]
+Values = tuple[tuple[str, str], ...]
 
-    named = dict(size.split("=", 1) for size in sizes if "=" in size)
-    plain = [size for size in sizes if "=" not in size]
-    if plain and (named or len(plain) > 1):
+
+def load(spec: str, sizes: Sizes, params: Values) -> Net:
+    """The network that a command line asks for."""
+    from cnnc.dsl.read import read_source
+    from cnnc.net import from_source, resolve, stem_of
+
+    named = {name: size for name, size in sizes if name is not None}
+    plain = [size for name, size in sizes if name is None]
+    if len(sizes) != len(named) + bool(plain) or (plain and named):
         raise click.UsageError("--input is given once, or once for each input by name")
-    return load_net(spec, input=plain[0] if plain else named or None, **dict(params))
+    path = resolve(spec)
+    input = plain[0] if plain else named or None
+    return from_source(read_source(path), stem=stem_of(path), input=input, params=dict(params))
 
 
 def tell(diagnostics: tuple[Diagnostic, ...] | list[Diagnostic]) -> None:

@@ -14,7 +14,7 @@ from cnnc.cli.common import guarded
 @click.argument("name", required=False)
 @guarded
 def ops(name: str | None) -> None:
-    """List the layers, or tell all about the layer NAME.
+    """List the layers and the blocks that ship, or tell all about the layer or block NAME.
 
     Example: cnnc ops conv
     """
@@ -23,9 +23,9 @@ def ops(name: str | None) -> None:
 
 def _list() -> str:
     """Every layer in a line, by family."""
-    from cnnc.compiler.reference import WORDS, layers
+    from cnnc.compiler.reference import WORDS, blocks, layers
 
-    width = max(len(record.kind) for record in layers())
+    width = max(len(name) for name in (*(r.kind for r in layers()), *(b.name for b in blocks())))
     lines: list[str] = []
     family = None
     for record in layers():
@@ -35,25 +35,32 @@ def _list() -> str:
         lines.append(f"  {record.kind:{width}}  {_first_sentence(record.summary)}")
     lines += ["", "words of the language"]
     lines += [f"  {word:{width}}  {_first_sentence(text)}" for word, text in WORDS.items()]
+    lines += ["", "blocks (use NAME from std)"]
+    lines += [f"  {block.name:{width}}  {_first_sentence(block.text)}" for block in blocks()]
     return "\n".join(lines)
 
 
 def _first_sentence(text: str) -> str:
     """A summary's first sentence, without where it was first written about."""
     without_sources = re.sub(r" \([^()]*\b(19|20)\d\d\b[^()]*\)", "", text)
-    return re.split(r"[.;](?= |$)", without_sources, maxsplit=1)[0].replace("`", "")
+    return re.split(r"(?<!al)[.;](?= |$)", without_sources, maxsplit=1)[0].replace("`", "")
 
 
 def _one(name: str) -> str:
     """The signature, defaults, rules and example of one layer."""
-    from cnnc.compiler.reference import WORDS, layer, sample
+    from cnnc.compiler.reference import WORDS, blocks, layer, sample
 
+    block = next((block for block in blocks() if block.name == name), None)
+    if block is not None:
+        return "\n".join([block.signature, "", *_wrapped(block.text), "", f"  use {name} from std"])
     word = WORDS.get(name.lower())
     if word is not None and name.lower() != "crop":
         return "\n".join([name.lower(), "", *_wrapped(word)])
     record = layer(name)
     lines = [record.form + (f"    (also {', '.join(record.aliases)})" if record.aliases else "")]
-    lines += [*wrap(record.signature, 100, subsequent_indent=" " * (len(record.kind) + 1)), ""]
+    if record.signature != record.form:
+        lines += wrap(record.signature, 100, subsequent_indent=" " * (len(record.kind) + 1))
+    lines.append("")
     for paragraph in (record.summary, *record.details):
         lines += [*_wrapped(paragraph), ""]
     if record.brings:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from cnnc.compiler.declare import declare
@@ -32,7 +34,8 @@ def build(
     input shapes by input name (None: the only input); `params` replace the values
     of the file's params. Raises CnncError with every mistake that was found.
     """
-    walked, file = _walk(spec, sizes or {}, params or {})
+    with _room_for_recursion():
+        walked, file = _walk(spec, sizes or {}, params or {})
     settle_defaults(walked.drafts, walked.outputs.values())
     assign_names(walked.root, walked.inputs)
     walked.problems += warnings(walked, file)
@@ -40,6 +43,17 @@ def build(
     _raise_errors(problems)
     name = next((st.name for st in spec.statements if isinstance(st, s.Model)), stem)
     return _freeze(name, spec, file.env(), walked, problems)
+
+
+@contextmanager
+def _room_for_recursion() -> Iterator[None]:
+    """Let Python's stack hold what the limits on nesting allow."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, 20_000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def is_library(spec: s.Spec) -> bool:

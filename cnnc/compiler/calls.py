@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnnc.compiler.draft import Draft, Origin, Scope, Spot
+from cnnc.compiler.draft import Draft, Origin, Scope, Spot, poison
 from cnnc.compiler.evaluate import evaluate, integer
 from cnnc.compiler.ops import show
 from cnnc.compiler.ops.extern import Extern
@@ -24,6 +24,7 @@ from cnnc.dsl.source import Span
 
 if TYPE_CHECKING:
     from cnnc.compiler.elaborate import Walk
+    from cnnc.compiler.layers import Arguments
 
 MAX_CALLS = 64
 
@@ -44,11 +45,7 @@ class Calls:
         values, origins = self._bind(block, word, env)
         text = f"{syntax.name}({', '.join(show(v) for v in values.values())})"
         trace = CallStep(text, word.span, spot.trace)
-        if self.depth >= MAX_CALLS:
-            raise fail(
-                "E901", f"blocks call each other deeper than {MAX_CALLS}", word.span,
-                hint="a block that calls itself needs a choice that ends it",
-            )  # fmt: skip
+        self._check_depth(word.span)
         if inline:
             scope = spot.scope
         else:
@@ -68,6 +65,11 @@ class Calls:
         if label is not None and item is not None and out is not None:
             self.walk.labels.define(label, out, labels, item, env, spot.scope)
         return out
+
+    def _check_depth(self, span: Span) -> None:
+        if self.depth >= MAX_CALLS:
+            hint = "a block that calls itself needs a choice that ends it"
+            raise fail("E901", f"blocks call each other deeper than {MAX_CALLS}", span, hint=hint)
 
     def _bind(self, block: BlockDef, word: s.Word, env: Env) -> tuple[dict[str, Value], dict[str, Origin]]:
         """The values of a block's parameters for one call."""
@@ -117,6 +119,7 @@ class Calls:
             raise fail("E301", f"the shared module `{name}` takes no arguments", word.span)
         if flow.poison:
             return flow
+        self._check_depth(word.span)
         root = self.walk.root
         shared.uses += 1
         scope = Scope("shared", name, root, word.span, spot.trace, source=flow)
@@ -134,7 +137,11 @@ class Calls:
         env = Env(shared.file, {}, flow, labels, None)
         before = len(self.walk.drafts)
         step = CallStep(name, word.span, spot.trace)
-        out = self.walk.pipeline(shared.syntax.body, flow, env, Spot(scope, step))
+        self.depth += 1
+        try:
+            out = self.walk.pipeline(shared.syntax.body, flow, env, Spot(scope, step))
+        finally:
+            self.depth -= 1
         placed = tuple(self.walk.drafts[before:])
         if out is not None:
             out.tentative = False  # what follows differs from use to use
@@ -172,8 +179,6 @@ class Calls:
         self, extern: ExternDef, word: s.Word, label: str | None, flow: Draft, env: Env, spot: Spot
     ) -> Draft:
         """Place somebody's own module by what its declaration says."""
-        from cnnc.compiler.layers import Arguments
-
         if flow.poison:
             return flow
         syntax = extern.syntax
@@ -181,6 +186,18 @@ class Calls:
             syntax.name, syntax.params, s.Pipeline((), (), syntax.span), syntax.span, syntax.name_span,
         ), extern.file), word, env)  # fmt: skip
         inner = extern.file.env().bind({n: Binding(v, None) for n, v in values.items()}).inside(flow)
+        text = f"{syntax.name}({', '.join(show(v) for v in values.values())})"
+        args = None
+        with self.walk.recovering(CallStep(text, word.span, spot.trace)):
+            args = self._facts(syntax, values, flow, inner)
+        if args is None:
+            return poison(word.span)
+        return self.walk.layers.place(Extern, args, (flow,), word.span, label, spot, "own")
+
+    def _facts(self, syntax: s.Extern, values: dict[str, Value], flow: Draft, inner: Env) -> Arguments:
+        """What an extern's declaration says of one use. Raises E303 for a shape that is none."""
+        from cnnc.compiler.layers import Arguments
+
         facts = {fact.key: fact for fact in syntax.facts}
         shape_fact = facts["shape"].value
         assert not isinstance(shape_fact, s.Bracket)
@@ -193,7 +210,7 @@ class Calls:
                 "E303",
                 f"`{show(shape)}` is no shape",
                 facts["shape"].span,
-                hint="shape=same, or shape=64x{H}x{W}",
+                hint="shape=same, or integers: shape=(64, H//2, W//2)",
             )
         counts: dict[str, int | None] = {}
         for key in ("params", "macs"):
@@ -201,11 +218,10 @@ class Calls:
             counts[key] = None
             if fact is not None and not isinstance(fact.value, s.Bracket):
                 counts[key] = integer(fact.value, inner)
-        args = Arguments({
+        return Arguments({
             "name": syntax.name, "target": syntax.target, "arguments": tuple(values.items()),
             "shape": tuple(sizes), "params_declared": counts["params"], "macs_declared": counts["macs"],
         })  # fmt: skip
-        return self.walk.layers.place(Extern, args, (flow,), word.span, label, spot, "own")
 
 
 def _weights(draft: Draft) -> dict[str, tuple[int, ...]]:

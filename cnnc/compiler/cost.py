@@ -52,10 +52,15 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """The cost of each node by its index, the inputs' being nothing, and the sum of them all."""
+    """The cost of each node by its index, the inputs' being nothing, and the sum of them all.
+
+    `unknown` are the nodes, by name, of which nobody knows the `params` or `macs` (externs that
+    do not declare them): they count as 0, so that the total is a least one.
+    """
 
     nodes: tuple[Cost, ...]
     total: Cost
+    unknown: Mapping[str, tuple[str, ...]]
 
 
 def costs(graph: Graph) -> Costs:
@@ -73,7 +78,10 @@ def costs(graph: Graph) -> Costs:
     """
     seen: set[str] = set()
     rows = []
+    unknown: dict[str, list[str]] = {}
     for node in graph.nodes:
+        for what in node.op.unknown:
+            unknown.setdefault(what, []).append(node.name)
         if node.role == "input":
             rows.append(Cost())
             continue
@@ -87,7 +95,7 @@ def costs(graph: Graph) -> Costs:
             node.op.flops(*ins),
             prod(node.out),
         ))  # fmt: skip
-    return Costs(tuple(rows), total(rows))
+    return Costs(tuple(rows), total(rows), {what: tuple(names) for what, names in unknown.items()})
 
 
 def total(rows: Iterable[Cost]) -> Cost:
@@ -139,6 +147,7 @@ def peak_memory(graph: Graph, dtype_bytes: int = 4, batch: int = 1) -> Memory:
     held to the end. While a node runs, its inputs and its output are both held.
     In training every buffer, the inputs' included, is kept for the backward
     pass; gradients are not counted. Neither are weights or a kernel's workspace.
+    Free sizes count at their reference.
     """
     if dtype_bytes < 1 or batch < 1:
         raise ValueError(f"dtype_bytes (={dtype_bytes}) and batch (={batch}) must be at least 1")
@@ -148,7 +157,7 @@ def peak_memory(graph: Graph, dtype_bytes: int = 4, batch: int = 1) -> Memory:
             last_use[i] = node.index
     for i in graph.outputs.values():
         last_use[i] = len(graph.nodes)
-    elements = [prod(node.out) for node in graph.nodes]
+    elements = [int(prod(node.out)) for node in graph.nodes]
     live = sum(elements[node.index] for node in graph.nodes if node.role == "input")
     peak, peak_at = live, next(node.name for node in graph.nodes)
     for node in graph.nodes:

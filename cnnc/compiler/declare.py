@@ -133,7 +133,7 @@ def _extern(statement: s.Extern) -> None:
             raise fail("E303", f"`{fact.key}` takes no pipeline", fact.span)
         given.add(fact.key)
     if "shape" not in given:
-        hint = "add (shape=same), or (shape=64x{H}x{W})"
+        hint = "add (shape=same), or (shape=(64, H, W))"
         raise fail(
             "E302", f"the extern `{statement.name}` does not say its shape", statement.name_span, hint=hint
         )

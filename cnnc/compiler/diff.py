@@ -89,7 +89,8 @@ def _side(node: Node) -> Side:
 
 
 def _pair(old: Any, new: Any) -> Pair | None:
-    return None if old == new else (old, new)
+    """Both values where they read differently: free sizes differ where their expressions do."""
+    return None if repr(old) == repr(new) else (old, new)
 
 
 def _change(a: Graph, b: Graph, old: Node, new: Node) -> Change | None:

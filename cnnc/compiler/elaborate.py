@@ -16,7 +16,7 @@ from cnnc.compiler.draft import Draft, Scope, ScopeKind, Spot, poison
 from cnnc.compiler.evaluate import FUNCTIONS, Poisoned, evaluate, integer, interpolate, truth
 from cnnc.compiler.fit import FITTED, Fitter, misplaced, waits_for_siblings
 from cnnc.compiler.labels import Labels
-from cnnc.compiler.layers import Arguments, Layers
+from cnnc.compiler.layers import MAX_SIZE, Arguments, Layers
 from cnnc.compiler.misfit import at_its_branch
 from cnnc.compiler.ops import Op, Sizes, op_words, show
 from cnnc.compiler.ops.merge import Add, Concat, Multiply
@@ -42,7 +42,9 @@ from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail
 from cnnc.dsl.source import Span
 
-MAX_TURNS = 1_000_000
+MAX_TURNS = 100_000
+MAX_DEPTH = 500
+"""Of brackets, those in the calls and pipelines they open included; Python's stack holds them all."""
 MAX_ERRORS = 50
 
 _MERGES: dict[str, type[Op]] = {"|": Concat, "+": Add, "&": Multiply}
@@ -93,6 +95,7 @@ class Walk:
         self.labels = Labels(self)
         self._seen: set[tuple[str, int, str]] = set()
         self._turns = 0
+        self._depth = 0
 
     # --- problems ------------------------------------------------------------------------
 
@@ -103,7 +106,7 @@ class Walk:
         if key in self._seen:
             return
         self._seen.add(key)
-        self.problems.append(replace_trace(diagnostic, diagnostic.trace or render_trace(trace, span)))
+        self.problems.append(replace_trace(diagnostic, (*diagnostic.trace, *render_trace(trace, span))))
         if len(self.problems) >= MAX_ERRORS or diagnostic.code == "E901":
             raise _GivenUp(p for p in self.problems if p.severity == "error")
 
@@ -187,7 +190,7 @@ class Walk:
             inputs["input"] = self._input("input", self.sizes.get(None) or (3, 224, 224), start, spot)
         for wanted in self.sizes:
             if wanted is not None and wanted not in inputs:
-                hint = did_you_mean(wanted, inputs) or f"it has {', '.join(inputs)}"
+                hint = did_you_mean(wanted, inputs) or f"its inputs: {', '.join(inputs)}"
                 raise fail("E203", f"the model has no input `{wanted}`", hint=hint)
         if None in self.sizes and len(inputs) > 1:
             raise fail("E203", "the model has several inputs", hint="name the input: --input NAME=3x224x224")
@@ -201,6 +204,8 @@ class Walk:
         value = Sizes(sizes)
         if any(n < 1 for n in sizes):
             raise fail("E303", f"`{show(value)}` has a size under 1", statement.dims.span)
+        if any(int(n) > MAX_SIZE for n in sizes):
+            raise fail("E901", f"`{show(value)}` has a size of more than {MAX_SIZE:,}", statement.dims.span)
         if len(sizes) > 4:
             raise fail(
                 "E401", f"`{show(value)}` has {len(sizes)} sizes; a map has channels and up to 3 axes",
@@ -242,7 +247,8 @@ class Walk:
         with self.recovering(None):
             if block is None or not isinstance(core, s.Word):
                 raise fail(
-                    "E201", f"`{core.span.text}` is no block", core.span,
+                    "E201", f"`{name or core.span.text}` is no block",
+                    core.head_span if isinstance(core, s.Word) else core.span,
                     hint=did_you_mean(name or "", self.file.blocks) or "model NAME = BLOCK(arguments)",
                 )  # fmt: skip
             self.file.used.add(name or "")
@@ -474,15 +480,30 @@ class Walk:
                 hint="`*0` is the least: *{max(0, …)}",
             )  # fmt: skip
         for i in range(times):
+            before = self._turns
             self._count_turn(bracket.span)
             turn = Turn(item, i, times, (), bracket.span, spot.trace)
             flow = self.bracket(bracket, flow, env, spot.step(turn))
             if flow is not None and flow.poison:
                 break
+            if i == 1:
+                self._foresee(times - 2, before, bracket.span)
         return flow
 
     def bracket(self, bracket: s.Bracket, flow: Draft | None, env: Env, spot: Spot) -> Draft | None:
         """What stands between `[` and `]`, once."""
+        if self._depth >= MAX_DEPTH:
+            hint = "name inner parts as blocks, and let no block hand itself to itself"
+            raise fail(
+                "E901", f"brackets open in brackets more than {MAX_DEPTH} deep", bracket.span, hint=hint
+            )
+        self._depth += 1
+        try:
+            return self._inside(bracket, flow, env, spot)
+        finally:
+            self._depth -= 1
+
+    def _inside(self, bracket: s.Bracket, flow: Draft | None, env: Env, spot: Spot) -> Draft | None:
         env = env.inside(flow)
         body = bracket.body
         if isinstance(body, s.Pipeline):
@@ -502,10 +523,13 @@ class Walk:
         if body.op is not None:
             return self._sides(body.op, turns, bracket, flow, spot)
         for i, (pipeline, bound, inside) in enumerate(turns):
+            before = self._turns
             self._count_turn(bracket.span)
             flow = self.pipeline(pipeline, flow, bound.inside(flow), inside, new_line=i > 0)
             if flow is not None and flow.poison:
                 break
+            if i == 1:
+                self._foresee(len(turns) - 2, before, bracket.span)
         return flow
 
     def _turns_of(self, loop: s.Loop, bracket: s.Bracket, env: Env, spot: Spot) -> list[tuple[Env, Turn]]:
@@ -548,7 +572,11 @@ class Walk:
         spot.scope.has_sides = True
         fitter = Fitter(self, op, flow)
         results: list[Draft | None] = []
-        for pipeline, env, inside in turns:
+        before = 0
+        for i, (pipeline, env, inside) in enumerate(turns):
+            if i == 2:
+                self._foresee(len(turns) - 2, before, bracket.span)
+            before = self._turns
             self._count_turn(pipeline.span)
             if waits_for_siblings(pipeline, op):
                 results.append(None)
@@ -575,7 +603,20 @@ class Walk:
     def _count_turn(self, span: Span) -> None:
         self._turns += 1
         if self._turns > MAX_TURNS:
-            self.report(Diagnostic("E901", f"the spec unrolls to more than {MAX_TURNS:,} steps", span), None)
+            self._refuse_length(span)
+
+    def _foresee(self, turns_left: int, before: int, span: Span) -> None:
+        """Refuse a runaway repeat early: its second turn, begun at count `before`, stands for those left.
+
+        The first turn is no measure: it often differs (`if i == 1`).
+        """
+        if self._turns + turns_left * (self._turns - before) > MAX_TURNS:
+            self._refuse_length(span)
+
+    def _refuse_length(self, span: Span) -> None:
+        hint = "repeat less: no network has so many layers"
+        message = f"the spec unrolls to more than {MAX_TURNS:,} steps"
+        self.report(Diagnostic("E901", message, span, hint=hint), None)
 
 
 def replace_trace(diagnostic: Diagnostic, trace: tuple[str, ...]) -> Diagnostic:

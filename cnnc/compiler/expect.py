@@ -44,9 +44,10 @@ class Claim:
         message = f"`{self.text}` does not hold"
         if self.left is not None:
             message += f": it is {plain(self.left)}"
-        if self.difference is not None:
-            message += f", {plain(self.difference, sign=True)} from the {plain(self.right)} claimed"
-        elif self.right is not None:
+        if self.difference:
+            way = "more" if self.difference > 0 else "less"
+            message += f", {plain(abs(self.difference))} {way} than the {plain(self.right)} claimed"
+        elif self.right is not None and self.right != self.left:
             message += f", and {plain(self.right)} is claimed"
         return Diagnostic("E601", message, self.span)
 
@@ -109,11 +110,11 @@ class _Figures:
             self._compare(op, values[i], values[i + 1], claim.rest[i][1], claim.span)
             for i, (op, _) in enumerate(claim.rest)
         ]
-        # Where the figure stands on the right (100K <= params), it is still told first.
-        both = (values[0], values[1]) if len(values) == 2 else (None, None)
-        if len(values) == 2 and isinstance(claim.first, s.Number | s.Dims):
-            both = (values[1], values[0])
-        return Claim(text, all(verdicts), both[0], both[1], claim.span)
+        # Where the figure stands on the right (100K <= params < 1M), it is still told first.
+        figure, claimed = values[0], values[1] if len(values) == 2 else None
+        if isinstance(claim.first, s.Number | s.Dims):
+            figure, claimed = values[1], values[0] if len(values) == 2 else None
+        return Claim(text, all(verdicts), figure, claimed, claim.span)
 
     def _compare(self, op: str, left: Value, right: Value, written: s.Expr, span: Span) -> bool:
         if op == "~=":
@@ -166,7 +167,7 @@ class _Figures:
             "macs": lambda: self.costs.total.macs,
             "flops": lambda: self.costs.total.flops,
             "depth": lambda: depth(self.graph),
-            "output": self._output,
+            "output": lambda: self._output(name.span),
         }
         if name.id in totals:
             return _literal(totals[name.id](), name.span)
@@ -176,11 +177,13 @@ class _Figures:
             raise self._unknown(name.id, name.span)
         return name
 
-    def _output(self) -> Value:
+    def _output(self, span: Span) -> Value:
         outputs = list(self.graph.outputs.values())
         if len(outputs) > 1:
             names = ", ".join(self.graph.outputs)
-            raise fail("E602", f"`output` is one of several: {names}", hint="name the output that is meant")
+            raise fail(
+                "E602", f"the model has several outputs: {names}", span, hint="name the one that is meant"
+            )
         return Sizes(self.graph.nodes[outputs[0]].out)
 
     def _shape(self, label: str, span: Span) -> Sizes:
@@ -204,15 +207,13 @@ class _Figures:
             elif isinstance(value, s.String | s.Interpolated):
                 labels.append((str(evaluate(value, self.env)), argument.span))
             else:
-                raise fail("E602", f"`{call.name}` asks about a label", argument.span)
+                hint = f"for instance: {call.name}(layer4)"
+                raise fail("E602", f"`{call.name}` asks about a label", argument.span, hint=hint)
         most = 2 if call.name in ("rf", "stride") else 1
         if not 1 <= len(labels) <= most:
-            raise fail(
-                "E602",
-                f"`{call.name}` asks about a label",
-                call.span,
-                hint=f"for instance: {call.name}(layer4)",
-            )
+            asked = "a label, or one label seen from another" if most == 2 else "one label"
+            hint = f"for instance: {call.name}(layer4)"
+            raise fail("E602", f"`{call.name}` asks about {asked}", call.span, hint=hint)
         label, span = labels[0]
         if call.name in ("params", "macs"):
             nodes = self.modules.get(label)
@@ -223,7 +224,8 @@ class _Figures:
         wrt = self._place(*labels[1]) if len(labels) == 2 else None
         field = receptive_field(self.graph, self._place(label, span), wrt)
         if field is None:
-            raise fail("E602", f"`{label}` does not depend on what is asked about", call.span)
+            source = labels[1][0] if len(labels) == 2 else "the input"
+            raise fail("E602", f"`{label}` does not depend on `{source}`", call.span)
         return self._field(call, field)
 
     def _field(self, call: s.Call, field: ReceptiveField) -> Value:

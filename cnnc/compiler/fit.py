@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnc.compiler.draft import Draft, Fitted, Scope, Spot, poison
 from cnnc.compiler.evaluate import evaluate
-from cnnc.compiler.ops.base import Axis, Local, show
+from cnnc.compiler.ops.base import Axis, Local, Sizes, show
 from cnnc.compiler.ops.convolution import Conv
 from cnnc.compiler.ops.reshape import Crop, PadShortcut
 from cnnc.compiler.values import Env, Labelled, Value
@@ -122,7 +122,7 @@ class Fitter:
         if len(size) != len(flow.shape) - 1 or any(n < m for n, m in zip(flow.shape[1:], size, strict=True)):
             raise fail(
                 "E503", f"`crop` cannot make {_size(flow.shape)} fit {_size(model.shape)}: it only cuts away",
-                wait.item.span,
+                wait.item.span, hint="end the larger branch in `crop`, and pad or stride the axes alike",
             )  # fmt: skip
         args = Arguments({"size": size})
         return self.walk.layers.place(Crop, args, (flow,), wait.item.span, wait.label, wait.spot, "own")
@@ -154,7 +154,7 @@ class Fitter:
         scope.result = out
         if out.shape != model.shape:
             raise fail(
-                "E503", f"{impossible}: with stride {show(stride)} it gives {_size(out.shape)}", span,
+                "E503", f"{impossible}: with stride {show(Sizes(stride))} it gives {_size(out.shape)}", span,
                 hint="pad the siblings so that they keep the size up to their strides",
             )  # fmt: skip
         return out

@@ -106,6 +106,7 @@ def through(hull: Hull, window: Axis | Spread) -> Hull:
 
 def slide(lattice: Lattice, w: Axis) -> Lattice:
     """Output o sees inputs o*stride - before + t*dilation, t = 0..kernel-1."""
+    w = Axis(int(w.kernel), int(w.stride), int(w.before), int(w.dilation))
     m, step = lattice.period, lattice.step
     only = lattice.spans[0]
     if m == 1 and only is not None:
@@ -126,6 +127,7 @@ def spread(lattice: Lattice, w: Spread) -> Lattice:
 
     So output o sees the inputs (o + before - j*dilation)/stride that are integers.
     """
+    w = Spread(int(w.kernel), int(w.stride), int(w.before), int(w.dilation))
     m = lattice.period
     period = _phases(w.stride * m)
     every = w.stride // gcd(w.stride, w.dilation)  # taps that reach one output are this far apart

@@ -10,11 +10,11 @@ from pydantic import ValidationError
 
 from cnnc.compiler import words
 from cnnc.compiler.draft import Draft, Origin, Role, Spot, poison
-from cnnc.compiler.evaluate import evaluate
-from cnnc.compiler.ops import Op, OpError, Place, op_words, show
+from cnnc.compiler.evaluate import evaluate, number
+from cnnc.compiler.ops import Op, OpError, Place, Sizes, op_words, show
 from cnnc.compiler.ops.reshape import Flatten
 from cnnc.compiler.sizes import is_free
-from cnnc.compiler.values import Closure, Env, LayerWord, Value, describe
+from cnnc.compiler.values import Closure, Env, LayerWord, Value, describe, ordinal
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
 from cnnc.dsl.source import Span
@@ -22,7 +22,8 @@ from cnnc.dsl.source import Span
 if TYPE_CHECKING:
     from cnnc.compiler.elaborate import Walk
 
-MAX_NODES = 400_000
+MAX_NODES = 20_000
+MAX_SIZE = 2**31 - 1
 KIN_DEFAULTS = {"dwconv": "conv", "sepconv": "conv", "local": "conv"}
 """Layers that take the file's default for another layer where they have none of their own."""
 
@@ -36,6 +37,9 @@ class Arguments:
     tensors: dict[str, Draft] = field(default_factory=dict)
     pipelines: dict[str, Closure] = field(default_factory=dict)
     spans: dict[str, Span] = field(default_factory=dict)
+    """Where the text at the layer's own place gives them."""
+    defaults: dict[str, s.Argument] = field(default_factory=dict)
+    """The `default` statements' arguments behind those that the layer does not give itself."""
 
 
 class Layers:
@@ -119,11 +123,8 @@ class Layers:
             args.pipelines[name] = value
             args.spans[name] = span
             return
-        if isinstance(expr, s.Name) and isinstance(value, str) and name in _NUMERIC_PIECES:
-            raise fail(
-                "E202", f"`{expr.id}` stands for no number here", expr.span,
-                hint=did_you_mean(expr.id, env.known()),
-            )  # fmt: skip
+        if isinstance(value, str) and name in _NUMERIC_PIECES and not isinstance(expr, s.Bracket):
+            value = number(expr, env)
         args.values[name] = value
         args.spans[name] = span
         if not isinstance(expr, s.Bracket):
@@ -133,11 +134,11 @@ class Layers:
         names = argument_names(op)
         if key is None:
             if index >= len(names):
-                takes = f"{len(names)} {'argument' if len(names) == 1 else 'arguments'}" if names else "none"
-                raise fail(
-                    "E301", f"this is argument {index + 1}, and `{op.kind}` takes {takes}", span,
-                    hint=_signature_hint(op),
-                )  # fmt: skip
+                message = f"`{op.kind}` takes no arguments"
+                if names:
+                    takes = f"{len(names)} {'argument' if len(names) == 1 else 'arguments'}"
+                    message = f"`{op.kind}` takes {takes}, and this is the {ordinal(index + 1)}"
+                raise fail("E301", message, span, hint=_signature_hint(op))
             return names[index]
         if key.lower() not in names:
             hint = did_you_mean(key, names) or _signature_hint(op)
@@ -172,15 +173,11 @@ class Layers:
         out = self.place(op_type, args, (flow, *further), span, label, spot, "own")
         out.plain_bias = plain_bias
         if norm is not None:
-            op, norm_args = self.op_of_value(norm, args.spans.get("norm", span))
-            if op.family != "normalisation":
-                raise fail("E303", f"`{op.kind}` is no normalisation", args.spans.get("norm", span))
+            op, norm_args = self._brought_layer("norm", "normalisation", norm, args, span)
             self._apply_defaults(norm_args, op, env)
             out = self.place(op, norm_args, (out,), span, label and f"{label}_{op.kind}", spot, "norm")
         if act is not None:
-            op, act_args = self.op_of_value(act, args.spans.get("act", span))
-            if op.family != "activation":
-                raise fail("E303", f"`{op.kind}` is no activation", args.spans.get("act", span))
+            op, act_args = self._brought_layer("act", "activation", act, args, span)
             self._apply_defaults(act_args, op, env)
             out = self.place(op, act_args, (out,), span, label and f"{label}_{op.kind}", spot, "act")
             out.tentative = act_is_default
@@ -209,6 +206,22 @@ class Layers:
         act = op.brings.act if given is None else given
         return (None if norm == "none" else norm), (None if act == "none" else act), act_is_default
 
+    def _brought_layer(
+        self, name: str, family: str, value: Value, args: Arguments, span: Span
+    ) -> tuple[type[Op], Arguments]:
+        """The layer that `norm=` or `act=` names, or the file's default for it."""
+        where = args.spans.get(name, span)
+        try:
+            op, brought = self.op_of_value(value, where)
+            if op.family != family:
+                raise fail("E303", f"`{op.kind}` is no {family}", where)
+        except CnncError as error:
+            first = error.diagnostics[0]
+            raise fail(first.code, first.message, where, first.hint, _by_default(args, name)) from None
+        if name in args.defaults:
+            brought.defaults = dict.fromkeys(brought.values, args.defaults[name])
+        return op, brought
+
     def _apply_defaults(self, args: Arguments, op: type[Op], env: Env) -> None:
         """What the file says of every layer of this kind, unless it says otherwise."""
         names = argument_names(op)
@@ -216,6 +229,7 @@ class Layers:
             for name, argument in env.file.defaults.get(kind or "", {}).items():
                 if name in names and name not in args.values and not isinstance(argument.value, s.Bracket):
                     args.values[name] = evaluate(argument.value, env.file.env())
+                    args.defaults[name] = argument
 
     def place(
         self, op_type: type[Op], args: Arguments, ins: tuple[Draft, ...], span: Span, label: str | None,
@@ -236,9 +250,14 @@ class Layers:
             _refuse_free_weights(op, shapes)
         except OpError as error:
             where = args.spans.get(error.arg or "", span)
-            raise fail(error.code, f"{error.message}", where, hint=error.hint) from None
+            trace = _by_default(args, error.arg or "")
+            raise fail(error.code, error.message, where, error.hint, trace) from None
         except ValidationError as error:
             raise _argument_error(error, op_type, args, span) from None
+        if max(int(n) for n in shape) > MAX_SIZE:
+            raise fail(
+                "E901", f"`{op.kind}` gives {show(Sizes(shape))}, a size of more than {MAX_SIZE:,}", span
+            )
         home, local = spot.scope, label
         if label is not None:
             home, local = self.walk.labels.home(spot, label, span)
@@ -280,9 +299,15 @@ def argument_names(op: type[Op]) -> list[str]:
     return names
 
 
-def _signature_hint(op: type[Op]) -> str:
+def _signature_hint(op: type[Op]) -> str | None:
     names = argument_names(op)
-    return f"`{op.kind}` takes {', '.join(names)}" if names else f"`{op.kind}` takes no arguments"
+    return f"`{op.kind}` takes {', '.join(names)}" if names else None
+
+
+def _by_default(args: Arguments, name: str) -> tuple[str, ...]:
+    """The step of a trace that leads to the `default` which gave an argument."""
+    default = args.defaults.get(name)
+    return () if default is None else (f"the default {default.span.text}, line {default.span.line}",)
 
 
 def _check_given(op: type[Op], args: Arguments, span: Span) -> None:

@@ -195,7 +195,7 @@ class _Pass:
     def __init__(self, graph: Graph, source: int) -> None:
         self.graph = graph
         self.source = source
-        self.extent: Shape = graph.nodes[source].out[1:]
+        self.extent = _extent(graph.nodes[source])
         self.start = _Track((lattice.IDENTITY,) * len(self.extent), whole=False)
         self.states: list[_State | None] = []
         for node in graph.nodes[source:]:
@@ -205,7 +205,7 @@ class _Pass:
         state = self.states[index - self.source]
         if state is None:
             return None
-        out = self.graph.nodes[index].out[1:]
+        out = _extent(self.graph.nodes[index])
         full = self._report(state.full, out)
         return ReceptiveField(
             wrt=self.source,
@@ -252,7 +252,7 @@ class _Pass:
             elif state.undefined is not None:
                 yield i, state
             else:
-                yield i, self._moved(state, window, shape, node.out)
+                yield i, self._moved(state, window, _plain(shape[1:]), _extent(node))
 
     def _moved(self, state: _State, window: Window, shape: Shape, out: Shape) -> _State:
         full = self._through(state.full, window, shape, out)
@@ -270,7 +270,7 @@ class _Pass:
             case Local(axes):
                 return _Track(self._local(track.axes, axes), whole=False)
             case Pointwise():
-                return track if shape[1:] == out[1:] else self._stretched(track, shape, out)
+                return track if shape == out else self._stretched(track, shape, out)
             case Whole():
                 return self._collapsed(track, shape)
             case Undefined():
@@ -287,17 +287,17 @@ class _Pass:
 
     def _stretched(self, track: _Track, shape: Shape, out: Shape) -> _Track:
         """Position by position, where an axis of size 1 is stretched: all see what its one position sees."""
-        stretched = [n == 1 and m != 1 for n, m in zip(shape[1:], out[1:], strict=True)]
+        stretched = [n == 1 and m != 1 for n, m in zip(shape, out, strict=True)]
         if all(stretched):
             return self._collapsed(track, shape)
         pairs = zip(track.axes, stretched, strict=True)
         return _Track(tuple(lattice.constant(lattice.at(h, 0)) if s else h for h, s in pairs), whole=False)
 
     def _collapsed(self, track: _Track, shape: Shape) -> _Track:
-        """What all positions of a map of this shape see together, clipped to the source."""
+        """What all positions of a map of this extent see together, clipped to the source."""
         if track.whole:
             return track
-        spans = map(lattice.collapse, track.axes, shape[1:])
+        spans = map(lattice.collapse, track.axes, shape)
         clipped = (_clip(span, n) for span, n in zip(spans, self.extent, strict=True))
         return _Track(tuple(map(lattice.constant, clipped)), whole=True)
 
@@ -312,14 +312,24 @@ class _Pass:
         if len(near) == 1:
             least = states[0].least
         else:
-            least = _least([state.least for state in states], node.out[1:])
+            least = _least([state.least for state in states], _extent(node))
         off = None if local.whole else _off_centre(near)
         return _State(full, local, least, off is None and all(state.aligned for state in states), off)
 
     def _full(self, node: Node, tracks: Sequence[_Track]) -> _Track:
         if any(track.whole for track in tracks):
-            tracks = [self._collapsed(track, node.out) for track in tracks]
+            tracks = [self._collapsed(track, _extent(node)) for track in tracks]
         return _joined(tracks)
+
+
+def _extent(node: Node) -> Shape:
+    """The spatial sizes of a node's output."""
+    return _plain(node.out[1:])
+
+
+def _plain(sizes: Shape) -> Shape:
+    """Sizes as plain numbers: free ones count at their reference, and nothing is assumed of them."""
+    return tuple(map(int, sizes))
 
 
 def _clip(span: Interval | None, n: int) -> Interval | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, get_args, get_type_hints
@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from cnnc.compiler.build import build
 from cnnc.compiler.cost import costs
 from cnnc.compiler.layers import KIN_DEFAULTS, argument_names
+from cnnc.compiler.library import STD
 from cnnc.compiler.ops import (
     Op,
     activation,
@@ -31,8 +32,10 @@ from cnnc.compiler.ops import (
     pooling,
     show,
 )
+from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
 from cnnc.dsl.parse import parse
+from cnnc.dsl.read import read_source
 from cnnc.dsl.source import Source
 
 INTEGER = "an integer of 1 or more"
@@ -131,6 +134,15 @@ class Layer:
         return f"{self.kind}({inner})" if inner else self.kind
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block of the library that ships, for a reader; `text` is the comment above it."""
+
+    name: str
+    signature: str
+    text: str
+
+
 @lru_cache(maxsize=1)
 def layers() -> tuple[Layer, ...]:
     """Every layer that a word names, family by family."""
@@ -148,9 +160,30 @@ def layer(name: str) -> Layer:
     """
     op = op_words().get(name.lower()) or op_words().get(name.lower().replace("-", ""))
     if op is None:
-        hint = did_you_mean(name, [*op_words(), *WORDS]) or "`cnnc ops` lists them"
+        known = [*op_words(), *WORDS, *(block.name for block in blocks())]
+        hint = did_you_mean(name, known) or "`cnnc ops` lists them"
         raise fail("E201", f"no layer is called `{name}`", hint=hint)
     return _record(op)
+
+
+@lru_cache(maxsize=1)
+def blocks() -> tuple[Block, ...]:
+    """The blocks of std that are written about, file by file; the others only help these."""
+    return tuple(block for path in sorted(STD.glob("*.cnn")) for block in _blocks(read_source(path)))
+
+
+def _blocks(source: Source) -> Iterator[Block]:
+    spec = parse(source)
+    comments = {c.span.line: c.text.lstrip("# ") for c in spec.comments if c.own_line}
+    for statement in spec.statements:
+        if isinstance(statement, s.Block):
+            first = statement.span.line
+            while first - 1 in comments:
+                first -= 1
+            text = " ".join(comments[line] for line in range(first, statement.span.line))
+            head = source.text[statement.name_span.start : statement.body.span.start]
+            if text:
+                yield Block(statement.name, " ".join(head.split()).rstrip("= "), text)
 
 
 def _record(op: type[Op]) -> Layer:
@@ -279,7 +312,10 @@ def to_markdown() -> str:
         lines += _section(record)
     lines += ["## Words of the language", "", "These have a meaning, but are no layers.", ""]
     lines += [f"- `{word}`: {text}" for word, text in WORDS.items()]
-    return "\n".join(lines) + "\n"
+    lines += ["", "## The block library", "", "Brought by `use NAME from std`.", ""]
+    for block in blocks():
+        lines += [f"### {block.name}", "", f"`{block.signature}`", "", _plain(block.text), ""]
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _section(record: Layer) -> list[str]:

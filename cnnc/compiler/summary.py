@@ -1,9 +1,10 @@
 """The summary of a network: every analysis in one record, and the JSON that stands for it.
 
-The JSON is a stable contract (DESIGN section 3). Keys beyond it stand in `rf` only where
-they say something: `phases` (the sizes by phase on each axis, where they differ),
+The JSON is a stable contract (DESIGN section 3). Keys beyond it are there only where they
+say something: in `rf`, `phases` (the sizes by phase on each axis, where they differ),
 `without_gate` (size and start of the field without the branches that see the whole
-input) and `reason` (why there is no figure).
+input) and `reason` (why there is no figure); at the top, `unknown` (the layers whose
+params or macs nobody declared, which count as 0).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from cnnc.compiler.cost import Cost, Memory, costs, peak_memory, scope_costs
 from cnnc.compiler.depth import depth
 from cnnc.compiler.graph import Graph, Scope
-from cnnc.compiler.ops import Op, Shape
+from cnnc.compiler.ops import Op, Shape, show
 from cnnc.compiler.receptive_field import AxisField, ReceptiveField, receptive_fields
 
 FORMAT = 1
@@ -78,6 +79,8 @@ class Summary:
     layers: tuple[Layer, ...]
     root: Group
     totals: Cost
+    unknown: Mapping[str, tuple[str, ...]]
+    """The layers whose `params` or `macs` nobody knows; with them the totals are at least what they say."""
     memory: Memory
 
 
@@ -108,6 +111,7 @@ def summarise(graph: Graph) -> Summary:
         layers=tuple(layers.values()),
         root=_tree(graph.root, layers, scope_costs(graph, per_node)),
         totals=per_node.total,
+        unknown=per_node.unknown,
         memory=peak_memory(graph),
     )
 
@@ -135,7 +139,7 @@ def _tree(root: Scope, layers: Mapping[int, Layer], sums: Mapping[Scope, Cost]) 
 
 def to_json(summary: Summary) -> dict[str, Any]:
     """The summary as the JSON object that `cnnc summary --json` prints; the module says what it holds."""
-    return {
+    data = {
         "format": FORMAT,
         "model": summary.model,
         "inputs": {name: list(shape) for name, shape in summary.inputs.items()},
@@ -145,6 +149,9 @@ def to_json(summary: Summary) -> dict[str, Any]:
         "totals": cost_json(summary.totals),
         "conventions": CONVENTIONS,
     }
+    if summary.unknown:
+        data["unknown"] = {what: list(names) for what, names in summary.unknown.items()}
+    return data
 
 
 def cost_json(cost: Cost) -> dict[str, int]:
@@ -211,10 +218,11 @@ def arguments(op: Op) -> dict[str, Any]:
 
 
 def _json_value(value: Any) -> Any:
+    """Numbers, words and lists as they are; a word with arguments (`normal(0.01)`) as it is written."""
     if isinstance(value, tuple):
         return [_json_value(v) for v in value]
     if isinstance(value, Fraction):
         return _number(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise TypeError(f"an argument of type {type(value).__name__} has no JSON form")
+    return show(value)

@@ -90,7 +90,8 @@ class CallStep:
 Trace = Turn | CallStep
 
 
-def _ordinal(n: int) -> str:
+def ordinal(n: int) -> str:
+    """`1st`, `2nd`, `11th`."""
     ending = "th" if n % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
     return f"{n}{ending}"
 
@@ -119,7 +120,7 @@ def render_trace(trace: Trace | None, around: Span | None) -> tuple[str, ...]:
 
 def _turn(turn: Turn) -> str:
     bound = ", ".join(f"{name}={show(value)}" for name, value in turn.bindings)
-    return f"{_ordinal(turn.index + 1)} of {turn.total}" + (f" ({bound})" if bound else "")
+    return f"{ordinal(turn.index + 1)} of {turn.total}" + (f" ({bound})" if bound else "")
 
 
 # --- environments ----------------------------------------------------------------------

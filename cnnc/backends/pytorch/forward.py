@@ -138,6 +138,7 @@ class _Writer:
         live = {n for v, n in name.items() if last_use.get(v, -1) > at} | also
         between = range(at + 1, min(last_use.get(value, 0), len(self.steps)))
         kept = len(self.uses.get(value, [])) > 1 or any(self._is_line(i) for i in between)
+        kept = kept or (len(self.returns) > 1 and value in self.returns)
         if label is not None and kept:
             chosen = variable(label)
             if chosen not in live and chosen not in self.inputs:

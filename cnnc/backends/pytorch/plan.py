@@ -159,8 +159,7 @@ class Planner:
         self._given: dict[int, tuple[int, ...]] = {}
         self._sequences: dict[int, bool] = {}
         self._made: dict[int, Instance] = {}
-        self._taken = set(helper_names())
-        self._taken |= {n.op.target.rpartition(":")[2] for n in graph.nodes if isinstance(n.op, Extern)}
+        self._taken = _foreign_names(graph) | {model_name(graph)}
         self._helpers: set[str] = set()
         self._imports: set[str] = set()
 
@@ -391,7 +390,8 @@ class Planner:
                     used += params_of(sym)
         scope = instances[0].scope
         cls = ClassDef(self._class_name(scope), instances, [], texts, shortcuts)
-        cls.params = _ordered(scope, used) + extras
+        # Python wants those without a default first.
+        cls.params = sorted(_ordered(scope, used) + extras, key=lambda p: p.default is not None)
         for instance in instances:
             instance.cls = cls
         return cls
@@ -430,14 +430,30 @@ class Planner:
 
     def _class_name(self, scope: Scope) -> str:
         if scope is self.graph.root:
-            base = class_name(self.graph.name)
-        else:
-            base = class_name(scope.block.name if scope.block is not None else scope.local)
-        name, number = base, 2
-        while name in self._taken:
-            name, number = f"{base}{number}", number + 1
+            return model_name(self.graph)
+        base = class_name(scope.block.name if scope.block is not None else scope.local)
+        name = _free(base, self._taken)
         self._taken.add(name)
         return name
+
+
+def model_name(graph: Graph) -> str:
+    """The name of the model's class; a block of the same name has to take another."""
+    return _free(class_name(graph.name), _foreign_names(graph))
+
+
+def _foreign_names(graph: Graph) -> set[str]:
+    """The names in a file that come from elsewhere: helpers and externs."""
+    externs = {n.op.target.rpartition(":")[2] for n in graph.nodes if isinstance(n.op, Extern)}
+    return set(helper_names()) | externs
+
+
+def _free(base: str, taken: set[str]) -> str:
+    """`base`, or with the first number from 2 that is not taken."""
+    name, number = base, 2
+    while name in taken:
+        name, number = f"{base}{number}", number + 1
+    return name
 
 
 def is_empty(scope: Scope) -> bool:
@@ -495,7 +511,7 @@ def _ordered(scope: Scope, used: Iterable[Param]) -> list[ClassParam]:
             return (0, int(param.name.removeprefix(CHANNELS) or 1))
         if param.level > 0:
             return (1, 0)
-        return (3 if block[param.name].default is not None else 2, order.index(param.name))
+        return (2, order.index(param.name))
 
     out: list[ClassParam] = []
     for param in sorted(dict.fromkeys(used), key=rank):

@@ -8,7 +8,7 @@ import sys
 import types
 from typing import TYPE_CHECKING, cast
 
-from cnnc.backends.pytorch.names import class_name
+from cnnc.backends.pytorch.plan import model_name
 from cnnc.backends.pytorch.write import to_pytorch
 from cnnc.compiler.graph import Graph
 from cnnc.dsl.diagnostics import fail
@@ -24,7 +24,7 @@ def module(graph: Graph) -> torch.nn.Module:
     tracebacks show it and instances can be pickled within the process.
     Raises CnncError (E802) where torch is not installed.
     """
-    return cast("torch.nn.Module", _loaded(to_pytorch(graph), class_name(graph.name)))
+    return cast("torch.nn.Module", _loaded(to_pytorch(graph), model_name(graph)))
 
 
 def _loaded(source: str, model: str) -> object:

@@ -32,13 +32,18 @@ def _shapes(shapes: Mapping[str, Shape]) -> str:
 def facts(summary: Summary) -> list[str]:
     """What stands above a table and below it, one sentence each: the net, and its totals."""
     totals, memory = summary.totals, summary.memory
+    missing = [f"the {what} of {', '.join(names)}" for what, names in summary.unknown.items()]
+    least = [f"At least: {' and '.join(missing)} are not declared, and count as 0."] if missing else []
+    plain = _shapes({name: tuple(map(int, shape)) for name, shape in summary.inputs.items()})
+    reference = "" if plain == _shapes(summary.inputs) else f", with {plain}"  # free sizes
     return [
         f"{summary.model}: {_shapes(summary.inputs)} -> {_shapes(summary.outputs)}",
         f"{totals.params:,} parameters, {totals.state:,} state, {totals.macs:,} MACs, {totals.flops:,} FLOPs, "
         f"depth {summary.depth}",
         f"{totals.activations:,} activations; at their peak {memory.inference:,} bytes in inference "
         f"(at {memory.inference_at}), {memory.training:,} in training ({8 * memory.dtype_bytes} bits a value, "
-        f"batch {memory.batch})",
+        f"batch {memory.batch}{reference})",
+        *least,
     ]
 
 

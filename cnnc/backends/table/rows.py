@@ -120,7 +120,7 @@ def _keys(root: Group) -> Mapping[Item, int]:
         stem = item.local.rstrip("0123456789")
         key: object
         if isinstance(item, Layer):
-            key = (stem, item.op, item.out, item.cost)
+            key = (stem, item.op, repr((item.out, item.cost)))  # free sizes as their expressions
         else:
             key = (stem, item.kind, tuple(keys[child] for child in item.children))
         keys[item] = numbers.setdefault(key, len(numbers))

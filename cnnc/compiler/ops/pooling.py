@@ -246,8 +246,9 @@ class FractionalMaxPool(Weightless):
         if (self.ratio is None) == (self.out is None):
             raise OpError("E307", "`ratio` or `out` is wanted, and one of them only", hint=self.example)
         sizes = self.sizes(ins[0])
+        room = 1 if len(sizes) == 3 else 0  # PyTorch wants one position more on three axes
         for n, m, k in zip(ins[0][1:], sizes, self.kernel, strict=True):
-            if m < 1 or m + k - 1 > n:
+            if m < 1 or m + k - 1 + room > n:
                 raise OpError(
                     "E403", f"{m} windows of {k} at different places do not fit on an axis of {n}",
                     arg="ratio" if self.out is None else "out",

@@ -24,14 +24,17 @@ def sliding_pool(layer: Layer) -> Code:
     op = layer.op
     average = isinstance(op, AvgPool)
     name = f"{'AvgPool' if average else 'MaxPool'}{layer.rank}d"
+    # AvgPool3d refuses a kernel larger than its map whatever the padding.
+    small = average and layer.rank == 3 and any(n < k for n, k in zip(layer.ins[0][1:], op.kernel, strict=True))
+    by_side = small or not is_symmetric(op.pad)
     options = kwargs(
         stride=(layer.arg("stride"), fold(op.kernel)),
-        padding=(padding(op.pad), 0),
+        padding=(Raw(flat(op.pad)) if by_side else padding(op.pad), 0),
         ceil_mode=(Val(op.ceil), False),
     )
     if average:
         options |= kwargs(count_include_pad=(Val(op.count_pad), True))
-    if is_symmetric(op.pad):
+    if not by_side:
         return Module(f"nn.{name}", (layer.arg("kernel"),), options)
     return Module(f"Uneven{name}", (layer.arg("kernel"),), options, helper=f"Uneven{name}")
 

@@ -316,8 +316,8 @@ class LocallyConnected(nn.Module):
         for axis in range(rank):
             k, d = self.kernel_size[axis], self.dilation[axis]
             x = x.unfold(2 + axis, (k - 1) * d + 1, self.stride[axis])[..., ::d]
-        # batch, channel, position, value in the window
-        x = x.flatten(-rank).flatten(2, -2)
-        weight = self.weight.unflatten(0, (-1, x.shape[2])).flatten(3)
-        y = torch.einsum("bcpk,opck->bop", x, weight).unflatten(2, self.size)
+        # batch, channel, position, value in the window: one matrix product a position
+        x = x.flatten(-rank).flatten(2, -2).permute(2, 1, 3, 0).flatten(1, 2)
+        weight = self.weight.unflatten(0, (-1, x.shape[0])).transpose(0, 1).flatten(2)
+        y = torch.bmm(weight, x).permute(2, 1, 0).unflatten(2, self.size)
         return y if self.bias is None else y + self.bias

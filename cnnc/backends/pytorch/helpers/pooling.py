@@ -122,7 +122,9 @@ class PaddedLPPool(nn.Module):
     ) -> None:
         super().__init__()
         pool = (nn.LPPool1d, nn.LPPool2d, nn.LPPool3d)[len(kernel_size) - 1]
-        self.pool, self.sides = pool(p, kernel_size, stride), padding
+        one = len(kernel_size) == 1  # LPPool1d takes no tuples
+        self.pool = pool(p, kernel_size[0], stride[0]) if one else pool(p, kernel_size, stride)
+        self.sides = padding
 
     def forward(self, x: Tensor) -> Tensor:
         return self.pool(F.pad(x, self.sides))
