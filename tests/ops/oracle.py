@@ -1,0 +1,87 @@
+"""The running module as oracle: what the analysis says of a layer must be what PyTorch does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from cnnc.backends.pytorch.write import to_pytorch
+from cnnc.compiler.build import build
+from cnnc.compiler.graph import Graph
+from cnnc.dsl.parse import parse
+from cnnc.dsl.source import Source
+
+BATCH = 2
+
+
+@dataclass(frozen=True)
+class Built:
+    """A spec, its graph, and the module that was compiled from it."""
+
+    graph: Graph
+    source: str
+    module: nn.Module
+
+
+def graph_of(shape: tuple[int, ...], layers: str) -> Graph:
+    """The graph of some layers on an input of this shape. Raises CnncError."""
+    dims = "x".join(map(str, shape))
+    return build(parse(Source("net.cnn", f"input {dims}\n{layers}")))
+
+
+def compiled(graph: Graph) -> Built:
+    source = to_pytorch(graph)
+    space: dict[str, Any] = {"__name__": "compiled"}
+    exec(compile(source, "net.py", "exec"), space)
+    torch.manual_seed(0)
+    return Built(graph, source, space["Net"]())
+
+
+def declared(graph: Graph) -> tuple[Mapping[str, tuple[int, ...]], Mapping[str, tuple[int, ...]]]:
+    """The shapes of all parameters and of all state by the analysis, under their keys."""
+    params: dict[str, tuple[int, ...]] = {}
+    state: dict[str, tuple[int, ...]] = {}
+    for node in graph.nodes:
+        ins = graph.ins(node)
+        params |= {f"{node.module}.{key}": shape for key, shape in node.op.params(*ins).items()}
+        state |= {f"{node.module}.{key}": shape for key, shape in node.op.state(*ins).items()}
+    return params, state
+
+
+def check(shape: tuple[int, ...], layers: str) -> Built:
+    """Hold the analysis of some layers against the module compiled from them."""
+    graph = graph_of(shape, layers)
+    graph.lint()
+    built = compiled(graph)
+    module = built.module
+    x = torch.rand(BATCH, *shape) + 0.1
+    module.train()
+    assert tuple(module(x).shape) == (BATCH, *_out(graph)), layers
+    module.eval()
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        y = module(x)
+    assert tuple(y.shape) == (BATCH, *_out(graph)), layers
+    params, state = declared(graph)
+    assert {k: tuple(v.shape) for k, v in module.named_parameters()} == dict(params), layers
+    buffers = {k: tuple(v.shape) for k, v in module.state_dict().items() if k not in params}
+    assert buffers == dict(state), layers
+    if all(_is_counted(node.op) for node in graph.layers):
+        macs = sum(node.op.macs(*graph.ins(node)) for node in graph.layers)
+        assert counter.get_total_flops() == 2 * macs * BATCH, layers
+    return built
+
+
+def _is_counted(op: Any) -> bool:
+    """Whether PyTorch's counter counts what our convention counts: see `macs` of the others in their tests."""
+    return op.kind not in {"capsule", "rbf"} and not getattr(op, "table", None)
+
+
+def _out(graph: Graph) -> tuple[int, ...]:
+    return graph.nodes[graph.outputs["output"]].out
+

@@ -1,0 +1,278 @@
+"""Random layer words for every op: the text a user could write, on an input of a random shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import strategies as st
+
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+Shape = tuple[int, ...]
+Words = Callable[[Draw, Shape], str]
+
+SMALL = {0: 0, 1: 24, 2: 12, 3: 7}
+"""The largest size of an axis by the number of axes."""
+
+
+def shape_of(draw: Draw, kind: str, rank: int) -> Shape:
+    """An input for a layer of this kind."""
+    sizes = (draw(st.integers(LEAST.get(kind, 1), SMALL[rank])) for _ in range(rank))
+    return (draw(CHANNELS.get(kind, st.integers(1, 8))), *sizes)
+
+
+def per_axis(draw: Draw, numbers: st.SearchStrategy[int], rank: int) -> str:
+    """One number for all axes, or one for each: `3`, `1x7`."""
+    if rank == 1 or draw(st.booleans()):
+        return str(draw(numbers))
+    return "x".join(str(draw(numbers)) for _ in range(rank))
+
+
+def sides(draw: Draw, numbers: st.SearchStrategy[int], rank: int) -> str:
+    """Padding in numbers: `1`, `1x2`, `(0, 1)`, `((0, 1), (2, 2))`."""
+    form = draw(st.sampled_from(["axes", "pair", "pairs"] if rank > 1 else ["axes", "pair"]))
+    if form == "axes":
+        return per_axis(draw, numbers, rank)
+
+    def pair() -> str:
+        return f"({draw(numbers)}, {draw(numbers)})"
+
+    return pair() if form == "pair" else f"({', '.join(pair() for _ in range(rank))})"
+
+
+def yes_no(draw: Draw) -> str:
+    return draw(st.sampled_from(["yes", "no"]))
+
+
+def padding(draw: Draw, rank: int, most: int, words: tuple[str, ...] = ("same", "valid", "same_tf")) -> str:
+    if draw(st.booleans()):
+        return draw(st.sampled_from(words))
+    return sides(draw, st.integers(0, most), rank)
+
+
+def init(draw: Draw, rules: tuple[str, ...]) -> str:
+    if draw(st.integers(0, 3)):
+        return ""
+    return f", init={draw(st.sampled_from(rules))}"
+
+
+def divisor(draw: Draw, *numbers: int) -> int:
+    return draw(st.sampled_from([d for d in range(1, max(numbers) + 1) if not any(n % d for n in numbers)]))
+
+
+ANY_RULE = (
+    "he", "he_uniform", "he(fan_out)", "xavier", "xavier_normal", "normal(0.01)", "normal(std=0.1, mean=1)",
+    "truncated_normal(0.02)", "uniform(0, 1)", "constant(2)", "0.5",
+)  # fmt: skip
+KERNELS = st.integers(1, 5)
+STRIDES = st.integers(1, 3)
+
+
+def conv(draw: Draw, shape: Shape) -> str:
+    rank, groups = len(shape) - 1, divisor(draw, shape[0])
+    width = groups * draw(st.integers(1, 4))
+    head = f"conv{per_axis(draw, KERNELS, rank)}-{width}/{per_axis(draw, STRIDES, rank)}"
+    more = f", bias={yes_no(draw)}" if draw(st.booleans()) else ""
+    if draw(st.integers(0, 3)) == 0:
+        rows = [draw(st.text("01", min_size=width, max_size=width)) for _ in range(shape[0])]
+        more += f', table="{",".join(rows)}"'
+    else:
+        more += f", groups={groups}, standardise={yes_no(draw)}" + init(draw, ANY_RULE)
+    dilation = per_axis(draw, st.integers(1, 3), rank)
+    return f"{head}(pad={padding(draw, rank, 3)}, dilation={dilation}{more}, act=none)"
+
+
+def dwconv(draw: Draw, shape: Shape) -> str:
+    rank = len(shape) - 1
+    head = f"dwconv{per_axis(draw, KERNELS, rank)}/{per_axis(draw, STRIDES, rank)}"
+    more = f"multiplier={draw(st.integers(1, 3))}, bias={yes_no(draw)}" + init(draw, ANY_RULE)
+    return f"{head}(pad={padding(draw, rank, 3)}, dilation={draw(st.integers(1, 2))}, {more}, act=none)"
+
+
+def sepconv(draw: Draw, shape: Shape) -> str:
+    rank = len(shape) - 1
+    head = f"sepconv{per_axis(draw, KERNELS, rank)}-{draw(st.integers(1, 6))}/{per_axis(draw, STRIDES, rank)}"
+    more = f"multiplier={draw(st.integers(1, 3))}, bias={yes_no(draw)}" + init(draw, ANY_RULE)
+    return f"{head}(pad={padding(draw, rank, 3)}, dilation={draw(st.integers(1, 2))}, {more}, act=none)"
+
+
+def tconv(draw: Draw, shape: Shape) -> str:
+    rank, groups = len(shape) - 1, divisor(draw, shape[0])
+    stride = draw(STRIDES)
+    head = f"tconv{per_axis(draw, KERNELS, rank)}-{groups * draw(st.integers(1, 4))}/{stride}"
+    more = f"groups={groups}, bias={yes_no(draw)}, output_pad={draw(st.integers(0, max(stride - 1, 0)))}"
+    more += init(draw, ANY_RULE)
+    return f"{head}(pad={padding(draw, rank, 2, ('valid',))}, dilation={draw(st.integers(1, 2))}, {more})"
+
+
+def local(draw: Draw, shape: Shape) -> str:
+    rank = len(shape) - 1
+    head = f"local{per_axis(draw, KERNELS, rank)}-{draw(st.integers(1, 4))}/{per_axis(draw, STRIDES, rank)}"
+    more = f"bias={yes_no(draw)}" + init(draw, ("he", "normal(0.1)", "1"))
+    return f"{head}(pad={padding(draw, rank, 3)}, dilation={draw(st.integers(1, 2))}, {more}, act=none)"
+
+
+def pool(kind: str, *, ceil: bool = False, extra: str = "") -> Words:
+    def words(draw: Draw, shape: Shape) -> str:
+        rank = len(shape) - 1
+        kernel = draw(KERNELS)
+        sizes = str(kernel) if draw(st.booleans()) else per_axis(draw, KERNELS, rank)
+        least = min(map(int, sizes.split("x")))
+        stride = f"/{per_axis(draw, STRIDES, rank)}" if draw(st.booleans()) else ""
+        more = f", ceil={yes_no(draw)}" if ceil else ""
+        if extra:
+            more += f", {extra}={yes_no(draw)}"
+        return f"{kind}{sizes}{stride}(pad={padding(draw, rank, least // 2)}{more})"
+
+    return words
+
+
+def lppool(draw: Draw, shape: Shape) -> str:
+    p = draw(st.sampled_from(["1", "2", "3", "1.5"]))
+    return pool("lppool")(draw, shape)[:-1] + f", p={p})"
+
+
+def adaptive(kind: str) -> Words:
+    return lambda draw, shape: f"{kind}({per_axis(draw, st.integers(1, 9), len(shape) - 1)})"
+
+
+def fractional(draw: Draw, shape: Shape) -> str:
+    rank = len(shape) - 1
+    kernel = per_axis(draw, st.integers(1, 2), rank)
+    if draw(st.booleans()):
+        return f"fractionalmaxpool{kernel}(ratio={draw(st.sampled_from(['0.3', '0.5', '0.7', '0.75']))})"
+    return f"fractionalmaxpool{kernel}(out={per_axis(draw, st.integers(1, 4), rank)})"
+
+
+def bare(kind: str) -> Words:
+    return lambda draw, shape: kind
+
+
+def one_of(*words: str) -> Words:
+    return lambda draw, shape: draw(st.sampled_from(words))
+
+
+def dividing(form: str) -> Words:
+    """A word with a divisor of the channels in place of `{}`."""
+    return lambda draw, shape: form.replace("{}", str(divisor(draw, shape[0])))
+
+
+def maxout(draw: Draw, shape: Shape) -> str:
+    return f"maxout({draw(st.sampled_from([d for d in range(2, shape[0] + 1) if shape[0] % d == 0] or [2]))})"
+
+
+def chunk(draw: Draw, shape: Shape) -> str:
+    n = divisor(draw, shape[0])
+    return f"chunk({n}, {draw(st.integers(0, n - 1))})"
+
+
+def fc(draw: Draw, shape: Shape) -> str:
+    more = f"bias={yes_no(draw)}, dropconnect={draw(st.sampled_from(['0', '0.5']))}" + init(draw, ANY_RULE)
+    return f"fc-{draw(st.integers(1, 20))}({more}, act=none)"
+
+
+def upsample(draw: Draw, shape: Shape) -> str:
+    rank = len(shape) - 1
+    mode = draw(st.sampled_from(["nearest", {1: "linear", 2: "bilinear", 3: "trilinear"}[rank]]))
+    more = f", align_corners={yes_no(draw)}" if mode != "nearest" else ""
+    if draw(st.booleans()):
+        return f"upsample({per_axis(draw, STRIDES, rank)}, mode={mode}{more})"
+    return f"upsample(size={per_axis(draw, st.integers(1, 9), rank)}, mode={mode}{more})"
+
+
+def pad(draw: Draw, shape: Shape) -> str:
+    most = min(shape[1:])
+    mode = draw(st.sampled_from(["zeros", "reflect", "replicate", "circular"]))
+    numbers = st.integers(0, {"reflect": most - 1, "circular": most}.get(mode, 4))
+    more = f", value={draw(st.sampled_from(['0', '1.5']))}" if mode == "zeros" else ""
+    return f"pad({sides(draw, numbers, len(shape) - 1)}, mode={mode}{more})"
+
+
+def crop(draw: Draw, shape: Shape) -> str:
+    return f"crop({'x'.join(str(draw(st.integers(1, n))) for n in shape[1:])})"
+
+
+def pixelshuffle(draw: Draw, shape: Shape) -> str:
+    return f"pixelshuffle({per_axis(draw, st.integers(1, 3), len(shape) - 1)})"
+
+
+def spacetodepth(draw: Draw, shape: Shape) -> str:
+    return f"spacetodepth({'x'.join(str(divisor(draw, n)) for n in shape[1:])})"
+
+
+def reshape(draw: Draw, shape: Shape) -> str:
+    """The same sizes in another order, with some of them multiplied together."""
+    sizes = draw(st.permutations(shape))
+    cut = draw(st.integers(1, len(sizes)))
+    rest = 1
+    for n in sizes[cut:]:
+        rest *= n
+    parts = [*sizes[:cut], *([rest] if cut < len(sizes) else [])]
+    return f"reshape({'x'.join(map(str, parts))})"
+
+
+def capsule(draw: Draw, shape: Shape) -> str:
+    form = f"capsule{draw(st.integers(1, 4))}-{draw(st.integers(1, 4))}"
+    return f"{form}(of={divisor(draw, shape[0])}, routing={draw(st.integers(1, 3))})"
+
+
+PLAIN = (
+    "relu relu6 leaky leaky(0.2) elu elu(0.5) selu gelu gelu(tanh=yes) silu mish sigmoid tanh hardsigmoid "
+    "hardswish softplus softplus(2) softmax logsoftmax"
+).split()  # fmt: skip
+WORDS: dict[str, Words] = {
+    **{word: bare(word) for word in PLAIN if "(" not in word},
+    "leaky": one_of("leaky", "leaky(0.2)"),
+    "elu": one_of("elu", "elu(0.5)"),
+    "gelu": one_of("gelu", "gelu(tanh=yes)"),
+    "softplus": one_of("softplus", "softplus(2)"),
+    "prelu": one_of("prelu", "prelu(0.1)", "prelu(shared=yes)"),
+    "maxout": maxout,
+    "squash": dividing("squash({})"),
+    "conv": conv,
+    "dwconv": dwconv,
+    "sepconv": sepconv,
+    "tconv": tconv,
+    "local": local,
+    "fc": fc,
+    "rbf": one_of("rbf-10", "rbf-3(trainable=yes)"),
+    "bn": one_of("bn", "bn(eps=1e-3, momentum=0.01)", "bn(affine=no)"),
+    "gn": lambda draw, shape: f"gn({divisor(draw, shape[0])}, affine={yes_no(draw)})",
+    "ln": lambda draw, shape: f"ln(over={draw(st.sampled_from(['channels', 'all']))}, affine={yes_no(draw)})",
+    "instancenorm": one_of("instancenorm", "inorm(affine=yes)"),
+    "lrn": one_of("lrn", "lrn5(k=2)", "lrn4(alpha=0.1)", "lrn3(within=yes)", "lrn5(within=yes, beta=0.5)"),
+    "scale": one_of("scale", "scale(1e-6)", "scale(bias=yes)"),
+    "maxpool": pool("maxpool", ceil=True),
+    "avgpool": pool("avgpool", ceil=True, extra="count_pad"),
+    "sumpool": pool("sumpool", ceil=True),
+    "stochasticpool": pool("stochasticpool"),
+    "subsample": pool("subsample"),
+    "lppool": lppool,
+    "gap": bare("gap"),
+    "gmp": bare("gmp"),
+    "adaptiveavgpool": adaptive("adaptiveavgpool"),
+    "adaptivemaxpool": adaptive("adaptivemaxpool"),
+    "fractionalmaxpool": fractional,
+    "dropout": one_of("dropout", "dropout(0.2)", "dropout(0)"),
+    "spatialdropout": one_of("spatialdropout", "spatialdropout(0.2)"),
+    "droppath": one_of("droppath", "droppath(0.5)"),
+    "flatten": bare("flatten"),
+    "crop": crop,
+    "shuffle": dividing("shuffle({})"),
+    "chunk": chunk,
+    "squeeze": bare("squeeze"),
+    "reshape": reshape,
+    "upsample": upsample,
+    "pixelshuffle": pixelshuffle,
+    "spacetodepth": spacetodepth,
+    "pad": pad,
+    "capslength": dividing("capslength({})"),
+    "capsmask": dividing("capsmask({})"),
+    "capsule": capsule,
+}
+"""For every layer word's op, by kind, a strategy of words."""
+
+CHANNELS = {"pixelshuffle": st.sampled_from([1, 4, 8, 12, 27])}
+"""Channels of the input where not just any will do."""
+LEAST = {"fractionalmaxpool": 4}
+"""The smallest size of an axis where a size of 1 fits next to nothing."""

@@ -1,0 +1,57 @@
+"""Every mistake has its message: the cases in tests/cases/errors, word for word."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+from casefile import Case, cases_in, strangers_in
+
+from cnnc.dsl.diagnostics import CODES
+
+FOLDER = Path(__file__).parent / "cases" / "errors"
+CASES = cases_in(FOLDER)
+MAX_SECONDS = 5.0
+"""No case may take longer: what is wrong, a runaway spec included, is refused at once. A loaded
+machine needs a few times what an idle one does; the slowest case takes about 0.5 s."""
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_case(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, update_golden: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    case = Case.read(path)
+    start = time.perf_counter()
+    output = case.run(tmp_path)
+    assert time.perf_counter() - start < MAX_SECONDS
+    if update_golden:
+        case.rewrite(output)
+    assert output == Case.read(path).output
+
+
+def test_no_message_shows_the_program() -> None:
+    """No Python in a message: no traceback, no repr, no path of this machine."""
+    for path in CASES:
+        output = Case.read(path).output
+        assert not re.search(r"Traceback|Error\(|<cnnc|object at|\bFraction\b|/tmp|/home|None", output), path.name
+
+
+def test_every_code_has_a_case() -> None:
+    text = "".join(Case.read(path).output for path in CASES)
+    assert set(CODES) - set(re.findall(r"\b(?:error|warning|note) ([EWN]\d{3})\b", text)) == set()
+
+
+def test_every_error_stands_on_a_line_of_its_own_form() -> None:
+    """`place: error E123: message`, and after it only indented lines."""
+    for path in CASES:
+        for line in Case.read(path).output.splitlines():
+            if re.search(r"\b(error|warning) [EW]\d", line) and not line.startswith(" "):
+                assert re.match(r"(\S+:\d+:\d+: )?(error|warning) [EW]\d{3}: \S", line), (path.name, line)
+
+
+def test_only_cases_lie_in_the_folder() -> None:
+    assert strangers_in(FOLDER) == []
+    assert len(CASES) >= 80

@@ -1,0 +1,89 @@
+"""The shipped specs that bear torchvision's names: its state dict loads, and the outputs are its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from torchvision_oracle import torchvision_models
+
+import cnnc
+
+torch = pytest.importorskip("torch")
+models = torchvision_models()
+
+# spec, torchvision's builder with its arguments, and the smallest size both accept in a short time.
+NETWORKS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "alexnet_torchvision": (models.alexnet, {}),
+    "vgg16": (models.vgg16, {}),
+    "vgg16_bn": (models.vgg16_bn, {}),
+    "resnet18": (models.resnet18, {}),
+    "resnet34": (models.resnet34, {}),
+    "resnet50": (models.resnet50, {}),
+    "resnet101": (models.resnet101, {}),
+    "resnet152": (models.resnet152, {}),
+    "googlenet_torchvision": (models.googlenet, {"aux_logits": False, "init_weights": False}),
+    "googlenet_torchvision_aux": (models.googlenet, {"aux_logits": True, "init_weights": False}),
+    "densenet121": (models.densenet121, {}),
+    "densenet161": (models.densenet161, {}),
+    "densenet169": (models.densenet169, {}),
+    "densenet201": (models.densenet201, {}),
+    "mobilenet_v2": (models.mobilenet_v2, {}),
+    "inception_v3": (models.inception_v3, {"aux_logits": False, "init_weights": False}),
+    "inception_v3_aux": (models.inception_v3, {"aux_logits": True, "init_weights": False}),
+}
+"""Spec to torchvision's builder and its arguments."""
+
+SAME_OUTPUT = (
+    "alexnet_torchvision", "vgg16", "vgg16_bn", "resnet18", "resnet50", "googlenet_torchvision_aux",
+    "densenet121", "mobilenet_v2", "inception_v3_aux",
+)  # fmt: skip
+"""One of each family is run; the others differ from it in numbers only."""
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_state_dict_is_torchvisions(name: str) -> None:
+    """Key for key and shape for shape, on the meta device."""
+    build, arguments = NETWORKS[name]
+    with torch.device("meta"):
+        ours = cnnc.load(f"zoo:{name}").module().state_dict()
+        theirs = build(weights=None, **arguments).state_dict()
+    assert {key: tuple(value.shape) for key, value in ours.items()} == {
+        key: tuple(value.shape) for key, value in theirs.items()
+    }
+
+
+@pytest.mark.parametrize("name", SAME_OUTPUT)
+def test_outputs_with_the_same_weights(name: str) -> None:
+    """In evaluation, after `load_state_dict(strict=True)`; the norms' statistics are no longer 0 and 1."""
+    build, arguments = NETWORKS[name]
+    torch.manual_seed(0)
+    theirs = build(weights=None, **arguments)
+    _give_spread(theirs)
+    theirs.eval()
+    net = cnnc.load(f"zoo:{name}")
+    ours = net.module().eval()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    (shape,) = net.inputs.values()
+    x = torch.randn(1, *shape)
+    with torch.no_grad():
+        got, wanted = ours(x), theirs(x)
+    if isinstance(got, tuple):  # torchvision runs its auxiliary heads in training only
+        got = got[0]
+    assert wanted.std() > 1e-3
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4 * float(wanted.std()))
+
+
+def _give_spread(model: Any) -> None:
+    """Weights under which signals keep their size, and statistics that differ from their first values."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+            torch.nn.init.kaiming_normal_(module.weight)
+            if module.bias is not None:
+                torch.nn.init.normal_(module.bias, std=0.1)
+        elif isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, std=0.1)
+            torch.nn.init.normal_(module.running_mean, std=0.1)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
