@@ -43,7 +43,7 @@ def _list() -> str:
 def _first_sentence(text: str) -> str:
     """A summary's first sentence, without where it was first written about."""
     without_sources = re.sub(r" \([^()]*\b(19|20)\d\d\b[^()]*\)", "", text)
-    return re.split(r"(?<!al)[.;](?= |$)", without_sources, maxsplit=1)[0].replace("`", "")
+    return re.split(r"(?<! al)[.;](?= |$)", without_sources, maxsplit=1)[0].replace("`", "")
 
 
 def _one(name: str) -> str:

@@ -124,8 +124,9 @@ class Fitter:
                 "E503", f"`crop` cannot make {_size(flow.shape)} fit {_size(model.shape)}: it only cuts away",
                 wait.item.span, hint="end the larger branch in `crop`, and pad or stride the axes alike",
             )  # fmt: skip
-        args = Arguments({"size": size})
-        return self.walk.layers.place(Crop, args, (flow,), wait.item.span, wait.label, wait.spot, "own")
+        args = Arguments(tensors={"to": model})
+        ins = (flow, model)
+        return self.walk.layers.place(Crop, args, ins, wait.item.span, wait.label, wait.spot, "own")
 
     def _shortcut(self, wait: _Deferred, scope: Scope, flow: Draft, model: Draft) -> Draft:
         from cnnc.compiler.layers import Arguments

@@ -70,7 +70,7 @@ FIELDS: Mapping[tuple[str, str], str] = {
     ("ln", "over"): "channels or all",
     ("pad", "mode"): "zeros, reflect, replicate or circular",
     ("pad", "sides"): "a number, 1x2 (by axis) or (before, after)",
-    ("reshape", "shape"): "channels and up to 3 sizes (64x7x7), or one number",
+    ("reshape", "shape"): "channels and up to 3 sizes (64x7x7), or an integer",
     ("upsample", "mode"): "nearest, or linear, bilinear, trilinear by the map's axes",
 }
 """What an argument takes whose type is its layer's own."""

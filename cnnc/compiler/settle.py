@@ -18,8 +18,11 @@ def settle_defaults(drafts: Sequence[Draft], outputs: Iterable[Draft]) -> None:
     """
     consumers: dict[int, list[Draft]] = {}
     for draft in drafts:
-        for source in draft.inputs:
-            consumers.setdefault(id(source), []).append(draft)
+        assert draft.op is not None
+        windows = draft.op.windows(*(source.shape for source in draft.inputs)) if draft.inputs else ()
+        for source, window in zip(draft.inputs, windows, strict=True):
+            if window is not None:  # else only its size is taken
+                consumers.setdefault(id(source), []).append(draft)
     ends = {id(draft) for draft in outputs}
     linear_welcome: dict[int, bool] = {}
     for draft in reversed(drafts):

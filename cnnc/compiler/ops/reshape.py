@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from math import prod
+from types import MappingProxyType
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field, ValidationInfo
 
 from cnnc.compiler.ops import base
 from cnnc.compiler.ops.base import (
@@ -21,6 +22,7 @@ from cnnc.compiler.ops.base import (
     Whole,
     Window,
 )
+from cnnc.compiler.sizes import require
 
 
 @base.op
@@ -57,31 +59,61 @@ class Flatten(Weightless):
         return Whole() if len(ins[0]) > 1 else Pointwise()
 
 
+def _crop_size(value: Any, info: ValidationInfo) -> tuple[int, ...] | None:
+    """A size, or none where `to` brings it."""
+    given = "to" in base.place_of(info).given
+    if (value is not None) == given:
+        hint = "crop(56), or crop(to=LABEL)"
+        raise OpError(
+            "E302" if value is None else "E307", "`crop` needs either a size or a tensor `to`", hint=hint
+        )
+    return None if value is None else base.per_axis(value, info, 1)
+
+
+_CropSize = Annotated[tuple[int, ...] | None, BeforeValidator(_crop_size)]
+
+
 @base.op
 class Crop(Weightless):
-    """The centre of each map, `size` high and wide; an odd rest is cut after."""
+    """The centre of each map, `size` high and wide or as large as the tensor `to`; an odd rest is cut after."""
 
     kind = "crop"
     family = "reshape"
     example = "crop(56)"
     ranks = (1, 2, 3)
     transparent = True
+    tensors = MappingProxyType({"to": "output"})
 
-    size: base.PositiveAxes
+    size: _CropSize = Field(None, validate_default=True)
 
-    def offsets(self, shape: Shape) -> tuple[int, ...]:
+    def target(self, *ins: Shape) -> tuple[int, ...]:
+        """The sizes that are left."""
+        if len(ins) == 2:
+            if len(ins[1]) != len(ins[0]):
+                raise OpError(
+                    "E401", f"`to` has {len(ins[1]) - 1} axes, and the map has {len(ins[0]) - 1}", arg="to"
+                )
+            return ins[1][1:]
+        assert self.size is not None
+        return self.size
+
+    def offsets(self, *ins: Shape) -> tuple[int, ...]:
         """How much is cut before, on each axis."""
-        return tuple((n - m) // 2 for n, m in zip(shape[1:], self.size, strict=True))
+        return tuple((n - m) // 2 for n, m in zip(ins[0][1:], self.target(*ins), strict=True))
 
     def out_shape(self, *ins: Shape) -> Shape:
-        if any(n < m for n, m in zip(ins[0][1:], self.size, strict=True)):
-            raise OpError(
-                "E403", f"`size` (={base.show(Sizes(self.size))}) is larger than the map", arg="size"
-            )
-        return (ins[0][0], *self.size)
+        for n, m in zip(ins[0][1:], self.target(*ins), strict=True):
+            if n < m:
+                shown = f"`size` (={m})" if len(ins) == 1 else f"`to` (of size {m})"
+                raise OpError("E403", f"{shown} is larger than the map (of size {n})", arg="size")
+            require(n - m)
+        return (ins[0][0], *self.target(*ins))
 
     def window(self, *ins: Shape) -> Window:
-        return Local(tuple(Axis(1, 1, -start) for start in self.offsets(ins[0])))
+        return Local(tuple(Axis(1, 1, -int(start)) for start in self.offsets(*ins)))
+
+    def windows(self, *ins: Shape) -> tuple[Window | None, ...]:
+        return (self.window(*ins), *(None for _ in ins[1:]))
 
 
 @base.op
@@ -90,8 +122,7 @@ class PadShortcut(Weightless):
 
     kind = "shortcut_pad"
     family = "reshape"
-    example = "[conv3-64/2 + shortcut(kind=pad)]"
-    internal = True
+    example = "shortcut_pad(width=64, stride=2)"
     ranks = (1, 2, 3)
 
     width: base.Positive

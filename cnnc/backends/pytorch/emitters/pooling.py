@@ -25,7 +25,9 @@ def sliding_pool(layer: Layer) -> Code:
     average = isinstance(op, AvgPool)
     name = f"{'AvgPool' if average else 'MaxPool'}{layer.rank}d"
     # AvgPool3d refuses a kernel larger than its map whatever the padding.
-    small = average and layer.rank == 3 and any(n < k for n, k in zip(layer.ins[0][1:], op.kernel, strict=True))
+    small = (
+        average and layer.rank == 3 and any(n < k for n, k in zip(layer.ins[0][1:], op.kernel, strict=True))
+    )
     by_side = small or not is_symmetric(op.pad)
     options = kwargs(
         stride=(layer.arg("stride"), fold(op.kernel)),

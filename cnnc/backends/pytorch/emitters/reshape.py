@@ -21,8 +21,10 @@ def flatten(layer: Layer) -> Code:
 
 @emits(Crop)
 def crop(layer: Layer) -> Code:
+    if len(layer.ins) == 2:
+        return Function("centre_crop({0}, {1})", helper="centre_crop")
     slices, values = [], {}
-    for i, (start, size) in enumerate(zip(layer.op.offsets(layer.ins[0]), layer.op.size, strict=True)):
+    for i, (start, size) in enumerate(zip(layer.op.offsets(*layer.ins), layer.op.size, strict=True)):
         slices.append(f"{{start{i}}}:{{end{i}}}")
         values[f"start{i}"] = Val(start)
         values[f"end{i}"] = Val(start + size)

@@ -1,0 +1,104 @@
+"""What `cnnc ops` and docs/layers.md say of a layer is what the layer does."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from click.testing import CliRunner
+
+from cnnc.cli.commands import cnnc
+from cnnc.compiler.layers import argument_names
+from cnnc.compiler.ops import all_ops, op_words
+from cnnc.compiler.reference import FIELDS, WORDS, Layer, blocks, layer, layers
+from cnnc.dsl.diagnostics import CnncError
+from cnnc.net import parse
+
+LAYERS = {record.kind: record for record in layers()}
+
+
+def ops(*words: str) -> tuple[str, int]:
+    done = CliRunner().invoke(cnnc, ["ops", *words], catch_exceptions=False)
+    return done.output, done.exit_code
+
+
+def test_every_layer_is_there() -> None:
+    assert set(LAYERS) == {op.kind for op in all_ops() if not op.internal}
+
+
+@pytest.mark.parametrize("record", layers(), ids=lambda record: record.kind)
+def test_record_is_whole(record: Layer) -> None:
+    assert [argument.name for argument in record.arguments] == argument_names(op_words()[record.kind])
+    assert record.summary.endswith(".")
+    assert record.sample is not None or op_words()[record.kind].tensors
+
+
+@pytest.mark.parametrize("record", layers(), ids=lambda record: record.kind)
+def test_positions_and_defaults_are_the_layers(record: Layer) -> None:
+    """All arguments without their keys, defaults as shown, mean the same as the example."""
+    plain = [a for a in record.arguments if a.name not in ("norm", "act")]
+    if record.sample is None or any(a.default is None for a in plain):
+        return
+    spec = f"input {record.sample.inflow}\n"
+    given = f"{record.kind}({', '.join(str(a.default) for a in plain)})" if plain else record.kind
+    assert parse(spec + given).expand() == parse(spec + record.kind).expand()
+
+
+@pytest.mark.parametrize(("kind", "name"), FIELDS)
+def test_choices_are_the_layers(kind: str, name: str) -> None:
+    """The words told for an argument are those that its own refusal asks for."""
+    record = LAYERS[kind]
+    assert record.sample is not None
+    word = record.example.partition("(")[0]
+    others = [a for a in re.findall(r"\((.*)\)", record.example) for a in a.split(", ")]
+    kept = [a for a in others if not a.startswith(f"{name}=")]
+    first = next(a.name for a in record.arguments)
+    arguments = [a for a in kept if name != first or "=" in a] + [f"{name}=no_such_choice"]
+    with pytest.raises(CnncError) as refused:
+        parse(f"input {record.sample.inflow}\n{word}({', '.join(arguments)})")
+    (finding,) = refused.value.diagnostics
+    asked = re.search(r"no_such_choice, and (.*?)(?:, and| is wanted| are wanted)", finding.message)
+    if asked:
+        wanted = set(re.findall(r"[a-z]+", asked[1])) - {"or", "a", "an"}
+        assert wanted <= set(re.findall(r"[a-z]+", record.arguments[argument_index(record, name)].takes))
+    else:
+        assert "an integer is wanted" in finding.message
+
+
+def argument_index(record: Layer, name: str) -> int:
+    return [argument.name for argument in record.arguments].index(name)
+
+
+def test_one_layer() -> None:
+    output, code = ops("Conv")
+    assert code == 0
+    for part in ("conv<kernel>-<width>[/<stride>]", "pad=same", "act=relu", "k_eff", "example"):
+        assert part in output
+    assert max(map(len, output.splitlines())) <= 100
+
+
+def test_aliases_and_dashes() -> None:
+    assert layer("deconv").kind == layer("UpConv").kind == "tconv"
+    assert ops("max-pool") == ops("pool") == ops("maxpool")
+
+
+def test_the_list_has_every_name() -> None:
+    output, code = ops()
+    assert code == 0
+    listed = set(re.findall(r"^  (\w+)  ", output, re.MULTILINE))
+    assert listed == {*LAYERS, *WORDS, *(block.name for block in blocks())}
+
+
+def test_words_and_blocks() -> None:
+    assert "projection" in ops("shortcut")[0]
+    assert "siblings" in ops("crop")[0]
+    output, code = ops("bottleneck")
+    assert code == 0 and output.startswith("bottleneck(w, s=1") and "from std" in output
+
+
+def test_unknown() -> None:
+    assert ops("convv") == (
+        "error E201: no layer is called `convv`\n    hint: did you mean `conv` or `tconv`?\n",
+        1,
+    )
+    assert ops("zzz")[1] == 1
