@@ -566,13 +566,13 @@ def test_a_stride_without_end_is_refused_with_a_reason() -> None:
     assert "10^18" in field.undefined
 
 
-def test_analyses_assume_nothing_of_free_sizes() -> None:
-    graph = graph_of("input 3xHxW\nconv3-4/2 -> [id & gap -> conv1-4(act=sigmoid)]\nout: conv3-4\n")
-    assumed = repr(graph.ledger)
-    field = field_at(graph, "out")
-    assert field.ungated is not None
-    assert [axis.size for axis in field.ungated] == [7, 7]
-    assert repr(graph.ledger) == assumed
+def test_fields_on_free_sizes_are_plain_numbers() -> None:
+    # The crop cuts 2 before, an expression of H that is constant; the pool's whole is that of the reference.
+    graph = graph_of("input 3xHxW\nout: [crop + conv5-3(pad=valid, act=none)]\nend: gap\n")
+    out, end = field_at(graph, "out"), field_at(graph, "end")
+    assert (out.size, out.start, out.aligned) == ((5, 5), (0, 0), True)
+    assert (end.whole, end.size) == (True, (224, 224))
+    assert all(type(number) is int for field in (out, end) for number in (*field.size, *field.start))
 
 
 def test_a_lattice_takes_its_least_period() -> None:

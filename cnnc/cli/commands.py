@@ -179,6 +179,8 @@ def fmt(specs: tuple[str, ...], only_check: bool, show_diff: bool) -> None:
     sys.exit(format_all(specs, only_check=only_check, show_diff=show_diff))
 
 
-from cnnc.cli.reference import ops  # noqa: E402  (the group must be there first)
+from cnnc.cli.comparing import diff  # noqa: E402  (the group must be there first)
+from cnnc.cli.reference import ops  # noqa: E402
 
+cnnc.add_command(diff)
 cnnc.add_command(ops)

@@ -12,8 +12,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from cnnc.compiler.fit import FITTED
 from cnnc.compiler.graph import Graph, Node, Scope
-from cnnc.compiler.ops import Op
+from cnnc.compiler.ops import Op, op_words
 from cnnc.compiler.ops.extern import Extern
 from cnnc.compiler.ops.merge import Add, Concat, Multiply
 from cnnc.dsl.layout import RESERVED, STATEMENTS
@@ -38,6 +39,9 @@ class _Core:
         self.shared = _shared_uses(graph)
         """For each node in a shared module, the scope of the use it belongs to."""
         self.externs: dict[str, str] = {}
+        self.folded = _folded(graph)
+        """For each layer written with the norm and activation it brings: those."""
+        self.names = {brought[-1].index: graph.nodes[i].name for i, brought in self.folded.items()}
 
     def lines(self) -> list[str]:
         body = list(self._flow())
@@ -62,11 +66,14 @@ class _Core:
         before = inputs[0] if len(inputs) == 1 else None
         body: list[str] = []
         done: set[int] = set()
+        brought = {node.index for nodes in self.folded.values() for node in nodes}
         for node in self.graph.layers:
             use = self.shared.get(node.index)
+            if node.index in brought:
+                continue
             if use is None:
                 body.append(self._line(node, node.name, before, self._reference))
-                before = node.index
+                before = (node, *self.folded.get(node.index, ()))[-1].index
             elif id(use) not in done:
                 done.add(id(use))
                 assert use.source is not None
@@ -74,10 +81,12 @@ class _Core:
                 body += [f"{head}{use.module}", f"{_label(self._use_name(use))}: id"]
                 before = use.result
         for name, index in self.graph.outputs.items():
-            if name != "output" and name != self._reference_text(index):
+            if name not in ("output", self._reference_text(index)):
                 body.append(f"{self._reference(index)} -> {_label(name)}: id")
         if "input" in self.graph.inputs and any(_refers(line, '"input"') for line in body):
             yield '"input": id'
+        if not body and list(self.graph.outputs) == ["output"]:
+            yield "id"
         yield from body
 
     def _line(self, node: Node, name: str, before: int | None, reference: _Reference) -> str:
@@ -93,7 +102,9 @@ class _Core:
     def _reference_text(self, index: int) -> str:
         """The name of a tensor on the model's own level."""
         use = self.shared.get(index)
-        return self.graph.nodes[index].name if use is None else self._use_name(use)
+        if use is not None:
+            return self._use_name(use)
+        return self.names.get(index, self.graph.nodes[index].name)
 
     def _use_name(self, use: Scope) -> str:
         """The label of what flows out of one use of a shared module."""
@@ -115,9 +126,12 @@ class _Core:
         word += "" if stride is None else f"/{_sizes(stride)}"
         args = [f"{name}={_value(value)}" for name, value in fields.items() if value is not None]
         further = iter(node.inputs[1:])
+        for x in self.folded.get(node.index, ()):
+            args.append(f"{x.role}={self._word(x, reference)}")
         args += [f"{name}=[{reference(next(further))}]" for name in op.pipelines if name in node.given]
         args += [f"{name}={reference(next(further))}" for name in op.tensors if name in node.given]
-        return f"{word}({', '.join(args)})" if args else word
+        # Parentheses tell a layer from a tensor of its name: counters reach relu6.
+        return f"{word}({', '.join(args)})" if args or word in self.graph.labels else word
 
     def _extern(self, op: Extern) -> str:
         """An extern's use; its declaration, with everything worked out, is kept for the head of the file."""
@@ -134,7 +148,7 @@ class _Core:
             name = f"{op.name}_{number}"
         self.externs[name] = text.replace("NAME", name)
         args = ", ".join(_value(value) for _, value in op.arguments)
-        return f"{name}({args})" if args else name
+        return f"{name}({args})" if args or name in self.graph.labels else name
 
     # --- shared modules ------------------------------------------------------------------
 
@@ -172,6 +186,22 @@ def _shared_uses(graph: Graph) -> dict[int, Scope]:
     return {node: use for use in uses for node in use.nodes()}
 
 
+def _folded(graph: Graph) -> dict[int, tuple[Node, ...]]:
+    """For each layer whose label is an output with its norm and activation in: those, written in its word.
+
+    On lines of their own they would leave the output's name to the bare layer.
+    """
+    folded = {}
+    for name, index in graph.outputs.items():
+        layer, chain = graph.nodes[index], []
+        while layer.role in ("norm", "act"):
+            chain.insert(0, layer)
+            layer = graph.nodes[layer.inputs[0]]
+        if chain and layer.name == name:
+            folded[layer.index] = tuple(chain)
+    return folded
+
+
 def _refers(line: str, label: str) -> bool:
     return re.search(rf"(?<![\w.]){re.escape(label)}(?![\w.:])", line) is not None
 
@@ -179,7 +209,8 @@ def _refers(line: str, label: str) -> bool:
 def _label(name: str) -> str:
     """A name as a label or tensor name: quoted where it is no plain path."""
     first = name.partition(".")[0]
-    if _PLAIN.fullmatch(name) and first not in RESERVED and first not in STATEMENTS:
+    is_word = first in RESERVED or first in STATEMENTS or name.lower() in (*op_words(), *FITTED, "id")
+    if _PLAIN.fullmatch(name) and not is_word:
         return name
     return f'"{name}"'
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 
 from cnnc.compiler.draft import Draft, Scope
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
@@ -35,11 +36,7 @@ def _name_children(scope: Scope, problems: list[Diagnostic], inputs: Mapping[str
     for child in scope.children:
         if isinstance(child, Draft) and child.dropped:
             continue
-        if is_identity(child):
-            # Takes no number; it keeps the name it would have, for those who write structure.
-            assert isinstance(child, Scope)
-            local = child.label or f"{child.kind_name}{counters.get(child.kind_name, 0) + 1}"
-            child.name = f"{scope.name}.{local}" if scope.name else local
+        if is_identity(child) and child.label is None:
             continue
         if isinstance(child, Scope) and child.again is not None:
             # A further use of a shared module: no child of its own, but its nodes need names.
@@ -48,8 +45,8 @@ def _name_children(scope: Scope, problems: list[Diagnostic], inputs: Mapping[str
         if child.label is not None:
             local = child.label
         elif isinstance(child, Draft) and child.role == "flatten":
-            count = counters["flatten "] = counters.get("flatten ", 0) + 1
-            local = "flatten" if count == 1 else f"flatten{count}"
+            number = counters["flatten "] = counters.get("flatten ", 0) + 1
+            local = "flatten" if number == 1 else f"flatten{number}"
         else:
             kind = "" if numbered else _kind(child)
             counters[kind] = counters.get(kind, -1 if numbered else 0) + 1
@@ -61,6 +58,16 @@ def _name_children(scope: Scope, problems: list[Diagnostic], inputs: Mapping[str
             problems.append(Diagnostic("E204", message, scope.labels.get(local, labelled.span), hint=hint))
         taken[local] = child
         child.name = f"{scope.name}.{local}" if scope.name else local
+    _name_identities(scope, set(taken))
+
+
+def _name_identities(scope: Scope, taken: set[str]) -> None:
+    """An identity shortcut takes no number; it gets a name that is left, for those who write structure."""
+    for child in scope.children:
+        if isinstance(child, Scope) and is_identity(child) and child.label is None:
+            local = next(name for i in count(1) if (name := f"{child.kind_name}{i}") not in taken)
+            taken.add(local)
+            child.name = f"{scope.name}.{local}" if scope.name else local
 
 
 def _kind(child: Draft | Scope) -> str:

@@ -1,7 +1,8 @@
 """What the language's layers are, told by the layers themselves: for `cnnc ops` and docs/layers.md.
 
 Everything comes from the op classes: arguments and defaults from their fields,
-the rules from their docstrings, the figures of an example from compiling it.
+what an argument takes from what it says when it refuses, the rules from their
+docstrings, the figures of an example from compiling it.
 `python -m cnnc.compiler.reference` prints docs/layers.md.
 """
 
@@ -12,68 +13,19 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, get_args, get_type_hints
-
-from pydantic.fields import FieldInfo
+from typing import Any, get_args
 
 from cnnc.compiler.build import build
 from cnnc.compiler.cost import costs
 from cnnc.compiler.layers import KIN_DEFAULTS, argument_names
 from cnnc.compiler.library import STD
-from cnnc.compiler.ops import (
-    Op,
-    activation,
-    all_ops,
-    base,
-    connection,
-    convolution,
-    initial,
-    op_words,
-    pooling,
-    show,
-)
+from cnnc.compiler.ops import Op, OpError, Place, Sizes, all_ops, op_words, show
+from cnnc.compiler.ops.base import Family
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
 from cnnc.dsl.parse import parse
 from cnnc.dsl.read import read_source
 from cnnc.dsl.source import Source
-
-INTEGER = "an integer of 1 or more"
-_PAD = "valid, same, same_tf, a number, 1x2 (by axis) or (before, after)"
-_RULES = f"{', '.join(initial.RULES)}, or a number"
-
-TYPES: Mapping[Any, str] = {
-    int: "an integer",
-    base.Positive: INTEGER,
-    base.Natural: "an integer of 0 or more",
-    base.Flag: "yes or no",
-    base.Real: "a number",
-    base.PositiveReal: "a number over 0",
-    base.Probability: "a number from 0 up to 1, 1 left out",
-    base.OptionalReal: "a number",
-    base.PositiveAxes: f"{INTEGER}, or one by axis (1x7)",
-    base.NaturalAxes: "an integer of 0 or more, or one by axis (1x2)",
-    base.OptionalAxes: f"{INTEGER}, or one by axis (1x7)",
-    connection.Table: f"{', '.join(connection.TABLES)}, or a row of 0 and 1 for each input map",
-    convolution.ConvPad: _PAD,
-    convolution.TransposedPad: "valid, a number, 1x2 (by axis) or (before, after)",
-    pooling.PoolPad: f"{_PAD}; at most half the kernel",
-    pooling.Ratio: "a number between 0 and 1",
-    pooling.Stride: f"{INTEGER}, or one by axis; the kernel unless given",
-    activation.Pieces: "an integer of 2 or more",
-    initial.WeightInit: f"{_RULES}; PyTorch's own unless given",
-    initial.BiasInit: "a rule as for `init`, without a fan",
-}
-"""What an argument of each type takes."""
-
-FIELDS: Mapping[tuple[str, str], str] = {
-    ("ln", "over"): "channels or all",
-    ("pad", "mode"): "zeros, reflect, replicate or circular",
-    ("pad", "sides"): "a number, 1x2 (by axis) or (before, after)",
-    ("reshape", "shape"): "channels and up to 3 sizes (64x7x7), or an integer",
-    ("upsample", "mode"): "nearest, or linear, bilinear, trilinear by the map's axes",
-}
-"""What an argument takes whose type is its layer's own."""
 
 WORDS: Mapping[str, str] = {
     "id": "Passes its input on: a branch without layers, or a tap (`c3: id`). It is no module.",
@@ -147,7 +99,7 @@ class Block:
 def layers() -> tuple[Layer, ...]:
     """Every layer that a word names, family by family."""
     kinds = [op for op in all_ops() if not op.internal]
-    return tuple(_record(op) for family in get_args(base.Family) for op in kinds if op.family == family)
+    return tuple(_record(op) for family in get_args(Family) for op in kinds if op.family == family)
 
 
 def layer(name: str) -> Layer:
@@ -219,31 +171,59 @@ def _form(op: type[Op]) -> str:
 
 
 def _arguments(op: type[Op]) -> tuple[Argument, ...]:
-    hints = get_type_hints(op, include_extras=True)
-    return tuple(_argument(op, name, hints) for name in argument_names(op))
+    return tuple(_argument(op, name) for name in argument_names(op))
 
 
-def _argument(op: type[Op], name: str, hints: Mapping[str, Any]) -> Argument:
+def _argument(op: type[Op], name: str) -> Argument:
     if name in op.pipelines:
         return Argument(name, "a pipeline in [ ], on the same input", None, True)
     if name in op.tensors:
         return Argument(name, "a label", None, False)
     if name in op.model_fields:
-        return _field(op, name, op.model_fields[name], hints[name])
+        field = op.model_fields[name]
+        default = None if field.is_required() or field.default is None else _as_written(field.default)
+        return Argument(name, _takes(op, name), default, field.is_required())
     assert op.brings is not None
     if name == "norm":
         return Argument(name, "a normalisation and its arguments, or none", "none", False)
     return Argument(name, "an activation and its arguments, or none", op.brings.act or "none", False)
 
 
-def _field(op: type[Op], name: str, field: FieldInfo, hint: Any) -> Argument:
-    takes = FIELDS.get((op.kind, name)) or TYPES.get(hint)
-    if takes is None:
-        raise LookupError(f"`{name}` of `{op.kind}`: TYPES or FIELDS must say what it takes")
-    if field.is_required() or field.default is None:
-        return Argument(name, takes, None, field.is_required())
-    default = field.default
-    return Argument(name, takes, f"{default:g}" if isinstance(default, float) else show(default), False)
+def _as_written(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else show(value)
+
+
+_NO_WORD = "no_such_word"
+
+
+def _takes(op: type[Op], name: str) -> str:
+    """What an argument takes, in the words in which it refuses what it does not take.
+
+    >>> _takes(op_words()["conv"], "width"), _takes(op_words()["conv"], "bias")
+    ('an integer, at least 1', 'yes or no')
+    """
+    refusal = _refusal(op, name, _NO_WORD)
+    found = re.search(rf"{_NO_WORD}, and (.+) (?:is|are) wanted", refusal or "")
+    if found is None:
+        raise LookupError(
+            f"`{name}` of `{op.kind}` does not tell what is wanted where it refuses a word: {refusal}"
+        )
+    takes = found[1]
+    if takes in ("an integer", "a number"):
+        bound = re.search(r" must (?:be |lie )?(.+)$", _refusal(op, name, -1) or "")
+        takes += f", {bound[1]}" if bound else ""
+        takes += ", or one by axis (3x1)" if _refusal(op, name, Sizes((3, 1))) is None else ""
+    return takes
+
+
+def _refusal(op: type[Op], name: str, value: Any) -> str | None:
+    """What is said against a value of one argument; None where it is taken."""
+    plain = {other: 1 for other, field in op.model_fields.items() if field.is_required()}
+    try:
+        op.model_validate({**plain, name: value}, context=Place(((64, 56, 56),)))
+    except OpError as error:
+        return error.message
+    return None
 
 
 def _brings(op: type[Op]) -> str | None:

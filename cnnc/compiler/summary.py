@@ -19,6 +19,7 @@ from cnnc.compiler.depth import depth
 from cnnc.compiler.graph import Graph, Scope
 from cnnc.compiler.ops import Op, Shape, show
 from cnnc.compiler.receptive_field import AxisField, ReceptiveField, receptive_fields
+from cnnc.compiler.sizes import is_free
 
 FORMAT = 1
 
@@ -151,7 +152,17 @@ def to_json(summary: Summary) -> dict[str, Any]:
     }
     if summary.unknown:
         data["unknown"] = {what: list(names) for what, names in summary.unknown.items()}
-    return data
+    plain: dict[str, Any] = _expressions(data)
+    return plain
+
+
+def _expressions(value: Any) -> Any:
+    """Free sizes as their expressions: JSON has no number for them."""
+    if isinstance(value, dict):
+        return {key: _expressions(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expressions(item) for item in value]
+    return repr(value) if is_free(value) else value
 
 
 def cost_json(cost: Cost) -> dict[str, int]:

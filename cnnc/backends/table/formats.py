@@ -83,8 +83,9 @@ def _printable(text: str) -> str:
 
 
 def _fit(columns: Mapping[str, Column], natural: Mapping[str, int], width: int) -> list[str]:
-    """The columns that fit, those of the least weight left out one by one."""
-    kept = list(columns)
+    """The columns that fit: first without numbers that would take half the line (expressions of free
+    sizes), then without those of the least weight one by one."""
+    kept = [key for key in columns if columns[key].least is not None or 2 * natural[key] <= width]
     while len(kept) > 1:
         least = sum(min(natural[key], columns[key].least or natural[key]) for key in kept)
         if least + len(GAP) * (len(kept) - 1) <= width:

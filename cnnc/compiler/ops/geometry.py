@@ -66,7 +66,8 @@ def slide(
         extent = effective(kernel[i], dilation[i])
         before, after = pad[i]
         room = n + before + after - extent
-        if room < 0:
+        steps = -(-room // stride[i]) if ceil else room // stride[i]
+        if steps < 0:
             padded = f" padded to {n + before + after}" if before + after else ""
             grown = f"{kernel[i]} (extent {extent})" if dilation[i] > 1 else str(extent)
             raise OpError(

@@ -113,6 +113,11 @@ class AvgPool(_SlidingPool):
 
     count_pad: base.Flag = True
 
+    def out_shape(self, *ins: Shape) -> Shape:
+        if len(self.kernel) == 3:
+            super(_SlidingPool, self).out_shape(*ins)  # PyTorch takes no kernel larger than its map here
+        return super().out_shape(*ins)
+
 
 @base.op
 class SumPool(_SlidingPool):

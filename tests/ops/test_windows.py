@@ -1,0 +1,87 @@
+"""What a layer says that an output sees is the support of that output's gradient."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from hypothesis import given, reject, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+from ops.oracle import compiled, graph_of  # noqa: E402
+from ops.strategies import WORDS, shape_of  # noqa: E402
+
+from cnnc.compiler.ops.base import Axis, Local, Pointwise, Spread, Undefined, Whole  # noqa: E402
+from cnnc.dsl.diagnostics import CnncError  # noqa: E402
+
+# Linear in their input, so that with positive weights nothing cancels; the largest of a
+# window sees all of it, which its gradient at one input does not show: `avgpool` stands for `maxpool`.
+KINDS = (
+    "conv dwconv sepconv tconv local avgpool sumpool subsample gap adaptiveavgpool crop upsample "
+    "pixelshuffle spacetodepth shuffle chunk pad flatten fc scale lppool capsule"
+).split()  # fmt: skip
+
+
+def _seen(axis: Axis | Spread, out: int, n: int) -> set[int]:
+    """The inputs on one axis that output `out` sees."""
+    if isinstance(axis, Axis):
+        found = {out * axis.stride - axis.before + j * axis.dilation for j in range(axis.kernel)}
+        return found & set(range(n))
+    reached = ((i, i * axis.stride - axis.before + j * axis.dilation) for i in range(n) for j in range(axis.kernel))
+    return {i for i, at in reached if at == out}
+
+
+def _expected(window: Any, at: tuple[int, ...], sizes: tuple[int, ...]) -> set[tuple[int, ...]]:
+    if isinstance(window, Whole):
+        return set(product(*map(range, sizes)))
+    if isinstance(window, Pointwise):
+        return {at}
+    assert isinstance(window, Local)
+    axes = zip(window.axes, at, sizes, strict=True)
+    return set(product(*(_seen(axis, out, n) for axis, out, n in axes)))
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_window_is_the_support_of_the_gradient(kind: str, rank: int) -> None:
+    @settings(settings.get_profile("ops"), max_examples=max(settings.get_profile("ops").max_examples // 4, 1))
+    @given(st.data())
+    def run(data: Any) -> None:
+        shape = shape_of(data.draw, kind, rank)
+        word = WORDS[kind](data.draw, shape)
+        if "standardise=yes" in word or "table" in word or ("pad(" in word and "zeros" not in word):
+            reject()  # filters that sum to 0; maps that see nothing; a border that repeats
+        try:
+            graph = graph_of(shape, word)
+        except CnncError:
+            reject()
+        node = graph.layers[-1]
+        window = node.op.window(*graph.ins(node))
+        if isinstance(window, Undefined):
+            reject()
+        module = compiled(graph).module.double().eval()
+        for parameter in module.parameters():
+            parameter.data.uniform_(0.5, 1.5)
+        x = (torch.rand(1, *shape, dtype=torch.float64) + 0.5).requires_grad_()
+        total = module(x).sum((0, 1))
+        for at in data.draw(st.permutations(list(product(*map(range, total.shape)))))[:6]:
+            (gradient,) = torch.autograd.grad(total[at], x, retain_graph=True)
+            support = gradient[0].abs().sum(0) > 1e-12
+            places = {tuple(place) for place in support.nonzero().tolist()}
+            assert places == _expected(window, at, shape[1:]), (shape, word, at)
+
+    run()
+
+
+def test_undefined_windows_say_why() -> None:
+    for word, reason in (
+        ("adaptiveavgpool3", "adaptive windows of unequal sizes"),
+        ("fractionalmaxpool2(0.7)", "the places of the windows are drawn at random"),
+        ("upsample(size=5, mode=bilinear)", "interpolation by a fraction"),
+    ):
+        graph = graph_of((2, 7, 7), word.replace("(0.7)", "(ratio=0.7)"))
+        node = graph.layers[-1]
+        assert node.op.window(*graph.ins(node)) == Undefined(reason)
