@@ -19,3 +19,6 @@ test:
 
 bench:  ## Ratios against peers, in one run.
 	$(BIN)/python -m benchmarks
+
+docs:  ## The page that is made from the layers.
+	$(BIN)/python -m cnnc.compiler.reference > docs/layers.new && mv docs/layers.new docs/layers.md

@@ -19,9 +19,7 @@ machine needs a few times what an idle one does; the slowest case takes about 0.
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_case(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, update_golden: bool
-) -> None:
+def test_case(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, update_golden: bool) -> None:
     monkeypatch.chdir(tmp_path)
     case = Case.read(path)
     start = time.perf_counter()
@@ -36,7 +34,9 @@ def test_no_message_shows_the_program() -> None:
     """No Python in a message: no traceback, no repr, no path of this machine."""
     for path in CASES:
         output = Case.read(path).output
-        assert not re.search(r"Traceback|Error\(|<cnnc|object at|\bFraction\b|/tmp|/home|None", output), path.name
+        assert not re.search(r"Traceback|Error\(|<cnnc|object at|\bFraction\b|/tmp|/home|None", output), (
+            path.name
+        )
 
 
 def test_every_code_has_a_case() -> None:

@@ -60,6 +60,11 @@ def test_what_an_argument_takes(kind: str, name: str, takes: str) -> None:
     assert argument.takes == takes
 
 
+@pytest.mark.parametrize(("kind", "shown"), [("unpool", "of"), ("crop", "to=…"), ("upsample", "like=…")])
+def test_labels_that_can_be_left_out(kind: str, shown: str) -> None:
+    assert str(LAYERS[kind].arguments[-1]) == shown
+
+
 def test_one_layer() -> None:
     output, code = ops("Conv")
     assert code == 0

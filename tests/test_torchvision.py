@@ -13,10 +13,12 @@ import cnnc
 torch = pytest.importorskip("torch")
 models = torchvision_models()
 
-# spec, torchvision's builder with its arguments, and the smallest size both accept in a short time.
 NETWORKS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "alexnet_torchvision": (models.alexnet, {}),
+    "vgg11": (models.vgg11, {}),
+    "vgg13": (models.vgg13, {}),
     "vgg16": (models.vgg16, {}),
+    "vgg19": (models.vgg19, {}),
     "vgg16_bn": (models.vgg16_bn, {}),
     "resnet18": (models.resnet18, {}),
     "resnet34": (models.resnet34, {}),

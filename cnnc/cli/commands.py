@@ -181,6 +181,8 @@ def fmt(specs: tuple[str, ...], only_check: bool, show_diff: bool) -> None:
 
 from cnnc.cli.comparing import diff  # noqa: E402  (the group must be there first)
 from cnnc.cli.reference import ops  # noqa: E402
+from cnnc.cli.verifying import verify  # noqa: E402
 
 cnnc.add_command(diff)
 cnnc.add_command(ops)
+cnnc.add_command(verify)

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from cnnc.cli.common import guarded, load, spec_options
+from cnnc.cli.common import Sizes, Values, guarded, load, spec_options
 
 
 @click.command()
@@ -15,9 +15,7 @@ from cnnc.cli.common import guarded, load, spec_options
 @click.argument("other")
 @click.option("--json", "as_json", is_flag=True, help="The stable JSON record.")
 @guarded
-def diff(
-    spec: str, other: str, sizes: tuple[str, ...], params: tuple[tuple[str, str], ...], as_json: bool
-) -> None:
+def diff(spec: str, other: str, sizes: Sizes, params: Values, as_json: bool) -> None:
     """Compare SPEC with OTHER: layers added, removed and changed, and the totals.
 
     Exit code 1 when they differ. Example: cnnc diff zoo:resnet50 zoo:resnet50_paper

@@ -260,8 +260,8 @@ def _divisible(x: Exact, divisor: Exact) -> Exact:
 
 
 FUNCTIONS: dict[str, tuple[Callable[..., Exact], int, int | None]] = {
-    "min": (min, 1, None),
-    "max": (max, 1, None),
+    "min": (lambda *numbers: min(numbers), 1, None),
+    "max": (lambda *numbers: max(numbers), 1, None),
     "round": (_round, 1, 1),
     "ceil": (math.ceil, 1, 1),
     "floor": (math.floor, 1, 1),

@@ -38,6 +38,7 @@ class _Core:
         self.graph = graph
         self.shared = _shared_uses(graph)
         """For each node in a shared module, the scope of the use it belongs to."""
+        self.taken = {node.name for node in graph.nodes}
         self.externs: dict[str, str] = {}
         self.folded = _folded(graph)
         """For each layer written with the norm and activation it brings: those."""
@@ -131,7 +132,7 @@ class _Core:
         args += [f"{name}=[{reference(next(further))}]" for name in op.pipelines if name in node.given]
         args += [f"{name}={reference(next(further))}" for name in op.tensors if name in node.given]
         # Parentheses tell a layer from a tensor of its name: counters reach relu6.
-        return f"{word}({', '.join(args)})" if args or word in self.graph.labels else word
+        return f"{word}({', '.join(args)})" if args or word in self.taken else word
 
     def _extern(self, op: Extern) -> str:
         """An extern's use; its declaration, with everything worked out, is kept for the head of the file."""
@@ -148,7 +149,7 @@ class _Core:
             name = f"{op.name}_{number}"
         self.externs[name] = text.replace("NAME", name)
         args = ", ".join(_value(value) for _, value in op.arguments)
-        return f"{name}({args})" if args or name in self.graph.labels else name
+        return f"{name}({args})" if args or name in self.taken else name
 
     # --- shared modules ------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ FITTED = ("shortcut", "crop")
 
 
 def _fitted_word(item: s.Item) -> str | None:
-    if not isinstance(item.core, s.Word) or item.core.literal is None:
+    if not isinstance(item.core, s.Word) or item.core.literal is None or item.core.quoted:
         return None
     word = item.core.literal.lower()
     if word == "shortcut" or (word == "crop" and not item.core.args):
@@ -180,13 +180,23 @@ class Fitter:
 
 def _path(end: Draft, start: Draft) -> tuple[Draft, ...] | None:
     """The layers from `start` (left out) to `end` along first inputs; None where there is no such way."""
-    path: list[Draft] = []
+    leads: dict[int, bool] = {id(start): True}
+    todo = [end]
+    while todo:
+        draft = todo[-1]
+        unknown = [x for x in draft.inputs if id(x) not in leads]
+        if unknown and id(draft) not in leads:
+            todo += unknown
+        else:
+            leads.setdefault(id(draft), any(leads[id(x)] for x in draft.inputs))
+            todo.pop()
+    if not leads[id(end)]:
+        return None
+    path = []
     draft = end
     while draft is not start:
-        if draft.op is None or not draft.inputs:
-            return None
         path.append(draft)
-        draft = next((x for x in draft.inputs if _comes_from(x, start)), draft.inputs[0])
+        draft = next(x for x in draft.inputs if leads[id(x)])
     return tuple(reversed(path))
 
 
@@ -207,19 +217,6 @@ def _stride_along(path: tuple[Draft, ...], rank: int) -> tuple[int, ...] | None:
                 return None
             strides = tuple(a * axis.stride for a, axis in zip(strides, window.axes, strict=True))
     return strides
-
-
-def _comes_from(draft: Draft, start: Draft) -> bool:
-    seen: set[int] = set()
-    todo = [draft]
-    while todo:
-        x = todo.pop()
-        if x is start:
-            return True
-        if id(x) not in seen:
-            seen.add(id(x))
-            todo += x.inputs
-    return False
 
 
 def _size(shape: tuple[int, ...]) -> str:

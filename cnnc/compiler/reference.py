@@ -178,7 +178,8 @@ def _argument(op: type[Op], name: str) -> Argument:
     if name in op.pipelines:
         return Argument(name, "a pipeline in [ ], on the same input", None, True)
     if name in op.tensors:
-        return Argument(name, "a label", None, False)
+        # No field says whether a label can be left out; the example has those that cannot.
+        return Argument(name, "a label", None, f"{name}=" in op.example)
     if name in op.model_fields:
         field = op.model_fields[name]
         default = None if field.is_required() or field.default is None else _as_written(field.default)
@@ -202,27 +203,36 @@ def _takes(op: type[Op], name: str) -> str:
     >>> _takes(op_words()["conv"], "width"), _takes(op_words()["conv"], "bias")
     ('an integer, at least 1', 'yes or no')
     """
-    refusal = _refusal(op, name, _NO_WORD)
-    found = re.search(rf"{_NO_WORD}, and (.+) (?:is|are) wanted", refusal or "")
-    if found is None:
-        raise LookupError(
-            f"`{name}` of `{op.kind}` does not tell what is wanted where it refuses a word: {refusal}"
-        )
-    takes = found[1]
-    if takes in ("an integer", "a number"):
-        bound = re.search(r" must (?:be |lie )?(.+)$", _refusal(op, name, -1) or "")
-        takes += f", {bound[1]}" if bound else ""
-        takes += ", or one by axis (3x1)" if _refusal(op, name, Sizes((3, 1))) is None else ""
-    return takes
+    for labelled in (False, True):
+        refused = _refused(op, {name: _NO_WORD}, labelled=labelled)
+        found = re.search(rf"{_NO_WORD}, and (.+?) (?:is|are) .+$", refused.message) if refused else None
+        if found is not None:
+            is_number = found[1] in ("an integer", "a number")
+            return found[1] + (_bounds(op, name, labelled=labelled) if is_number else "")
+    raise LookupError(f"`{name}` of `{op.kind}` does not say what is wanted where it refuses a word")
 
 
-def _refusal(op: type[Op], name: str, value: Any) -> str | None:
-    """What is said against a value of one argument; None where it is taken."""
-    plain = {other: 1 for other, field in op.model_fields.items() if field.is_required()}
+def _bounds(op: type[Op], name: str, *, labelled: bool) -> str:
+    """What is further said of a number: its least value, and whether there may be one for each axis."""
+    low = _refused(op, {name: -1}, labelled=labelled)
+    bound = re.search(r" must (?:be |lie )?(.+)$", low.message) if low else None
+    by_axis = _refused(op, {name: Sizes((3, 1))}, labelled=labelled) is None
+    return (f", {bound[1]}" if bound else "") + (", or one by axis (3x1)" if by_axis else "")
+
+
+def _refused(op: type[Op], values: Mapping[str, Any], *, labelled: bool) -> OpError | None:
+    """What a layer says against arguments; None where it takes them.
+
+    Those that it needs besides are 1; its labels, where it is to have them, are of a pool.
+    """
+    plain = {name: 1 for name, field in op.model_fields.items() if field.is_required()}
+    shape = (64, 56, 56)
+    pool = op_words()["maxpool"].model_validate({"kernel": 1}, context=Place((shape,)))
+    makers = dict.fromkeys(op.tensors, pool) if labelled else {}
     try:
-        op.model_validate({**plain, name: value}, context=Place(((64, 56, 56),)))
+        op.model_validate({**plain, **values}, context=Place((shape,), tuple(makers), makers))
     except OpError as error:
-        return error.message
+        return error
     return None
 
 

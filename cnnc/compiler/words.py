@@ -47,16 +47,11 @@ def split(word: s.Word) -> LayerCall:
     reader = _Reader(word, text)
     pieces: dict[str, s.Expr] = {}
     groups = {name: match.span(name) for name in ("size", "width", "stride") if match.group(name)}
-    if (
-        "size" not in groups
-        and "width" in groups
-        and "x" in match.group("width")
-        and op.word.size != op.word.width
-    ):
+    if "size" not in groups and "width" in groups and op.word.size != op.word.width:
         # The lecture form conv-11x11x96: kernel x width behind one dash.
-        start, end = groups.pop("width")
-        *kernel, width = _ranges(rest, start, end)
-        groups["size"], groups["width"] = (kernel[0][0], kernel[-1][1]), width
+        *kernel, width = _ranges(rest, *groups["width"])
+        if kernel:
+            groups["size"], groups["width"] = (kernel[0][0], kernel[-1][1]), width
     for slot, (start, end) in groups.items():
         field = getattr(op.word, slot)
         if field is None:

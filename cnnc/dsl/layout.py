@@ -154,7 +154,8 @@ def _up_to_mistake(tokens: list[Tok]) -> tuple[list[Tok], Diagnostic | None, lis
     if not stack:
         return tokens, None, [], 0
     # A line that begins with a statement word shows where the bracket was meant to end.
-    rest = next((tokens[i:] for i in range(begin + 1, len(tokens)) if _breaks_in(tokens, i)), [])
+    after = next(i for i, t in enumerate(tokens) if t is stack[0])
+    rest = next((tokens[i:] for i in range(after, len(tokens)) if _breaks_in(tokens, i)), [])
     opened = [t for t in stack if not rest or t.span.start < rest[0].span.start]
     hint = f"close it with `{_closer(opened[-1])}`"
     problem = Diagnostic("E102", f"`{opened[-1]}` is never closed", opened[-1].span, hint=hint)

@@ -13,8 +13,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from cnnc.backends.pytorch.write import to_pytorch
 from cnnc.compiler.build import build
 from cnnc.compiler.graph import Graph
+from cnnc.dsl.diagnostics import CnncError
 from cnnc.dsl.parse import parse
 from cnnc.dsl.source import Source
+from cnnc.dsl.syntax import Spec
 
 BATCH = 2
 
@@ -30,8 +32,20 @@ class Built:
 
 def graph_of(shape: tuple[int, ...], layers: str) -> Graph:
     """The graph of some layers on an input of this shape. Raises CnncError."""
-    dims = "x".join(map(str, shape))
-    return build(parse(Source("net.cnn", f"input {dims}\n{layers}")))
+    return build(spec_of(shape, layers))
+
+
+def spec_of(shape: tuple[int, ...], layers: str) -> Spec:
+    return parse(Source("net.cnn", f"input {'x'.join(map(str, shape))}\n{layers}"))
+
+
+def refused(shape: tuple[int, ...], layers: str) -> CnncError | None:
+    """What the analysis has against some layers."""
+    try:
+        graph_of(shape, layers)
+    except CnncError as error:
+        return error
+    return None
 
 
 def compiled(graph: Graph) -> Built:
@@ -79,9 +93,8 @@ def check(shape: tuple[int, ...], layers: str) -> Built:
 
 def _is_counted(op: Any) -> bool:
     """Whether PyTorch's counter counts what our convention counts: see `macs` of the others in their tests."""
-    return op.kind not in {"capsule", "rbf"} and not getattr(op, "table", None)
+    return op.kind not in {"capsule", "rbf", "stn"} and not getattr(op, "table", None)
 
 
 def _out(graph: Graph) -> tuple[int, ...]:
     return graph.nodes[graph.outputs["output"]].out
-

@@ -216,12 +216,26 @@ def capsule(draw: Draw, shape: Shape) -> str:
     return f"{form}(of={divisor(draw, shape[0])}, routing={draw(st.integers(1, 3))})"
 
 
+def unpool(draw: Draw, shape: Shape) -> str:
+    """A pool and the layer that undoes it, with values of its own between them."""
+    word = pool("maxpool", ceil=True)(draw, shape)
+    return f"p: {word} -> tanh -> unpool(of=p)"
+
+
+def stn(draw: Draw, shape: Shape) -> str:
+    mode = f"mode={draw(st.sampled_from(['bilinear', 'nearest']))}"
+    border = f"border={draw(st.sampled_from(['zeros', 'border', 'reflection']))}"
+    size = f", size={per_axis(draw, st.integers(1, 6), len(shape) - 1)}" if draw(st.booleans()) else ""
+    inner = draw(st.sampled_from(["fc-4", "gap", "conv1-2 -> flatten"]))
+    return f"stn([{inner}], {mode}, {border}, align_corners={yes_no(draw)}{size})"
+
+
 PLAIN = (
-    "relu relu6 leaky leaky(0.2) elu elu(0.5) selu gelu gelu(tanh=yes) silu mish sigmoid tanh hardsigmoid "
-    "hardswish softplus softplus(2) softmax logsoftmax"
-).split()  # fmt: skip
+    "relu", "relu6", "selu", "silu", "mish", "sigmoid", "tanh", "hardsigmoid", "hardswish", "softmax",
+    "logsoftmax",
+)  # fmt: skip
 WORDS: dict[str, Words] = {
-    **{word: bare(word) for word in PLAIN if "(" not in word},
+    **{word: bare(word) for word in PLAIN},
     "leaky": one_of("leaky", "leaky(0.2)"),
     "elu": one_of("elu", "elu(0.5)"),
     "gelu": one_of("gelu", "gelu(tanh=yes)"),
@@ -269,6 +283,8 @@ WORDS: dict[str, Words] = {
     "capslength": dividing("capslength({})"),
     "capsmask": dividing("capsmask({})"),
     "capsule": capsule,
+    "unpool": unpool,
+    "stn": stn,
 }
 """For every layer word's op, by kind, a strategy of words."""
 

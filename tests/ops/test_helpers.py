@@ -9,7 +9,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from ops import reference as ref  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from cnnc.backends.pytorch.helpers import (  # noqa: E402
@@ -18,9 +17,11 @@ from cnnc.backends.pytorch.helpers import (  # noqa: E402
     padded_pooling,
     pooling,
     rearrange,
+    sampling,
     shortcut,
     small,
 )
+from ops import reference as ref  # noqa: E402
 
 SIZES = {1: (7,), 2: (5, 6), 3: (4, 3, 5)}
 SIDES = {1: ((1, 2),), 2: ((1, 2), (0, 1)), 3: ((1, 0), (0, 1), (1, 1))}
@@ -277,9 +278,7 @@ def test_pad_shortcut(rank: int) -> None:
     def reference(x: Tensor) -> Tensor:
         sizes = [-(-n // 2) for n in x.shape[2:]]
         zero = torch.zeros_like(x[:, 0, *(0,) * rank])
-        values = [
-            x[:, c, *(2 * a for a in at)] if c < 2 else zero for c, *at in ref.positions([5, *sizes])
-        ]
+        values = [x[:, c, *(2 * a for a in at)] if c < 2 else zero for c, *at in ref.positions([5, *sizes])]
         return torch.stack(values, 1).reshape(x.shape[0], 5, *sizes)
 
     agrees(shortcut.PadShortcut(2, 5, 2), random(2, 2, *SIZES[rank]), reference)
@@ -291,7 +290,9 @@ def test_pad_shortcut(rank: int) -> None:
 @pytest.mark.parametrize("rank", [0, 1, 2, 3])
 def test_maxout(rank: int) -> None:
     def reference(x: Tensor) -> Tensor:
-        return torch.stack([torch.maximum(torch.maximum(x[:, i], x[:, i + 1]), x[:, i + 2]) for i in (0, 3)], 1)
+        return torch.stack(
+            [torch.maximum(torch.maximum(x[:, i], x[:, i + 1]), x[:, i + 2]) for i in (0, 3)], 1
+        )
 
     agrees(small.Maxout(3), random(2, 6, *SIZES.get(rank, ())), reference)
 
@@ -437,3 +438,71 @@ def test_routing_by_agreement(rank: int, routing: int) -> None:
         return torch.cat([v[j] for j in range(count)], 1)
 
     agrees(m, random(2, 2 * of, *sizes), reference)
+
+
+# --- places that depend on the data -----------------------------------------------------
+
+
+@RANKS
+@pytest.mark.parametrize("ceiling", [False, True])
+def test_unpool(rank: int, ceiling: bool) -> None:
+    """Overlapping windows: each value goes to the place of the largest of its window, sums where two meet."""
+    kernel, stride, padding = (3,) * rank, (2,) * rank, (1,) * rank
+    below = random(2, 2, *SIZES[rank])
+    sizes, each = ref.windows(below, kernel, stride, ((1, 1),) * rank, ceiling=ceiling)
+    largest = ref.gathered(below, sizes, [torch.stack(v).amax(0) for v, _ in each])
+    m = sampling.Unpool(kernel, stride, padding, ceil_mode=ceiling)
+
+    def reference(x: Tensor) -> Tensor:
+        y = torch.zeros_like(below)
+        for b, c, *at in ref.positions(x.shape):
+            for place in ref.positions(below.shape[2:]):
+                if below[b, c, *place] == largest[b, c, *at]:
+                    one = torch.zeros_like(y)
+                    one[b, c, *place] = 1
+                    y = y + one * x[b, c, *at]
+        return y
+
+    x = random(*largest.shape)
+    torch.testing.assert_close(m(x, below), reference(x))
+    assert torch.autograd.gradcheck(lambda y: m(y, below), (x,))
+
+
+def _sampled(image: Tensor, at: tuple[float, ...]) -> Tensor:
+    """Linear interpolation in a map (axes only) at a place in pixels, zeros beyond it."""
+    total = torch.zeros((), dtype=image.dtype)
+    for place in ref.positions(image.shape):
+        weight = 1.0
+        for p, a in zip(place, at, strict=True):
+            weight *= max(0.0, 1 - abs(p - a))
+        total = total + weight * image[place]
+    return total
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+@pytest.mark.parametrize("aligned", [False, True])
+def test_spatial_transformer(rank: int, aligned: bool) -> None:
+    """Jaderberg et al. 2015, eq. 1 and 5, place by place; at first it is the identity."""
+    m = sampling.SpatialTransformer(3, axes=rank, align_corners=aligned).double()
+    x, features = random(2, 1, *((3, 4) if rank == 2 else (2, 3, 2))), random(2, 3)
+    torch.testing.assert_close(m(x, features), x)
+    m.theta.weight.data.normal_(std=0.2)
+    theta = m.theta(features).detach()
+    expected = torch.zeros_like(x)
+    for b, c, *at in ref.positions(x.shape):
+        # The last axis is x, the first of a transform's coordinates; all lie in -1 to 1.
+        target = [_unit(i, n, aligned) for i, n in zip(at, x.shape[2:], strict=True)][::-1]
+        rows = theta[b].reshape(rank, rank + 1).tolist()
+        source = [sum(r * t for r, t in zip(row, [*target, 1.0], strict=True)) for row in rows][::-1]
+        place = tuple(_pixel(u, n, aligned) for u, n in zip(source, x.shape[2:], strict=True))
+        expected[b, c, *at] = _sampled(x[b, c], place)
+    torch.testing.assert_close(m(x, features), expected)
+    assert torch.autograd.gradcheck(lambda y: m(y, features), (x,))
+
+
+def _unit(i: int, n: int, aligned: bool) -> float:
+    return -1 + 2 * i / (n - 1) if aligned else (2 * i + 1) / n - 1
+
+
+def _pixel(u: float, n: int, aligned: bool) -> float:
+    return (u + 1) / 2 * (n - 1) if aligned else ((u + 1) * n - 1) / 2

@@ -12,6 +12,8 @@ from cnnc.compiler.ops import (  # noqa: F401  (each registers its ops)
     regularisation,
     reshape,
     resize,
+    transformer,
+    unpool,
     unshared,
 )
 from cnnc.compiler.ops.base import (

@@ -22,12 +22,13 @@ TABLES = {
 
 
 def _table(value: Any) -> tuple[str, ...] | None:
-    """A table's name, or its rows in one text with commas between: `"110,011"`."""
+    """A table's name, or its rows, in one text with commas between (`"110,011"`) or one by one."""
     if value is None:
         return None
     if isinstance(value, str) and value in TABLES:
         return TABLES[value]
-    rows = tuple(row.strip() for row in value.split(",")) if isinstance(value, str) else ()
+    rows = tuple(row.strip() for row in value.split(",")) if isinstance(value, str) else value
+    rows = rows if isinstance(rows, tuple) and all(isinstance(row, str) for row in rows) else ()
     if not rows or any(set(row) - {"0", "1"} or len(row) != len(rows[0]) or not row for row in rows):
         raise OpError(
             "E303", f"`table` is {show(value)}, and a row of 0 and 1 for each input map is wanted", arg="table",

@@ -65,9 +65,8 @@ def slide(
     for i, n in enumerate(shape[1:]):
         extent = effective(kernel[i], dilation[i])
         before, after = pad[i]
-        room = n + before + after - extent
-        steps = -(-room // stride[i]) if ceil else room // stride[i]
-        if steps < 0:
+        room = n + before + after - extent + (stride[i] - 1 if ceil else 0)
+        if room < 0:
             padded = f" padded to {n + before + after}" if before + after else ""
             grown = f"{kernel[i]} (extent {extent})" if dilation[i] > 1 else str(extent)
             raise OpError(
@@ -76,7 +75,7 @@ def slide(
                 hint="pad it, pool less before it, or give the model a larger input",
             )
         require(room)
-        steps = (room + (stride[i] - 1 if ceil else 0)) // stride[i]
+        steps = room // stride[i]
         if ceil:
             overhang = steps * stride[i] - n - before
             if overhang >= 0:

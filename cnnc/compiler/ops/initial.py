@@ -48,7 +48,7 @@ class Init:
         return self.rule.startswith(("he", "xavier"))
 
     def __str__(self) -> str:
-        inner = [f"{n:g}" for n in self.numbers]
+        inner = [str(int(n)) if n == int(n) else repr(n) for n in self.numbers]
         if self.mode == "fan_out":
             inner.append("fan_out")
         return self.rule + (f"({', '.join(inner)})" if inner else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from math import prod
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ValidationInfo
@@ -31,7 +32,9 @@ def _mode(value: Any, info: ValidationInfo) -> str:
 
 @base.op
 class Upsample(Weightless):
-    """Every map made `scale` times as large, or of `size`: by repetition, or by (bi)linear interpolation.
+    """Every map made `scale` times as large, of `size`, or as large as the tensor `like`.
+
+    By repetition (`nearest`), or by linear interpolation: `linear`, `bilinear`, `trilinear`.
 
     Positions are centres of pixels, unless `align_corners=yes` lays the corner pixels
     of the two maps on each other.
@@ -42,6 +45,7 @@ class Upsample(Weightless):
     example = "upsample(2, mode=bilinear)"
     ranks = (1, 2, 3)
     transparent = True
+    tensors = MappingProxyType({"like": "output"})
 
     scale: base.OptionalAxes = None
     mode: Annotated[str, BeforeValidator(_mode)] = "nearest"
@@ -49,12 +53,22 @@ class Upsample(Weightless):
     align_corners: base.Flag = False
 
     def out_shape(self, *ins: Shape) -> Shape:
-        if (self.scale is None) == (self.size is None):
+        given = (self.scale is not None) + (self.size is not None) + (len(ins) == 2)
+        if given != 1:
             raise OpError(
-                "E307", "`scale` or `size` is wanted, and one of them only", hint="for instance: upsample(2)"
-            )
+                "E307", "`scale`, `size` or `like` is wanted, and one of them only",
+                hint="for instance: upsample(2)",
+            )  # fmt: skip
         if self.align_corners and self.mode == "nearest":
             raise OpError("E307", "`align_corners` is of no use with mode=nearest", arg="align_corners")
+        if len(ins) == 2:
+            if len(ins[1]) != len(ins[0]):
+                raise OpError(
+                    "E401",
+                    f"`like` has {len(ins[1]) - 1} axes, and the map has {len(ins[0]) - 1}",
+                    arg="like",
+                )
+            return (ins[0][0], *ins[1][1:])
         if self.size is not None:
             return (ins[0][0], *self.size)
         assert self.scale is not None
@@ -66,6 +80,9 @@ class Upsample(Weightless):
         if any(axis is None for axis in axes):
             return Undefined("interpolation by a fraction")
         return Local(tuple(axis for axis in axes if axis is not None))
+
+    def windows(self, *ins: Shape) -> tuple[Window | None, ...]:
+        return (self.window(*ins), *(None for _ in ins[1:]))
 
     def _axis(self, n: int, m: int) -> Axis | Spread | None:
         if n == m:

@@ -12,4 +12,5 @@ from cnnc.backends.pytorch.emitters import (  # noqa: F401  (each registers its 
     regularisation,
     reshape,
     resize,
+    sampling,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnnc.backends.pytorch.emitters.shared import flat, is_symmetric
-from cnnc.backends.pytorch.layer import Argument, Code, Layer, Module, Raw, Val, emits, kwargs
+from cnnc.backends.pytorch.layer import Argument, Code, Function, Layer, Module, Raw, Val, emits, kwargs
 from cnnc.compiler.ops.resize import Pad, PixelShuffle, SpaceToDepth, Upsample
 
 _BORDERS = {"zeros": "Zero", "reflect": "Reflection", "replicate": "Replication", "circular": "Circular"}
@@ -12,6 +12,10 @@ _BORDERS = {"zeros": "Zero", "reflect": "Reflection", "replicate": "Replication"
 @emits(Upsample)
 def upsample(layer: Layer) -> Code:
     op = layer.op
+    if len(layer.ins) == 2:
+        align = ", align_corners=True" if op.align_corners else ""
+        mode = "" if op.mode == "nearest" else f', mode="{op.mode}"{align}'
+        return Function(f"F.interpolate({{0}}, {{1}}.shape[2:]{mode})")
     options: dict[str, Argument] = (
         {"scale_factor": layer.arg("scale")} if op.size is None else {"size": layer.arg("size")}
     )

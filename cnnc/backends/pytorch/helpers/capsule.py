@@ -5,7 +5,10 @@ from torch import Tensor, nn
 
 
 class Squash(nn.Module):
-    """Each capsule made shorter than 1: |s|^2/(1 + |s|^2) * s/|s| (Sabour et al. 2017)."""
+    """Each capsule made shorter than 1 (Sabour et al. 2017, eq. 1).
+
+    |s|^2/(1 + |s|^2) * s/|s|
+    """
 
     def __init__(self, dim: int) -> None:
         super().__init__()

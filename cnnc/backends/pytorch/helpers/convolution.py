@@ -260,15 +260,16 @@ class TableConv(nn.Module):
     ) -> None:
         super().__init__()
         width, channels = len(table[0]), len(table)
-        sees = torch.tensor([[row[o] == "1" for row in table] for o in range(width)])
-        links = sees.flatten().nonzero().flatten()
+        sees = [[row[o] == "1" for row in table] for o in range(width)]
+        pairs = [o * channels + i for o in range(width) for i in range(channels) if sees[o][i]]
+        links = torch.tensor(pairs)
         self.register_buffer("links", links, persistent=False)
         self.shape = (width * channels, *kernel_size)
         self.stride, self.dilation, self.sides = stride, dilation, padding
         area = torch.Size(kernel_size).numel()
         # As torch.nn starts its own: uniform within 1/sqrt of the values summed.
-        bound = (sees.sum(1) * area).clamp(min=1).rsqrt()
-        start = torch.rand(len(links), *kernel_size) * 2 - 1
+        bound = (torch.tensor(sees).sum(1) * area).clamp(min=1).rsqrt()
+        start = torch.rand(len(pairs), *kernel_size) * 2 - 1
         spread = bound[links // channels].view(-1, *(1 for _ in kernel_size))
         self.weight = nn.Parameter(start * spread)
         self.bias = nn.Parameter((torch.rand(width) * 2 - 1) * bound) if bias else None

@@ -1,0 +1,158 @@
+"""The analysis held against the built module: names, shapes, parameters, state, MACs; a forward and a backward.
+
+Counts are taken on the meta device, which allocates nothing; the forward and
+backward run on a real one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cnnc.backends.pytorch.runtime import module
+from cnnc.compiler.cost import costs
+from cnnc.compiler.graph import Graph
+
+if TYPE_CHECKING:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One comparison: what, whether it is exact, and both sides in words."""
+
+    what: str
+    holds: bool
+    detail: str
+
+
+def verify(graph: Graph, *, device: str = "cpu", batch: int = 2) -> Iterator[Verdict]:
+    """Each comparison as it is done. Needs torch.
+
+    Raises CnncError (E801) where the graph cannot be written, (E802) without torch.
+    """
+    import torch
+
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        built = module(graph)
+    yield _tensors(graph, built)
+    yield from _shapes_and_macs(graph, built)
+    yield from _run(graph, device, batch)
+
+
+def _tensors(graph: Graph, built: torch.nn.Module) -> Verdict:
+    """Every parameter and buffer by name and shape."""
+    wanted: dict[str, tuple[int, ...]] = {}
+    unknown = []
+    for node in graph.nodes:
+        if node.module == node.name:
+            if node.op.unknown:
+                unknown.append(node.name)
+                continue
+            ins = graph.ins(node)
+            for name, shape in {**node.op.params(*ins), **node.op.state(*ins)}.items():
+                wanted[f"{node.name}.{name}"] = tuple(map(int, shape))
+    found = {
+        name: tuple(tensor.shape)
+        for name, tensor in built.state_dict().items()
+        if not any(name.startswith(f"{prefix}.") for prefix in unknown)
+    }
+    wrong = [name for name in {**wanted, **found} if wanted.get(name) != found.get(name)]
+    if wrong:
+        name = wrong[0]
+        return Verdict(
+            "tensors", False, f"{name}: {wanted.get(name)} in the analysis, {found.get(name)} built"
+        )
+    total = costs(graph).total
+    return Verdict(
+        "tensors",
+        True,
+        f"{len(found):,} by name and shape: {total.params:,} parameters, {total.state:,} state",
+    )
+
+
+def _shapes_and_macs(graph: Graph, built: torch.nn.Module) -> Iterator[Verdict]:
+    """The output of every module that is a layer, and the multiply-adds of one image."""
+    import torch
+    from torch.utils import flop_counter
+
+    seen: dict[str, tuple[int, ...]] = {}
+
+    def watch(name: str) -> Any:
+        def hook(_: object, __: object, output: object) -> None:
+            if isinstance(output, torch.Tensor):
+                seen[name] = tuple(output.shape[1:])
+
+        return hook
+
+    for name, child in built.named_modules():
+        if name:
+            child.register_forward_hook(watch(name))
+    built.eval()
+    inputs = [torch.empty(1, *map(int, graph.nodes[i].out), device="meta") for i in graph.inputs.values()]
+    with torch.no_grad(), flop_counter.FlopCounterMode(display=False) as counter:
+        output = built(*inputs)
+    outputs = list(output) if isinstance(output, tuple) else [output]
+    wanted = {node.name: tuple(map(int, node.out)) for node in graph.layers if node.module == node.name}
+    uses: dict[str, int] = {}
+    for node in graph.layers:
+        uses[node.module] = uses.get(node.module, 0) + 1
+    compared = [name for name in seen if name in wanted and uses[name] == 1]
+    wrong = [name for name in compared if seen[name] != wanted[name]]
+    ends = [tuple(map(int, graph.nodes[i].out)) for i in graph.outputs.values()]
+    if [tuple(o.shape[1:]) for o in outputs] != ends:
+        yield Verdict(
+            "shapes", False, f"outputs: {ends} in the analysis, {[tuple(o.shape[1:]) for o in outputs]} built"
+        )
+    elif wrong:
+        name = wrong[0]
+        yield Verdict("shapes", False, f"{name}: {wanted[name]} in the analysis, {seen[name]} built")
+    else:
+        yield Verdict("shapes", True, f"{len(compared):,} modules and {len(ends)} outputs")
+    yield _macs(graph, built, counter)
+
+
+def _macs(graph: Graph, built: torch.nn.Module, counter: FlopCounterMode) -> Verdict:
+    """Multiply-adds, layer for layer where the layer is PyTorch's own.
+
+    What a layer that PyTorch lacks really computes is another matter than what it
+    stands for (a masked convolution multiplies by its zeros), so those are left out.
+    """
+    own = {
+        name for name, child in built.named_modules()
+        if name and not any(child.children()) and not type(child).__module__.startswith("torch.nn")
+    }  # fmt: skip
+    wanted = counted = 0
+    per_node = costs(graph).nodes
+    for node in graph.nodes:
+        if node.module not in own:
+            wanted += per_node[node.index].macs
+    flops = counter.get_flop_counts()
+    total = sum(flops.get("Global", {}).values())
+    counted = (total - sum(sum(flops.get(f"{type(built).__name__}.{name}", {}).values()) for name in own)) // 2
+    left_out = f"; {len(own)} layers that PyTorch lacks left out" if own else ""
+    return Verdict("MACs", wanted == counted, f"{wanted:,} in the analysis, {counted:,} counted by torch{left_out}")
+
+
+def _run(graph: Graph, device: str, batch: int) -> Iterator[Verdict]:
+    """A forward and a backward in training mode on a real device."""
+    import torch
+
+    built = module(graph).to(device).train()
+    inputs = [torch.randn(batch, *map(int, graph.nodes[i].out), device=device) for i in graph.inputs.values()]
+    output = built(*inputs)
+    outputs = list(output) if isinstance(output, tuple) else [output]
+    finite = all(bool(torch.isfinite(o).all()) for o in outputs)
+    shown = ", ".join("x".join(map(str, o.shape)) for o in outputs)
+    yield Verdict(
+        "forward", finite, f"{shown} on {device}" + ("" if finite else ", with values that are not finite")
+    )
+    loss = torch.stack([o.float().square().mean() for o in outputs]).sum()
+    loss.backward()  # type: ignore[no-untyped-call]
+    without = [name for name, p in built.named_parameters() if p.grad is None and p.requires_grad]
+    count = sum(p.requires_grad for p in built.parameters())
+    detail = f"{without[0]} has no gradient" if without else f"gradients for {count:,} parameter tensors"
+    yield Verdict("backward", not without, detail)
