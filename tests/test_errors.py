@@ -13,9 +13,11 @@ from cnnc.dsl.diagnostics import CODES
 
 FOLDER = Path(__file__).parent / "cases" / "errors"
 CASES = cases_in(FOLDER)
-MAX_SECONDS = 5.0
-"""No case may take longer: what is wrong, a runaway spec included, is refused at once. A loaded
-machine needs a few times what an idle one does; the slowest case takes about 0.5 s."""
+MAX_SECONDS = 10.0
+"""No case may take longer: what is wrong, a runaway spec included, is refused at once. The slowest
+needs about a second of an idle machine, and a loaded one several times that."""
+ELSEWHERE = {"E802": "test_cli: a program is missing, which no case can arrange"}
+"""Codes that no case shows."""
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
@@ -41,7 +43,8 @@ def test_no_message_shows_the_program() -> None:
 
 def test_every_code_has_a_case() -> None:
     text = "".join(Case.read(path).output for path in CASES)
-    assert set(CODES) - set(re.findall(r"\b(?:error|warning|note) ([EWN]\d{3})\b", text)) == set()
+    shown = set(re.findall(r"\b(?:error|warning|note) ([EWN]\d{3})\b", text))
+    assert set(CODES) - shown == ELSEWHERE.keys()
 
 
 def test_every_error_stands_on_a_line_of_its_own_form() -> None:

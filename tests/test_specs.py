@@ -43,6 +43,15 @@ def network(name: str) -> cnnc.Net:
     return cnnc.load(SPECS / f"{name}.cnn")
 
 
+@cache
+def meta_module(name: str) -> Any:
+    """The compiled module on the meta device: shapes without numbers."""
+    import torch
+
+    with torch.device("meta"):
+        return network(name).module()
+
+
 def random_inputs(net: cnnc.Net, batch: int, device: str) -> list[Any]:
     import torch
 
@@ -116,7 +125,7 @@ def test_figures_equal_the_modules(name: str) -> None:
 
     net = network(name)
     with torch.device("meta"):
-        module = net.module().eval()
+        module = meta_module(name).eval()
         inputs = random_inputs(net, 1, "meta")
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             output = module(*inputs)
@@ -136,7 +145,7 @@ def test_one_step_of_training(name: str) -> None:
     device = "cpu" if net.macs <= REAL_MACS and net.params < 30_000_000 else "meta"
     torch.manual_seed(0)
     with torch.device(device):
-        module = net.module().train()
+        module = (meta_module(name) if device == "meta" else net.module()).train()
         outputs = flat_outputs(module(*random_inputs(net, BATCH, device)))
         loss = sum(x.float().square().mean() for x in outputs)
         loss.backward()
@@ -172,9 +181,7 @@ def test_a_written_file_needs_nothing_of_cnnc(tmp_path: Path) -> None:
     assert "cnnc" not in file.read_text().replace("Written by cnnc", "")
 
 
-@pytest.mark.parametrize(
-    ("name", "size"), [("unet", "1x188x188"), ("densenet121", "3x64x64"), ("resnet50", "3x64x64")]
-)
+@pytest.mark.parametrize(("name", "size"), [("unet", "1x188x188"), ("resnet50", "3x64x64")])
 def test_large_ones_train_on_small_inputs(name: str, size: str) -> None:
     """In numbers, where the network takes a smaller image than its own."""
     torch = pytest.importorskip("torch")

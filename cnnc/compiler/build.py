@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from cnnc.compiler.declare import declare
 from cnnc.compiler.draft import Draft
 from cnnc.compiler.draft import Scope as DraftScope
 from cnnc.compiler.elaborate import Walk, Walked
 from cnnc.compiler.graph import Fitted, Graph, Node, Scope
-from cnnc.compiler.library import Library
+from cnnc.compiler.library import Library, canonical
 from cnnc.compiler.naming import assign_names
 from cnnc.compiler.settle import settle_defaults
 from cnnc.compiler.values import Env, FileScope, LabelScope, Value
@@ -64,7 +63,7 @@ def is_library(spec: s.Spec) -> bool:
 
 def check_library(spec: s.Spec) -> int:
     """The number of things a library file declares. Raises CnncError with what is wrong with them."""
-    file = declare(spec, {}, Library(opening=[Path(spec.source.name).resolve()]))
+    file = declare(spec, {}, Library(opening=[canonical(spec.source.name)]))
     return len(file.blocks) + len(file.shareds) + len(file.externs) - len(file.brought)
 
 
@@ -74,7 +73,7 @@ def _walk(
     """The walk, for free input sizes at the first reference size at which it finds no mistake."""
     first: list[Diagnostic] = []
     for reference in _REFERENCES:
-        file = declare(spec, params, Library(opening=[Path(spec.source.name).resolve()]))
+        file = declare(spec, params, Library(opening=[canonical(spec.source.name)]))
         walk = Walk(spec, file, sizes, reference)
         try:
             walked = walk.run()
@@ -132,6 +131,7 @@ def _freeze(name: str, spec: s.Spec, env: Env, walked: Walked, problems: Sequenc
         nodes.append(Node(
             i, draft.name, module, draft.op, inputs, draft.shape, draft.span,
             draft.trace, draft.role, draft.label, draft.origins, draft.given,
+            {key: index[id(x.settled())] for key, x in draft.named.items()},
         ))  # fmt: skip
     labels: dict[str, int] = {}
     root = _freeze_scope(walked.root, index, labels)

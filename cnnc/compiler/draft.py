@@ -42,6 +42,8 @@ class Draft:
     origins: Mapping[str, Origin]
     given: tuple[str, ...] = ()
     """The arguments that brought the inputs after the first, in their order."""
+    named: Mapping[str, Draft] = field(default_factory=dict)
+    """The tensors that arguments name."""
     tentative: bool = False
     """A default activation, to be left out where its consumers say so."""
     dropped: bool = False

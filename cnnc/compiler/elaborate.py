@@ -353,7 +353,10 @@ class Walk:
     ) -> Draft:
         if is_layer:
             raise fail(
-                "E205", f"`{name}` is both a label and a block or layer", word.span, hint="rename the label"
+                "E205",
+                f"`{name}` is both a label and a block or layer",
+                word.span,
+                hint=f'rename the label, or quote it where it is used: "{name}"',
             )
         if not head:
             raise fail(

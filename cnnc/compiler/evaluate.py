@@ -188,7 +188,7 @@ _OPERATORS: dict[str, Callable[[Exact, Exact], Exact]] = {
     "-": lambda a, b: a - b,
     "*": lambda a, b: a * b,
     "/": lambda a, b: Fraction(a) / b,
-    "//": lambda a, b: math.floor(Fraction(a) / b),
+    "//": lambda a, b: a // b,
     "%": lambda a, b: a % b,
     "**": _power,
 }

@@ -130,7 +130,7 @@ class _Core:
         for x in self.folded.get(node.index, ()):
             args.append(f"{x.role}={self._word(x, reference)}")
         args += [f"{name}=[{reference(next(further))}]" for name in op.pipelines if name in node.given]
-        args += [f"{name}={reference(next(further))}" for name in op.tensors if name in node.given]
+        args += [f"{name}={reference(node.named[name])}" for name in op.tensors if name in node.given]
         # Parentheses tell a layer from a tensor of its name: counters reach relu6.
         return f"{word}({', '.join(args)})" if args or word in self.taken else word
 
@@ -194,7 +194,8 @@ def _folded(graph: Graph) -> dict[int, tuple[Node, ...]]:
     """
     folded = {}
     for name, index in graph.outputs.items():
-        layer, chain = graph.nodes[index], []
+        layer = graph.nodes[index]
+        chain: list[Node] = []
         while layer.role in ("norm", "act"):
             chain.insert(0, layer)
             layer = graph.nodes[layer.inputs[0]]

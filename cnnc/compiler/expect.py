@@ -14,6 +14,7 @@ from cnnc.compiler.evaluate import evaluate, truth
 from cnnc.compiler.graph import Graph, Scope
 from cnnc.compiler.ops import Sizes, show
 from cnnc.compiler.receptive_field import ReceptiveField, receptive_field
+from cnnc.compiler.sizes import is_free, poly_of
 from cnnc.compiler.values import Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail
@@ -126,7 +127,7 @@ class _Figures:
             unit = _last_digit(written)
             return isinstance(left, int | Fraction) and _rounded(left, unit) == written.value
         if op in ("==", "!="):
-            return bool((_flat(left) == _flat(right)) == (op == "=="))
+            return _equal(_flat(left), _flat(right)) == (op == "==")
         numbers = [v for v in (left, right) if isinstance(v, int | Fraction)]
         if len(numbers) < 2:
             raise fail("E602", f"`{op}` compares numbers, and these are {show(left)} and {show(right)}", span)
@@ -169,6 +170,8 @@ class _Figures:
             "depth": lambda: depth(self.graph),
             "output": lambda: self._output(name.span),
         }
+        if name.id in self.graph.free:
+            return _literal(self.graph.free[name.id], name.span)
         if name.id in totals:
             return _literal(totals[name.id](), name.span)
         if name.id in self.graph.labels:
@@ -249,6 +252,15 @@ def _flat(value: Value) -> Value:
         if isinstance(value, tuple)
         else value
     )
+
+
+def _equal(left: Value, right: Value) -> bool:
+    """Equality; free sizes are equal where their expressions are, not where they happen to be."""
+    if isinstance(left, tuple) and isinstance(right, tuple):
+        return len(left) == len(right) and all(map(_equal, left, right))
+    if is_free(left) or is_free(right):
+        return isinstance(left, int) and isinstance(right, int) and poly_of(left) == poly_of(right)
+    return bool(left == right)
 
 
 def _literal(value: Value, span: Span) -> s.Expr:

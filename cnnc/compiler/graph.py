@@ -40,6 +40,8 @@ class Node:
     origins: Mapping[str, Origin]
     given: tuple[str, ...]
     """The arguments that brought the inputs after the first, in their order."""
+    named: Mapping[str, int]
+    """The nodes that arguments name."""
 
     @property
     def local(self) -> str:

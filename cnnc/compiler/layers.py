@@ -261,7 +261,7 @@ class Layers:
         home, local = spot.scope, label
         if label is not None:
             home, local = self.walk.labels.home(spot, label, span)
-        draft = Draft(op, ins, shape, span, spot.trace, role, local, home, args.origins, given)
+        draft = Draft(op, ins, shape, span, spot.trace, role, local, home, args.origins, given, args.tensors)
         self.walk.drafts.append(draft)
         if len(self.walk.drafts) > MAX_NODES:
             raise fail("E901", f"the model has more than {MAX_NODES:,} layers", span)

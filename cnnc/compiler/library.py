@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -57,7 +58,7 @@ class Library:
     def _file(self, use: s.Use, path: Path) -> FileScope:
         from cnnc.compiler.declare import declare
 
-        key = path.resolve()
+        key = canonical(path)
         if key in self.files:
             return self.files[key]
         if key in self.opening:
@@ -79,6 +80,14 @@ class Library:
         finally:
             self.opening.pop()
         return self.files[key]
+
+
+def canonical(path: str | os.PathLike[str]) -> Path:
+    """One name for all the ways to write a path; one that names no file stays as it is."""
+    try:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError):
+        return Path(path)
 
 
 def _beside(use: s.Use) -> Path:

@@ -100,7 +100,7 @@ class Diagnostic:
         lines += [f"    in {step}" for step in self.trace]
         if self.hint:
             lines.append(f"    hint: {self.hint}")
-        return "\n".join(lines)
+        return "\n".join(map(_printable, lines))
 
     def _excerpt(self, line: int, column: int) -> list[str]:
         assert self.span is not None
@@ -115,10 +115,14 @@ class Diagnostic:
             width = min(width, len(shown) - start) or 1
             shown += "…" if left + 110 < len(text) else ""
         pad = "".join("\t" if ch == "\t" else " " for ch in shown[:start])
-        shown = "".join(ch if ch == "\t" or ch.isprintable() else "·" for ch in shown)
         if not shown.strip():
             return []
         return [f"    {shown}", f"    {pad}{'^' * width}"]
+
+
+def _printable(line: str) -> str:
+    """A line that is safe on a terminal: a spec's control characters show as `·`."""
+    return "".join(ch if ch == "\t" or ch.isprintable() else "·" for ch in line)
 
 
 class CnncError(Exception):

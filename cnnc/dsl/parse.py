@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from importlib.resources import files
@@ -151,7 +152,7 @@ def _bad_size(span: Span) -> CnncError:
 def _check_adjacent(pieces: Sequence[Any], head: str) -> None:
     for left, right in zip(pieces, pieces[1:], strict=False):
         if left.span.end != right.span.start:
-            message = f"a blank between `{left.span.text}` and `{right.span.text}`"
+            message = f"a blank between `{pieces[0].span.to(left.span).text}` and `{right.span.text}`"
             hint = (
                 "join two layers with `->` or a line break"
                 if isinstance(right, Tok) and right.type in ("NAME", "PATH")
@@ -418,7 +419,7 @@ class _Builder(Transformer[Any, Any]):
         return s.Call(str(c[0]), c[1].value, _whole(c))
 
     def parens(self, c: list[Any]) -> Any:
-        return c[1]
+        return replace(c[1], span=_whole(c))
 
     def tuple(self, c: list[Any]) -> s.Tuple:
         return s.Tuple(tuple(_nodes(c)), _whole(c))

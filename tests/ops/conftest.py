@@ -1,4 +1,4 @@
-"""How many arguments are drawn for each op: OPS_EXAMPLES of them, thousands with `-m slow`."""
+"""How many arguments are drawn for each op in each rank: OPS_EXAMPLES of them, thousands with `-m slow`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-EXAMPLES = int(os.environ.get("OPS_EXAMPLES", "50"))
+EXAMPLES = int(os.environ.get("OPS_EXAMPLES", "20"))
 settings.register_profile(
     "ops",
     derandomize=True,

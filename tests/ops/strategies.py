@@ -216,6 +216,11 @@ def capsule(draw: Draw, shape: Shape) -> str:
     return f"{form}(of={divisor(draw, shape[0])}, routing={draw(st.integers(1, 3))})"
 
 
+def shortcut_pad(draw: Draw, shape: Shape) -> str:
+    width = shape[0] + draw(st.integers(0, 4))
+    return f"shortcut_pad(width={width}, stride={per_axis(draw, STRIDES, len(shape) - 1)})"
+
+
 def unpool(draw: Draw, shape: Shape) -> str:
     """A pool and the layer that undoes it, with values of its own between them."""
     word = pool("maxpool", ceil=True)(draw, shape)
@@ -225,7 +230,7 @@ def unpool(draw: Draw, shape: Shape) -> str:
 def stn(draw: Draw, shape: Shape) -> str:
     mode = f"mode={draw(st.sampled_from(['bilinear', 'nearest']))}"
     border = f"border={draw(st.sampled_from(['zeros', 'border', 'reflection']))}"
-    size = f", size={per_axis(draw, st.integers(1, 6), len(shape) - 1)}" if draw(st.booleans()) else ""
+    size = f", size={per_axis(draw, st.integers(2, 6), len(shape) - 1)}" if draw(st.booleans()) else ""
     inner = draw(st.sampled_from(["fc-4", "gap", "conv1-2 -> flatten"]))
     return f"stn([{inner}], {mode}, {border}, align_corners={yes_no(draw)}{size})"
 
@@ -283,6 +288,7 @@ WORDS: dict[str, Words] = {
     "capslength": dividing("capslength({})"),
     "capsmask": dividing("capsmask({})"),
     "capsule": capsule,
+    "shortcut_pad": shortcut_pad,
     "unpool": unpool,
     "stn": stn,
 }
@@ -290,5 +296,5 @@ WORDS: dict[str, Words] = {
 
 CHANNELS = {"pixelshuffle": st.sampled_from([1, 4, 8, 12, 27])}
 """Channels of the input where not just any will do."""
-LEAST = {"fractionalmaxpool": 4}
+LEAST = {"fractionalmaxpool": 4, "stn": 2}
 """The smallest size of an axis where a size of 1 fits next to nothing."""

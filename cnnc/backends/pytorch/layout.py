@@ -25,15 +25,23 @@ def lay_out(line: str, indent: int) -> list[str]:
     one_a_line = head.endswith(_ONE_A_LINE) and len(parts) > 1
     if not one_a_line and indent + 4 + len(body) <= WIDTH:
         return [pad + head, f"{pad}    {body}", pad + tail]
+    # A comprehension is one element and its `for`, with no comma after either.
+    clause = _clause(parts[0]) if len(parts) == 1 else None
+    comma = "," if clause is None else ""
     lines = [pad + head]
-    for part in parts:
-        lines += lay_out(part + ("," if _takes_comma(part, parts) else ""), indent + 4)
+    for part in parts if clause is None else [parts[0][:clause], parts[0][clause + 1 :]]:
+        lines += lay_out(part + comma, indent + 4)
     return [*lines, pad + tail]
 
 
-def _takes_comma(part: str, parts: list[str]) -> bool:
-    """A comma may follow anything but the one element of a comprehension."""
-    return not (len(parts) == 1 and " for " in part)
+def _clause(part: str) -> int | None:
+    """Where the `for` of a comprehension begins, with the blank before it; None where there is none."""
+    depth = 0
+    for i, char in _code(part):
+        depth += (char in _PAIRS) - (char in ")]}")
+        if depth == 0 and part.startswith(" for ", i):
+            return i
+    return None
 
 
 def _last_bracket(line: str) -> tuple[int, int] | None:

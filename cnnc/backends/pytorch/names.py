@@ -111,3 +111,19 @@ def quote(text: str) -> str:
     """A Python string literal in double quotes."""
     escaped = text.encode("unicode_escape").decode("ascii").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def literal(value: object) -> str:
+    """A Python literal in the layout of the common formatters.
+
+    >>> literal(("10", "01"))
+    '("10", "01")'
+    >>> literal((3,))
+    '(3,)'
+    """
+    if isinstance(value, str):
+        return quote(value)
+    if isinstance(value, tuple):
+        inner = ", ".join(literal(item) for item in value)
+        return f"({inner},)" if len(value) == 1 else f"({inner})"
+    return repr(value)

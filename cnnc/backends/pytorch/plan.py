@@ -16,7 +16,7 @@ from cnnc.backends.pytorch.context import CHANNELS, Sources
 from cnnc.backends.pytorch.forward import Step
 from cnnc.backends.pytorch.helpers import helper_names
 from cnnc.backends.pytorch.layer import Argument, Function, Layer, Module, Raw, Val, emit
-from cnnc.backends.pytorch.names import class_name, variable
+from cnnc.backends.pytorch.names import class_name, literal, variable
 from cnnc.backends.pytorch.sym import Const, Param, Sym, params_of, value
 from cnnc.compiler.graph import Graph, Node, Scope
 from cnnc.compiler.ops.extern import Extern
@@ -497,7 +497,7 @@ def _common_text(vals: Sequence[Val], known: Sequence[Mapping[Param, int]]) -> T
         if sourced:
             return first.sym
     if all(v.value == first.value and type(v.value) is type(first.value) for v in vals):
-        return repr(first.value)
+        return literal(first.value)
     return None
 
 

@@ -253,7 +253,7 @@ class _File:
 
     def _main(self) -> list[str]:
         shapes = [self.graph.nodes[i].out for i in self.graph.inputs.values()]
-        inputs = ", ".join(f"torch.randn(1, {', '.join(map(str, shape))})" for shape in shapes)
+        inputs = ", ".join(f"torch.randn(1, {', '.join(str(int(n)) for n in shape)})" for shape in shapes)
         lines = ['if __name__ == "__main__":', f"    model = {self.model.name}().eval()"]
         lines.append("    with torch.no_grad():")
         lines += lay_out(f"output = model({inputs})", 8)

@@ -11,6 +11,7 @@ from typing import Any
 from cnnc.backends.table.rows import Row
 from cnnc.compiler.ops import Op, Shape
 from cnnc.compiler.receptive_field import AxisField, ReceptiveField
+from cnnc.compiler.sizes import is_free
 from cnnc.compiler.summary import Summary, arguments
 
 
@@ -134,11 +135,15 @@ def _show(value: Any) -> str:
 
 def _share(row: Row, summary: Summary) -> str:
     whole = summary.totals.macs
+    if is_free(whole):
+        return ""  # a share would depend on the size
     return f"{100 * row.cost.macs / whole:.1f}%" if whole and row.cost.macs else ""
 
 
 def _share_data(row: Row, summary: Summary) -> str:
     whole = summary.totals.macs
+    if is_free(whole):
+        return ""
     return f"{row.cost.macs / whole:.6f}" if whole else "0"
 
 

@@ -53,7 +53,14 @@ class Capsules(nn.Module):
     iterations. `below` capsules of `of` channels come in, `count` of `dim` go out.
     """
 
-    def __init__(self, below: int, of: int, count: int, dim: int, routing: int = 3) -> None:
+    def __init__(
+        self,
+        below: int,
+        of: int,
+        count: int,
+        dim: int,
+        routing: int = 3,
+    ) -> None:
         super().__init__()
         self.of, self.routing = of, routing
         self.weight = nn.Parameter(torch.randn(below, count, dim, of) * 0.1)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class UnevenConv1d(nn.Conv1d):
-    """Convolution padded by side: `padding` is in the order of `F.pad`, last axis first."""
+    """Convolution padded by side: `padding` as `F.pad` has it, last axis first."""
 
     def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -19,7 +19,7 @@ class UnevenConv1d(nn.Conv1d):
 
 
 class UnevenConv2d(nn.Conv2d):
-    """Convolution padded by side: `padding` is in the order of `F.pad`, last axis first."""
+    """Convolution padded by side: `padding` as `F.pad` has it, last axis first."""
 
     def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -30,7 +30,7 @@ class UnevenConv2d(nn.Conv2d):
 
 
 class UnevenConv3d(nn.Conv3d):
-    """Convolution padded by side: `padding` is in the order of `F.pad`, last axis first."""
+    """Convolution padded by side: `padding` as `F.pad` has it, last axis first."""
 
     def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -41,7 +41,7 @@ class UnevenConv3d(nn.Conv3d):
 
 
 class UnevenConvTranspose1d(nn.ConvTranspose1d):
-    """Transposed convolution cut by side: `padding` is in the order of `F.pad`, last axis first."""
+    """Transposed convolution cut by side: `padding` as `F.pad` has it."""
 
     def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -52,7 +52,7 @@ class UnevenConvTranspose1d(nn.ConvTranspose1d):
 
 
 class UnevenConvTranspose2d(nn.ConvTranspose2d):
-    """Transposed convolution cut by side: `padding` is in the order of `F.pad`, last axis first."""
+    """Transposed convolution cut by side: `padding` as `F.pad` has it."""
 
     def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -63,7 +63,7 @@ class UnevenConvTranspose2d(nn.ConvTranspose2d):
 
 
 class UnevenConvTranspose3d(nn.ConvTranspose3d):
-    """Transposed convolution cut by side: `padding` is in the order of `F.pad`, last axis first."""
+    """Transposed convolution cut by side: `padding` as `F.pad` has it."""
 
     def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -74,7 +74,7 @@ class UnevenConvTranspose3d(nn.ConvTranspose3d):
 
 
 class StandardisedConv1d(nn.Conv1d):
-    """Convolution by filters of mean 0 and variance 1 (Qiao et al. 2019, Weight Standardization).
+    """Convolution by filters of mean 0 and variance 1 (Qiao et al. 2019).
 
     `padding` is in the order of `F.pad`, last axis first.
     """
@@ -91,7 +91,7 @@ class StandardisedConv1d(nn.Conv1d):
 
 
 class StandardisedConv2d(nn.Conv2d):
-    """Convolution by filters of mean 0 and variance 1 (Qiao et al. 2019, Weight Standardization).
+    """Convolution by filters of mean 0 and variance 1 (Qiao et al. 2019).
 
     `padding` is in the order of `F.pad`, last axis first.
     """
@@ -108,7 +108,7 @@ class StandardisedConv2d(nn.Conv2d):
 
 
 class StandardisedConv3d(nn.Conv3d):
-    """Convolution by filters of mean 0 and variance 1 (Qiao et al. 2019, Weight Standardization).
+    """Convolution by filters of mean 0 and variance 1 (Qiao et al. 2019).
 
     `padding` is in the order of `F.pad`, last axis first.
     """
@@ -261,8 +261,9 @@ class TableConv(nn.Module):
         super().__init__()
         width, channels = len(table[0]), len(table)
         sees = [[row[o] == "1" for row in table] for o in range(width)]
-        pairs = [o * channels + i for o in range(width) for i in range(channels) if sees[o][i]]
-        links = torch.tensor(pairs)
+        every = [(o, i) for o in range(width) for i in range(channels)]
+        pairs = [o * channels + i for o, i in every if sees[o][i]]
+        links = torch.tensor(pairs, dtype=torch.long)
         self.register_buffer("links", links, persistent=False)
         self.shape = (width * channels, *kernel_size)
         self.stride, self.dilation, self.sides = stride, dilation, padding
@@ -275,7 +276,8 @@ class TableConv(nn.Module):
         self.bias = nn.Parameter((torch.rand(width) * 2 - 1) * bound) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight.new_zeros(self.shape).index_copy(0, self.links, self.weight)
+        weight = self.weight.new_zeros(self.shape)
+        weight = weight.index_copy(0, self.links, self.weight)
         weight = weight.unflatten(0, (-1, x.shape[1]))
         conv = (F.conv1d, F.conv2d, F.conv3d)[x.dim() - 3]
         x = F.pad(x, self.sides)
@@ -285,7 +287,8 @@ class TableConv(nn.Module):
 class LocallyConnected(nn.Module):
     """A convolution with filters and biases of its own at each of `size` positions.
 
-    Taigman et al. 2014, section 3.2. `padding` is in the order of `F.pad`, last axis first.
+    Taigman et al. 2014, section 3.2. `padding` is in the order of `F.pad`, last axis
+    first.
     """
 
     def __init__(
@@ -309,7 +312,8 @@ class LocallyConnected(nn.Module):
         self.weight = nn.Parameter(start)
         self.bias = None
         if bias:
-            self.bias = nn.Parameter(torch.empty(out_channels, *size).uniform_(-bound, bound))
+            start = torch.empty(out_channels, *size).uniform_(-bound, bound)
+            self.bias = nn.Parameter(start)
 
     def forward(self, x: Tensor) -> Tensor:
         rank = len(self.size)

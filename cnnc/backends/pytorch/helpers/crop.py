@@ -4,7 +4,7 @@ from torch import Tensor
 
 
 def centre_crop(x: Tensor, like: Tensor) -> Tensor:
-    """The centre of each map of `x`, as large as those of `like`; an odd rest is cut after."""
+    """The centre of each map of `x`, as large as `like`; an odd rest is cut after."""
     for axis in range(2, x.dim()):
         start = (x.shape[axis] - like.shape[axis]) // 2
         x = x.narrow(axis, start, like.shape[axis])

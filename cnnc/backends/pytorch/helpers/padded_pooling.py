@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class UnevenMaxPool1d(nn.MaxPool1d):
-    """Max-pool padded by side: `padding` is in the order of `F.pad`, last axis first.
+    """Max-pool padded by side: `padding` as `F.pad` has it, last axis first.
 
     With `ceil_mode` a window must start in the input or the padding before it.
     """
@@ -27,7 +27,7 @@ class UnevenMaxPool1d(nn.MaxPool1d):
 
 
 class UnevenMaxPool2d(nn.MaxPool2d):
-    """Max-pool padded by side: `padding` is in the order of `F.pad`, last axis first.
+    """Max-pool padded by side: `padding` as `F.pad` has it, last axis first.
 
     With `ceil_mode` a window must start in the input or the padding before it.
     """
@@ -46,7 +46,7 @@ class UnevenMaxPool2d(nn.MaxPool2d):
 
 
 class UnevenMaxPool3d(nn.MaxPool3d):
-    """Max-pool padded by side: `padding` is in the order of `F.pad`, last axis first.
+    """Max-pool padded by side: `padding` as `F.pad` has it, last axis first.
 
     With `ceil_mode` a window must start in the input or the padding before it.
     """
@@ -65,7 +65,7 @@ class UnevenMaxPool3d(nn.MaxPool3d):
 
 
 class UnevenAvgPool1d(nn.AvgPool1d):
-    """Average-pool padded by side: `padding` is in the order of `F.pad`, last axis first.
+    """Average-pool padded by side: `padding` as `F.pad` has it, last axis first.
 
     With `ceil_mode` a window must start in the input or the padding before it.
     """
@@ -86,7 +86,7 @@ class UnevenAvgPool1d(nn.AvgPool1d):
 
 
 class UnevenAvgPool2d(nn.AvgPool2d):
-    """Average-pool padded by side: `padding` is in the order of `F.pad`, last axis first.
+    """Average-pool padded by side: `padding` as `F.pad` has it, last axis first.
 
     With `ceil_mode` a window must start in the input or the padding before it.
     """
@@ -107,7 +107,7 @@ class UnevenAvgPool2d(nn.AvgPool2d):
 
 
 class UnevenAvgPool3d(nn.AvgPool3d):
-    """Average-pool padded by side: `padding` is in the order of `F.pad`, last axis first.
+    """Average-pool padded by side: `padding` as `F.pad` has it, last axis first.
 
     With `ceil_mode` a window must start in the input or the padding before it.
     """

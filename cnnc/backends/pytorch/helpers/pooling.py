@@ -67,7 +67,7 @@ class StochasticPool(nn.Module):
 
 
 class SubSampling(nn.Module):
-    """weight * (sum of the window) + bias for each map (LeCun et al. 1998, section II.B)."""
+    """weight * (sum of the window) + bias for each map (LeCun et al. 1998, II.B)."""
 
     def __init__(
         self,
@@ -94,7 +94,10 @@ class FractionalMaxPool1d(nn.Module):
     """Max-pool with windows at random distances on one axis (Graham 2014)."""
 
     def __init__(
-        self, kernel_size: int, output_size: int | None = None, output_ratio: float | None = None
+        self,
+        kernel_size: int,
+        output_size: int | None = None,
+        output_ratio: float | None = None,
     ) -> None:
         super().__init__()
         self.kernel_size = kernel_size
@@ -123,7 +126,8 @@ class PaddedLPPool(nn.Module):
         super().__init__()
         pool = (nn.LPPool1d, nn.LPPool2d, nn.LPPool3d)[len(kernel_size) - 1]
         one = len(kernel_size) == 1  # LPPool1d takes no tuples
-        self.pool = pool(p, kernel_size[0], stride[0]) if one else pool(p, kernel_size, stride)
+        size, step = (kernel_size[0], stride[0]) if one else (kernel_size, stride)
+        self.pool = pool(p, size, step)
         self.sides = padding
 
     def forward(self, x: Tensor) -> Tensor:

@@ -36,9 +36,9 @@ class SpatialTransformer(nn.Module):
 
 
 class Unpool(nn.Module):
-    """`x` put where a max-pool of `below` took its values from (Zeiler and Fergus 2014).
+    """`x` put where a max-pool of `below` took its values from.
 
-    Values that go to one place add.
+    Zeiler and Fergus 2014, section 2.1. Values that go to one place add.
     """
 
     def __init__(

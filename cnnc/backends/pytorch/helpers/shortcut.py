@@ -5,9 +5,14 @@ from torch import Tensor, nn
 
 
 class PadShortcut(nn.Module):
-    """Every `stride`-th position, and zeros for new channels (He et al. 2016, option A)."""
+    """Every `stride`-th position, zeros for new channels (He et al. 2016, option A)."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int | tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int | tuple[int, ...],
+    ) -> None:
         super().__init__()
         self.more = out_channels - in_channels
         self.stride = stride

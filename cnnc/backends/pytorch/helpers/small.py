@@ -56,7 +56,7 @@ class ChannelScale(nn.Module):
 
 
 class StochasticDepth(nn.Module):
-    """Drops all values of an image with probability `p` in training (Huang et al. 2016)."""
+    """Drops an image's values with probability `p` in training (Huang et al. 2016)."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -75,7 +75,13 @@ class DropConnectLinear(nn.Linear):
     One mask is drawn for a batch; what stays is divided by 1 - p.
     """
 
-    def __init__(self, in_features: int, out_features: int, p: float, bias: bool = True) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        p: float,
+        bias: bool = True,
+    ) -> None:
         super().__init__(in_features, out_features, bias)
         self.p = p
 
@@ -94,7 +100,12 @@ class RBF(nn.Module):
 
     weight: Tensor
 
-    def __init__(self, in_features: int, out_features: int, trainable: bool = False) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        trainable: bool = False,
+    ) -> None:
         super().__init__()
         codes = torch.randint(2, (out_features, in_features)) * 2.0 - 1.0
         if trainable:
@@ -107,7 +118,7 @@ class RBF(nn.Module):
 
 
 def initialised(module: nn.Module, **rules: tuple[str | float, ...]) -> nn.Module:
-    """`module`, its tensors started by torch.nn.init: `weight=("normal_", 0.0, 0.01)`."""
+    """`module`, started by torch.nn.init: `weight=("normal_", 0.0, 0.01)`."""
     for name, (rule, *numbers) in rules.items():
         getattr(nn.init, str(rule))(module.get_parameter(name), *numbers)
     return module
