@@ -71,7 +71,7 @@ def test_drawn_specs_parse(text: str) -> None:
 @given(network_texts())
 def test_drawn_networks_build(text: str) -> None:
     graph = build(tree(text))
-    assert len(graph.nodes) > 1
+    graph.lint()  # `[…]*0` alone is legal: a graph may be its input and no more
     assert graph.outputs
 
 

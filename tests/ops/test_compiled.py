@@ -141,12 +141,9 @@ def test_helper_runs_on_a_gpu(name: str) -> None:
     y.sum().backward()
 
 
-_NOT_YET = pytest.mark.xfail(strict=True, reason="expand names what flowed into the pool, not the pool")
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=_NOT_YET if kind == "unpool" else ()) for kind in WORDS]
-)
+@pytest.mark.parametrize("kind", WORDS)
 def test_expanded_layers_are_the_same_layers(kind: str) -> None:
     """The core that `expand` prints says every argument in a form that reads back."""
     for rank in WORDS[kind].ranks:

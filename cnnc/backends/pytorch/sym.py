@@ -57,6 +57,8 @@ def binary(op: str, left: Sym, right: Sym) -> Sym:
         return left
     if op == "+" and left == Const(0):
         return right
+    if op == "+" and isinstance(right, Binary) and right.op == "-" and right.right == left:
+        return right.left
     # in_channels + k + k + k reads better as in_channels + 3 * k
     if op == "+":
         base, times = _multiple(right)
