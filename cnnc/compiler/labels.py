@@ -38,7 +38,12 @@ class Labels:
     def take(self, text: str, span: Span, spot: Spot) -> None:
         """Take a label in its scope. Raises E204 where it is taken already."""
         if not all(text.split(".")) or not text.isprintable():
-            raise fail("E101", f"`{text}` cannot be a label", span, hint="a label has characters that print, and some between its dots")
+            raise fail(
+                "E101",
+                f"`{text}` cannot be a label",
+                span,
+                hint="a label has characters that print, and some between its dots",
+            )
         taken = spot.scope.labels.get(text)
         if taken is not None:
             same = taken.start == span.start and taken.source is span.source

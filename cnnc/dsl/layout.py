@@ -20,15 +20,35 @@ MAX_NESTING = 100
 MAX_ERRORS = 50
 
 STATEMENTS = frozenset(
-    "model input param default block shared extern use output expect".split()
+    ["model", "input", "param", "default", "block", "shared", "extern", "use", "output", "expect"]
 )
-RESERVED = frozenset("if else for in and or not".split())
+RESERVED = frozenset(["if", "else", "for", "in", "and", "or", "not"])
 
 OPENERS = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 CLOSERS = frozenset(OPENERS.values())
 _OPERATORS = frozenset(
-    "ARROW PIPE PLUS AMPERSAND STAR EQUAL COMMA COMPARE POWER FLOORDIV SLASH PERCENT MINUS "
-    "IF ELSE FOR IN AND OR COLON".split()
+    [
+        "ARROW",
+        "PIPE",
+        "PLUS",
+        "AMPERSAND",
+        "STAR",
+        "EQUAL",
+        "COMMA",
+        "COMPARE",
+        "POWER",
+        "FLOORDIV",
+        "SLASH",
+        "PERCENT",
+        "MINUS",
+        "IF",
+        "ELSE",
+        "FOR",
+        "IN",
+        "AND",
+        "OR",
+        "COLON",
+    ]
 )
 # A statement goes on where a line ends with, or the next begins with, one of these.
 _GOES_ON_AFTER = _OPERATORS | {"NOT", "AS", "FROM"} | OPENERS.keys()
@@ -190,7 +210,11 @@ def _next_statement(tokens: list[Tok], i: int, first: Tok) -> list[Tok]:
 
 def _is_beside(head: list[Tok], first: Tok) -> bool:
     """Whether a line stands no deeper than a statement's first line, and cannot be its continuation."""
-    return bool(head) and head[0].type not in {"BREAK", *_GOES_ON_BEFORE} and head[0].span.column <= first.span.column
+    return (
+        bool(head)
+        and head[0].type not in {"BREAK", *_GOES_ON_BEFORE}
+        and head[0].span.column <= first.span.column
+    )
 
 
 def _starts_statement(tokens: list[Tok], i: int) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 from importlib.resources import files
 from typing import Any, cast
 
@@ -150,7 +151,7 @@ def _bad_size(span: Span) -> CnncError:
 
 
 def _check_adjacent(pieces: Sequence[Any], head: str) -> None:
-    for left, right in zip(pieces, pieces[1:], strict=False):
+    for left, right in pairwise(pieces):
         if left.span.end != right.span.start:
             message = f"a blank between `{pieces[0].span.to(left.span).text}` and `{right.span.text}`"
             hint = (
@@ -188,15 +189,14 @@ class _Builder(Transformer[Any, Any]):
         named = len(c) > 2 and isinstance(c[2], Tok) and c[2].type == "COLON"
         pieces = [p.value for p in c if isinstance(p, _Piece)]
         channels_last = False
-        if len(pieces) > 1 and isinstance(pieces[-1], Tok) and pieces[-1].type == "NAME":
-            if pieces[-1].span.start != pieces[-2].span.end:
-                order = pieces.pop()
-                if str(order) != "hwc":
-                    hint = "an input is channels first; write `hwc` after it for channels last"
-                    raise CnncError([
-                        Diagnostic("E110", f"`{order}` is no order of sizes", order.span, hint=hint)
-                    ])  # fmt: skip
-                channels_last = True
+        last = pieces[-1]
+        apart = len(pieces) > 1 and last.span.start != pieces[-2].span.end
+        if apart and isinstance(last, Tok) and last.type == "NAME":
+            pieces.pop()
+            if str(last) != "hwc":
+                hint = "an input is channels first; write `hwc` after it for channels last"
+                raise CnncError([Diagnostic("E110", f"`{last}` is no order of sizes", last.span, hint=hint)])
+            channels_last = True
         _check_adjacent(pieces, "a size")
         dims = _dims(_merge(pieces), _whole(pieces))
         return s.Input(str(c[1]) if named else None, dims, channels_last, _whole(c))

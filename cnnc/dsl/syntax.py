@@ -331,9 +331,7 @@ class Flow:
     span: Span = _span()
 
 
-Statement = (
-    Model | Input | Param | Default | Block | Shared | Extern | Use | Output | Expect | Flow
-)
+Statement = Model | Input | Param | Default | Block | Shared | Extern | Use | Output | Expect | Flow
 
 
 @dataclass(frozen=True, slots=True)

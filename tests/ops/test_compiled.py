@@ -141,8 +141,6 @@ def test_helper_runs_on_a_gpu(name: str) -> None:
     y.sum().backward()
 
 
-
-
 @pytest.mark.parametrize("kind", WORDS)
 def test_expanded_layers_are_the_same_layers(kind: str) -> None:
     """The core that `expand` prints says every argument in a form that reads back."""

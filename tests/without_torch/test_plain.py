@@ -42,6 +42,10 @@ def test_every_shipped_spec_holds(tmp_path: Path) -> None:
 
     folder = os.path.join(os.path.dirname(cnnc.__file__), "specs")
     done = subprocess.run(
-        [sys.executable, "-c", BLOCKED, "check", folder], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", BLOCKED, "check", folder],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -132,9 +132,13 @@ def _macs(graph: Graph, built: torch.nn.Module, counter: FlopCounterMode) -> Ver
             wanted += per_node[node.index].macs
     flops = counter.get_flop_counts()
     total = sum(flops.get("Global", {}).values())
-    counted = (total - sum(sum(flops.get(f"{type(built).__name__}.{name}", {}).values()) for name in own)) // 2
+    counted = (
+        total - sum(sum(flops.get(f"{type(built).__name__}.{name}", {}).values()) for name in own)
+    ) // 2
     left_out = f"; {len(own)} layers that PyTorch lacks left out" if own else ""
-    return Verdict("MACs", wanted == counted, f"{wanted:,} in the analysis, {counted:,} counted by torch{left_out}")
+    return Verdict(
+        "MACs", wanted == counted, f"{wanted:,} in the analysis, {counted:,} counted by torch{left_out}"
+    )
 
 
 def _run(graph: Graph, device: str, batch: int) -> Iterator[Verdict]:
