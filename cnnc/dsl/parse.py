@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
-from itertools import pairwise
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any, cast
 
 from lark import Lark, Transformer

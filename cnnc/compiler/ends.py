@@ -1,0 +1,147 @@
+"""Where a model begins and ends: its inputs, its block if it is one, its outputs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnnc.compiler.draft import Draft, Spot, poison
+from cnnc.compiler.evaluate import evaluate, interpolate
+from cnnc.compiler.layers import MAX_SIZE
+from cnnc.compiler.ops import Sizes, show
+from cnnc.compiler.ops.reshape import Input
+from cnnc.compiler.sizes import is_free, symbol
+from cnnc.compiler.values import (
+    Env,
+)
+from cnnc.dsl import syntax as s
+from cnnc.dsl.diagnostics import Diagnostic, did_you_mean, fail
+from cnnc.dsl.source import Span
+
+if TYPE_CHECKING:
+    from cnnc.compiler.elaborate import Walk
+
+
+class Ends:
+    """Places the inputs and finds the outputs of a walk."""
+
+    def __init__(self, walk: Walk) -> None:
+        self.walk = walk
+
+    def inputs(self, env: Env, spot: Spot) -> dict[str, Draft]:
+        declared = [st for st in self.walk.spec.statements if isinstance(st, s.Input)]
+        inputs: dict[str, Draft] = {}
+        start = Span(self.walk.spec.source, 0, 0)
+        for statement in declared:
+            name = statement.name or "input"
+            shape: tuple[int, ...] = ()
+            with self.walk.recovering(None):
+                if name in inputs:
+                    hint = "give each input a name of its own: input left: 3x64x64"
+                    raise fail("E204", f"there are two inputs called `{name}`", statement.span, hint=hint)
+                shape = self._input_shape(statement, env)
+            inputs[name] = self._input(name, shape, statement.span, spot)
+            if statement.name is not None:
+                with self.walk.recovering(None):
+                    self.walk.labels.take(statement.name, statement.span, spot)
+                    label = s.Label((statement.name,), False, statement.span)
+                    item = s.Item(
+                        label,
+                        s.Bracket(s.Pipeline((), (), statement.span), statement.span),
+                        None,
+                        statement.span,
+                    )
+                    self.walk.labels.define(name, inputs[name], None, item, env, spot.scope)
+                    env.labels.entries[name].used = True
+        if not declared:
+            if None not in self.walk.sizes:
+                note = "no input is declared; taking 3x224x224"
+                self.walk.problems.append(Diagnostic("N101", note, None, hint="declare it: input 3x224x224"))
+            inputs["input"] = self._input("input", self.walk.sizes.get(None) or (3, 224, 224), start, spot)
+        for wanted in self.walk.sizes:
+            if wanted is not None and wanted not in inputs:
+                hint = did_you_mean(wanted, inputs) or f"its inputs: {', '.join(inputs)}"
+                raise fail("E203", f"the model has no input `{wanted}`", hint=hint)
+        if None in self.walk.sizes and len(inputs) > 1:
+            raise fail("E203", "the model has several inputs", hint="name the input: --input NAME=3x224x224")
+        return inputs
+
+    def _input_shape(self, statement: s.Input, env: Env) -> tuple[int, ...]:
+        given = self.walk.sizes.get(statement.name) or self.walk.sizes.get(None)
+        if given is not None:
+            return given
+        sizes = tuple(self._input_size(part, statement, env) for part in statement.dims.parts)
+        value = Sizes(sizes)
+        if any(n < 1 for n in sizes):
+            raise fail("E303", f"`{show(value)}` has a size under 1", statement.dims.span)
+        if any(int(n) > MAX_SIZE for n in sizes):
+            raise fail("E901", f"`{show(value)}` has a size of more than {MAX_SIZE:,}", statement.dims.span)
+        if len(sizes) > 4:
+            raise fail(
+                "E401", f"`{show(value)}` has {len(sizes)} sizes; a map has channels and up to 3 axes",
+                statement.dims.span,
+            )  # fmt: skip
+        shape = (sizes[-1], *sizes[:-1]) if statement.channels_last else sizes
+        if is_free(shape[0]):
+            hint = "only the axes of a map can be free: input 3xHxW"
+            raise fail(
+                "E407", f"the channels of `{show(value)}` must be known", statement.dims.span, hint=hint
+            )
+        return shape
+
+    def _input_size(self, part: int | str | s.Expr, statement: s.Input, env: Env) -> int:
+        """One size of an input; a capital letter that stands for nothing else is a free size."""
+        if isinstance(part, str) and env.value(part) is None:
+            if len(part) != 1 or not part.isupper():
+                hint = "a free size is one capital letter: input 3xHxW"
+                raise fail("E202", f"`{part}` stands for no number here", statement.dims.span, hint=hint)
+            self.walk.free.setdefault(part, symbol(part, self.walk.reference, self.walk.ledger))
+            return self.walk.free[part]
+        (size,) = evaluate(s.Dims((part,), statement.dims.span), env)
+        return int(size)
+
+    def _input(self, name: str, shape: tuple[int, ...], span: Span, spot: Spot) -> Draft:
+        if not shape:
+            return poison(span)
+        op = Input(shape=tuple(map(int, shape)))
+        draft = Draft(op, (), shape, span, None, "input", name, spot.scope, {})
+        self.walk.drafts.append(draft)
+        return draft
+
+    def model_block(self, model: s.Model, flow: Draft | None, env: Env, spot: Spot) -> Draft | None:
+        """`model name = block(…)`: the block's body is the model, no level added."""
+        assert model.call is not None
+        core = model.call.core
+        name = core.literal if isinstance(core, s.Word) else None
+        block = self.walk.file.blocks.get(name) if name else None
+        with self.walk.recovering(None):
+            if block is None or not isinstance(core, s.Word):
+                raise fail(
+                    "E201", f"`{name or core.span.text}` is no block",
+                    core.head_span if isinstance(core, s.Word) else core.span,
+                    hint=did_you_mean(name or "", self.walk.file.blocks) or "model NAME = BLOCK(arguments)",
+                )  # fmt: skip
+            self.walk.file.used.add(name or "")
+            return self.walk.calls.block(block, core, None, flow, env, spot, inline=True)
+        return poison(model.span)
+
+    def outputs(self, flow: Draft | None, env: Env) -> dict[str, Draft]:
+        declared = [st for st in self.walk.spec.statements if isinstance(st, s.Output)]
+        if not declared:
+            if flow is None:
+                where = Span(self.walk.spec.source, 0, len(self.walk.spec.source.text.rstrip()))
+                hint = "write a chain of layers, for instance: conv3-64 -> pool -> fc-10"
+                self.walk.report(Diagnostic("E107", "there are no layers", where, hint=hint), None)
+                return {}
+            return {"output": flow}
+        outputs: dict[str, Draft] = {}
+        for statement in declared:
+            for name in statement.names:
+                with self.walk.recovering(None):
+                    if isinstance(name, s.Interpolated):
+                        text = interpolate(name.parts, env)
+                    else:
+                        text = name.value if isinstance(name, s.String) else name.id
+                    if text in outputs:
+                        raise fail("E204", f"`{text}` is an output twice", name.span)
+                    outputs[text] = self.walk.labels.tensor(text, name.span, env)
+        return outputs
