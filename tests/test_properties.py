@@ -82,7 +82,7 @@ def test_a_forward_gives_the_sizes_of_the_analysis(text: str) -> None:
     assert {key: tuple(value.shape) for key, value in model.state_dict().items()} == keys
 
 
-NETS = ["zoo:vgg16", "zoo:resnet18", "zoo:googlenet_torchvision", "zoo:densenet121"]
+NETS = ["zoo:vgg16", "zoo:resnet50", "zoo:googlenet_torchvision", "zoo:densenet121"]
 
 
 @pytest.mark.parametrize("name", NETS)

@@ -177,7 +177,7 @@ def _freeze_scope(scope: DraftScope, index: Mapping[int, int], labels: dict[str,
         fitted = Fitted(like, path, scope.fitted.branch, merge)
     return Scope(
         scope.name, scope.kind, scope.label, tuple(children), scope.has_sides, at(scope.source), result,
-        scope.name if scope.again is None else scope.again.name, scope.nested, scope.block, scope.args, scope.arg_origins, scope.span, scope.trace, fitted, scope,
+        scope.name if scope.again is None else scope.again.name, scope.block, scope.args, scope.arg_origins, scope.span, scope.trace, fitted, scope,
     )  # fmt: skip
 
 

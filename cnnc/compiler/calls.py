@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnnc.compiler.draft import Draft, Origin, Scope, Spot, poison
+from cnnc.compiler.draft import Draft, Origin, Spot, poison
 from cnnc.compiler.evaluate import evaluate, integer
 from cnnc.compiler.ops import show
 from cnnc.compiler.ops.extern import Extern
@@ -120,18 +120,11 @@ class Calls:
         if flow.poison:
             return flow
         self._check_depth(word.span)
-        root = self.walk.root
         shared.uses += 1
-        scope = Scope("shared", name, root, word.span, spot.trace, source=flow)
-        scope.nested = spot.scope is not root
+        label = name if shared.scope is None else f"{name}@{shared.uses}"
+        scope = self.walk.open("shared", label, word.span, flow, spot)
         scope.again = shared.scope
-        if shared.scope is None:
-            root.children.append(scope)
-            shared.scope = scope
-        else:
-            shared.scope.nested = shared.scope.nested or scope.nested
-            scope.label = f"{name}@{shared.uses}"
-            root.children.append(scope)
+        shared.scope = shared.scope or scope
         labels = LabelScope(None)
         self.walk.label_scopes[id(scope)] = labels
         env = Env(shared.file, {}, flow, labels, None)

@@ -104,8 +104,6 @@ class Scope:
     """For a shortcut: what it was fitted to."""
     again: Scope | None = None
     """For a further use of a shared module: its first use."""
-    nested: bool = False
-    """For a shared module: used elsewhere than on the model's own level."""
     name: str = ""
 
     @property

@@ -88,7 +88,10 @@ class _Core:
             yield '"input": id'
         if not body and list(self.graph.outputs) == ["output"]:
             yield "id"
-        yield from body
+        taps = {f"{_label(self._use_name(use))}: id" for use in self.shared.values()}
+        for line in body:
+            if line not in taps or any(_refers(other, line.removesuffix(": id")) for other in body):
+                yield line
 
     def _line(self, node: Node, name: str, before: int | None, reference: _Reference) -> str:
         join = _JOINS.get(type(node.op))
@@ -155,8 +158,8 @@ class _Core:
 
     def _shared_statements(self) -> Iterator[str]:
         """Each shared module once, its body as flat as the model."""
-        for scope in self.graph.root.children:
-            if isinstance(scope, Scope) and scope.kind == "shared" and scope.name == scope.module:
+        for scope in self.graph.shared_uses():
+            if scope.name == scope.module:
                 yield from [
                     "",
                     f"shared {scope.module} = [",
@@ -183,8 +186,7 @@ class _Core:
 
 
 def _shared_uses(graph: Graph) -> dict[int, Scope]:
-    uses = [c for c in graph.root.children if isinstance(c, Scope) and c.kind == "shared"]
-    return {node: use for use in uses for node in use.nodes()}
+    return {node: use for use in graph.shared_uses() for node in use.nodes()}
 
 
 def _folded(graph: Graph) -> dict[int, tuple[Node, ...]]:

@@ -76,8 +76,6 @@ class Scope:
     result: int | None
     module: str
     """The owner of the weights: the scope's own name, but for further uses of a shared module."""
-    nested: bool
-    """Whether a shared module is used elsewhere than on the model's own level."""
     block: s.Block | None
     args: Mapping[str, Value]
     arg_origins: Mapping[str, Origin]
@@ -136,6 +134,19 @@ class Graph:
     def layers(self) -> tuple[Node, ...]:
         """The nodes that are layers: all but the inputs."""
         return tuple(n for n in self.nodes if n.role != "input")
+
+    def scopes(self) -> Iterator[Scope]:
+        """Every scope, each before those within it."""
+        todo = [self.root]
+        while todo:
+            scope = todo.pop()
+            yield scope
+            todo.extend(c for c in reversed(scope.children) if isinstance(c, Scope))
+
+    def shared_uses(self) -> tuple[Scope, ...]:
+        """Every use of a shared module, in topological order; at its first, name and module are the same."""
+        uses = [scope for scope in self.scopes() if scope.kind == "shared"]
+        return tuple(sorted(uses, key=lambda scope: next(scope.nodes(), -1)))
 
     def consumers(self) -> tuple[tuple[int, ...], ...]:
         """For each node, the nodes that take its output."""

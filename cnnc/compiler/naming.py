@@ -15,10 +15,11 @@ def assign_names(root: Scope, inputs: Mapping[str, Draft]) -> None:
     Raises CnncError (E204) where a label is also a name that a counter gives.
     """
     problems: list[Diagnostic] = []
+    taken: dict[str, Draft | Scope] = {**inputs, **_shared_modules(root)}
     todo = [root]
     while todo:
         scope = todo.pop()
-        _name_children(scope, problems, inputs if scope is root else {})
+        _name_children(scope, problems, taken if scope is root else {})
         todo += [child for child in scope.children if isinstance(child, Scope)]
     if problems:
         raise CnncError(problems)
@@ -29,17 +30,30 @@ def is_numbered(scope: Scope) -> bool:
     return scope.kind != "model" and not scope.has_sides
 
 
-def _name_children(scope: Scope, problems: list[Diagnostic], inputs: Mapping[str, Draft]) -> None:
+def _shared_modules(root: Scope) -> dict[str, Scope]:
+    """The shared modules that are used, by their names."""
+    found: dict[str, Scope] = {}
+    todo = [root]
+    while todo:
+        scope = todo.pop()
+        if scope.kind == "shared" and scope.label is not None:
+            found[scope.label] = scope
+        todo += [child for child in scope.children if isinstance(child, Scope)]
+    return found
+
+
+def _name_children(scope: Scope, problems: list[Diagnostic], given: Mapping[str, Draft | Scope]) -> None:
     numbered = is_numbered(scope)
     counters: dict[str, int] = {}
-    taken: dict[str, Draft | Scope] = dict(inputs)
+    taken: dict[str, Draft | Scope] = dict(given)
     for child in scope.children:
         if isinstance(child, Draft) and child.dropped:
             continue
         if is_identity(child) and child.label is None:
             continue
-        if isinstance(child, Scope) and child.again is not None:
-            # A further use of a shared module: no child of its own, but its nodes need names.
+        if isinstance(child, Scope) and child.kind == "shared":
+            # A child of the model under its own name, wherever it is used; a further use is none at all,
+            # but its nodes need names.
             child.name = child.label or ""
             continue
         if child.label is not None:

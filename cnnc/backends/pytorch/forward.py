@@ -23,27 +23,40 @@ class Step:
     outs: tuple[int, ...]
     starts_line: bool
     labels: tuple[str | None, ...]
+    modules: tuple[str, ...] = ()
+    """Shared modules that are handed on to the child that is called."""
 
 
 def forward_lines(
-    steps: Sequence[Step], inputs: Sequence[str], returns: Sequence[int], constructor: str | None = None
+    steps: Sequence[Step],
+    inputs: Sequence[str],
+    returns: Sequence[int],
+    constructor: str | None = None,
+    modules: Sequence[str] = (),
 ) -> list[str]:
     """The lines of `forward` after its signature, not indented.
 
     `inputs` are the names of the parameters, `returns` the values to return;
-    `constructor` wraps several returned values (a named tuple).
+    `constructor` wraps several returned values (a named tuple); `modules` are
+    parameters that are shared modules.
     """
-    return _Writer(steps, inputs, returns, constructor).lines()
+    return _Writer(steps, inputs, returns, constructor, modules).lines()
 
 
 class _Writer:
     def __init__(
-        self, steps: Sequence[Step], inputs: Sequence[str], returns: Sequence[int], constructor: str | None
+        self,
+        steps: Sequence[Step],
+        inputs: Sequence[str],
+        returns: Sequence[int],
+        constructor: str | None,
+        modules: Sequence[str],
     ) -> None:
         self.steps = steps
         self.inputs = inputs
         self.returns = returns
         self.constructor = constructor
+        self.modules = frozenset(modules)
         self.uses: dict[int, list[int]] = {}
         for i, step in enumerate(steps):
             for value in step.ins:
@@ -105,7 +118,7 @@ class _Writer:
     def _expression(self, step: Step, name: dict[int, str], text: dict[int, str]) -> str:
         operands = [text.get(v) or name[v] for v in step.ins]
         if step.target is not None:
-            return f"{attribute(step.target)}({', '.join(operands)})"
+            return f"{attribute(step.target)}({', '.join([*operands, *step.modules])})"
         if step.template.startswith("{0}["):
             operands = [o if o.isidentifier() else f"({o})" if " " in o else o for o in operands]
         filled = step.template.replace("{all}", ", ".join(operands))
@@ -135,7 +148,7 @@ class _Writer:
         last_use: dict[int, int], also: set[str],
     ) -> str:  # fmt: skip
         """The variable for a value: its label if it is kept, else one that is free from here on."""
-        live = {n for v, n in name.items() if last_use.get(v, -1) > at} | also
+        live = {n for v, n in name.items() if last_use.get(v, -1) > at} | also | self.modules
         between = range(at + 1, min(last_use.get(value, 0), len(self.steps)))
         kept = len(self.uses.get(value, [])) > 1 or any(self._is_line(i) for i in between)
         kept = kept or (len(self.returns) > 1 and value in self.returns)

@@ -79,6 +79,8 @@ class Instance:
     children: list[tuple[str, New]]
     sequential: bool
     inputs: tuple[int, ...] = ()
+    modules: tuple[str, ...] = ()
+    """The shared modules that its forward is handed."""
     steps: list[Step] = field(default_factory=list)
     values: list[dict[str, Val]] = field(default_factory=list)
     returns: tuple[int, ...] = ()
@@ -157,6 +159,7 @@ class Planner:
         self._consumers = graph.consumers()
         self._outputs = set(graph.outputs.values())
         self._given: dict[int, tuple[int, ...]] = {}
+        self._modules: dict[int, tuple[str, ...]] = {}
         self._sequences: dict[int, bool] = {}
         self._made: dict[int, Instance] = {}
         self._taken = _foreign_names(graph) | {model_name(graph)}
@@ -168,7 +171,8 @@ class Planner:
 
         self._trace = trace_scope
         heights = self._heights()
-        for scope in heights:
+        for scope in heights:  # the inner ones first
+            self._modules[id(scope)] = self._used_modules(scope)
             self.sources.inputs[id(scope)] = self._external_inputs(scope)
             self._given[id(scope)] = self._external_outputs(scope)
         classes: list[ClassDef] = []
@@ -193,6 +197,23 @@ class Planner:
         return heights
 
     # --- what a scope takes and gives ------------------------------------------------------
+
+    def modules(self, scope: Scope) -> tuple[str, ...]:
+        """The shared modules used in a scope, in its own scopes too: forward is handed them.
+
+        The model owns them, so for the model there are none.
+        """
+        return self._modules[id(scope)]
+
+    def _used_modules(self, scope: Scope) -> tuple[str, ...]:
+        if scope is self.graph.root:
+            return ()
+        found: dict[str, None] = {}
+        for child in scope.children:
+            if isinstance(child, Scope):
+                found |= dict.fromkeys([child.module] if child.kind == "shared" else [])
+                found |= dict.fromkeys(self._modules[id(child)])
+        return tuple(found)
 
     def takes(self, scope: Scope) -> tuple[int, ...]:
         """The nodes outside a scope that it reads, what flows in first."""
@@ -227,7 +248,7 @@ class Planner:
         return known
 
     def _chain(self, scope: Scope) -> bool:
-        if scope is self.graph.root or scope.has_sides:
+        if scope is self.graph.root or scope.has_sides or self.modules(scope):
             return False
         flow = scope.source
         for child in scope.children:
@@ -353,7 +374,7 @@ class Planner:
             for step, values in zip(instance.steps, instance.values, strict=True):
                 skeleton.append(f"{step}{sorted(values)}")
                 instance.slots += [values[key] for key in sorted(values)]
-            key = (_origin(scope), tuple(skeleton), instance.returns, instance.sequential)
+            key = (_origin(scope), tuple(skeleton), instance.returns, instance.sequential, instance.modules)
             groups.setdefault(key, []).append(instance)
         return list(groups.values())
 

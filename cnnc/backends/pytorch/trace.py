@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from cnnc.backends.pytorch.forward import Step
 from cnnc.backends.pytorch.layer import Function, Val
-from cnnc.backends.pytorch.names import MODULE_ATTRIBUTES
+from cnnc.backends.pytorch.names import MODULE_ATTRIBUTES, attribute, variable
 from cnnc.backends.pytorch.plan import DictNew, Instance, New, Planner, is_empty
 from cnnc.compiler.graph import Node, Scope
 from cnnc.dsl.diagnostics import fail
@@ -29,7 +29,7 @@ class _Tracer:
         self.shortcut_value: dict[tuple[int, int], int] = {}
 
     def instance(self) -> Instance:
-        children = self._children(self.scope)
+        children = [*self._shared_elsewhere(), *self._children(self.scope)]
         for child, path in sorted(self._timed(self.scope, ""), key=lambda pair: _time(pair[0])):
             if isinstance(child, Scope):
                 self._call_scope(child, path)
@@ -38,9 +38,16 @@ class _Tracer:
         takes = self.planner.takes(self.scope)
         returns = tuple(self.number[n] for n in self.planner.gives(self.scope))
         return Instance(
-            self.scope, children, sequential=False, inputs=takes, steps=self.steps, values=self.values,
+            self.scope, children, sequential=False, inputs=takes, modules=self.planner.modules(self.scope), steps=self.steps, values=self.values,
             returns=returns,
         )  # fmt: skip
+
+    def _shared_elsewhere(self) -> list[tuple[str, New]]:
+        """For the model: the shared modules whose first use stands in a block or labelled bracket."""
+        if self.scope is not self.graph.root:
+            return []
+        uses = [u for u in self.graph.shared_uses() if u.name == u.module and u not in self.scope.children]
+        return [(use.module, self.planner.new(use, self.scope)) for use in uses if not is_empty(use)]
 
     def _children(self, scope: Scope) -> list[tuple[str, New]]:
         """Constructor expressions for the modules of a scope; dotted labels open dictionaries."""
@@ -56,6 +63,8 @@ class _Tracer:
                 inner = self._children(child)
                 if inner:
                     children.append((child.local, DictNew(tuple(inner))))
+            elif child.kind == "shared" and scope is not self.graph.root:
+                continue  # the model has it
             elif child.module == child.name and (not is_empty(child) or child.kind == "shortcut"):
                 _check_name(child.local, child)
                 children.append((child.local, self.planner.new(child, self.scope)))
@@ -78,11 +87,12 @@ class _Tracer:
     def _add(
         self, target: str | None, template: str, ins: Sequence[int], outs: Sequence[int | None], *,
         starts: bool, labels: Sequence[str | None], values: dict[str, Val] | None = None,
+        modules: tuple[str, ...] = (),
     ) -> tuple[int, ...]:  # fmt: skip
         numbers = tuple(range(self.count, self.count + len(outs)))
         self.count += len(outs)
         self.number |= {node: i for node, i in zip(outs, numbers, strict=True) if node is not None}
-        self.steps.append(Step(target, template, tuple(ins), numbers, starts, tuple(labels)))
+        self.steps.append(Step(target, template, tuple(ins), numbers, starts, tuple(labels), modules))
         self.values.append(values or {})
         return numbers
 
@@ -98,11 +108,6 @@ class _Tracer:
             self._add(f"{path}{n.local}", "", ins, [node], starts=n.op.weighted, labels=[label])
 
     def _call_scope(self, scope: Scope, path: str) -> None:
-        if scope.nested:
-            raise fail(
-                "E801", f"the PyTorch backend cannot write a use of the shared `{scope.module}` inside a block or "
-                "labelled bracket", scope.span, hint="use it on the model's own level",
-            )  # fmt: skip
         target = f"{path}{scope.module.rpartition('.')[2]}"
         if scope.fitted is not None and not scope.children:
             assert scope.source is not None
@@ -119,7 +124,19 @@ class _Tracer:
             assert isinstance(first, int)
             ins = list(self._add(None, "torch.flatten({0}, 1)", ins, [first], starts=False, labels=[None]))
         labels = [scope.label if n == scope.result else self.graph.nodes[n].label for n in outs]
-        self._add(target, "", ins, outs, starts=True, labels=labels)
+        modules = tuple(map(self._module, self.planner.modules(scope)))
+        if scope.kind == "shared":
+            labels = [None for _ in outs]
+            if self.scope is not self.graph.root:
+                handed = "".join(f", {module}" for module in modules)
+                template = f"{variable(scope.module)}({{all}}{handed})"
+                self._add(None, template, ins, outs, starts=True, labels=labels)
+                return
+        self._add(target, "", ins, outs, starts=True, labels=labels, modules=modules)
+
+    def _module(self, name: str) -> str:
+        """A shared module as it is reached in this forward."""
+        return attribute(name) if self.scope is self.graph.root else variable(name)
 
 
 def _time(child: int | Scope) -> tuple[int, int]:

@@ -225,15 +225,17 @@ class _File:
                 steps.append((None, "{0}", step))
             else:
                 steps.append((step.target, template, step))
-        final = [Step(t, x, s.ins, s.outs, s.starts_line, s.labels) for t, x, s in steps]
+        final = [Step(t, x, s.ins, s.outs, s.starts_line, s.labels, s.modules) for t, x, s in steps]
         names = self._input_names(cls)
         constructor = self._outputs_name() if cls is self.model and len(first.returns) > 1 else None
         kind = constructor or (
             "Tensor" if len(first.returns) == 1 else f"tuple[{', '.join(['Tensor'] * len(first.returns))}]"
         )
-        signature = ", ".join(["self", *(f"{name}: Tensor" for name in names)])
+        modules = [variable(name) for name in first.modules]
+        arguments = [*(f"{name}: Tensor" for name in names), *(f"{name}: nn.Module" for name in modules)]
+        signature = ", ".join(["self", *arguments])
         lines = lay_out(f"def forward({signature}) -> {kind}:", 4)
-        for line in forward_lines(final, names, first.returns, constructor):
+        for line in forward_lines(final, names, first.returns, constructor, modules):
             lines += lay_out(line, 8)
         return lines
 
