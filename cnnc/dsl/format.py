@@ -13,6 +13,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
+from itertools import pairwise
 
 from cnnc.dsl import syntax as s
 from cnnc.dsl.parse import parse
@@ -395,14 +396,15 @@ class _Printer:
         self.break_line(indent, loop.body.span.start, opened=True, leads=loop.op is not None)
         self.write(_loop_op(loop))
         self.pipeline(loop.body, indent + len(_loop_op(loop)))
-        first, last = loop.values[0].span, loop.values[-1].span
         head = f"for {', '.join(loop.targets)} in"
         spelled = [spell_expr(value) for value in loop.values]
         text = self._flat_all(spelled, ", ")
         fits = text is not None and indent + len(head) + 1 + len(text) <= MAX_COLUMNS
-        self.break_line(indent, first.start, leads=True)
+        self.break_line(indent, loop.values[0].span.start, leads=True)
         self.write(head)
-        if fits and not self.spans_lines(first.start, last.end):
+        # The author's breaks between values stay; those within a value have no meaning to keep.
+        apart = any(self.spans_lines(a.span.end, b.span.start) for a, b in pairwise(loop.values))
+        if fits and not apart:
             self.write(f" {text}")
             return
         for i, (value, pieces) in enumerate(zip(loop.values, spelled, strict=True)):
