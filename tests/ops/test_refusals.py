@@ -147,10 +147,10 @@ def fails(twin: Twin, shape: tuple[int, ...]) -> bool:
     try:
         module = twin()
         # Four images, so that statistics over a batch are never the reason.
-        module.train()(torch.rand(4, *shape))
+        out = module.train()(torch.rand(4, *shape))
     except (RuntimeError, ValueError, IndexError):
         return True
-    return False
+    return bool(out.numel() == 0)  # PyTorch lets some maps shrink to nothing, which no layer can take
 
 
 @pytest.mark.parametrize(
