@@ -130,6 +130,13 @@ class Graph:
         """The shapes that flow into a node, in operand order."""
         return tuple(self.nodes[i].out for i in node.inputs)
 
+    def values_into(self, node: Node) -> tuple[int, ...]:
+        """The inputs whose values flow into a node: all but those that only lend it their size."""
+        if not node.inputs:
+            return ()
+        windows = node.op.windows(*self.ins(node))
+        return tuple(i for i, window in zip(node.inputs, windows, strict=True) if window is not None)
+
     @property
     def layers(self) -> tuple[Node, ...]:
         """The nodes that are layers: all but the inputs."""

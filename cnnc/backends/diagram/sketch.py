@@ -44,7 +44,7 @@ class _Sketch:
 
     def sources(self, scope: Scope, inside: frozenset[int], *, whole: bool) -> None:
         """A box for each tensor that comes in from outside."""
-        taken = {j for n in inside for j in self.graph.nodes[n].inputs} - inside
+        taken = {j for n in inside for j in self.graph.values_into(self.graph.nodes[n])} - inside
         if whole:
             taken |= set(self.graph.inputs.values())
         for index in sorted(taken):
@@ -154,7 +154,7 @@ class _Sketch:
             target = self.where.get(node.index)
             if target is None:
                 continue
-            for index in dict.fromkeys(node.inputs):
+            for index in dict.fromkeys(self.graph.values_into(node)):
                 if index in self.where and _is_drawn(self.where[index][1], target[1]):
                     self._arrow(self.where[index][0], target[0], index)
 
