@@ -1,4 +1,4 @@
-"""How many arguments are drawn for each op in each rank: OPS_EXAMPLES of them, thousands with `-m slow`."""
+"""How many arguments are drawn for each op: OPS_EXAMPLES over all its ranks, thousands with `-m slow`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-EXAMPLES = int(os.environ.get("OPS_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("OPS_EXAMPLES", "60"))
 settings.register_profile(
     "ops",
     derandomize=True,
     database=None,
     deadline=None,
-    max_examples=EXAMPLES,
+    max_examples=max(EXAMPLES // 3, 1),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

@@ -12,6 +12,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from cnnc.compiler.ops import Op, all_ops
+from ops.conftest import EXAMPLES
 from ops.oracle import check, refused
 from ops.strategies import WORDS, shape_of
 
@@ -41,7 +42,9 @@ def _drawn(data: Any, kind: str, rank: int) -> None:
 
 @pytest.mark.parametrize(("kind", "rank"), CASES)
 def test_analysis_equals_module(kind: str, rank: int) -> None:
-    @settings(settings.get_profile("ops"))
+    ranks = sum(other == kind for other, _ in CASES)
+
+    @settings(settings.get_profile("ops"), max_examples=-(-EXAMPLES // ranks))
     @given(st.data())
     def run(data: Any) -> None:
         _drawn(data, kind, rank)

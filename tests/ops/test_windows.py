@@ -54,7 +54,7 @@ def test_window_is_the_support_of_the_gradient(kind: str, rank: int) -> None:
     held = 0
 
     @settings(
-        settings.get_profile("ops"), max_examples=max(EXAMPLES // 4, 1),
+        settings.get_profile("ops"), max_examples=max(EXAMPLES // 12, 1),
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(st.data())
