@@ -8,6 +8,8 @@ import pytest
 
 # The tests run in two processes; a thread each keeps them out of each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A mistake of ours is to be seen as what it is.
+os.environ["CNNC_TRACEBACK"] = "1"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -114,6 +114,15 @@ def guarded(command: _C) -> _C:
         except RecursionError:
             tell([Diagnostic("E901", "the spec is nested too deeply", None)])
             sys.exit(1)
+        except Exception as error:
+            if os.environ.get("CNNC_TRACEBACK"):
+                raise
+            click.echo(
+                f"cnnc itself failed ({type(error).__name__}: {error}): this is its mistake, not your spec's.\n"
+                "Please report it with the spec and what CNNC_TRACEBACK=1 in the environment prints.",
+                err=True,
+            )
+            sys.exit(1)
 
     return run  # type: ignore[return-value]
 

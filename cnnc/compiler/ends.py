@@ -12,6 +12,7 @@ from cnnc.compiler.ops.reshape import Input
 from cnnc.compiler.sizes import is_free, symbol
 from cnnc.compiler.values import (
     Env,
+    Labelled,
 )
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import Diagnostic, did_you_mean, fail
@@ -57,6 +58,8 @@ class Ends:
                 note = "no input is declared; taking 3x224x224"
                 self.walk.problems.append(Diagnostic("N101", note, None, hint="declare it: input 3x224x224"))
             inputs["input"] = self._input("input", self.walk.sizes.get(None) or (3, 224, 224), start, spot)
+        if list(inputs) == ["input"]:  # an input without a name can be named all the same
+            env.labels.entries.setdefault("input", Labelled(inputs["input"], None, start, used=True))
         for wanted in self.walk.sizes:
             if wanted is not None and wanted not in inputs:
                 hint = did_you_mean(wanted, inputs) or f"its inputs: {', '.join(inputs)}"

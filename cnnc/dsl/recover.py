@@ -17,7 +17,7 @@ from lark.exceptions import UnexpectedToken
 
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
-from cnnc.dsl.layout import CLOSERS, MAX_ERRORS, OPENERS, Tok
+from cnnc.dsl.layout import CLOSERS, MAX_ERRORS, OPENERS, STATEMENTS, Tok
 from cnnc.dsl.source import Span
 
 _ENDS_A_LAYER = frozenset(["NAME", "PATH", "NUMBER", "DIMS", "STRING", *CLOSERS])
@@ -169,16 +169,29 @@ def _unexpected(token: Any, expected: frozenset[str], tokens: Sequence[Tok]) -> 
             before.span if before else token.span,
         )
     shown = f"`{token}`" + (f" after `{before}`" if before else "")
-    hint = None
-    if token.type in ("IF", "ELSE", "FOR", "IN", "AND", "OR", "NOT"):
-        hint = f"`{token}` is a reserved word"
-    elif token.type in ("LSQB", "NAME") and before is not None and before.type in _ENDS_A_LAYER:
-        hint = "join two layers with `->` or a line break"
-    elif token.type == "COLON":
-        hint = "a label is a name: letters, digits, `_`, and arithmetic in braces; anything else in quotes"
+    hint = _hint(token, before, tokens[0], around)
     return Diagnostic(
         "E101", f"{shown} has no meaning here; {_wanted(expected)} can stand here", token.span, hint=hint
     )
+
+
+def _hint(token: Tok, before: Tok | None, first: Tok, around: str | None) -> str | None:
+    """How a refused token is mended, where its neighbours tell."""
+    if token.type in ("IF", "ELSE", "FOR", "IN", "AND", "OR", "NOT"):
+        return f"`{token}` is a reserved word"
+    if token.type == "ARROW" and before is first and str(first) in STATEMENTS:
+        return f'`{first}` begins a statement; quote the tensor of that name: "{first}" -> …'
+    if token.type == "LBRACE" and around == "LPAR":
+        return "arithmetic stands bare inside ( ), without braces"
+    if token.type == "COMMA" and first.type == "INPUT":
+        return "sizes are joined by x: input 3x224x224"
+    if token.type == "EQUAL" and first.type == "EXPECT":
+        return "compare with =="
+    if token.type in ("LSQB", "NAME") and before is not None and before.type in _ENDS_A_LAYER:
+        return "join two layers with `->` or a line break"
+    if token.type == "COLON":
+        return "a label is a name: letters, digits, `_`, and arithmetic in braces; anything else in quotes"
+    return None
 
 
 def _in_brackets(tokens: Sequence[Tok]) -> str | None:
