@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from cnnc.backends.pytorch.classes import DictNew, Instance, New
 from cnnc.backends.pytorch.forward import Step
 from cnnc.backends.pytorch.layer import Function, Val
 from cnnc.backends.pytorch.names import MODULE_ATTRIBUTES, attribute, variable
-from cnnc.backends.pytorch.plan import DictNew, Instance, New, Planner, is_empty
+from cnnc.backends.pytorch.plan import Planner, is_empty
 from cnnc.compiler.graph import Node, Scope
 from cnnc.dsl.diagnostics import fail
 

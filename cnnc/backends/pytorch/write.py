@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 
-from cnnc.backends.pytorch.forward import Step, forward_lines
-from cnnc.backends.pytorch.helpers import helper_source
-from cnnc.backends.pytorch.layer import Raw
-from cnnc.backends.pytorch.layout import lay_out
-from cnnc.backends.pytorch.names import is_plain, quote, variable
-from cnnc.backends.pytorch.plan import (
+from cnnc.backends.pytorch.classes import (
     ClassDef,
     DictNew,
     InstanceNew,
@@ -20,8 +15,13 @@ from cnnc.backends.pytorch.plan import (
     SequenceNew,
     ShortcutNew,
     Text,
-    plan,
 )
+from cnnc.backends.pytorch.forward import Step, forward_lines
+from cnnc.backends.pytorch.helpers import helper_source
+from cnnc.backends.pytorch.layer import Raw
+from cnnc.backends.pytorch.layout import lay_out
+from cnnc.backends.pytorch.names import is_plain, quote, variable
+from cnnc.backends.pytorch.plan import plan
 from cnnc.backends.pytorch.sym import text as sym_text
 from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.ops import count
