@@ -35,14 +35,15 @@ def same_tf_padding(
     sizes: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
 ) -> tuple[Sides, ...]:
     """TensorFlow's SAME: total = max((ceil(n/s) - 1)*s + k_eff - n, 0), the smaller half before."""
-    if any(is_free(n) for n in sizes):
-        raise OpError(
-            "E407", "`pad=same_tf` depends on the input size, which is free here", arg="pad",
-            hint="give the size with --input, or pad=same",
-        )  # fmt: skip
     pads = []
     for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=True):
-        total = max((-(-n // s) - 1) * s + effective(k, d) - n, 0)
+        if is_free(n) and s > 1:
+            raise OpError(
+                "E407", f"`pad=same_tf` with stride {s} depends on the input size, which is free here", arg="pad",
+                hint="give the size with --input, or pad=same",
+            )  # fmt: skip
+        # With stride 1 the total is k_eff - 1, whatever the size.
+        total = effective(k, d) - 1 if s == 1 else max((-(-n // s) - 1) * s + effective(k, d) - n, 0)
         pads.append((total // 2, total - total // 2))
     return tuple(pads)
 
