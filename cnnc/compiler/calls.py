@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cnnc.compiler.draft import Draft, Origin, Spot, poison
 from cnnc.compiler.evaluate import evaluate, integer
-from cnnc.compiler.ops import show
+from cnnc.compiler.ops import by_x, show
 from cnnc.compiler.ops.extern import Extern
 from cnnc.compiler.values import (
     Binding,
@@ -157,10 +157,10 @@ class Calls:
         )  # fmt: skip
         if not alike:
             assert shared.scope is not None
-            flows = [_size(x.source.shape) for x in (shared.scope,) if x.source is not None]
+            flows = [by_x(x.source.shape) for x in (shared.scope,) if x.source is not None]
             got = placed[0].inputs[0].shape if placed and placed[0].inputs else ()
             raise fail(
-                "E406", f"`{name}` was first used on {flows[0]}, and its weights do not fit {_size(got)}", span,
+                "E406", f"`{name}` was first used on {flows[0]}, and its weights do not fit {by_x(got)}", span,
                 hint="all uses of a shared module need equal channels, and equal sizes where it flattens",
             )  # fmt: skip
         for new, old in zip(placed, twins, strict=True):
@@ -220,10 +220,6 @@ class Calls:
 def _weights(draft: Draft) -> dict[str, tuple[int, ...]]:
     assert draft.op is not None
     return dict(draft.op.params(*(x.shape for x in draft.inputs)))
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))
 
 
 def _block_signature(block: s.Block) -> str:

@@ -113,13 +113,7 @@ def total(rows: Iterable[Cost]) -> Cost:
 def scope_costs(graph: Graph, per_node: Costs) -> Mapping[Scope, Cost]:
     """The cost of every scope, the scopes within it included."""
     sums: dict[Scope, Cost] = {}
-    order: list[Scope] = []
-    todo = [graph.root]
-    while todo:
-        scope = todo.pop()
-        order.append(scope)
-        todo += [child for child in scope.children if isinstance(child, Scope)]
-    for scope in reversed(order):  # children before parents
+    for scope in reversed(tuple(graph.scopes())):  # children before parents
         sums[scope] = total(
             sums[child] if isinstance(child, Scope) else per_node.nodes[child] for child in scope.children
         )

@@ -26,12 +26,4 @@ def depth(graph: Graph) -> int:
 
 
 def _in_shortcuts(root: Scope) -> set[int]:
-    found: set[int] = set()
-    todo = [root]
-    while todo:
-        scope = todo.pop()
-        if scope.kind == "shortcut":
-            found.update(scope.nodes())
-        else:
-            todo += [child for child in scope.children if isinstance(child, Scope)]
-    return found
+    return {node for scope in root.scopes() if scope.kind == "shortcut" for node in scope.nodes()}

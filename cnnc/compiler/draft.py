@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -105,6 +105,14 @@ class Scope:
     again: Scope | None = None
     """For a further use of a shared module: its first use."""
     name: str = ""
+
+    def scopes(self) -> Iterator[Scope]:
+        """This scope and those within it, each before its own."""
+        todo = [self]
+        while todo:
+            scope = todo.pop()
+            yield scope
+            todo.extend(c for c in reversed(scope.children) if isinstance(c, Scope))
 
     @property
     def kind_name(self) -> str:

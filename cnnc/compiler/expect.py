@@ -11,7 +11,7 @@ from math import floor
 from cnnc.compiler.cost import Cost, Costs, costs, total
 from cnnc.compiler.depth import depth
 from cnnc.compiler.evaluate import evaluate, truth
-from cnnc.compiler.graph import Graph, Scope
+from cnnc.compiler.graph import Graph
 from cnnc.compiler.ops import Sizes, show
 from cnnc.compiler.receptive_field import ReceptiveField, receptive_field
 from cnnc.compiler.sizes import is_free, poly_of
@@ -89,12 +89,7 @@ class _Figures:
     def modules(self) -> dict[str, tuple[int, ...]]:
         """The nodes of every module by its name."""
         found: dict[str, tuple[int, ...]] = {node.name: (node.index,) for node in self.graph.nodes}
-        todo: list[Scope] = [self.graph.root]
-        while todo:
-            scope = todo.pop()
-            if scope.name:
-                found[scope.name] = tuple(scope.nodes())
-            todo += [c for c in scope.children if isinstance(c, Scope)]
+        found |= {scope.name: tuple(scope.nodes()) for scope in self.graph.scopes() if scope.name}
         return found
 
     def judge(self, claim: s.Expr) -> Claim:

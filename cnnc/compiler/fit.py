@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnc.compiler.draft import Draft, Fitted, Scope, Spot, poison
 from cnnc.compiler.evaluate import evaluate
+from cnnc.compiler.ops import by_x
 from cnnc.compiler.ops.base import Axis, Local, Sizes, show
 from cnnc.compiler.ops.convolution import Conv
 from cnnc.compiler.ops.reshape import Crop, PadShortcut
@@ -121,7 +122,7 @@ class Fitter:
         size = model.shape[1:]
         if len(size) != len(flow.shape) - 1 or any(n < m for n, m in zip(flow.shape[1:], size, strict=True)):
             raise fail(
-                "E503", f"`crop` cannot make {_size(flow.shape)} fit {_size(model.shape)}: it only cuts away",
+                "E503", f"`crop` cannot make {by_x(flow.shape)} fit {by_x(model.shape)}: it only cuts away",
                 wait.item.span, hint="end the larger branch in `crop`, and pad or stride the axes alike",
             )  # fmt: skip
         args = Arguments(tensors={"to": model})
@@ -138,7 +139,7 @@ class Fitter:
         scope.result = flow
         if flow.shape == model.shape:
             return flow
-        impossible = f"`shortcut` cannot make {_size(flow.shape)} fit {_size(model.shape)}"
+        impossible = f"`shortcut` cannot make {by_x(flow.shape)} fit {by_x(model.shape)}"
         stride = stride_between(flow, model)
         if stride is None or len(flow.shape) != len(model.shape) or len(flow.shape) == 1:
             raise fail("E503", impossible, span, hint="write the projection out as a branch of layers")
@@ -155,7 +156,7 @@ class Fitter:
         scope.result = out
         if out.shape != model.shape:
             raise fail(
-                "E503", f"{impossible}: with stride {show(Sizes(stride))} it gives {_size(out.shape)}", span,
+                "E503", f"{impossible}: with stride {show(Sizes(stride))} it gives {by_x(out.shape)}", span,
                 hint="pad the siblings so that they keep the size up to their strides",
             )  # fmt: skip
         return out
@@ -217,7 +218,3 @@ def _stride_along(path: tuple[Draft, ...], rank: int) -> tuple[int, ...] | None:
                 return None
             strides = tuple(a * axis.stride for a, axis in zip(strides, window.axes, strict=True))
     return strides
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))

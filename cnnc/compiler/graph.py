@@ -92,6 +92,14 @@ class Scope:
     def __repr__(self) -> str:
         return f"<Scope {self.kind} {self.name}>"
 
+    def scopes(self) -> Iterator[Scope]:
+        """This scope and those within it, each before its own."""
+        todo = [self]
+        while todo:
+            scope = todo.pop()
+            yield scope
+            todo.extend(c for c in reversed(scope.children) if isinstance(c, Scope))
+
     def nodes(self) -> Iterator[int]:
         """The indices of every node in this scope and the scopes within."""
         stack: list[int | Scope] = [self]
@@ -143,12 +151,8 @@ class Graph:
         return tuple(n for n in self.nodes if n.role != "input")
 
     def scopes(self) -> Iterator[Scope]:
-        """Every scope, each before those within it."""
-        todo = [self.root]
-        while todo:
-            scope = todo.pop()
-            yield scope
-            todo.extend(c for c in reversed(scope.children) if isinstance(c, Scope))
+        """Every scope of the model, each before those within it."""
+        return self.root.scopes()
 
     def shared_uses(self) -> tuple[Scope, ...]:
         """Every use of a shared module, in topological order; at its first, name and module are the same."""

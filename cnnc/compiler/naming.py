@@ -16,11 +16,8 @@ def assign_names(root: Scope, inputs: Mapping[str, Draft]) -> None:
     """
     problems: list[Diagnostic] = []
     taken: dict[str, Draft | Scope] = {**inputs, **_shared_modules(root)}
-    todo = [root]
-    while todo:
-        scope = todo.pop()
+    for scope in root.scopes():
         _name_children(scope, problems, taken if scope is root else {})
-        todo += [child for child in scope.children if isinstance(child, Scope)]
     if problems:
         raise CnncError(problems)
 
@@ -32,14 +29,7 @@ def is_numbered(scope: Scope) -> bool:
 
 def _shared_modules(root: Scope) -> dict[str, Scope]:
     """The shared modules that are used, by their names."""
-    found: dict[str, Scope] = {}
-    todo = [root]
-    while todo:
-        scope = todo.pop()
-        if scope.kind == "shared" and scope.label is not None:
-            found[scope.label] = scope
-        todo += [child for child in scope.children if isinstance(child, Scope)]
-    return found
+    return {s.label: s for s in root.scopes() if s.kind == "shared" and s.label is not None}
 
 
 def _name_children(scope: Scope, problems: list[Diagnostic], given: Mapping[str, Draft | Scope]) -> None:

@@ -119,14 +119,8 @@ def summarise(graph: Graph) -> Summary:
 
 def _tree(root: Scope, layers: Mapping[int, Layer], sums: Mapping[Scope, Cost]) -> Group:
     """The scopes as groups, those that hold nothing (identity shortcuts) left out."""
-    order = []
-    todo = [root]
-    while todo:
-        scope = todo.pop()
-        order.append(scope)
-        todo += [child for child in scope.children if isinstance(child, Scope)]
     groups: dict[Scope, Group] = {}
-    for scope in reversed(order):  # children before parents
+    for scope in reversed(tuple(root.scopes())):  # children before parents
         items = [groups[child] if isinstance(child, Scope) else layers[child] for child in scope.children]
         kind = scope.kind if scope.block is None else scope.block.name
         last = None if scope.result is None else layers.get(scope.result)

@@ -78,14 +78,8 @@ class Planner:
 
     def _heights(self) -> dict[Scope, int]:
         """How many levels of scopes each scope has within it."""
-        order: list[Scope] = []
-        todo = [self.graph.root]
-        while todo:
-            scope = todo.pop()
-            order.append(scope)
-            todo += [c for c in scope.children if isinstance(c, Scope)]
         heights: dict[Scope, int] = {}
-        for scope in reversed(order):
+        for scope in reversed(tuple(self.graph.scopes())):
             inner = [heights[c] for c in scope.children if isinstance(c, Scope)]
             heights[scope] = 1 + max(inner, default=-1)
         return heights

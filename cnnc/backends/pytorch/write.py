@@ -24,7 +24,7 @@ from cnnc.backends.pytorch.names import is_plain, quote, variable
 from cnnc.backends.pytorch.plan import plan
 from cnnc.backends.pytorch.sym import text as sym_text
 from cnnc.compiler.graph import Graph, Node
-from cnnc.compiler.ops import count
+from cnnc.compiler.ops import by_x, count
 
 
 def to_pytorch(graph: Graph) -> str:
@@ -55,8 +55,8 @@ class _File:
     def _docstring(self) -> list[str]:
         params = sum(count(n.op.params(*self.graph.ins(n)).values()) for n in self._owners())
         macs = sum(n.op.macs(*self.graph.ins(n)) for n in self.graph.nodes)
-        ins = ", ".join(f"{k}: {_size(self.graph.nodes[i].out)}" for k, i in self.graph.inputs.items())
-        outs = ", ".join(f"{k}: {_size(self.graph.nodes[i].out)}" for k, i in self.graph.outputs.items())
+        ins = ", ".join(f"{k}: {by_x(self.graph.nodes[i].out)}" for k, i in self.graph.inputs.items())
+        outs = ", ".join(f"{k}: {by_x(self.graph.nodes[i].out)}" for k, i in self.graph.outputs.items())
         name = self.graph.name
         return [
             f'"""{name}: {params:,} parameters, {macs:,} multiply-adds for each image.',
@@ -95,7 +95,7 @@ class _File:
         lines = [f"class {self._outputs_name()}(NamedTuple):"]
         lines += [f'    """What `{self.model.name}` returns."""', ""]
         for name, node in self.graph.outputs.items():
-            lines.append(f"    {variable(name)}: Tensor  # {_size(self.graph.nodes[node].out)}")
+            lines.append(f"    {variable(name)}: Tensor  # {by_x(self.graph.nodes[node].out)}")
         return lines
 
     def _outputs_name(self) -> str:
@@ -125,8 +125,8 @@ class _File:
     def _class_doc(self, cls: ClassDef) -> list[str]:
         scope = cls.first.scope
         if cls is self.model:
-            ins = " and ".join(_size(self.graph.nodes[i].out) for i in self.graph.inputs.values())
-            outs = " and ".join(_size(self.graph.nodes[i].out) for i in self.graph.outputs.values())
+            ins = " and ".join(by_x(self.graph.nodes[i].out) for i in self.graph.inputs.values())
+            outs = " and ".join(by_x(self.graph.nodes[i].out) for i in self.graph.outputs.values())
             lines = _doc(f"`{self.graph.name}`: {ins} to {outs}.")
         elif scope.block is not None:
             shown = ", ".join(p.name for p in scope.block.params)
@@ -275,7 +275,3 @@ def _initialised(text: str, rules: Mapping[str, str]) -> str:
     if all(name.isidentifier() for name in rules):
         return f"initialised({text}, {', '.join(f'{name}={rule}' for name, rule in rules.items())})"
     return f"initialised({text}, **{{{', '.join(f'{quote(name)}: {rule}' for name, rule in rules.items())}}})"
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))

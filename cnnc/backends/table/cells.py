@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from cnnc.backends.table.rows import Row
-from cnnc.compiler.ops import Op, Shape
+from cnnc.compiler.ops import Op, by_x
 from cnnc.compiler.receptive_field import AxisField, ReceptiveField
 from cnnc.compiler.sizes import is_free
 from cnnc.compiler.summary import Summary, arguments
@@ -70,10 +70,6 @@ def _counts(title: str, count: str, weight: int) -> Column:
 
 
 # --- shapes and arguments -------------------------------------------------------------
-
-
-def by_x(shape: Shape) -> str:
-    return "x".join(map(str, shape))
 
 
 def _output(row: Row, _: Summary) -> str:

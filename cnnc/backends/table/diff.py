@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
-from cnnc.backends.table.cells import by_x
 from cnnc.compiler.cost import Cost
 from cnnc.compiler.diff import Change, Diff, Pair
+from cnnc.compiler.ops import by_x
 
 _TITLES = {
     "params": "parameters",

@@ -9,9 +9,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from unicodedata import east_asian_width
 
-from cnnc.backends.table.cells import Column, by_x
+from cnnc.backends.table.cells import Column
 from cnnc.backends.table.rows import Row
-from cnnc.compiler.ops import Shape
+from cnnc.compiler.ops import Shape, by_x
 from cnnc.compiler.summary import CONVENTIONS, Summary
 
 GAP = "  "

@@ -25,6 +25,7 @@ from cnnc.compiler.ops.base import (
     Sizes,
     WordSlots,
     all_ops,
+    by_x,
     count,
     op_words,
     show,
@@ -37,5 +38,6 @@ ARGUMENT_WORDS = frozenset(RULES)
 __all__ = [
     "ARGUMENT_WORDS",
     "Brings", "Op", "OpError", "Place", "Shape", "Sizes", "WordSlots",
-    "all_ops", "count", "op_words", "show",
+    "all_ops",
+    "by_x", "count", "op_words", "show",
 ]  # fmt: skip

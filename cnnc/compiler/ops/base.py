@@ -122,12 +122,17 @@ def _name(info: ValidationInfo) -> str:
     return info.field_name
 
 
+def by_x(shape: Iterable[int]) -> str:
+    """A shape as it is written: `64x56x56`."""
+    return "x".join(map(str, shape))
+
+
 def show(value: Any) -> str:
     """An argument's value as the user would write it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Sizes):
-        return "x".join(map(str, value))
+        return by_x(value)
     if isinstance(value, tuple):
         return "(" + ", ".join(map(show, value)) + ")"
     return str(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnc.compiler.ops.base import Axis, Local, OpError, Shape, Sides, Spread
+from cnnc.compiler.ops.base import Axis, Local, OpError, Shape, Sides, Spread, by_x
 from cnnc.compiler.sizes import is_free, require
 
 
@@ -72,7 +72,7 @@ def slide(
             grown = f"{kernel[i]} (extent {extent})" if dilation[i] > 1 else str(extent)
             raise OpError(
                 "E403",
-                f"the kernel {grown} is larger than its map: {_size(shape)}{padded}, axis {_axis(i, len(shape) - 1)}",
+                f"the kernel {grown} is larger than its map: {by_x(shape)}{padded}, axis {_axis(i, len(shape) - 1)}",
                 hint="pad it, pool less before it, or give the model a larger input",
             )
         require(room)
@@ -122,10 +122,6 @@ def blocks(n: int, m: int) -> Axis | Spread | None:
     if m % n == 0:
         return Spread(m // n, m // n, 0)
     return None
-
-
-def _size(shape: Shape) -> str:
-    return "x".join(map(str, shape))
 
 
 def _axis(i: int, rank: int) -> str:
