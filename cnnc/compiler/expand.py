@@ -15,6 +15,7 @@ from typing import Any
 from cnnc.compiler.fit import FITTED
 from cnnc.compiler.graph import Graph, Node, Scope
 from cnnc.compiler.ops import Op, op_words
+from cnnc.compiler.ops.base import SameTF
 from cnnc.compiler.ops.extern import Extern
 from cnnc.compiler.ops.merge import Add, Concat, Multiply
 from cnnc.dsl.layout import RESERVED, STATEMENTS
@@ -229,6 +230,8 @@ def _value(value: Any) -> str:
     """An argument's value as the language writes it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, SameTF):
+        return "same_tf"
     if isinstance(value, str):
         return value if value.isidentifier() and value.isascii() else f'"{value}"'
     if isinstance(value, tuple) and value and all(_is_pair(v) for v in value):

@@ -16,8 +16,7 @@ hulls over unequal strides and gates go beyond it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import assert_never
 
@@ -26,11 +25,13 @@ from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.lattice import FieldLimit, Hull, Interval
 from cnnc.compiler.ops import Shape
 from cnnc.compiler.ops.base import Axis, Local, Pointwise, Spread, Undefined, Whole, Window
+from cnnc.compiler.sizes import number
 from cnnc.compiler.values import render_trace
 from cnnc.dsl.diagnostics import Diagnostic
+from cnnc.dsl.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AxisField:
     """The field on one axis of the map looked at, for the positions 0 to `length`-1."""
 
@@ -75,7 +76,7 @@ class AxisField:
         return None if span is None else Fraction(sum(span), 2)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReceptiveField:
     """The field of one node on the map of node `wrt`, by axis of that map."""
 
@@ -88,12 +89,17 @@ class ReceptiveField:
     """Where `whole` comes from a gate or another branch beside a local one: the field without it."""
     smallest: tuple[AxisField, ...]
     """The field along the branches that see least, gates left out; unequal strides aside, the smallest path's."""
-    aligned: bool
-    """Whether the centres of all branches agree at each merge on the way."""
+    aligned_axes: tuple[bool, ...]
+    """Whether, on each axis, the centres of all branches agree at each merge on the way."""
     off: int | None
     """Where this node is a merge that spoils it: the node whose branch is not centred on the others."""
     undefined: str | None
     """Why there is no figure, where there is none."""
+
+    @property
+    def aligned(self) -> bool:
+        """Whether the centres agree on all axes."""
+        return all(self.aligned_axes)
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -134,16 +140,19 @@ def receptive_field(graph: Graph, of: int, wrt: int | None = None) -> ReceptiveF
     return None
 
 
-def receptive_fields(graph: Graph, wrt: int | None = None) -> tuple[ReceptiveField | None, ...]:
+def receptive_fields(
+    graph: Graph, wrt: int | None = None, sizes: Mapping[str, int] | None = None
+) -> tuple[ReceptiveField | None, ...]:
     """The field of every node on node `wrt`, by index, in one pass.
 
     With `wrt` None each node's is on the first input, as declared, that it depends on
-    (one pass for each input needed). None where a node does not depend on it.
+    (one pass for each input needed). None where a node does not depend on it. Free input sizes
+    are `sizes` (None: the reference sizes).
     """
     fields: list[ReceptiveField | None] = [None] * len(graph.nodes)
     for source in tuple(graph.inputs.values()) if wrt is None else (wrt,):
         if fields[source] is None:
-            one = _Pass(graph, source)
+            one = _Pass(graph, source, sizes)
             for node in graph.nodes[source:]:
                 if fields[node.index] is None:
                     fields[node.index] = one.field(node.index)
@@ -167,7 +176,7 @@ def misalignments(graph: Graph, fields: Sequence[ReceptiveField | None]) -> Iter
 # --- the pass -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Track:
     """A field under way: a hull for each axis of the source."""
 
@@ -175,7 +184,7 @@ class _Track:
     whole: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _State:
     """What is known at a node. The three tracks are one object where nothing sets them apart."""
 
@@ -184,7 +193,7 @@ class _State:
     """Without the branches that see the whole map, where there are others."""
     least: _Track
     """Along the branches that see least."""
-    aligned: bool = True
+    aligned: tuple[bool, ...]
     off: int | None = None
     undefined: str | None = None
 
@@ -192,10 +201,11 @@ class _State:
 class _Pass:
     """The states of all nodes from a source on."""
 
-    def __init__(self, graph: Graph, source: int) -> None:
+    def __init__(self, graph: Graph, source: int, sizes: Mapping[str, int] | None = None) -> None:
         self.graph = graph
         self.source = source
-        self.extent = _extent(graph.nodes[source])
+        self.sizes = sizes
+        self.extent = self._extent(graph.nodes[source])
         self.start = _Track((lattice.IDENTITY,) * len(self.extent), whole=False)
         self.states: list[_State | None] = []
         for node in graph.nodes[source:]:
@@ -205,7 +215,7 @@ class _Pass:
         state = self.states[index - self.source]
         if state is None:
             return None
-        out = _extent(self.graph.nodes[index])
+        out = self._extent(self.graph.nodes[index])
         full = self._report(state.full, out)
         return ReceptiveField(
             wrt=self.source,
@@ -213,7 +223,7 @@ class _Pass:
             whole=state.full.whole,
             ungated=self._report(state.local, out) if state.full.whole > state.local.whole else None,
             smallest=full if state.least is state.full else self._report(state.least, out),
-            aligned=state.aligned,
+            aligned_axes=state.aligned,
             off=state.off,
             undefined=state.undefined,
         )
@@ -224,7 +234,7 @@ class _Pass:
 
     def _state(self, node: Node) -> _State | None:
         if node.index == self.source:
-            return _State(self.start, self.start, self.start)
+            return _State(self.start, self.start, self.start, self._all_aligned())
         try:
             parts = list(self._branches(node))
             if not parts:
@@ -238,7 +248,7 @@ class _Pass:
 
     def _nothing(self, reason: str) -> _State:
         track = _Track(tuple(lattice.constant(None) for _ in self.extent), whole=True)
-        return _State(track, track, track, undefined=reason)
+        return _State(track, track, track, self._all_aligned(), undefined=reason)
 
     def _branches(self, node: Node) -> Iterator[tuple[int, _State]]:
         """The states behind each operand that sees the source, moved through the node's window."""
@@ -252,7 +262,7 @@ class _Pass:
             elif state.undefined is not None:
                 yield i, state
             else:
-                yield i, self._moved(state, window, _plain(shape[1:]), _extent(node))
+                yield i, self._moved(state, window, self._plain(shape[1:]), self._extent(node))
 
     def _moved(self, state: _State, window: Window, shape: Shape, out: Shape) -> _State:
         full = self._through(state.full, window, shape, out)
@@ -261,7 +271,7 @@ class _Pass:
             least = local
         else:
             least = self._through(state.least, window, shape, out)
-        return _State(full, local, least, aligned=state.aligned or local.whole)
+        return _State(full, local, least, self._all_aligned() if local.whole else state.aligned)
 
     def _through(self, track: _Track, window: Window, shape: Shape, out: Shape) -> _Track:
         if track.whole:
@@ -280,6 +290,8 @@ class _Pass:
 
     def _local(self, hulls: tuple[Hull, ...], windows: Sequence[Axis | Spread]) -> tuple[Hull, ...]:
         assert len(hulls) == len(windows)
+        if self.sizes is not None:
+            windows = [self._numbered(window) for window in windows]
         first, window = hulls[0], windows[0]
         if all(h is first for h in hulls) and all(w == window for w in windows):
             return (lattice.through(first, window),) * len(hulls)  # square, as most are
@@ -312,24 +324,32 @@ class _Pass:
         if len(near) == 1:
             least = states[0].least
         else:
-            least = _least([state.least for state in states], _extent(node))
-        off = None if local.whole else _off_centre(near)
-        return _State(full, local, least, off is None and all(state.aligned for state in states), off)
+            least = _least([state.least for state in states], self._extent(node))
+        off = (None,) * len(self.extent) if local.whole else _off_centre(near)
+        aligned = tuple(
+            branch is None and all(before)
+            for branch, *before in zip(off, *(state.aligned for state in states), strict=True)
+        )
+        return _State(full, local, least, aligned, next((i for i in off if i is not None), None))
+
+    def _all_aligned(self) -> tuple[bool, ...]:
+        return (True,) * len(self.extent)
+
+    def _extent(self, node: Node) -> Shape:
+        """The spatial sizes of a node's output."""
+        return self._plain(node.out[1:])
+
+    def _plain(self, shape: Shape) -> Shape:
+        """Sizes as plain numbers, so that nothing is assumed of free ones."""
+        return tuple(number(n, self.sizes) for n in shape)
+
+    def _numbered(self, w: Axis | Spread) -> Axis | Spread:
+        return type(w)(*self._plain((w.kernel, w.stride, w.before, w.dilation)))
 
     def _full(self, node: Node, tracks: Sequence[_Track]) -> _Track:
         if any(track.whole for track in tracks):
-            tracks = [self._collapsed(track, _extent(node)) for track in tracks]
+            tracks = [self._collapsed(track, self._extent(node)) for track in tracks]
         return _joined(tracks)
-
-
-def _extent(node: Node) -> Shape:
-    """The spatial sizes of a node's output."""
-    return _plain(node.out[1:])
-
-
-def _plain(sizes: Shape) -> Shape:
-    """Sizes as plain numbers: free ones count at their reference, and nothing is assumed of them."""
-    return tuple(map(int, sizes))
 
 
 def _clip(span: Interval | None, n: int) -> Interval | None:
@@ -362,11 +382,12 @@ def _least(tracks: Sequence[_Track], out: Shape) -> _Track:
     return _Track(tuple(axes), first.whole)
 
 
-def _off_centre(parts: Sequence[tuple[int, _State]]) -> int | None:
-    """The first branch whose centres are not those of most; None where all agree.
+def _off_centre(parts: Sequence[tuple[int, _State]]) -> tuple[int | None, ...]:
+    """By axis the first branch whose centres are not those of most; None where all agree.
 
     Axes on which a branch sees the same everywhere have no centre to agree.
     """
+    found: list[int | None] = []
     for axis in range(len(parts[0][1].local.axes)):
         keys = {}
         for i, state in parts:
@@ -375,5 +396,7 @@ def _off_centre(parts: Sequence[tuple[int, _State]]) -> int | None:
                 keys[i] = moving
         if len(set(keys.values())) > 1:
             usual, _ = Counter(keys.values()).most_common(1)[0]
-            return next(i for i, key in keys.items() if key != usual)
-    return None
+            found.append(next(i for i, key in keys.items() if key != usual))
+        else:
+            found.append(None)
+    return tuple(found)

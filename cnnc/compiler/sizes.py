@@ -17,11 +17,13 @@ that two branches are equal) is written into a ledger as a condition.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import gcd, lcm
 
+from cnnc.dsl.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Floor:
     """floor(numerator / divisor)."""
 
@@ -146,7 +148,7 @@ def _atom(atom: Atom, *, alone: bool) -> str:
     return f"{inner}//{atom.divisor}" if alone else f"({inner}//{atom.divisor})"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Condition:
     """What was assumed: `poly` is at least 0, or (with `equal`) exactly 0; `why` tells the layer."""
 
@@ -155,7 +157,7 @@ class Condition:
     why: str
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Ledger:
     """The conditions assumed while it is open, and the layer that is being placed."""
 
@@ -259,6 +261,11 @@ def is_free(n: object) -> bool:
     return isinstance(n, Size)
 
 
+def number(n: int, sizes: Mapping[str, int] | None = None) -> int:
+    """A size as a plain number: with these free sizes, or (None) at the reference."""
+    return at(n.poly, sizes) if sizes is not None and isinstance(n, Size) else int(n)
+
+
 def require(n: int) -> None:
     """Note that a size is taken to be at least 0."""
     if isinstance(n, Size):
@@ -268,7 +275,7 @@ def require(n: int) -> None:
 MAX_SCAN = 1 << 14
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limits:
     """What one free size must be: at least `smallest`; `remainders` of `modulus` (empty: any)."""
 

@@ -4,13 +4,14 @@ The JSON is a stable contract (DESIGN section 3). Keys beyond it are there only 
 say something: in `rf`, `phases` (the sizes by phase on each axis, where they differ),
 `without_gate` (size and start of the field without the branches that see the whole
 input) and `reason` (why there is no figure); at the top, `unknown` (the layers whose
-params or macs nobody declared, which count as 0).
+params or macs nobody declared, which count as 0), and on free sizes `limits` (the smallest
+legal size, the layer that imposes it, the remainders) and `residues` (`starts` and `aligned`
+of an output's field by the size's remainder, where they go by it).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -18,8 +19,11 @@ from cnnc.compiler.cost import Cost, Memory, costs, peak_memory, scope_costs
 from cnnc.compiler.depth import depth
 from cnnc.compiler.graph import Graph, Scope
 from cnnc.compiler.ops import Op, Shape, show
+from cnnc.compiler.ops.base import SameTF
 from cnnc.compiler.receptive_field import AxisField, ReceptiveField, receptive_fields
-from cnnc.compiler.sizes import is_free
+from cnnc.compiler.residues import Residues, residues
+from cnnc.compiler.sizes import Limits, is_free, limits
+from cnnc.dsl.record import record
 
 FORMAT = 1
 
@@ -31,7 +35,7 @@ CONVENTIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Layer:
     """One layer. `args` are the op's arguments as JSON values; `brought` is a norm or activation
     that another layer's word brought."""
@@ -50,7 +54,7 @@ class Layer:
         return self.name.rpartition(".")[2]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Group:
     """A block, labelled bracket, shared module or shortcut, with the sum of its rows.
 
@@ -69,7 +73,7 @@ class Group:
         return self.name.rpartition(".")[2]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Summary:
     """All there is to tell about a network. `layers` are in topological order, the inputs left out."""
 
@@ -83,6 +87,10 @@ class Summary:
     unknown: Mapping[str, tuple[str, ...]]
     """The layers whose `params` or `macs` nobody knows; with them the totals are at least what they say."""
     memory: Memory
+    limits: tuple[Limits, ...]
+    """What the free sizes of the inputs must be."""
+    residues: tuple[Residues, ...]
+    """Where fields go by the remainder of a free size."""
 
 
 def summarise(graph: Graph) -> Summary:
@@ -114,6 +122,8 @@ def summarise(graph: Graph) -> Summary:
         totals=per_node.total,
         unknown=per_node.unknown,
         memory=peak_memory(graph),
+        limits=tuple(limits(graph.ledger, name) for name in graph.free),
+        residues=residues(graph),
     )
 
 
@@ -146,6 +156,10 @@ def to_json(summary: Summary) -> dict[str, Any]:
     }
     if summary.unknown:
         data["unknown"] = {what: list(names) for what, names in summary.unknown.items()}
+    if summary.limits:
+        data["limits"] = [_limits_json(one) for one in summary.limits]
+    if summary.residues:
+        data["residues"] = [_residues_json(one) for one in summary.residues]
     plain: dict[str, Any] = _expressions(data)
     return plain
 
@@ -167,6 +181,26 @@ def cost_json(cost: Cost) -> dict[str, int]:
         "macs": cost.macs,
         "flops": cost.flops,
         "activations": cost.activations,
+    }
+
+
+def _limits_json(one: Limits) -> dict[str, Any]:
+    return {
+        "size": one.symbol,
+        "smallest": one.smallest,
+        "imposed_by": one.imposed_by,
+        "modulus": one.modulus,
+        "remainders": list(one.remainders),
+    }
+
+
+def _residues_json(one: Residues) -> dict[str, Any]:
+    return {
+        "output": one.output,
+        "size": one.symbol,
+        "modulus": one.modulus,
+        "starts": [list(start) for start in one.starts],
+        "aligned": list(one.aligned),
     }
 
 
@@ -224,6 +258,8 @@ def arguments(op: Op) -> dict[str, Any]:
 
 def _json_value(value: Any) -> Any:
     """Numbers, words and lists as they are; a word with arguments (`normal(0.01)`) as it is written."""
+    if isinstance(value, SameTF):
+        return show(value)
     if isinstance(value, tuple):
         return [_json_value(v) for v in value]
     if isinstance(value, Fraction):

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from cnnc.backends.pytorch.sym import Const, Sym, binary
 from cnnc.compiler.graph import Node
 from cnnc.compiler.ops import Op, Shape
+from cnnc.compiler.ops.base import SameTF
 from cnnc.dsl.diagnostics import CnncError, fail
+
+REQUIRED = object()
+"""The default of an argument that has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Val:
-    """A value in generated code: the number (or flag, float, text, tuple), and its source where it has one."""
+    """A value in generated code: the number (or flag, float, text, tuple), and its source where it has one.
+
+    `default` is what it may be left out at; `name` says what the value is.
+    """
 
     value: Any
     sym: Sym | None = None
+    default: Any = REQUIRED
+    name: str = ""
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it may be left out: it has no source of its own either."""
+        unsourced = self.sym is None or isinstance(self.sym, Const)
+        return unsourced and type(self.value) is type(self.default) and bool(self.value == self.default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +49,8 @@ Argument = Val | Raw
 class Module:
     """A child module: `cls(*args, **kwargs)`.
 
-    `helper` names the class in helpers/ that is written into the output. `init` says
-    how tensors start that do not start as PyTorch has it: by name, the rule of
+    `helper` names the class in helpers/ that is written into the output, `needs` what that
+    class is made of. `init` says how tensors start that do not start as PyTorch has it: by name, the rule of
     torch.nn.init and its numbers, as text.
     """
 
@@ -43,13 +58,14 @@ class Module:
     args: tuple[Argument, ...] = ()
     kwargs: Mapping[str, Argument] = field(default_factory=dict)
     helper: str | None = None
+    needs: tuple[str, ...] = ()
     init: Mapping[str, str] = field(default_factory=dict)
     imports: tuple[str, ...] = ()
 
     @property
     def helpers(self) -> tuple[str, ...]:
         """All that is written into the output for it."""
-        return (*([self.helper] if self.helper else []), *(["initialised"] if self.init else []))
+        return (*([self.helper] if self.helper else []), *self.needs, *(["initialised"] if self.init else []))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +135,10 @@ def fold(value: Any) -> Any:
 
 
 def kwargs(**given: tuple[Argument, Any]) -> dict[str, Argument]:
-    """Keyword arguments, each with PyTorch's default: those at their default are left out."""
+    """Keyword arguments, each with PyTorch's default, at which it is left out."""
     return {
-        name: arg
+        name: replace(arg, default=default) if isinstance(arg, Val) else arg
         for name, (arg, default) in given.items()
-        if not (isinstance(arg, Val) and arg.value == default and type(arg.value) is type(default))
-        or (isinstance(arg, Val) and arg.sym is not None and not isinstance(arg.sym, Const))
     }
 
 
@@ -155,7 +169,14 @@ def emit(layer: Layer) -> Code:
     emitter = _EMITTERS.get(type(layer.op))
     if emitter is None:
         raise fail("E801", f"the PyTorch backend cannot write `{layer.op.kind}`", layer.node.span)
-    return emitter(layer)
+    code = emitter(layer)
+    if isinstance(getattr(layer.op, "pad", None), SameTF) and "SameTF" not in code.helpers:
+        raise cannot(
+            layer,
+            f"`{layer.op.kind}` with pad=same_tf and a stride where the input's size is free",
+            hint="give the size with --input, or pad=same",
+        )
+    return code
 
 
 def cannot(layer: Layer, what: str, hint: str | None = None) -> CnncError:

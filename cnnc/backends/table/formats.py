@@ -44,6 +44,8 @@ def facts(summary: Summary) -> list[str]:
         f"(at {memory.inference_at}), {memory.training:,} in training ({8 * memory.dtype_bytes} bits a value, "
         f"batch {memory.batch}{reference})",
         *least,
+        *(f"Needs {one}." for one in summary.limits),
+        *map(str, summary.residues),
     ]
 
 

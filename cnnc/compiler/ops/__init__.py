@@ -2,6 +2,7 @@
 
 from cnnc.compiler.ops import (  # noqa: F401  (each registers its ops)
     activation,
+    bias,
     capsule,
     convolution,
     extern,

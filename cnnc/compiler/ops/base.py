@@ -7,16 +7,18 @@ An op raises `OpError`, the bare fact and the argument's name; the walk adds
 position, trace and hint.
 """
 
-from __future__ import annotations
-
+# Annotations here are evaluated as they are read, not kept as text: pydantic would compile the text of
+# all of `Op`'s again for each layer, which takes longer than the rest of making a class.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 from math import prod
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo
+
+from cnnc.dsl.record import record
 
 Shape = tuple[int, ...]
 Family = Literal[
@@ -45,7 +47,7 @@ class Sizes(tuple[int, ...]):
 # --- geometry as data ---------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Axis:
     """What output i sees on one axis: inputs i*stride - before + j*dilation, j = 0..kernel-1."""
 
@@ -55,7 +57,7 @@ class Axis:
     dilation: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Spread:
     """The transposed case: input i reaches outputs i*stride - before + j*dilation, j = 0..kernel-1."""
 
@@ -65,24 +67,24 @@ class Spread:
     dilation: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Local:
     """Each axis has a window of its own, in the order of the map's axes."""
 
     axes: tuple[Axis | Spread, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pointwise:
     """Output position i sees input position i alone."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Whole:
     """Every output sees the whole input."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Undefined:
     """What an output sees is not fixed by the layer; `reason` says why."""
 
@@ -95,14 +97,14 @@ Window = Local | Pointwise | Whole | Undefined
 # --- argument types -----------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Place:
     """Where an op is being put: the shapes that flow in. Passed to validators as context."""
 
     ins: tuple[Shape, ...]
     given: tuple[str, ...] = ()
     """The arguments that brought the inputs after the first, in their order."""
-    makers: Mapping[str, Op] = field(default_factory=dict)
+    makers: Mapping[str, "Op"] = field(default_factory=dict)
     """The op behind each argument that is a tensor."""
 
     @property
@@ -133,6 +135,8 @@ def show(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, Sizes):
         return by_x(value)
+    if isinstance(value, SameTF):
+        return "same_tf"
     if isinstance(value, tuple):
         return "(" + ", ".join(map(show, value)) + ")"
     return str(value)
@@ -259,6 +263,15 @@ OptionalAxes = Annotated[tuple[int, ...] | None, optional(_positive_axes)]
 Sides = tuple[int, int]
 
 
+class SameTF(tuple[Sides, ...]):
+    """TensorFlow's padding where it goes by a free size: (before, after) pairs of expressions.
+
+    Kept apart from other pairs, so that what writes layers can write the rule.
+    """
+
+    __slots__ = ()
+
+
 def sides(value: Any, name: str, rank: int) -> tuple[Sides, ...] | None:
     """Explicit padding per axis as (before, after) pairs, or None where `value` is a word.
 
@@ -294,7 +307,7 @@ def sides(value: Any, name: str, rank: int) -> tuple[Sides, ...] | None:
 # --- the contract -------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WordSlots:
     """Which fields the pieces of `name[size][-width][/stride]` fill; None where there is no such piece."""
 
@@ -303,7 +316,7 @@ class WordSlots:
     stride: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Brings:
     """What a layer word brings besides the layer: a norm, and a default activation (None: none)."""
 
@@ -402,7 +415,7 @@ class SameShape(Weightless, ABC):
 _OpT = TypeVar("_OpT", bound=type[Op])
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Registry:
     by_word: dict[str, type[Op]] = field(default_factory=dict)
     ops: list[type[Op]] = field(default_factory=list)

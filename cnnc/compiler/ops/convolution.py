@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from math import prod
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationInfo
+from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo
 
 from cnnc.compiler.ops import base, connection, geometry
 from cnnc.compiler.ops.base import Brings, Op, OpError, Shape, Sides, Window, WordSlots
@@ -47,7 +47,8 @@ def _transposed_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
     )  # fmt: skip
 
 
-ConvPad = Annotated[tuple[Sides, ...], BeforeValidator(_conv_pad)]
+# Plain: the pairs may be expressions of a free size, which a validator of integers would drop.
+ConvPad = Annotated[tuple[Sides, ...], PlainValidator(_conv_pad)]
 TransposedPad = Annotated[tuple[Sides, ...], BeforeValidator(_transposed_pad)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnc.compiler.ops.base import Axis, Local, OpError, Shape, Sides, Spread, by_x
+from cnnc.compiler.ops.base import Axis, Local, OpError, SameTF, Shape, Sides, Spread, by_x
 from cnnc.compiler.sizes import is_free, require
 
 
@@ -34,18 +34,30 @@ def same_padding(kernel: tuple[int, ...], dilation: tuple[int, ...], name: str) 
 def same_tf_padding(
     sizes: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
 ) -> tuple[Sides, ...]:
-    """TensorFlow's SAME: total = max((ceil(n/s) - 1)*s + k_eff - n, 0), the smaller half before."""
+    """TensorFlow's SAME: total = max((ceil(n/s) - 1)*s + k_eff - n, 0), the smaller half before.
+
+    On a free size the numbers are expressions of it, unless they are the same for every size.
+    """
     pads = []
     for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=True):
-        if is_free(n) and s > 1:
-            raise OpError(
-                "E407", f"`pad=same_tf` with stride {s} depends on the input size, which is free here", arg="pad",
-                hint="give the size with --input, or pad=same",
-            )  # fmt: skip
-        # With stride 1 the total is k_eff - 1, whatever the size.
-        total = effective(k, d) - 1 if s == 1 else max((-(-n // s) - 1) * s + effective(k, d) - n, 0)
+        total = _same_tf_total(n, effective(k, d), s)
         pads.append((total // 2, total - total // 2))
-    return tuple(pads)
+    return SameTF(pads) if any(is_free(before) or is_free(after) for before, after in pads) else tuple(pads)
+
+
+def _same_tf_total(n: int, extent: int, stride: int) -> int:
+    """max((ceil(n/s) - 1)*s + k_eff - n, 0), in floors alone, so that it stays exact where n is free.
+
+    >>> all(_same_tf_total(n, k, s) == max((-(-n // s) - 1) * s + k - n, 0)
+    ...     for n in range(1, 20) for k in range(1, 6) for s in range(1, 6))
+    True
+    """
+    steps = (n - 1) // stride
+    last = n - steps * stride  # what the last window must cover, 1 to s
+    if extent >= stride:
+        return extent - last
+    # extent - last or 0: one for each number from `last` to extent - 1
+    return sum((stride - last + m) // stride for m in range(1, extent))
 
 
 def slide(
@@ -62,6 +74,8 @@ def slide(
     With `ceil` the last window may overhang, but must start inside the input or
     the padding before it (the rule of Caffe and PyTorch).
     """
+    if isinstance(pad, SameTF):  # ceil(N/s), which the sum of its expressions says at more length
+        return tuple((n - 1) // s + 1 for n, s in zip(shape[1:], stride, strict=True))
     out = []
     for i, n in enumerate(shape[1:]):
         extent = effective(kernel[i], dilation[i])
@@ -76,15 +90,9 @@ def slide(
                 hint="pad it, pool less before it, or give the model a larger input",
             )
         require(room)
-        steps = room // stride[i]
-        if ceil:
-            overhang = steps * stride[i] - n - before
-            if overhang >= 0:
-                require(overhang)
-                steps -= 1
-            else:
-                require(-1 - overhang)
-        out.append(steps + 1)
+        if ceil:  # no window starts behind position n - 1, whatever n is
+            room -= max(0, after - extent + stride[i])
+        out.append(room // stride[i] + 1)
     return tuple(out)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any, Protocol, runtime_checkable
 
@@ -11,9 +10,10 @@ from pydantic import BeforeValidator, ValidationInfo
 
 from cnnc.compiler.ops import base
 from cnnc.compiler.ops.base import OpError, show
+from cnnc.dsl.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Rule:
     """A way to draw weights: its numbers, each with its default (None: it must be given)."""
 
@@ -34,7 +34,7 @@ RULES: Mapping[str, _Rule] = {
 MODES = ("fan_in", "fan_out")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Init:
     """One way to start a tensor: the rule's name and its numbers in order; `mode` for He's alone."""
 

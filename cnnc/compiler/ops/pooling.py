@@ -6,7 +6,7 @@ from abc import ABC
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationInfo
+from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo
 
 from cnnc.compiler.ops import base, geometry
 from cnnc.compiler.ops.base import (
@@ -63,7 +63,8 @@ def _ratio(value: Any, info: ValidationInfo) -> float | None:
 
 Ratio = Annotated[float | None, BeforeValidator(_ratio)]
 Stride = Annotated[tuple[int, ...], BeforeValidator(_own_stride)]
-PoolPad = Annotated[tuple[Sides, ...], BeforeValidator(_pool_pad)]
+# Plain: the pairs may be expressions of a free size, which a validator of integers would drop.
+PoolPad = Annotated[tuple[Sides, ...], PlainValidator(_pool_pad)]
 
 
 class _Windowed(Weightless, ABC):

@@ -110,7 +110,7 @@ class Crop(Weightless):
         return (ins[0][0], *self.target(*ins))
 
     def window(self, *ins: Shape) -> Window:
-        return Local(tuple(Axis(1, 1, -int(start)) for start in self.offsets(*ins)))
+        return Local(tuple(Axis(1, 1, -start) for start in self.offsets(*ins)))
 
     def windows(self, *ins: Shape) -> tuple[Window | None, ...]:
         return (self.window(*ins), *(None for _ in ins[1:]))

@@ -2,9 +2,11 @@
 
 from cnnc.backends.pytorch.emitters import (  # noqa: F401  (each registers its emitters)
     activation,
+    bias,
     capsule,
     convolution,
     extern,
+    inference,
     linear,
     merge,
     normalisation,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnc.backends.pytorch.emitters.shared import flat, initial, is_symmetric, padding
+from cnnc.backends.pytorch.emitters.shared import by_size, flat, initial, is_symmetric, padding
 from cnnc.backends.pytorch.layer import Code, Layer, Module, Raw, Val, emits, kwargs
 from cnnc.backends.pytorch.sym import Const, binary
 from cnnc.compiler.ops.convolution import Conv, DepthwiseConv, SeparableConv, TransposedConv
@@ -14,6 +14,8 @@ def conv(layer: Layer) -> Code:
     op = layer.op
     if op.table is not None:
         return _table_conv(layer)
+    if by_size(op.pad) and not op.standardise:
+        return _same_tf(layer, layer.channels(), layer.arg("width"), layer.arg("groups"))
     by_side = op.standardise or not is_symmetric(op.pad)
     options = kwargs(
         stride=(layer.arg("stride"), 1),
@@ -42,6 +44,19 @@ def _table_conv(layer: Layer) -> Code:
     )
 
 
+def _same_tf(layer: Layer, channels: Val, width: Val, groups: Val) -> Module:
+    """A convolution whose padding goes by a size that is known as it runs."""
+    name = f"SameTFConv{layer.rank}d"
+    options = kwargs(
+        stride=(layer.arg("stride"), 1),
+        dilation=(layer.arg("dilation"), 1),
+        groups=(groups, 1),
+        bias=(Val(layer.op.bias), True),
+    )
+    args = (channels, width, layer.arg("kernel"))
+    return Module(name, args, options, helper=name, needs=("SameTF",), init=initial(layer))
+
+
 @emits(DepthwiseConv)
 def dwconv(layer: Layer) -> Code:
     op = layer.op
@@ -50,6 +65,8 @@ def dwconv(layer: Layer) -> Code:
     width = Val(channels.value * op.multiplier)
     if channels.sym is not None:
         width = Val(width.value, binary("*", Const(op.multiplier), channels.sym))
+    if by_size(op.pad):
+        return _same_tf(layer, channels, width, channels)
     options = kwargs(
         stride=(layer.arg("stride"), 1),
         padding=(layer.same_padding() if symmetric else Raw(flat(op.pad)), 0),
@@ -67,14 +84,35 @@ def sepconv(layer: Layer) -> Code:
     op = layer.op
     options = kwargs(
         stride=(layer.arg("stride"), 1),
-        padding=(layer.same_padding() if is_symmetric(op.pad) else Raw(flat(op.pad)), 0),
         dilation=(layer.arg("dilation"), 1),
         multiplier=(layer.arg("multiplier"), 1),
         bias=(Val(op.bias), True),
     )
-    name = f"SeparableConv{layer.rank}d"
     args = (layer.channels(), layer.arg("width"), layer.arg("kernel"))
     init = initial(layer, weights=("depthwise.weight", "pointwise.weight"), bias="pointwise.bias")
+    if by_size(op.pad):
+        name = f"SameTFSeparableConv{layer.rank}d"
+        needs = ("SameTF", f"SameTFConv{layer.rank}d")
+        return Module(name, args, options, helper=name, needs=needs, init=init)
+    args = (layer.channels(), layer.arg("width"), layer.arg("kernel"))
+    init = initial(layer, weights=("depthwise.weight", "pointwise.weight"), bias="pointwise.bias")
+    if by_size(op.pad):
+        name = f"SameTFSeparableConv{layer.rank}d"
+        needs = ("SameTF", f"SameTFConv{layer.rank}d")
+        return Module(name, args, options, helper=name, needs=needs, init=init)
+    args = (layer.channels(), layer.arg("width"), layer.arg("kernel"))
+    init = initial(layer, weights=("depthwise.weight", "pointwise.weight"), bias="pointwise.bias")
+    if by_size(op.pad):
+        name = f"SameTFSeparableConv{layer.rank}d"
+        needs = ("SameTF", f"SameTFConv{layer.rank}d")
+        return Module(name, args, options, helper=name, needs=needs, init=init)
+    name = f"SeparableConv{layer.rank}d"
+    sides = layer.same_padding() if is_symmetric(op.pad) else Raw(flat(op.pad))
+    options |= kwargs(padding=(sides, 0))
+    sides = layer.same_padding() if is_symmetric(op.pad) else Raw(flat(op.pad))
+    options |= kwargs(padding=(sides, 0))
+    sides = layer.same_padding() if is_symmetric(op.pad) else Raw(flat(op.pad))
+    options |= kwargs(padding=(sides, 0))
     return Module(name, args, options, helper=name, init=init)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnc.backends.pytorch.emitters.shared import flat, is_symmetric, padding
+from cnnc.backends.pytorch.emitters.shared import by_size, flat, is_symmetric, padding
 from cnnc.backends.pytorch.layer import Code, Layer, Module, Raw, Val, emits, fold, kwargs
 from cnnc.compiler.ops.pooling import (
     AdaptiveAvgPool,
@@ -24,6 +24,8 @@ def sliding_pool(layer: Layer) -> Code:
     op = layer.op
     average = isinstance(op, AvgPool)
     name = f"{'AvgPool' if average else 'MaxPool'}{layer.rank}d"
+    if by_size(op.pad):
+        return _same_tf(layer, f"SameTF{name}")
     # AvgPool3d refuses a kernel larger than its map whatever the padding.
     small = (
         average and layer.rank == 3 and any(n < k for n, k in zip(layer.ins[0][1:], op.kernel, strict=True))
@@ -39,6 +41,14 @@ def sliding_pool(layer: Layer) -> Code:
     if not by_side:
         return Module(f"nn.{name}", (layer.arg("kernel"),), options)
     return Module(f"Uneven{name}", (layer.arg("kernel"),), options, helper=f"Uneven{name}")
+
+
+def _same_tf(layer: Layer, name: str) -> Module:
+    """A pool whose padding goes by a size that is known as it runs; its windows fit, so `ceil` says nothing."""
+    options = kwargs(stride=(layer.arg("stride"), fold(layer.op.kernel)))
+    if isinstance(layer.op, AvgPool):
+        options |= kwargs(count_include_pad=(Val(layer.op.count_pad), True))
+    return Module(name, (layer.arg("kernel"),), options, helper=name, needs=("SameTF",))
 
 
 @emits(SumPool)

@@ -23,11 +23,17 @@ def flatten(layer: Layer) -> Code:
 def crop(layer: Layer) -> Code:
     if len(layer.ins) == 2:
         return Function("centre_crop({0}, {1})", helper="centre_crop")
-    slices, values = [], {}
-    for i, (start, size) in enumerate(zip(layer.op.offsets(*layer.ins), layer.op.size, strict=True)):
-        slices.append(f"{{start{i}}}:{{end{i}}}")
-        values[f"start{i}"] = Val(start)
-        values[f"end{i}"] = Val(start + size)
+    slices: list[str] = []
+    values: dict[str, Val] = {}
+    whole = layer.ins[0][1:]
+    for i, (start, size, n) in enumerate(
+        zip(layer.op.offsets(*layer.ins), layer.op.size, whole, strict=True)
+    ):
+        # Counted from the far end, the same slice serves maps of every size.
+        begin, end = (f"{{start{i}}}" if start else ""), (f"{{end{i}}}" if start + size < n else "")
+        slices.append(f"{begin}:{end}")
+        values |= {f"start{i}": Val(start)} if begin else {}
+        values |= {f"end{i}": Val(start + size - n)} if end else {}
     return Function(f"{{0}}[..., {', '.join(slices)}]", values)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from cnnc.backends.pytorch.layer import Argument, Layer, Raw, Val, fold
-from cnnc.compiler.ops.base import Sides
+from cnnc.compiler.ops.base import SameTF, Sides
 from cnnc.compiler.ops.initial import Init
 
 _RULES = {
@@ -15,9 +15,14 @@ _RULES = {
 }  # fmt: skip
 
 
+def by_size(pads: Sequence[Sides]) -> bool:
+    """Whether the padding is TensorFlow's on a free size, so that it is worked out as the module runs."""
+    return isinstance(pads, SameTF)
+
+
 def is_symmetric(pads: Sequence[Sides]) -> bool:
     """Whether every axis is padded by the same before and after."""
-    return all(before == after for before, after in pads)
+    return not by_size(pads) and all(before == after for before, after in pads)
 
 
 def flat(pads: Sequence[Sides]) -> str:
@@ -32,13 +37,13 @@ def padding(pads: Sequence[Sides]) -> Argument:
 
 def initial(layer: Layer, weights: Sequence[str] = ("weight",), bias: str = "bias") -> Mapping[str, str]:
     """How the layer's tensors start, by name, where its arguments say so."""
-    rules = dict.fromkeys(weights, _rule(layer.op.init)) if layer.op.init is not None else {}
+    rules = dict.fromkeys(weights, rule(layer.op.init)) if layer.op.init is not None else {}
     if layer.op.bias_init is not None and layer.op.bias:
-        rules[bias] = _rule(layer.op.bias_init)
+        rules[bias] = rule(layer.op.bias_init)
     return rules
 
 
-def _rule(init: Init) -> str:
+def rule(init: Init) -> str:
     """The function of torch.nn.init with what it takes after the tensor."""
     numbers: tuple[object, ...] = init.numbers
     if init.rule in ("normal", "truncated_normal"):

@@ -1,0 +1,15 @@
+"""Biases by position in PyTorch."""
+
+from __future__ import annotations
+
+from cnnc.backends.pytorch.emitters.shared import rule
+from cnnc.backends.pytorch.layer import Code, Layer, Module, Val, emits
+from cnnc.compiler.ops.bias import Bias
+
+
+@emits(Bias)
+def bias(layer: Layer) -> Code:
+    start = layer.op.init
+    init = {"bias": rule(start)} if start is not None else {}
+    args = (layer.channels(), *map(Val, layer.ins[0][1:]))
+    return Module("PositionBias", args, helper="PositionBias", init=init)

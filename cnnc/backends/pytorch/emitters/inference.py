@@ -1,0 +1,59 @@
+"""The layers of the inference form in PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cnnc.backends.pytorch.inference.ops import ChannelsLast, FusedConv, InPlace, ScaleShift
+from cnnc.backends.pytorch.layer import Argument, Code, Function, Layer, Module, Raw, Val, emit, emits
+from cnnc.backends.pytorch.names import quote
+from cnnc.compiler.ops import Op
+from cnnc.compiler.ops.activation import ELU, HardSwish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
+
+FUSED_ACTS: dict[type[Op], str] = {
+    ReLU: "relu", ReLU6: "relu6", LeakyReLU: "leaky_relu", SiLU: "silu", HardSwish: "hardswish",
+    Sigmoid: "sigmoid", Tanh: "tanh",
+}  # fmt: skip
+"""What `FusedConv2d` calls the activations that it has."""
+
+IN_PLACE_ACTS: frozenset[type[Op]] = frozenset({ReLU, ReLU6, LeakyReLU, SiLU, HardSwish, ELU})
+"""Those whose module takes `inplace`."""
+
+
+def _plain(layer: Layer, op: Op) -> Module:
+    """The module of the layer that a fused one began as."""
+    node = replace(layer.node, op=op, inputs=layer.node.inputs[:1])
+    code = emit(replace(layer, node=node, ins=layer.ins[:1], channel_syms=layer.channel_syms[:1]))
+    assert isinstance(code, Module)
+    return replace(code, init={})
+
+
+@emits(FusedConv)
+def fused_conv(layer: Layer) -> Code:
+    act = layer.op.act
+    module = _plain(layer, layer.op.of)
+    options: dict[str, Argument] = dict(module.kwargs)
+    if act is not None:
+        options["act"] = Raw(quote(FUSED_ACTS[type(act)]))
+        if isinstance(act, LeakyReLU):
+            options["slope"] = Val(act.slope)
+    return replace(module, cls="FusedConv2d", kwargs=options, helper="FusedConv2d")
+
+
+@emits(ScaleShift)
+def scale_shift(layer: Layer) -> Code:
+    options: dict[str, Argument] = {"rank": Val(layer.rank)} if layer.rank != 2 else {}
+    if layer.op.act is not None:
+        options["relu"] = Raw("True")
+    return Module("ScaleShift", (layer.channels(),), options, helper="ScaleShift")
+
+
+@emits(InPlace)
+def in_place(layer: Layer) -> Code:
+    module = _plain(layer, layer.op.of)
+    return replace(module, kwargs={**module.kwargs, "inplace": Raw("True")})
+
+
+@emits(ChannelsLast)
+def channels_last(layer: Layer) -> Code:
+    return Function("{0}.contiguous(memory_format=torch.channels_last)")
