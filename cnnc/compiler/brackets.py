@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cnnc.compiler.draft import Draft, Spot, poison
+from cnnc.compiler.draft import Decided, Draft, Spot, poison
 from cnnc.compiler.evaluate import FUNCTIONS, evaluate, integer, truth
 from cnnc.compiler.fit import Fitter, waits_for_siblings
 from cnnc.compiler.layers import Arguments
@@ -29,7 +29,8 @@ from cnnc.dsl.source import Span
 if TYPE_CHECKING:
     from cnnc.compiler.elaborate import Walk
 
-MAX_TURNS = 100_000
+STEPS_PER_LAYER = 5
+"""A repeat or a comprehension may take so many steps for each layer that a model may have."""
 MAX_DEPTH = 500
 """Of brackets, those in the calls and pipelines they open included; Python's stack holds them all."""
 
@@ -41,6 +42,7 @@ class Brackets:
 
     def __init__(self, walk: Walk) -> None:
         self.walk = walk
+        self._most = STEPS_PER_LAYER * walk.max_layers
         self._turns = 0
         self._depth = 0
 
@@ -93,7 +95,7 @@ class Brackets:
         for i in range(times):
             before = self._turns
             self.count_turn(bracket.span)
-            turn = Turn(item, i, times, (), bracket.span, spot.trace)
+            turn = Turn(item, i, times, (), bracket.span, spot.trace, env)
             flow = self.once(bracket, flow, env, spot.step(turn))
             if flow is not None and flow.poison:
                 break
@@ -124,10 +126,11 @@ class Brackets:
                 body.op, [(branch, env, spot) for branch in body.branches], bracket, flow, spot
             )
         if isinstance(body, s.Choice):
-            for arm, condition in body.arms:
-                if truth(condition, env):
-                    return self.walk.pipeline(arm, flow, env, spot)
-            return self.walk.pipeline(body.otherwise, flow, env, spot)
+            arms = enumerate(body.arms)
+            taken = next((i for i, (_, condition) in arms if truth(condition, env)), len(body.arms))
+            spot.scope.choices.append(Decided(body, taken, env, spot.trace))
+            chosen = (*(arm for arm, _ in body.arms), body.otherwise)[taken]
+            return self.walk.pipeline(chosen, flow, env, spot)
         turns = [
             (body.body, bound, spot.step(turn)) for bound, turn in self._turns_of(body, bracket, env, spot)
         ]
@@ -149,8 +152,8 @@ class Brackets:
         for expr in loop.values:
             value = evaluate(expr, env)
             if isinstance(value, range):
-                if len(value) > MAX_TURNS:
-                    raise fail("E901", f"`{expr.span.text}` has more than {MAX_TURNS:,} values", expr.span)
+                if len(value) > self._most:
+                    raise fail("E901", f"`{expr.span.text}` has more than {self._most:,} values", expr.span)
                 values += [(v, expr.span) for v in value]
             else:
                 values.append((value, expr.span))
@@ -169,7 +172,7 @@ class Brackets:
                     hint=f"each value needs {len(loop.targets)} parts: ({', '.join(loop.targets)})",
                 )  # fmt: skip
             bound = tuple(zip(loop.targets, parts, strict=True))
-            turn = Turn(bracket, i, len(values), bound, bracket.span, spot.trace)
+            turn = Turn(bracket, i, len(values), bound, bracket.span, spot.trace, env)
             out.append((env.bind({n: Binding(v, None) for n, v in bound}), turn))
         return out
 
@@ -213,7 +216,7 @@ class Brackets:
 
     def count_turn(self, span: Span) -> None:
         self._turns += 1
-        if self._turns > MAX_TURNS:
+        if self._turns > self._most:
             self._refuse_length(span)
 
     def _foresee(self, turns_left: int, before: int, span: Span) -> None:
@@ -221,10 +224,10 @@ class Brackets:
 
         The first turn is no measure: it often differs (`if i == 1`).
         """
-        if self._turns + turns_left * (self._turns - before) > MAX_TURNS:
+        if self._turns + turns_left * (self._turns - before) > self._most:
             self._refuse_length(span)
 
     def _refuse_length(self, span: Span) -> None:
-        hint = "repeat less: no network has so many layers"
-        message = f"the spec unrolls to more than {MAX_TURNS:,} steps"
+        hint = f"repeat less, or raise the limit: --max-layers {10 * self.walk.max_layers}"
+        message = f"the spec unrolls to more than {self._most:,} steps"
         self.walk.report(Diagnostic("E901", message, span, hint=hint), None)

@@ -11,9 +11,11 @@ from cnnc.compiler.draft import Draft
 from cnnc.compiler.draft import Scope as DraftScope
 from cnnc.compiler.elaborate import Walk, Walked
 from cnnc.compiler.graph import Fitted, Graph, Node, Scope
+from cnnc.compiler.layers import MAX_LAYERS
 from cnnc.compiler.library import Library, canonical
 from cnnc.compiler.naming import assign_names
 from cnnc.compiler.settle import settle_defaults
+from cnnc.compiler.smallest import with_smallest_input
 from cnnc.compiler.values import Env, FileScope, LabelScope, Value
 from cnnc.compiler.warn import warnings
 from cnnc.dsl import syntax as s
@@ -26,15 +28,17 @@ def build(
     stem: str = "net",
     sizes: Mapping[str | None, tuple[int, ...]] | None = None,
     params: Mapping[str, Value] | None = None,
+    max_layers: int = MAX_LAYERS,
 ) -> Graph:
     """The graph of a spec.
 
     `stem` names the model where the spec does not; `sizes` replace the declared
     input shapes by input name (None: the only input); `params` replace the values
-    of the file's params. Raises CnncError with every mistake that was found.
+    of the file's params; a model of more than `max_layers` layers is refused. Raises
+    CnncError with every mistake that was found.
     """
     with _room_for_recursion():
-        walked, file = _walk(spec, sizes or {}, params or {})
+        walked, file = _walk(spec, sizes or {}, params or {}, max_layers)
     settle_defaults(walked.drafts, walked.outputs.values())
     assign_names(walked.root, walked.inputs)
     walked.problems += warnings(walked, file)
@@ -68,13 +72,23 @@ def check_library(spec: s.Spec) -> int:
 
 
 def _walk(
-    spec: s.Spec, sizes: Mapping[str | None, tuple[int, ...]], params: Mapping[str, Value]
+    spec: s.Spec, sizes: Mapping[str | None, tuple[int, ...]], params: Mapping[str, Value], max_layers: int
 ) -> tuple[Walked, FileScope]:
     """The walk, for free input sizes at the first reference size at which it finds no mistake."""
+
+    def mistakes(shapes: Mapping[str | None, tuple[int, ...]]) -> Sequence[Diagnostic]:
+        """What is wrong with inputs of these shapes."""
+        try:
+            file = declare(spec, params, Library(opening=[canonical(spec.source.name)]))
+            _raise_errors(Walk(spec, file, shapes, _REFERENCES[0], max_layers).run().problems)
+        except CnncError as error:
+            return error.diagnostics
+        return ()
+
     first: list[Diagnostic] = []
     for reference in _REFERENCES:
         file = declare(spec, params, Library(opening=[canonical(spec.source.name)]))
-        walk = Walk(spec, file, sizes, reference)
+        walk = Walk(spec, file, sizes, reference, max_layers)
         try:
             walked = walk.run()
             _raise_errors(walked.problems)
@@ -83,12 +97,18 @@ def _walk(
         except CnncError as error:
             first = first or list(error.diagnostics)
             if not walk.free:
+                if len(walk.drafts) <= _SEARCHED:
+                    first = with_smallest_input(first, walk.input_shapes(), mistakes)
                 break
     raise CnncError(first)
 
 
 _REFERENCES = (224, 256, 480, 576, 1024)
 """What free sizes are taken for while layers are checked; multiples of many numbers, large enough for most."""
+
+
+_SEARCHED = 2_000
+"""The layers of a model up to which the smallest input that works is looked for."""
 
 
 def _raise_errors(problems: Sequence[Diagnostic]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from cnnc.compiler.brackets import Brackets
 from cnnc.compiler.calls import Calls
@@ -37,6 +37,7 @@ from cnnc.compiler.values import (
 )
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail
+from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 
 MAX_ERRORS = 50
@@ -48,7 +49,7 @@ class _GivenUp(CnncError):
     """Too many mistakes, or one after which going on is of no use: it leaves the walk at once."""
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Walked:
     """What the walk leaves: drafts in topological order, the scope tree, inputs and outputs."""
 
@@ -68,13 +69,19 @@ class Walk:
     """One elaboration. `run` is called once."""
 
     def __init__(
-        self, spec: s.Spec, file: FileScope, sizes: Mapping[str | None, tuple[int, ...]], reference: int
+        self,
+        spec: s.Spec,
+        file: FileScope,
+        sizes: Mapping[str | None, tuple[int, ...]],
+        reference: int,
+        max_layers: int,
     ) -> None:
         """`reference` is the number that free input sizes have while the walk goes on."""
         self.spec = spec
         self.file = file
         self.sizes = sizes
         self.reference = reference
+        self.max_layers = max_layers
         self.ledger = Ledger()
         self.free: dict[str, int] = {}
         """The free sizes of the inputs by name."""
@@ -89,6 +96,12 @@ class Walk:
         self.brackets = Brackets(self)
         self.ends = Ends(self)
         self._seen: set[tuple[str, int, str]] = set()
+
+    def input_shapes(self) -> dict[str | None, tuple[int, ...]]:
+        """The shapes of the inputs met so far, by their names in the text (None: without a name)."""
+        names = [st.name for st in self.spec.statements if isinstance(st, s.Input)] or [None]
+        drafts = [draft for draft in self.drafts if draft.role == "input"]
+        return {name: draft.shape for name, draft in zip(names, drafts, strict=False)}
 
     # --- problems ------------------------------------------------------------------------
 

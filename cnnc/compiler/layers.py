@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -17,18 +17,19 @@ from cnnc.compiler.sizes import is_free
 from cnnc.compiler.values import Closure, Env, LayerWord, Value, describe, ordinal
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
+from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 
 if TYPE_CHECKING:
     from cnnc.compiler.elaborate import Walk
 
-MAX_NODES = 20_000
+MAX_LAYERS = 20_000
 MAX_SIZE = 2**31 - 1
 KIN_DEFAULTS = {"dwconv": "conv", "sepconv": "conv", "local": "conv"}
 """Layers that take the file's default for another layer where they have none of their own."""
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Arguments:
     """A layer's arguments as evaluated, with where each was written."""
 
@@ -263,8 +264,10 @@ class Layers:
             home, local = self.walk.labels.home(spot, label, span)
         draft = Draft(op, ins, shape, span, spot.trace, role, local, home, args.origins, given, args.tensors)
         self.walk.drafts.append(draft)
-        if len(self.walk.drafts) > MAX_NODES:
-            raise fail("E901", f"the model has more than {MAX_NODES:,} layers", span)
+        most = self.walk.max_layers
+        if len(self.walk.drafts) > most:
+            hint = f"raise the limit: --max-layers {10 * most}"
+            raise fail("E901", f"the model has more than {most:,} layers", span, hint=hint)
         home.children.append(draft)
         return draft
 

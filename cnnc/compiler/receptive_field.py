@@ -330,7 +330,13 @@ class _Pass:
             branch is None and all(before)
             for branch, *before in zip(off, *(state.aligned for state in states), strict=True)
         )
-        return _State(full, local, least, aligned, next((i for i in off if i is not None), None))
+        # Told where it begins: branches that were off before they met are told there.
+        begins = (
+            branch
+            for branch, *before in zip(off, *(state.aligned for state in states), strict=True)
+            if branch is not None and all(before)
+        )
+        return _State(full, local, least, aligned, next(begins, None))
 
     def _all_aligned(self) -> tuple[bool, ...]:
         return (True,) * len(self.extent)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from cnnc.compiler.ops.base import Axis, Local, OpError, SameTF, Shape, Sides, Spread, by_x
 from cnnc.compiler.sizes import is_free, require
 
+TOO_SMALL = "pad it, pool less before it, or give the model a larger input"
+"""The hint where a map is too small for its window; what knows the whole model can say more."""
+
 
 def effective(kernel: int, dilation: int) -> int:
     """The extent of a dilated kernel: k + (k - 1)(d - 1).
@@ -87,7 +90,7 @@ def slide(
             raise OpError(
                 "E403",
                 f"the kernel {grown} is larger than its map: {by_x(shape)}{padded}, axis {_axis(i, len(shape) - 1)}",
-                hint="pad it, pool less before it, or give the model a larger input",
+                hint=TOO_SMALL,
             )
         require(room)
         if ceil:  # no window starts behind position n - 1, whatever n is

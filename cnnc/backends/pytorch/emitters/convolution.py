@@ -94,23 +94,7 @@ def sepconv(layer: Layer) -> Code:
         name = f"SameTFSeparableConv{layer.rank}d"
         needs = ("SameTF", f"SameTFConv{layer.rank}d")
         return Module(name, args, options, helper=name, needs=needs, init=init)
-    args = (layer.channels(), layer.arg("width"), layer.arg("kernel"))
-    init = initial(layer, weights=("depthwise.weight", "pointwise.weight"), bias="pointwise.bias")
-    if by_size(op.pad):
-        name = f"SameTFSeparableConv{layer.rank}d"
-        needs = ("SameTF", f"SameTFConv{layer.rank}d")
-        return Module(name, args, options, helper=name, needs=needs, init=init)
-    args = (layer.channels(), layer.arg("width"), layer.arg("kernel"))
-    init = initial(layer, weights=("depthwise.weight", "pointwise.weight"), bias="pointwise.bias")
-    if by_size(op.pad):
-        name = f"SameTFSeparableConv{layer.rank}d"
-        needs = ("SameTF", f"SameTFConv{layer.rank}d")
-        return Module(name, args, options, helper=name, needs=needs, init=init)
     name = f"SeparableConv{layer.rank}d"
-    sides = layer.same_padding() if is_symmetric(op.pad) else Raw(flat(op.pad))
-    options |= kwargs(padding=(sides, 0))
-    sides = layer.same_padding() if is_symmetric(op.pad) else Raw(flat(op.pad))
-    options |= kwargs(padding=(sides, 0))
     sides = layer.same_padding() if is_symmetric(op.pad) else Raw(flat(op.pad))
     options |= kwargs(padding=(sides, 0))
     return Module(name, args, options, helper=name, init=init)

@@ -14,11 +14,9 @@ class SameTF(nn.Module):
 
     def pad(self, x: Tensor) -> Tensor:
         sides: list[int] = []
+        options: Any = (self.kernel_size, self.stride, getattr(self, "dilation", 1))
         for i, n in enumerate(x.shape[2:]):
-            k, s, d = (
-                v[i] if isinstance(v, tuple) else v
-                for v in (self.kernel_size, self.stride, getattr(self, "dilation", 1))
-            )
+            k, s, d = (v[i] if isinstance(v, tuple) else v for v in options)
             last = n - (n - 1) // s * s  # what the last window must cover
             total = max((k - 1) * d + 1 - last, 0)
             sides = [total // 2, total - total // 2, *sides]
@@ -96,11 +94,20 @@ class SameTFSeparableConv1d(nn.Module):
     """A depthwise convolution padded by TensorFlow's rule, then 1x1 over the channels (Chollet 2017, Xception)."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, *, multiplier: int = 1, bias: bool = True, **kwargs: Any
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        *,
+        multiplier: int = 1,
+        bias: bool = True,
+        **kwargs: Any,
     ) -> None:
         super().__init__()
         middle = in_channels * multiplier
-        self.depthwise = SameTFConv1d(in_channels, middle, kernel_size, groups=in_channels, bias=False, **kwargs)
+        self.depthwise = SameTFConv1d(
+            in_channels, middle, kernel_size, groups=in_channels, bias=False, **kwargs
+        )
         self.pointwise = nn.Conv1d(middle, out_channels, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -112,11 +119,20 @@ class SameTFSeparableConv2d(nn.Module):
     """A depthwise convolution padded by TensorFlow's rule, then 1x1 over the channels (Chollet 2017, Xception)."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, *, multiplier: int = 1, bias: bool = True, **kwargs: Any
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        *,
+        multiplier: int = 1,
+        bias: bool = True,
+        **kwargs: Any,
     ) -> None:
         super().__init__()
         middle = in_channels * multiplier
-        self.depthwise = SameTFConv2d(in_channels, middle, kernel_size, groups=in_channels, bias=False, **kwargs)
+        self.depthwise = SameTFConv2d(
+            in_channels, middle, kernel_size, groups=in_channels, bias=False, **kwargs
+        )
         self.pointwise = nn.Conv2d(middle, out_channels, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -128,11 +144,20 @@ class SameTFSeparableConv3d(nn.Module):
     """A depthwise convolution padded by TensorFlow's rule, then 1x1 over the channels (Chollet 2017, Xception)."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, *, multiplier: int = 1, bias: bool = True, **kwargs: Any
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        *,
+        multiplier: int = 1,
+        bias: bool = True,
+        **kwargs: Any,
     ) -> None:
         super().__init__()
         middle = in_channels * multiplier
-        self.depthwise = SameTFConv3d(in_channels, middle, kernel_size, groups=in_channels, bias=False, **kwargs)
+        self.depthwise = SameTFConv3d(
+            in_channels, middle, kernel_size, groups=in_channels, bias=False, **kwargs
+        )
         self.pointwise = nn.Conv3d(middle, out_channels, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
