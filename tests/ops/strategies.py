@@ -254,6 +254,7 @@ WORDS: dict[str, Words] = {
     "tconv": tconv,
     "local": local,
     "fc": fc,
+    "bias": one_of("bias", "bias(init=normal(0.1))", "bias(1)"),
     "rbf": one_of("rbf-10", "rbf-3(trainable=yes)"),
     "bn": one_of("bn", "bn(eps=1e-3, momentum=0.01)", "bn(affine=no)"),
     "gn": lambda draw, shape: f"gn({divisor(draw, shape[0])}, affine={yes_no(draw)})",

@@ -50,6 +50,7 @@ USES = {
     "ChannelLayerNorm": ("ln", (8, 6, 6)),
     "WithinMapNorm": ("lrn3(within=yes)", (8, 6, 6)),
     "ChannelScale": ("scale(0.1, bias=yes)", (8, 6, 6)),
+    "PositionBias": ("bias", (8, 6, 6)),
     "StochasticDepth": ("droppath(0.5)", (8, 6, 6)),
     "DropConnectLinear": ("fc-4(dropconnect=0.5)", (8,)),
     "RBF": ("rbf-4", (8,)),

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor, nn  # noqa: E402
 
+from cnnc.backends.pytorch.helpers import bias as biases  # noqa: E402
 from cnnc.backends.pytorch.helpers import (  # noqa: E402
     capsule,
     convolution,
@@ -336,6 +337,14 @@ def test_channel_scale(rank: int, bias: bool) -> None:
         return torch.stack(maps, 1)
 
     agrees(m, random(2, 3, *SIZES.get(rank, ())), reference)
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2, 3])
+def test_position_bias(rank: int) -> None:
+    m = biases.PositionBias(3, *SIZES.get(rank, ()))
+    assert not m.bias.any()
+    torch.nn.init.normal_(m.bias)
+    agrees(m, random(2, 3, *SIZES.get(rank, ())), lambda x: torch.stack([image + m.bias for image in x]))
 
 
 def test_stochastic_depth() -> None:

@@ -23,7 +23,8 @@ from ops.strategies import WORDS, shape_of  # noqa: E402
 KINDS = [
     "conv", "dwconv", "sepconv", "tconv",
     "local", "avgpool", "sumpool", "subsample", "gap", "adaptiveavgpool", "crop", "upsample",
-    "pixelshuffle", "spacetodepth", "shuffle", "chunk", "pad", "flatten", "fc", "scale", "lppool", "capsule",
+    "pixelshuffle", "spacetodepth", "shuffle", "chunk", "pad", "flatten", "fc", "bias", "scale", "lppool",
+    "capsule",
 ]  # fmt: skip
 
 

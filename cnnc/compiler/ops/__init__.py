@@ -1,22 +1,5 @@
 """The layers: one family a file, every layer in one place."""
 
-from cnnc.compiler.ops import (  # noqa: F401  (each registers its ops)
-    activation,
-    bias,
-    capsule,
-    convolution,
-    extern,
-    linear,
-    merge,
-    normalisation,
-    pooling,
-    regularisation,
-    reshape,
-    resize,
-    transformer,
-    unpool,
-    unshared,
-)
 from cnnc.compiler.ops.base import (
     Brings,
     Op,
@@ -25,13 +8,12 @@ from cnnc.compiler.ops.base import (
     Shape,
     Sizes,
     WordSlots,
-    all_ops,
     by_x,
     count,
-    op_words,
     show,
 )
 from cnnc.compiler.ops.initial import RULES
+from cnnc.compiler.ops.registry import all_ops, op_words
 
 ARGUMENT_WORDS = frozenset(RULES)
 """Words that take arguments and are no layers: `init=normal(0.01)`."""

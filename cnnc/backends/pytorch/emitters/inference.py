@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cnnc.backends.pytorch.inference.ops import ChannelsLast, FusedConv, InPlace, ScaleShift
+from cnnc.backends.pytorch.inference.ops import FUSED_ACTS, ChannelsLast, FusedConv, InPlace, ScaleShift
 from cnnc.backends.pytorch.layer import Argument, Code, Function, Layer, Module, Raw, Val, emit, emits
 from cnnc.backends.pytorch.names import quote
 from cnnc.compiler.ops import Op
-from cnnc.compiler.ops.activation import ELU, HardSwish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
-
-FUSED_ACTS: dict[type[Op], str] = {
-    ReLU: "relu", ReLU6: "relu6", LeakyReLU: "leaky_relu", SiLU: "silu", HardSwish: "hardswish",
-    Sigmoid: "sigmoid", Tanh: "tanh",
-}  # fmt: skip
-"""What `FusedConv2d` calls the activations that it has."""
-
-IN_PLACE_ACTS: frozenset[type[Op]] = frozenset({ReLU, ReLU6, LeakyReLU, SiLU, HardSwish, ELU})
-"""Those whose module takes `inplace`."""
+from cnnc.compiler.ops.activation import LeakyReLU
 
 
 def _plain(layer: Layer, op: Op) -> Module:
