@@ -1,12 +1,13 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: setup check test bench docs
+.PHONY: setup check test bench docs pictures zoo
 
 setup:  ## A virtual environment with everything, at known-good versions.
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -c constraints.txt -e '.[torch,dev]'
 	$(BIN)/pip install --no-deps -c constraints.txt torchvision pillow
+	$(BIN)/pip install -c constraints.txt keras
 
 check:  ## What must be green: lint, format, types, tests.
 	$(BIN)/ruff check .
@@ -22,3 +23,9 @@ bench:  ## Ratios against peers, in one run.
 
 docs:  ## The page that is made from the layers.
 	$(BIN)/python -m cnnc.compiler.reference > docs/layers.new && mv docs/layers.new docs/layers.md
+
+zoo:  ## The page of the networks that ship, and their pictures; needs Graphviz.
+	$(BIN)/python docs/zoo/make.py
+
+pictures:  ## The pictures of docs/pictures.md; needs Graphviz.
+	$(BIN)/python docs/pictures/make.py

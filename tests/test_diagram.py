@@ -12,8 +12,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from cnnc.backends.diagram import Box, Picture, picture, render, to_dot, to_mermaid
+from cnnc.backends.diagram.fork import ways_of
+from cnnc.backends.diagram.words import cut
+from cnnc.cli.commands import cnnc
 from cnnc.compiler.build import build
 from cnnc.compiler.graph import Graph
 from cnnc.dsl.diagnostics import CnncError
@@ -119,9 +123,10 @@ def test_published_nets_fit_a_page(text: str, boxes: int) -> None:
     assert len(drawn.nodes) == boxes < 35
     svg = ET.fromstring(render(to_dot(graph), "svg"))
     ids = [g.get("id") for g in svg.iter(f"{SVG}g") if g.get("class") == "node"]
-    assert sorted(i for i in ids if i) == sorted(b.id for b in drawn.nodes)
+    ways = ways_of(drawn)
+    assert sorted(i for i in ids if i) == sorted([b.id for b in drawn.nodes] + [f.id for f in ways.forks])
     edges = [g for g in svg.iter(f"{SVG}g") if g.get("class") == "edge"]
-    assert len(edges) == len(drawn.edges)
+    assert len(edges) == len(ways.edges) == len(drawn.edges) + len(ways.forks)
 
 
 def test_resnet50_folds_its_bottlenecks() -> None:
@@ -205,6 +210,55 @@ def test_figures_count_every_folded_turn() -> None:
     assert box(drawn, "fc-2").notes[-1] == "RF whole input"
 
 
+# --- frames and what enters them ---------------------------------------------------------
+
+
+def test_a_value_enters_a_frame_once_and_parts_inside() -> None:
+    drawn = picture(graph_of(DENSENET121))
+    ways = ways_of(drawn)
+    assert {fork.cluster for fork in ways.forks} == {cluster.id for cluster in drawn.clusters}
+    for fork in ways.forks:
+        (into,) = (e for e in ways.edges if e.target == fork.id)
+        out = [e for e in ways.edges if e.source == fork.id]
+        assert (into.quiet, into.skip) == (False, False)
+        assert [(e.quiet, e.skip) for e in out] == [(True, False), (True, True)]
+        assert {e.target for e in out} == {e.target for e in drawn.edges if e.source == into.source}
+
+
+def test_frames_within_frames_are_entered_once_each() -> None:
+    text = "input 8x8x8\nouter: [inner: [[id + conv3-8 + conv1-8] + conv5-8] -> conv3-8 -> conv1-4]\nfc-2"
+    drawn = picture(graph_of(text))
+    ways = ways_of(drawn)
+    frame = {b.id: b.cluster for b in drawn.nodes} | {f.id: f.cluster for f in ways.forks}
+    crossing = [e for e in ways.edges if frame[e.source] is None and frame[e.target] is not None]
+    assert len(crossing) == 1
+
+
+def test_the_count_of_a_frame_is_never_cut() -> None:
+    name = "a_block_with_a_name_beyond_all_reason"
+    text = f"input 8x8x8\nblock {name}(w) = [id + conv3-w]\n{'x' * 50}: [{name}(8)]*6\nfc-2"
+    svg = render(to_dot(graph_of(text)), "svg").decode()
+    (heading,) = picture(graph_of(text)).clusters
+    assert heading.count == "x 6"
+    assert re.search(r">[^<]*x 6</text>", svg)
+
+
+def test_a_long_call_keeps_the_arguments_that_fit() -> None:
+    assert cut("f(1, 2)") == "f(1, 2)"
+    assert cut("inception(256, 160, 320, 32, 128, 128)", 30) == "inception(256, 160, 320, …)"
+    assert cut("x" * 50, 10) == "x" * 9 + "…"
+    assert len(cut("f(g(1, 2, 3, 4), 5, 6, 7)", 12)) <= 12
+
+
+def test_a_net_of_few_blocks_shows_what_is_in_them() -> None:
+    text = (
+        "input 3x32x32\nblock stem(w) = conv3-w -> pool -> conv5-w -> pool -> conv7-w -> pool\nstem(8)\nfc-2"
+    )
+    drawn = picture(graph_of(text))
+    assert [c.title for c in drawn.clusters] == ["stem(8)"]
+    assert box(drawn, "conv7-8").kind == "convolution"
+
+
 # --- long skips and details --------------------------------------------------------------
 
 
@@ -264,6 +318,22 @@ def test_ten_thousand_layers() -> None:
     assert time.perf_counter() - started < 20
 
 
+def test_the_command_offers_levels_where_layers_are_too_many(tmp_path: Path) -> None:
+    spec = tmp_path / "deep.cnn"
+    spec.write_text("input 3x4x4\n[conv1-{i%7+1} -> bn -> relu for i in 1..3400]\nfc-10\n")
+    picture_file = tmp_path / "deep.svg"
+    done = CliRunner().invoke(cnnc, ["draw", str(spec), "--level", "layers", "-o", str(picture_file)])
+    assert done.exit_code == 1
+    assert "error E901: the picture would have 10,2" in done.stderr
+    assert "hint: --level blocks folds repeats and closes blocks" in done.stderr
+    assert not picture_file.exists()
+    started = time.perf_counter()
+    done = CliRunner().invoke(cnnc, ["draw", str(spec), "-o", str(picture_file)])
+    assert done.exit_code == 0
+    assert time.perf_counter() - started < 20
+    ET.fromstring(picture_file.read_bytes())
+
+
 def test_layers_that_differ_in_numbers_alone_show_the_range() -> None:
     drawn = picture(graph_of("input 3x8x8\n[conv3-{i} for i in 1..200] -> relu"))
     # the 200th carries no relu of its own, for one is written after it
@@ -321,9 +391,10 @@ def test_the_same_spec_gives_the_same_bytes(rankdir: str, theme: str) -> None:
 
 def test_bytes_do_not_depend_on_the_hash_seed() -> None:
     script = (
-        "import sys; from cnnc.backends.diagram import to_dot; from cnnc.compiler.build import build;"
+        "import sys; from cnnc.backends.diagram import render, to_dot, to_mermaid; from cnnc.compiler.build import build;"
         "from cnnc.dsl.parse import parse; from cnnc.dsl.source import Source;"
-        "print(to_dot(build(parse(Source('n', sys.stdin.read())))).source)"
+        "graph = build(parse(Source('n', sys.stdin.read()))); dot = to_dot(graph, level='layers').source;"
+        "print(to_dot(graph).source, dot, to_mermaid(graph), render(dot, 'svg').decode())"
     )
     runs = {
         subprocess.run(

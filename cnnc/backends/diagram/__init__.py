@@ -3,7 +3,7 @@
 from cnnc.backends.diagram.dot import to_dot
 from cnnc.backends.diagram.mermaid import to_mermaid
 from cnnc.backends.diagram.picture import Box, Cluster, Edge, Picture
-from cnnc.backends.diagram.plan import picture
+from cnnc.backends.diagram.plan import open_picture, picture
 from cnnc.backends.diagram.render import render
 
-__all__ = ["Box", "Cluster", "Edge", "Picture", "picture", "render", "to_dot", "to_mermaid"]
+__all__ = ["Box", "Cluster", "Edge", "Picture", "open_picture", "picture", "render", "to_dot", "to_mermaid"]

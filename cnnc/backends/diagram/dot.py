@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Literal
 
 from cnnc.backends.diagram.figures import Figure
+from cnnc.backends.diagram.fork import Fork, Ways, ways_of
+from cnnc.backends.diagram.heading import FRAME_MARGIN, Pad, heading, pads_of
 from cnnc.backends.diagram.picture import FAMILY_NAMES, Box, Cluster, Edge, Kind, Picture
 from cnnc.backends.diagram.plan import Level, picture
 from cnnc.backends.diagram.theme import LOOKS, THEMES, Theme, ThemeName, fill
-from cnnc.backends.diagram.words import cut
+from cnnc.backends.diagram.words import MAX_CALL, MAX_TEXT, cut
 from cnnc.compiler.graph import Graph
 
 if TYPE_CHECKING:
@@ -20,8 +23,6 @@ if TYPE_CHECKING:
 Direction = Literal["TB", "LR"]
 
 FONT = "Helvetica,Arial,sans-serif"
-_LETTER = 6.2
-"""The width of a bold letter of 11 points, on average, in points."""
 _NODE_GAP = 29
 """The room between two nodes, in points: Graphviz's `nodesep` in inches, times 72."""
 
@@ -52,14 +53,28 @@ def write_dot(drawn: Picture, *, rankdir: Direction = "TB", theme: ThemeName = "
     dot.attr("graph", **style.graph(drawn))
     dot.attr("node", **style.nodes())
     dot.attr("edge", **style.edges())
-    _write_inside(dot, drawn, None, style)
-    for edge in drawn.edges:
-        dot.edge(edge.source, edge.target, **style.edge(edge))
+    ways = ways_of(drawn)
+    _write_inside(dot, drawn, ways, pads_of(drawn, ways), None, style)
+    into = {fork.id for fork in ways.forks}
+    ways_in = Counter(edge.target for edge in ways.edges if not edge.skip)
+    for edge in ways.edges:
+        alone = ways_in[edge.target] == 1
+        dot.edge(edge.source, edge.target, **style.edge(edge, alone=alone, headed=edge.target not in into))
     return dot
 
 
-def _write_inside(dot: graphviz.Digraph, drawn: Picture, parent: str | None, style: _Style) -> None:
+def _write_inside(
+    dot: graphviz.Digraph,
+    drawn: Picture,
+    ways: Ways,
+    pads: Mapping[str, Pad],
+    parent: str | None,
+    style: _Style,
+) -> None:
     """The boxes of one frame, then the frames in it."""
+    for fork in ways.forks:
+        if fork.cluster == parent:
+            dot.node(fork.id, **style.fork(fork))
     for box in drawn.nodes:
         if box.cluster == parent:
             dot.node(box.id, **style.box(box))
@@ -67,31 +82,19 @@ def _write_inside(dot: graphviz.Digraph, drawn: Picture, parent: str | None, sty
         if cluster.parent == parent:
             with dot.subgraph(name=f"cluster_{cluster.id}") as inner:
                 inner.attr("graph", **style.frame(cluster))
-                if style.rankdir == "TB":
-                    _write_pad(inner, cluster, _first_box(drawn, cluster.id))
-                _write_inside(inner, drawn, cluster.id, style)
+                if style.rankdir == "TB" and cluster.id in pads:
+                    _write_pad(inner, cluster, pads[cluster.id])
+                _write_inside(inner, drawn, ways, pads, cluster.id, style)
 
 
-def _write_pad(dot: graphviz.Digraph, cluster: Cluster, first: Box) -> None:
-    """Where a frame's title would reach to the arrow that enters, an unseen node pushes that aside."""
-    longest = max(map(len, (first.title or "", *first.lines)))
-    overlap = _LETTER * (len(cut(cluster.title)) - longest / 2)
-    if overlap > 0:
-        pad = f"pad_{cluster.id}"
-        width = f"{max(1.0, overlap - _NODE_GAP) / 72:.2f}"
-        dot.node(pad, label="", style="invis", shape="box", width=width, height="0", margin="0")
-        with dot.subgraph() as same:
-            same.attr(rank="same")
-            same.edge(pad, first.id, style="invis", weight="0")
-
-
-def _first_box(drawn: Picture, cluster: str) -> Box:
-    """The box at which a frame is entered: the first in it or in a frame within."""
-    within = {cluster}
-    for inner in drawn.clusters:  # frames stand before the frames within them
-        if inner.parent in within:
-            within.add(inner.id)
-    return next(box for box in drawn.nodes if box.cluster in within)
+def _write_pad(dot: graphviz.Digraph, cluster: Cluster, pad: Pad) -> None:
+    """An unseen node that pushes the arrow into a frame out of the way of the headings."""
+    name = f"pad_{cluster.id}"
+    width = f"{max(1.0, pad.width - _NODE_GAP) / 72:.2f}"
+    dot.node(name, label="", style="invis", shape="box", width=width, height="0", margin="0")
+    with dot.subgraph() as same:
+        same.attr(rank="same")
+        same.edge(name, pad.beside, style="invis", weight="0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ class _Style:
             "fontsize": "11",
             "fontcolor": self.colours.ink,
             "nodesep": "0.4",
-            "ranksep": "0.25",
+            "ranksep": "0.2",
             "newrank": "true",
             "label": self._legend(drawn),
             "labelloc": "b",
@@ -139,13 +142,27 @@ class _Style:
     def frame(self, cluster: Cluster) -> dict[str, str]:
         return {
             "id": cluster.id,
-            "label": _html(f"<b>{_text(cluster.title)}</b>"),
+            "label": _html("".join(f'{line}<br align="left"/>' for line in self._heading(cluster))),
             "labeljust": "l",
             "labelloc": "t",
             "style": "rounded,filled",
             "fillcolor": self.colours.frame,
             "color": self.colours.faint,
-            "margin": "10",
+            "margin": str(FRAME_MARGIN),
+        }
+
+    def _heading(self, cluster: Cluster) -> list[str]:
+        """The lines over a frame as markup, the label in bold, and the count."""
+        lines = [escape(line) for line in heading(cluster)]
+        return [f"<b>{lines[0]}</b>", *lines[1:]]
+
+    def fork(self, fork: Fork) -> dict[str, str]:
+        return {
+            "id": fork.id,
+            "label": "",
+            "shape": "point",
+            "width": "0.04",
+            "color": self.colours.faint,
         }
 
     def box(self, box: Box) -> dict[str, str]:
@@ -165,7 +182,8 @@ class _Style:
 
     def _box_label(self, box: Box) -> str:
         """The label in bold, the lines under it, the figures small; `x 6` stands behind the first line."""
-        lines = [_text(line) for line in box.lines]
+        told = box.kind == "block" and len(box.lines) > 1
+        lines = [_text(line, MAX_CALL if told else MAX_TEXT) for line in box.lines]
         if lines and box.kind == "block" and box.title is None:
             lines[0] = f"<b>{lines[0]}</b>"
         if box.title is not None:
@@ -176,11 +194,14 @@ class _Style:
         lines += [f"{small}{_text(note)}</font>" for note in box.notes]
         return _html("<br/>".join(lines))
 
-    def edge(self, edge: Edge) -> dict[str, str]:
+    def edge(self, edge: Edge, *, alone: bool, headed: bool) -> dict[str, str]:
+        """A chain is to be straight; branches that meet (not `alone`) may come from the sides."""
         label = {} if edge.quiet else {"label": _html(f"&#160;{_text(edge.shape)}&#160;")}
+        if not headed:
+            label["arrowhead"] = "none"
         if edge.skip:
             return {**label, "color": self.colours.skip, "style": "dashed", "weight": "1"}
-        return {**label, "weight": "10"}
+        return {**label, "weight": "500" if alone else "10"}
 
     def _legend(self, drawn: Picture) -> str:
         """A table with a sample of each kind that appears."""
@@ -206,9 +227,9 @@ class _Style:
         )
 
 
-def _text(text: str) -> str:
+def _text(text: str, most: int = MAX_TEXT) -> str:
     """Text of the spec, cut to a line, with nothing left that a label would read as markup."""
-    return escape(cut(text))
+    return escape(cut(text, most))
 
 
 def _html(markup: str) -> str:

@@ -32,11 +32,11 @@ class BoxPart:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FramePart:
-    """Parts in a frame; without a title, a turn of a repeat."""
+    """Parts in a frame; `titles` are its label and its block call. Without any, a turn of a repeat."""
 
     nodes: tuple[int, ...]
     key: Hashable
-    title: str | None
+    titles: tuple[str, ...]
     parts: tuple[Part, ...]
 
 
@@ -125,7 +125,7 @@ class _Folder:
         for turn, group in groupby(placed, key=turn_of):
             if turn:
                 flush()
-                parts.append(self._frame(None, self._sequence(list(group), depth + 1)))
+                parts.append(self._frame((), self._sequence(list(group), depth + 1)))
                 continue
             for child, _ in group:
                 if isinstance(child, int):
@@ -140,7 +140,7 @@ class _Folder:
         """Turns that could not be folded are drawn without a frame; what that brings together may fold."""
         flat: list[Part] = []
         for part in parts:
-            if isinstance(part, FramePart) and part.title is None:
+            if isinstance(part, FramePart) and not part.titles:
                 flat.extend(part.parts)
             else:
                 flat.append(part)
@@ -154,12 +154,12 @@ class _Folder:
         name = scope.label if scope.label is not None else (None if call else scope.kind)
         if self.detail.opens(scope):
             inner = self.children(scope)
-            title = ": ".join(text for text in (name, call) if text)
+            titles = tuple(text for text in (name, call) if text)
             if scope.kind == "shortcut" and self.detail.folds:
                 return list(inner)
             if len(inner) == 1 and self.detail.folds:
-                return [self._titled(inner[0], title if name else None)]
-            return [self._frame(title, inner)]
+                return [self._titled(inner[0], titles if name else ())]
+            return [self._frame(titles, inner)]
         lines = ((call,) if call else ()) + words.main_words(self.graph, scope)
         lines = lines or (f"{len(nodes)} layers",)
         key: Hashable = call or tuple(words.layer_text(self.graph.nodes[n]) for n in nodes)
@@ -167,23 +167,23 @@ class _Folder:
             key = scope.block.name if scope.block else len(nodes)
         return [BoxPart(nodes, ("block", key), "block", name, lines)]
 
-    def _titled(self, part: Part, title: str | None) -> Part:
+    def _titled(self, part: Part, titles: tuple[str, ...]) -> Part:
         """A frame around a single part: the part itself with the frame's title on it."""
-        if title is None:
+        if not titles:
             return part
         if isinstance(part, BoxPart):
             # The label of the only layer would only repeat the scope's.
-            return replace(part, title=title)
+            return replace(part, title=": ".join(titles))
         if isinstance(part, FoldPart) and isinstance(part.turns[0], BoxPart):
-            turns = tuple(self._titled(turn, title) for turn in part.turns)
+            turns = tuple(self._titled(turn, titles) for turn in part.turns)
             return FoldPart(part.nodes, part.key, turns, part.parallel)
-        return self._frame(title, (part,))
+        return self._frame(titles, (part,))
 
-    def _frame(self, title: str | None, parts: Sequence[Part]) -> Part:
-        if title is None and len(parts) == 1:
+    def _frame(self, titles: tuple[str, ...], parts: Sequence[Part]) -> Part:
+        if not titles and len(parts) == 1:
             return parts[0]
         nodes = tuple(n for part in parts for n in part.nodes)
-        return FramePart(nodes, ("frame", self._wiring(parts)), title, tuple(parts))
+        return FramePart(nodes, ("frame", self._wiring(parts)), titles, tuple(parts))
 
     def _wiring(self, parts: Sequence[Part]) -> Hashable:
         """What equal frames agree in: equal parts, joined alike."""

@@ -72,11 +72,20 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A frame around boxes; `parent` is the frame that it stands in."""
+    """A frame around boxes; `parent` is the frame that it stands in.
+
+    `lines` are a label and a block call, as far as there are any; `count` is `x 6` on a fold.
+    """
 
     id: str
-    title: str
+    lines: tuple[str, ...]
+    count: str | None
     parent: str | None
+
+    @property
+    def title(self) -> str:
+        """The heading on one line: `dense1: layer(32) x 6`."""
+        return " ".join(text for text in (": ".join(self.lines), self.count) if text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ CROWDED = 32
 """Above so many boxes, labelled brackets are closed, the innermost first."""
 LOOSE_FROM = 150
 """Above so many boxes, layers that differ in their numbers alone are folded too."""
+MOST_OPEN = 600
+"""With more boxes than this, all blocks open, the usual picture is taken."""
 MOST = 2_000
 """More boxes than this nobody can read, and Graphviz takes minutes for them."""
 
@@ -48,6 +50,17 @@ def picture(
         )  # fmt: skip
         raise fail("E901", f"the picture would have {drawn:,} boxes; {MOST:,} is the limit", hint=hint)
     return draw(graph, scope, parts, figures(graph, show))
+
+
+def open_picture(graph: Graph) -> Picture:
+    """The picture with every block open and repeats folded, for a reader who closes what is too much.
+
+    Raises CnncError E901 where even the folded picture is too large.
+    """
+    parts = parts_of(graph, graph.root, Detail(lambda _: True))
+    if sum(1 for _ in boxes_of(parts)) > MOST_OPEN:
+        return picture(graph)
+    return draw(graph, graph.root, parts, ())
 
 
 def _find(graph: Graph, name: str) -> Scope:
@@ -106,7 +119,8 @@ def _fitting(graph: Graph, scope: Scope) -> tuple[Part, ...]:
     equal blocks with its inside and the other without says that they differ.
     """
     within = list(_scopes(scope))
-    blocks = dict.fromkeys(s.block.name for s in within if s.block is not None and _branches(s))
+    branched = dict.fromkeys(s.block.name for s in within if s.block is not None and _branches(s))
+    chains = dict.fromkeys(s.block.name for s in within if s.block is not None and not _branches(s))
     opened: set[str] = set()
     closed: set[int] = set()
 
@@ -118,10 +132,10 @@ def _fitting(graph: Graph, scope: Scope) -> tuple[Part, ...]:
         return parts, sum(1 for _ in boxes_of(parts))
 
     parts, drawn = attempt()
-    for name in blocks:
+    for name in (*branched, *chains):
         opened.add(name)
         more, number = attempt()
-        if number <= COMFORTABLE or (drawn < FEW and number <= CROWDED):
+        if (number <= COMFORTABLE and name in branched) or (drawn < FEW and number <= CROWDED):
             parts, drawn = more, number
         else:
             opened.discard(name)

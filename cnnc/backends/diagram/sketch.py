@@ -81,11 +81,11 @@ class _Sketch:
         if isinstance(part, BoxPart):
             self._box(part, 1, False, cluster, path)
         elif isinstance(part, FoldPart):
-            self._fold(part, cluster, path, None)
-        elif part.title is not None and len(part.parts) == 1 and isinstance(part.parts[0], FoldPart):
-            self._fold(part.parts[0], cluster, path, part.title)
+            self._fold(part, cluster, path, ())
+        elif part.titles and len(part.parts) == 1 and isinstance(part.parts[0], FoldPart):
+            self._fold(part.parts[0], cluster, path, part.titles)
         else:
-            inner = cluster if part.title is None else self._cluster(part.title, cluster)
+            inner = self._cluster(part.titles, None, cluster) if part.titles else cluster
             for child in part.parts:
                 self.part(child, inner, path)
 
@@ -109,24 +109,23 @@ class _Sketch:
     def _notes(self, nodes: Sequence[int]) -> tuple[str, ...]:
         return tuple(text for note in self.notes if (text := note(nodes)) is not None)
 
-    def _cluster(self, title: str, parent: str | None) -> str:
-        self.clusters.append(Cluster(f"c{len(self.clusters)}", title, parent))
+    def _cluster(self, lines: tuple[str, ...], count: str | None, parent: str | None) -> str:
+        self.clusters.append(Cluster(f"c{len(self.clusters)}", lines, count, parent))
         return self.clusters[-1].id
 
-    def _fold(self, fold: FoldPart, cluster: str | None, path: Path, title: str | None) -> None:
-        """The first turn is drawn, the others lie on top of it; `title` is that of a frame it fills."""
+    def _fold(self, fold: FoldPart, cluster: str | None, path: Path, titles: tuple[str, ...]) -> None:
+        """The first turn is drawn, the others lie on top of it; `titles` are those of a frame it fills."""
         number = self.folds[id(fold)] = len(self.folds)
         inner = (*path, (number, 0))
         first, last = fold.turns[0], fold.turns[-1]
         if isinstance(first, BoxPart) and isinstance(last, BoxPart):
-            frame = cluster if title is None else self._cluster(title, cluster)
+            frame = self._cluster(titles, None, cluster) if titles else cluster
             lines = tuple(_range(*pair) for pair in zip(first.lines, last.lines, strict=False))
             shown = replace(first, title=_range_of_titles(first, last), lines=lines)
             self._box(shown, len(fold.turns), fold.parallel, frame, inner)
         else:
-            name = ": ".join(text for text in (title, _range_of_titles(first, last)) if text is not None)
             count = f"x {len(fold.turns)}{' in parallel' if fold.parallel else ''}"
-            frame = self._cluster(f"{name} {count}" if name else count, cluster)
+            frame = self._cluster((*titles, *_range_of_frames(first, last)), count, cluster)
             for child in first.parts if isinstance(first, FramePart) else (first,):
                 self.part(child, frame, inner)
         for turn, part in enumerate(fold.turns[1:], 1):
@@ -185,10 +184,19 @@ def _range(first: str, last: str) -> str:
     return first if first == last else f"{first} … {last}"
 
 
-def _range_of_titles(first: Part, last: Part) -> str | None:
-    if isinstance(first, FoldPart) or isinstance(last, FoldPart) or first.title is None:
-        return None
-    return first.title if last.title is None else _range(first.title, last.title)
+def _range_of_titles(first: BoxPart, last: BoxPart) -> str | None:
+    if first.title is None or last.title is None:
+        return first.title
+    return _range(first.title, last.title)
+
+
+def _range_of_frames(first: Part, last: Part) -> tuple[str, ...]:
+    """The heading of a fold of frames; where all are the same call, the call says enough."""
+    if not isinstance(first, FramePart) or not isinstance(last, FramePart):
+        return ()
+    if first.titles[1:] and first.titles[-1] == last.titles[-1]:
+        return first.titles[-1:]
+    return tuple(_range(*pair) for pair in zip(first.titles, last.titles, strict=False))
 
 
 # --- skips -------------------------------------------------------------------------------

@@ -10,8 +10,10 @@ from cnnc.compiler.ops import Sizes, show
 
 MERGE_WORDS = {"add": "+", "mul": "\N{MULTIPLICATION SIGN}"}
 """Merges that are drawn with their sign; the others with their name."""
-MAX_TEXT = 36
+MAX_TEXT = 44
 """A longer line is cut: a box must not be wider than the column it is printed in."""
+MAX_CALL = 30
+"""A call over the words of what it does is cut sooner: the words tell most of it."""
 
 
 SMALL = frozenset({"normalisation", "activation", "regularisation"})
@@ -23,10 +25,19 @@ def is_small(node: Node) -> bool:
     return node.op.family in SMALL or node.role == "flatten"
 
 
-def cut(text: str) -> str:
-    """At most MAX_TEXT characters on one line, nothing unprintable."""
+def cut(text: str, most: int = MAX_TEXT) -> str:
+    """At most so many characters on one line, nothing unprintable; of a call, the arguments that fit.
+
+    >>> cut("shuffle_path(240, 2, 3, 1, 216, bn, relu)", 30)
+    'shuffle_path(240, 2, 3, 1, …)'
+    """
     text = "".join(ch if ch.isprintable() else " " for ch in text)
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+    if len(text) <= most:
+        return text
+    head, comma, _ = text[: most - 2].rpartition(", ")
+    if comma and text.endswith(")") and head.count("(") == head.count(")") + 1:
+        return f"{head}, …)"
+    return text[: most - 1] + "…"
 
 
 def shape_text(shape: Sequence[object]) -> str:

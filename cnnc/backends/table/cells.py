@@ -60,11 +60,16 @@ def _counts(title: str, count: str, weight: int) -> Column:
     def separated(number: int) -> str:
         return f"{number:,}" if number else ""
 
+    def total(summary: Summary) -> str:
+        """Left out where it is an expression: it stands below in full, and would be wider than its column."""
+        number = getattr(summary.totals, count)
+        return "" if is_free(number) else f"{number:,}"
+
     return Column(
         title,
         lambda row, _: separated(getattr(row.cost, count)),
         lambda row, _: str(getattr(row.cost, count)),
-        lambda summary: f"{getattr(summary.totals, count):,}",
+        total,
         weight=weight,
     )
 
@@ -93,21 +98,31 @@ def arguments_text(op: Op) -> str:
     if slots.size is not None and slots.size != slots.width:
         text += _by_axis(fields.pop(slots.size))
     if slots.stride is not None:
-        stride = _short(fields.pop(slots.stride))
+        stride = agreed(fields.pop(slots.stride))
         text += f"/{_by_axis(stride)}" if stride != 1 else ""
     extra = []
     for name, value in fields.items():
-        short, default = _short(value), type(op).model_fields[name].default
-        # A default that is a word (`same`, `valid`) has become numbers; none of them is worth a word.
-        if short != default and not (short == 0 and isinstance(default, str)):
+        short = agreed(value)
+        if short != agreed(_default(op, name)):
             extra.append(f"{name}={_show(short)}")
     return " ".join([text, *extra] if text else extra)
 
 
-def _short(value: Any) -> Any:
+def _default(op: Op, name: str) -> Any:
+    """What an argument is when it is left out; the words for paddings have become numbers."""
+    default = type(op).model_fields[name].default
+    if default == "valid":
+        return 0
+    if default == "same":
+        fields = arguments(op)
+        return [[(k - 1) * d // 2] * 2 for k, d in zip(fields["kernel"], fields["dilation"], strict=True)]
+    return default
+
+
+def agreed(value: Any) -> Any:
     """[[1, 1], [1, 1]] and [1, 1] as 1: what all axes, and both sides, agree on is said once."""
     if isinstance(value, list) and value:
-        parts = [_short(part) for part in value]
+        parts = [agreed(part) for part in value]
         return parts[0] if all(part == parts[0] for part in parts) else parts
     return value
 
@@ -134,6 +149,10 @@ def _share(row: Row, summary: Summary) -> str:
     if is_free(whole):
         return ""  # a share would depend on the size
     return f"{100 * row.cost.macs / whole:.1f}%" if whole and row.cost.macs else ""
+
+
+def _whole_share(summary: Summary) -> str:
+    return "100%" if summary.totals.macs and not is_free(summary.totals.macs) else ""
 
 
 def _share_data(row: Row, summary: Summary) -> str:
@@ -190,13 +209,11 @@ def _rational(stride: Fraction | None) -> str:
 COLUMNS: Mapping[str, Column] = {
     "name": Column("name", lambda row, _: row.name, lambda row, _: row.path, lambda _: "total", 20, 100),
     "op": _words("op", lambda row, _: row.op, 13, 70),
-    "output": _words("output", _output, 9, 60),
-    "arguments": _words("arguments", _arguments, 10, 30),
+    "output": _words("output", _output, 13, 60),
+    "arguments": _words("arguments", _arguments, 9, 30),
     "params": _counts("params", "params", 90),
     "macs": _counts("MACs", "macs", 80),
-    "share": Column(
-        "share", _share, _share_data, lambda summary: "100%" if summary.totals.macs else "", weight=20
-    ),
+    "share": Column("share", _share, _share_data, _whole_share, weight=20),
     "rf": Column("RF", _rf, _rf, _nothing, weight=50),
     "stride": Column("stride", _stride, _stride, _nothing, weight=10),
     "start": Column("start", _start, _start, _nothing),

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
+from cnnc.backends.table.cells import agreed
 from cnnc.compiler.cost import Cost
 from cnnc.compiler.diff import Change, Diff, Pair
 from cnnc.compiler.ops import by_x
 
+WIDEST = 24
+"""A total that is wider, as an expression of free sizes may be, stands on a line of its own."""
 _TITLES = {
     "params": "parameters",
     "state": "state",
@@ -54,7 +57,15 @@ def _parts(change: Change) -> Iterator[str]:
 
 
 def _arrow(what: str, pair: Pair) -> str:
-    return f"{what} {_show(pair[0])} -> {_show(pair[1])}"
+    """What all axes agree on is said once, where they do so in both: `kernel 3 -> 5`, `stride 1x1 -> 2x1`."""
+    old, new = map(agreed, pair)
+    if all(map(_is_by_axis, pair)) and (isinstance(old, list) or isinstance(new, list)):
+        return f"{what} {by_x(pair[0])} -> {by_x(pair[1])}"
+    return f"{what} {_show(old)} -> {_show(new)}"
+
+
+def _is_by_axis(value: Any) -> bool:
+    return isinstance(value, list) and all(type(part) is int for part in value)
 
 
 def _show(value: Any) -> str:
@@ -74,6 +85,14 @@ def _totals(difference: Diff) -> Iterator[str]:
     cells = [
         (title, f"{old:,}", f"{new:,}", f"{new - old:+,}" if new != old else "=") for title, old, new in rows
     ]
-    widths = [max(len(row[i]) for row in cells) for i in range(4)]
+    short = [row for row in cells if max(map(len, row)) <= WIDEST]
+    widths = [max(len(row[i]) for row in short) for i in range(4)]
     for title, old, new, change in cells:
-        yield f"{title:<{widths[0]}}  {old:>{widths[1]}} -> {new:>{widths[2]}}  {change:>{widths[3]}}"
+        if max(len(old), len(new), len(change)) <= WIDEST:
+            yield f"{title:<{widths[0]}}  {old:>{widths[1]}} -> {new:>{widths[2]}}  {change:>{widths[3]}}"
+        else:  # expressions of free sizes
+            yield from (
+                title,
+                f"     {old}",
+                *(["  ="] if change == "=" else [f"  -> {new}", f"  by {change}"]),
+            )

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from unicodedata import east_asian_width
 
 from cnnc.backends.table.cells import Column
@@ -46,7 +46,20 @@ def facts(summary: Summary) -> list[str]:
         *least,
         *(f"Needs {one}." for one in summary.limits),
         *map(str, summary.residues),
+        *_about_fields(summary),
     ]
+
+
+def _about_fields(summary: Summary) -> Iterator[str]:
+    """What a receptive field is on where there are several inputs, and why there is none where `?` stands."""
+    if len(summary.inputs) > 1:
+        yield "RF: on the first input that a layer depends on."
+    reasons = dict.fromkeys(
+        layer.rf.undefined for layer in summary.layers if layer.rf is not None and layer.rf.undefined
+    )
+    if reasons:
+        first, *others = reasons
+        yield f"RF is ? where there is none to tell: {first}{f' ({len(others)} more)' if others else ''}."
 
 
 # --- text -----------------------------------------------------------------------------
@@ -57,6 +70,8 @@ def render_text(
 ) -> str:
     """The table in at most `width` columns, if numbers and the least widths of words allow it."""
     table = {key: _cells(key, column, rows, summary) for key, column in columns.items()}
+    if may_drop:  # a share of an expression, say
+        columns = {key: column for key, column in columns.items() if any(table[key][1:])}
     natural = {key: max(map(_width, cells)) for key, cells in table.items()}
     kept = _fit(columns, natural, width) if may_drop else list(columns)
     widths = _shrink(kept, columns, natural, width)

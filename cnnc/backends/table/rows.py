@@ -32,6 +32,8 @@ class Row:
     cost: Cost
     times: int
     leaf: bool
+    items: tuple[Item, ...]
+    """What the row stands for, all repeats together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ def _row(level: int, run: _Run, *, leaf: bool) -> Row:
         cost=first.cost if first is last else total(item.cost for item in run.items),
         times=run.times,
         leaf=leaf,
+        items=run.items,
     )
 
 
