@@ -64,5 +64,12 @@ def growth() -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["pytorch"]:
+        from benchmarks.pytorch import main
+
+        sys.exit(main(sys.argv[2:]))
+    from benchmarks import torchinfo
+
     start_up()
     growth()
+    torchinfo.compare()

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from cnnc.compiler.build import build
 from cnnc.compiler.cost import Costs, costs
 from cnnc.compiler.depth import depth
 from cnnc.compiler.expect import Claim, check_claims
 from cnnc.compiler.graph import Graph
+from cnnc.compiler.layers import MAX_LAYERS
 from cnnc.compiler.sizes import Limits, limits
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail
 from cnnc.dsl.parse import parse as parse_source
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from cnnc.backends.diagram.render import Format
 
 ZOO = "zoo:"
+Form = Literal["inference", "checkpoint"] | None
+"""A form of the PyTorch module other than the plain one."""
 
 
 class Net:
@@ -117,17 +120,40 @@ class Net:
 
         return expand(self.graph)
 
-    def pytorch(self) -> str:
-        """The source of a standalone PyTorch module (imports torch only)."""
+    def pytorch(self, *, optimize: Form = None) -> str:
+        """The source of a standalone PyTorch module (imports torch only).
+
+        `optimize="inference"` gives the second form, faster and not for training; its function
+        `convert` makes its weights from the plain form's. `"checkpoint"` gives the plain form with the
+        inner values of its blocks computed again in the backward pass, in place of being kept.
+        """
+        if optimize == "inference":
+            from cnnc.backends.pytorch.inference.form import to_inference
+
+            return to_inference(self.graph)
+        if optimize == "checkpoint":
+            from cnnc.backends.pytorch.checkpoint import to_checkpointed
+
+            return to_checkpointed(self.graph)
         from cnnc.backends.pytorch import to_pytorch
 
         return to_pytorch(self.graph)
 
-    def module(self) -> torch.nn.Module:
-        """The live PyTorch module, made from the same source as `pytorch()`. Needs torch."""
-        from cnnc.backends.pytorch.runtime import module
+    def module(
+        self, *, optimize: Form = None, state: Mapping[str, torch.Tensor] | None = None
+    ) -> torch.nn.Module:
+        """The live PyTorch module, made from the same source as `pytorch()`. Needs torch.
 
-        return module(self.graph)
+        `state` is a state dict of the plain form, which every form loads.
+        """
+        from cnnc.backends.pytorch import runtime
+
+        if optimize == "inference":
+            return runtime.inference_module(self.graph, state)
+        built = runtime.module(self.graph, checkpoint=optimize == "checkpoint")
+        if state is not None:
+            built.load_state_dict(state, strict=True)
+        return built
 
     def draw(self, format: str = "svg", **options: Any) -> bytes:
         """The diagram as svg, png, pdf, dot or mmd (Mermaid text); options as of `cnnc.backends.diagram.to_dot`."""
@@ -137,31 +163,66 @@ class Net:
             return to_mermaid(self.graph, **options).encode()
         return render(to_dot(self.graph, **options), cast("Format", format))
 
+    def report(self) -> str:
+        """One HTML page about the network that holds all it needs."""
+        from cnnc.backends.report import to_report
+        from cnnc.highlight import CnncLexer
+
+        return to_report(self.graph, CnncLexer())
+
+    def _repr_svg_(self) -> str | None:
+        """The diagram for a notebook; None (then the text is shown) where it cannot be drawn."""
+        from cnnc.backends.report.notebook import diagram_svg
+
+        return diagram_svg(self.graph)
+
+    def _repr_html_(self) -> str:
+        """The diagram and the table of blocks for a notebook."""
+        from cnnc.backends.report.notebook import notebook_html
+
+        return notebook_html(self.graph)
+
     def __repr__(self) -> str:
         return f"<Net {self.name}: {self.params:,} parameters, {self.macs:,} MACs>"
 
 
 def load(
-    spec: str | os.PathLike[str], *, input: str | Mapping[str, str] | None = None, **params: object
+    spec: str | os.PathLike[str],
+    *,
+    input: str | Mapping[str, str] | None = None,
+    max_layers: int = MAX_LAYERS,
+    **params: object,
 ) -> Net:
     """The network in a file, in `-` (standard input), or shipped as `zoo:NAME`.
 
-    `input` replaces the declared input size ("3x299x299", or by name); further
-    keywords replace the file's params. Raises CnncError with every mistake.
+    `input` replaces the declared input size ("3x299x299", or by name); a model of more
+    than `max_layers` layers is refused; further keywords replace the file's params. Raises CnncError with every mistake.
     """
     path = resolve(os.fspath(spec))
-    return from_source(read_source(path), stem=stem_of(path), input=input, params=params)
+    return from_source(
+        read_source(path), stem=stem_of(path), input=input, params=params, max_layers=max_layers
+    )
 
 
 def parse(
-    text: str, *, name: str = "<text>", input: str | Mapping[str, str] | None = None, **params: object
+    text: str,
+    *,
+    name: str = "<text>",
+    input: str | Mapping[str, str] | None = None,
+    max_layers: int = MAX_LAYERS,
+    **params: object,
 ) -> Net:
-    """The network in a text. `name` stands for the file in messages."""
-    return from_source(Source(name, text), stem="net", input=input, params=params)
+    """The network in a text. `name` stands for the file in messages; the rest as in `load`."""
+    return from_source(Source(name, text), stem="net", input=input, params=params, max_layers=max_layers)
 
 
 def from_source(
-    source: Source, *, stem: str, input: str | Mapping[str, str] | None, params: Mapping[str, object]
+    source: Source,
+    *,
+    stem: str,
+    input: str | Mapping[str, str] | None,
+    params: Mapping[str, object],
+    max_layers: int = MAX_LAYERS,
 ) -> Net:
     """The network in a source; the common part of `load` and `parse`."""
     sizes: dict[str | None, tuple[int, ...]] = {}
@@ -170,7 +231,7 @@ def from_source(
     elif input is not None:
         sizes = {name: parse_size(text) for name, text in input.items()}
     values = {name: parse_value(name, value) for name, value in params.items()}
-    return Net(build(parse_source(source), stem=stem, sizes=sizes, params=values))
+    return Net(build(parse_source(source), stem=stem, sizes=sizes, params=values, max_layers=max_layers))
 
 
 def stem_of(path: str) -> str:

@@ -80,7 +80,7 @@ def test_check_takes_folders_in_a_fixed_order(folder: Path) -> None:
         (folder / name).write_text("conv3-8 -> blorp\n")
     done = run("check", ".")
     places = [line.partition(":")[0] for line in done.stderr.splitlines() if "error E" in line]
-    assert places == ["./a.cnn", "./b/a.cnn", "./b/z.cnn"]
+    assert places == ["a.cnn", "b/a.cnn", "b/z.cnn"]
     assert done.stderr.splitlines()[-1] == "4 specs, 3 errors"
     assert done.exit_code == 1
 

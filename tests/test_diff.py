@@ -79,7 +79,7 @@ def test_text() -> None:
         "old -> old\n"
         "- c: conv, 4x8x8\n"
         "+ x: conv, 4x4x4\n"
-        "~ b: stride (1, 1) -> (2, 2); 4x8x8 -> 4x4x4\n"
+        "~ b: stride 1 -> 2; 4x8x8 -> 4x4x4\n"
         "~ outputs: output = c -> output = x\n"
         "\n"
         "parameters      408 ->    408        =\n"
@@ -88,4 +88,31 @@ def test_text() -> None:
         "FLOPs        51,456 -> 23,424  -28,032\n"
         "activations     768 ->    384     -384\n"
         "depth             3 ->      3        =\n"
+    )
+
+
+def test_arguments_by_axis_in_text() -> None:
+    found = difference(OLD, OLD.replace("b: conv3-4(", "b: conv3x5-4/2x1(pad=(1,2), "))
+    assert "~ b: kernel 3x3 -> 3x5; stride 1x1 -> 2x1; pad 1 -> (1, 2); 4x8x8 -> " in render_diff(found)
+
+
+def test_expressions_stand_on_lines_of_their_own() -> None:
+    old = "input 3xHxW\na: conv3-4/2(act=none)\nb: conv3-4(act=none)\n"
+    text = render_diff(difference(old, old.replace("b: conv3", "b: conv5")))
+    assert max(map(len, text.splitlines())) <= 100
+    assert text.endswith(
+        "parameters  260 -> 516  +256\n"
+        "state         0 ->   0     =\n"
+        "MACs\n"
+        "     252*((H + 1)//2)*((W + 1)//2)\n"
+        "  -> 508*((H + 1)//2)*((W + 1)//2)\n"
+        "  by 256*((H + 1)//2)*((W + 1)//2)\n"
+        "FLOPs\n"
+        "     512*((H + 1)//2)*((W + 1)//2)\n"
+        "  -> 1024*((H + 1)//2)*((W + 1)//2)\n"
+        "  by 512*((H + 1)//2)*((W + 1)//2)\n"
+        "activations\n"
+        "     8*((H + 1)//2)*((W + 1)//2)\n"
+        "  =\n"
+        "depth         2 ->   2     =\n"
     )

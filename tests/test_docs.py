@@ -12,7 +12,7 @@ What a fenced block must do stands behind its opening fence:
 
 `file=NAME` in an opening fence names the file that a block is, for the other
 blocks of the page; so does a comment that is not shown, `<!-- file=NAME`, the
-text, `-->`. Blocks of other kinds (sh, text, ebnf) are not run.
+text, `-->`. Blocks of other kinds (sh, text, ebnf) are not run; those of ci.md (yaml) in test_ci_page.py.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from cnnc.net import load
 
 ROOT = Path(__file__).parent.parent
 PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if path.exists()]
-KINDS = {"cnn", "console", "python", "sh", "text", "ebnf", "mermaid"}
+KINDS = {"cnn", "console", "python", "sh", "text", "yaml", "ebnf", "mermaid"}
 _HIDDEN = re.compile(r"^<!-- file=(\S+)\n(.*?)^-->$", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^```(?P<info>[^\n`]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 

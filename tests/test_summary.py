@@ -231,7 +231,44 @@ def test_arguments_are_told_as_in_the_text() -> None:
     text = "input 4x32x32\nconv3x5-8/2x1(groups=2, act=none)\navgpool3/2(pad=(0,1), count_pad=no)\ndropout(0.2)\n"
     rows = rows_of(summary_of(text), depth=None, fold=True)
     cells = [COLUMNS["arguments"].text(row, summary_of(text)) for row in rows]
-    assert cells == ["3x5/2x1 pad=(1,2) groups=2", "3x3/2 pad=(0,1) count_pad=no", "p=0.2"]
+    assert cells == ["3x5/2x1 groups=2", "3x3/2 pad=(0,1) count_pad=no", "p=0.2"]
+
+
+def test_padding_is_told_where_it_is_not_the_default() -> None:
+    text = (
+        "input 4x32x32\ndefault conv(act=none)\nconv3-8 -> conv3-8(dilation=2) -> conv3-8(pad=valid)\n"
+        "conv4-8(pad=(1,2)) -> maxpool3/2(pad=1) -> tconv4-8/2(pad=1)\n"
+    )
+    summary = summary_of(text)
+    cells = [COLUMNS["arguments"].text(row, summary) for row in rows_of(summary, depth=None, fold=True)]
+    assert cells == ["3x3", "3x3 dilation=2", "3x3 pad=0", "4x4 pad=(1,2)", "3x3/2 pad=1", "4x4/2 pad=1"]
+
+
+def test_shapes_are_whole_at_100() -> None:
+    lines = render(summary_of(RESNET26)).splitlines()
+    assert not any("x1…" in line or "6x5…" in line for line in lines)
+    assert any("512x28x28" in line for line in lines)
+
+
+def test_free_sizes_are_expressions_in_the_table() -> None:
+    text = render(summary_of("input 3xHxW\nconv3-4/2(act=none)\ntconv2-2/2\n"), width=110)
+    rows = table_of(text)
+    assert rows[0] == ["name", "op", "output", "arguments", "params", "MACs", "RF", "stride"]
+    assert rows[1][2] == "4x((H + 1)//2)x((W + 1)//2)"
+    assert rows[1][5] == "108*((H + 1)//2)*((W + 1)//2)"
+    assert rows[-1] == ["total", "146"]
+    assert "140*((H + 1)//2)*((W + 1)//2) MACs" in " ".join(text.split())
+
+
+def test_fields_say_on_what_and_why_not() -> None:
+    pair = (
+        "input a: 3x8x8\ninput b: 3x8x8\na -> conv3-4 -> c: id\nb -> conv3-4 -> d: id\n[c | d] -> conv1-2\n"
+    )
+    assert "RF: on the first input that a layer depends on." in render(summary_of(pair))
+    box = 'input 4x8x8\nextern box = "package.module:Box" (shape=same, params=0, macs=0)\nconv3-4 -> box\n'
+    assert re.search(
+        r"RF is \? where there is none to tell: .*, at extern1\.", " ".join(render(summary_of(box)).split())
+    )
 
 
 # --- CSV, Markdown, LaTeX -------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from torchvision_oracle import torchvision_models
+from torchvision_oracle import give_spread, torchvision_models
 
 import cnnc
 
@@ -16,10 +16,13 @@ models = torchvision_models()
 NETWORKS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "alexnet_torchvision": (models.alexnet, {}),
     "vgg11": (models.vgg11, {}),
+    "vgg11_bn": (models.vgg11_bn, {}),
     "vgg13": (models.vgg13, {}),
+    "vgg13_bn": (models.vgg13_bn, {}),
     "vgg16": (models.vgg16, {}),
-    "vgg19": (models.vgg19, {}),
     "vgg16_bn": (models.vgg16_bn, {}),
+    "vgg19": (models.vgg19, {}),
+    "vgg19_bn": (models.vgg19_bn, {}),
     "resnet18": (models.resnet18, {}),
     "resnet34": (models.resnet34, {}),
     "resnet50": (models.resnet50, {}),
@@ -37,11 +40,11 @@ NETWORKS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
 }
 """Spec to torchvision's builder and its arguments."""
 
-SAME_OUTPUT = (
+QUICK = frozenset((
     "alexnet_torchvision", "vgg16", "vgg16_bn", "resnet18", "resnet50", "googlenet_torchvision_aux",
     "densenet121", "mobilenet_v2", "inception_v3_aux",
-)  # fmt: skip
-"""One of each family is run; the others differ from it in numbers only."""
+))  # fmt: skip
+"""One of each family is run every time; the others differ from it in numbers only, and are slow together."""
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -56,13 +59,15 @@ def test_state_dict_is_torchvisions(name: str) -> None:
     }
 
 
-@pytest.mark.parametrize("name", SAME_OUTPUT)
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS]
+)
 def test_outputs_with_the_same_weights(name: str) -> None:
     """In evaluation, after `load_state_dict(strict=True)`; the norms' statistics are no longer 0 and 1."""
     build, arguments = NETWORKS[name]
     torch.manual_seed(0)
     theirs = build(weights=None, **arguments)
-    _give_spread(theirs)
+    give_spread(theirs)
     theirs.eval()
     net = cnnc.load(f"zoo:{name}")
     ours = net.module().eval()
@@ -75,17 +80,3 @@ def test_outputs_with_the_same_weights(name: str) -> None:
         got = got[0]
     assert wanted.std() > 1e-3
     torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4 * float(wanted.std()))
-
-
-def _give_spread(model: Any) -> None:
-    """Weights under which signals keep their size, and statistics that differ from their first values."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
-            torch.nn.init.kaiming_normal_(module.weight)
-            if module.bias is not None:
-                torch.nn.init.normal_(module.bias, std=0.1)
-        elif isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-            torch.nn.init.normal_(module.bias, std=0.1)
-            torch.nn.init.normal_(module.running_mean, std=0.1)
-            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)

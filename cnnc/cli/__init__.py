@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 
 
 def main() -> None:
     """The entry point. Exit codes: 0 fine, 1 the spec is wrong, 2 the command line is."""
+    from cnnc.cli.signals import stop_cleanly
+
+    stop_cleanly()  # before the imports below, which take most of a short run
+    # Looking for plugins of pydantic, pydantic reads the metadata of every package that is installed.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from cnnc.cli.commands import cnnc
 
+    if "_CNNC_COMPLETE" in os.environ:
+        from cnnc.cli import completion  # noqa: F401  (registers what bash needs)
+
+    # Nearly all that a run makes lives to its end; looking for garbage every 700 objects finds none.
+    gc.set_threshold(200_000, 20, 100)
     # A deep tree is walked by recursion; limits in the language keep it bounded.
     sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
-    cnnc(prog_name="cnnc")
+    try:
+        cnnc(prog_name="cnnc")
+    except OSError as error:  # from what click itself prints, or while an error is told
+        from cnnc.cli.common import told_of_lost_stream
+
+        if not told_of_lost_stream(error):
+            raise
+        sys.exit(1)

@@ -2,101 +2,150 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
-from cnnc.cli.common import found_specs, tell
-from cnnc.compiler.build import build, check_library, is_library
-from cnnc.compiler.expect import Claim, check_claims, plain
-from cnnc.compiler.receptive_field import misalignments, receptive_fields
-from cnnc.dsl.diagnostics import CnncError, Diagnostic
-from cnnc.dsl.parse import parse
-from cnnc.dsl.read import read_source
-from cnnc.net import Net, resolve, stem_of
+from cnnc.cli.common import (
+    Params,
+    Size,
+    Sizes,
+    Values,
+    by_name,
+    complete_spec,
+    found_specs,
+    guarded,
+    tell,
+    write,
+)
+from cnnc.cli.verdict import Verdict, check_one, judged, line_of, total_line
+from cnnc.dsl.diagnostics import Diagnostic
+from cnnc.dsl.record import record
+
+if TYPE_CHECKING:
+    from cnnc.cli.lock import Lock
+
+FORMATS = ("text", "json", "github", "junit", "sarif")
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What one spec came to."""
+@record
+class Options:
+    """How to check, and how to tell."""
 
-    spec: str
-    findings: tuple[Diagnostic, ...]
-    claims: tuple[Claim, ...]
-    net: Net | None
-    library: int | None = None
-    """How many blocks a file declares that has no layers of its own."""
-
-    @property
-    def errors(self) -> int:
-        return sum(f.severity == "error" for f in self.findings)
-
-    @property
-    def warnings(self) -> int:
-        return sum(f.severity == "warning" for f in self.findings)
+    strict: bool = False
+    verbose: bool = False
+    format: str = "text"
+    output: str = "-"
+    lock: str | None = None
+    """The lock file to hold the networks to."""
+    jobs: int | None = None
+    """The number of processes; None: as many as pay."""
+    sizes: Sizes = ()
+    params: Values = ()
 
 
-def check_all(specs: Sequence[str], *, strict: bool, verbose: bool) -> int:
-    """Check every spec and print what was found; the exit code."""
-    verdicts = [check_one(spec) for spec in found_specs(specs)]
-    for verdict in verdicts:
-        tell(verdict.findings)
-        if verbose or len(verdicts) == 1:
-            if verdict.net is not None:
-                click.echo(_line(verdict))
-            elif verdict.library is not None:
-                click.echo(f"{verdict.spec}: ok: a library of {_many(verdict.library, 'block')}")
-        if verbose:
-            for claim in verdict.claims:
-                if claim.holds:
-                    margin = f"  ({plain(claim.difference, sign=True)})" if claim.difference else ""
-                    click.echo(f"  holds: {claim.text}{margin}")
-    errors, warnings = sum(v.errors for v in verdicts), sum(v.warnings for v in verdicts)
-    claims = sum(len(v.claims) for v in verdicts)
-    held = sum(claim.holds for v in verdicts for claim in v.claims)
-    failed = bool(errors or (strict and warnings))
-    summary = _many(len(verdicts), "spec")
-    summary += f", {_held(held, claims)}" if claims else ""
-    summary += f", {_many(errors, 'error')}" if errors else ""
-    summary += f", {_many(warnings, 'warning')}" if warnings else ""
-    if len(verdicts) != 1 or failed:
-        click.echo(summary, err=failed)
+@click.command()
+@click.argument("specs", nargs=-1, metavar="SPEC...", shell_complete=complete_spec)
+@click.option("--strict", is_flag=True, help="Count warnings as errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Print the claims that hold too, with their margins.")
+@click.option(
+    "--format", type=click.Choice(FORMATS), default="text", show_default=True,
+    help="For people, programs, or what shows findings in CI.",
+)  # fmt: skip
+@click.option("-o", "--output", default="-", metavar="FILE", help="Where a format other than text goes.")
+@click.option("--locked", is_flag=True, help="Hold the networks to what `cnnc lock` recorded.")
+@click.option("--lock", default="cnnc.lock", show_default=True, metavar="FILE", help="The lock file.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), help="Processes to run; as many as pay if not given."
+)
+@click.option("--watch", is_flag=True, help="Stay, check again what is saved, and tell what changed.")
+@click.option(
+    "--input",
+    "sizes",
+    multiple=True,
+    type=Size(),
+    metavar="[NAME=]SIZE",
+    help="Replace the declared input size.",
+)
+@click.option(
+    "-D", "params", multiple=True, type=Params(), metavar="NAME=VALUE", help="Replace the value of a param."
+)
+@guarded
+def check(
+    specs: tuple[str, ...], strict: bool, verbose: bool, format: str, output: str, locked: bool,
+    lock: str, jobs: int | None, watch: bool, sizes: Sizes, params: Values,
+) -> None:  # fmt: skip
+    """Hold SPECs to what they claim: every error, warning and failed expectation.
+
+    A folder stands for all .cnn files in it; with --locked alone, the specs of the lock are checked.
+    Exit code 1 where anything is wrong.
+
+    Example: cnnc check specs/
+    """
+    options = Options(strict, verbose, format, output, lock if locked else None, jobs, sizes, params)
+    if not specs and not locked:
+        raise click.UsageError("Missing argument 'SPEC...'.")
+    if locked and (sizes or params):
+        raise click.UsageError("--locked holds specs as they are written: --input and -D do not go with it")
+    if format == "text" and output != "-":
+        raise click.UsageError("-o goes with a --format other than text")
+    if watch:
+        from cnnc.cli.watching import watch_all
+
+        if format != "text" or "-" in specs or locked:
+            raise click.UsageError("--watch goes with files and text, and without --locked")
+        watch_all(specs, options)
+    sys.exit(check_all(specs, options))
+
+
+def check_all(specs: Sequence[str], options: Options) -> int:
+    """Check every spec and tell what was found; the exit code."""
+    lock = None
+    if options.lock is not None:
+        from cnnc.cli.lock import read_lock
+
+        lock = read_lock(options.lock)
+        specs = specs or lock.paths
+    found = found_specs(specs)
+    alone = len(found) == 1
+    verdicts = []
+    for verdict in verdicts_on(found, options, lock):
+        verdicts.append(verdict)
+        if options.format == "text":
+            show(verdict, line=options.verbose or alone, claims=options.verbose)
+    failed = any(verdict.fails(strict=options.strict) for verdict in verdicts)
+    if options.format != "text":
+        from cnnc.cli.formats import render
+
+        write(options.output, render(verdicts, options.format, strict=options.strict), options.format)
+        click.echo(total_line(verdicts), err=True)
+    elif len(verdicts) != 1 or failed:
+        click.echo(total_line(verdicts), err=failed)
     return 1 if failed else 0
 
 
-def check_one(spec: str) -> Verdict:
-    """One spec's verdict."""
-    try:
-        path = resolve(spec)
-        source = read_source(path)
-        syntax = parse(source)
-        if is_library(syntax):
-            return Verdict(spec, (), (), None, library=check_library(syntax))
-        net = Net(build(syntax, stem=stem_of(path)))
-    except CnncError as error:
-        return Verdict(spec, error.diagnostics, (), None)
-    claims, problems = check_claims(net.graph)
-    failures = [*problems, *(claim.failure() for claim in claims if not claim.holds)]
-    failures.sort(key=lambda d: d.span.start if d.span else -1)
-    uncentred = misalignments(net.graph, receptive_fields(net.graph))
-    return Verdict(spec, (*net.warnings, *uncentred, *failures), tuple(claims), net)
+def verdicts_on(
+    found: Sequence[tuple[str, Diagnostic | None]], options: Options, lock: Lock | None = None
+) -> Iterator[Verdict]:
+    """The verdicts on what `found_specs` found, in its order, then those on specs that the lock has and nobody else."""
+    check = partial(
+        check_one, sizes=by_name(options.sizes), params=dict(options.params), baseline=lock is not None
+    )
+    for verdict in judged(found, check, options.jobs):
+        yield verdict if lock is None else lock.held(verdict)
+    if lock is not None:
+        yield from lock.gone()
 
 
-def _line(verdict: Verdict) -> str:
-    net = verdict.net
-    assert net is not None
-    outs = ", ".join("x".join(map(str, shape)) for shape in net.outputs.values())
-    held = sum(claim.holds for claim in verdict.claims)
-    claims = f", {_held(held, len(verdict.claims))}" if verdict.claims else ""
-    mark = "failed" if verdict.errors else "ok"
-    head = f"{verdict.spec}: {mark}: {net.params:,} parameters, {net.macs:,} MACs, output {outs}{claims}"
-    return "\n".join([head, *(f"  needs {limit}" for limit in net.limits)])
-
-
-def _held(held: int, claims: int) -> str:
-    return f"{held} of {_many(claims, 'claim')} {'holds' if claims == 1 else 'hold'}"
-
-
-def _many(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+def show(verdict: Verdict, *, line: bool = False, claims: bool = False) -> None:
+    """Print a verdict: its findings, its line, and the claims that hold."""
+    tell(verdict.findings)
+    text = line_of(verdict)
+    if line and text is not None:
+        click.echo(text)
+    for claim in verdict.claims if claims else ():
+        if claim.holds:
+            click.echo(f"  holds: {claim.text}" + (f"  ({claim.margin})" if claim.margin else ""))

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cnnc.cli.files import is_of_a_stream, replace_file, turn_to_nowhere
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from cnnc.net import Net
 
 _C = TypeVar("_C", bound=Callable[..., Any])
@@ -52,6 +53,20 @@ class Size(click.ParamType[tuple[str | None, str]]):
         return name if equals else None, size
 
 
+def complete_spec(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What a shell completes a spec with: files and the zoo."""
+    from cnnc.cli import completion
+
+    return completion.complete_spec(incomplete)
+
+
+def complete_file(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What a shell completes a spec with where it must be a file."""
+    from cnnc.cli import completion
+
+    return completion.complete_spec(incomplete, zoo=False)
+
+
 def spec_options(command: _C) -> _C:
     """The argument and options of every command that reads one spec."""
     command = click.option(
@@ -62,11 +77,45 @@ def spec_options(command: _C) -> _C:
         "--input", "sizes", multiple=True, type=Size(), metavar="[NAME=]SIZE",
         help="Replace the declared input size, such as 3x299x299.",
     )(command)  # fmt: skip
-    return click.argument("spec")(command)
+    command = max_layers_option(command)
+    return click.argument("spec", shell_complete=complete_spec)(command)
+
+
+_MAX_LAYERS = "cnnc.max_layers"
+
+
+def max_layers_option(command: _C) -> _C:
+    """The option that raises the limit on layers; `load` reads it from the context."""
+
+    def keep(ctx: click.Context, _: click.Parameter, value: int | None) -> None:
+        if value is not None:
+            ctx.meta[_MAX_LAYERS] = value
+
+    return click.option(
+        "--max-layers", type=click.IntRange(min=1), callback=keep, expose_value=False, metavar="N",
+        help="Refuse a model of more layers.  [default: 20000]",
+    )(command)  # fmt: skip
+
+
+def max_layers() -> int:
+    """The limit on layers that the command line asks for."""
+    from cnnc.compiler.layers import MAX_LAYERS
+
+    context = click.get_current_context(silent=True)
+    limit: int = MAX_LAYERS if context is None else context.meta.get(_MAX_LAYERS, MAX_LAYERS)
+    return limit
 
 
 Sizes = tuple[tuple[str | None, str], ...]
 Values = tuple[tuple[str, str], ...]
+
+
+def by_name(sizes: Sizes) -> dict[str | None, str]:
+    """The sizes that --input gives, by input; None is the only input."""
+    given = dict(sizes)
+    if len(given) != len(sizes) or (None in given and len(given) > 1):
+        raise click.UsageError("--input is given once, or once for each input by name")
+    return given
 
 
 def load(spec: str, sizes: Sizes, params: Values) -> Net:
@@ -74,13 +123,13 @@ def load(spec: str, sizes: Sizes, params: Values) -> Net:
     from cnnc.dsl.read import read_source
     from cnnc.net import from_source, resolve, stem_of
 
-    named = {name: size for name, size in sizes if name is not None}
-    plain = [size for name, size in sizes if name is None]
-    if len(sizes) != len(named) + bool(plain) or (plain and named):
-        raise click.UsageError("--input is given once, or once for each input by name")
+    given = by_name(sizes)
+    named = {name: size for name, size in given.items() if name is not None}
     path = resolve(spec)
-    input = plain[0] if plain else named or None
-    return from_source(read_source(path), stem=stem_of(path), input=input, params=dict(params))
+    input = given.get(None) or named or None
+    return from_source(
+        read_source(path), stem=stem_of(path), input=input, params=dict(params), max_layers=max_layers()
+    )
 
 
 def tell(diagnostics: tuple[Diagnostic, ...] | list[Diagnostic]) -> None:
@@ -107,14 +156,14 @@ def guarded(command: _C) -> _C:
         except CnncError as error:
             tell(error.diagnostics)
             sys.exit(1)
-        except BrokenPipeError:
-            # The reader has gone; say nothing, and let Python's own flush at exit find nothing to do.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
+        except click.ClickException:
+            raise  # the command line is wrong: click tells it, exit code 2
         except RecursionError:
             tell([Diagnostic("E901", "the spec is nested too deeply", None)])
             sys.exit(1)
         except Exception as error:
+            if isinstance(error, OSError) and told_of_lost_stream(error):
+                sys.exit(1)
             if os.environ.get("CNNC_TRACEBACK"):
                 raise
             click.echo(
@@ -127,6 +176,22 @@ def guarded(command: _C) -> _C:
     return run  # type: ignore[return-value]
 
 
+def told_of_lost_stream(error: OSError) -> bool:
+    """Whether the error is that standard output or standard error takes no more; that is told where it can be.
+
+    A reader that has gone (`| head`) has heard enough and is told nothing.
+    """
+    if not is_of_a_stream(error):
+        return False
+    turn_to_nowhere(sys.stdout)
+    try:
+        if not isinstance(error, BrokenPipeError):
+            tell([Diagnostic("E703", f"standard output cannot be written: {error.strerror}", None)])
+    except OSError:
+        turn_to_nowhere(sys.stderr)
+    return True
+
+
 def write(path: str, data: str | bytes, what: str) -> None:
     """Write a file whole or not at all, and say so; `-` is standard output.
 
@@ -134,6 +199,8 @@ def write(path: str, data: str | bytes, what: str) -> None:
     """
     raw = data.encode("utf8") if isinstance(data, str) else data
     if path == "-":
+        if sys.stdout is None:
+            raise fail("E703", "standard output is closed")
         sys.stdout.buffer.write(raw)
         sys.stdout.buffer.flush()
         return
@@ -141,54 +208,39 @@ def write(path: str, data: str | bytes, what: str) -> None:
     click.echo(f"wrote {path} ({what})", err=True)
 
 
-def replace_file(path: Path, raw: bytes) -> None:
-    """Give a file new contents, whole or not at all; links are followed, permissions kept.
+def file_name(model: str) -> str:
+    """What a file is called that holds a model of this name, without its ending."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in model)
 
-    Raises CnncError (E703) where it cannot be written.
+
+def found_specs(specs: Sequence[str]) -> list[tuple[str, Diagnostic | None]]:
+    """The specs named and all .cnn files in the folders named, each once, in a fixed order.
+
+    Beside each path stands what is wrong with it before it is read: E701 for a folder without any
+    spec, or one that cannot be opened. Hidden folders (`.git`) and virtual environments are passed
+    over unless they are named themselves.
     """
-    if path.is_dir():
-        raise fail("E703", f"`{path}` is a folder, and a file is wanted")
-    try:
-        target = path.resolve()
-        if target.exists() and not target.is_file():
-            target.write_bytes(raw)  # a device or pipe cannot be replaced
-            return
-        with _beside(target) as temporary:
-            temporary.write_bytes(raw)
-            if target.exists():
-                temporary.chmod(target.stat().st_mode & 0o777)
-            temporary.replace(target)
-    except OSError as error:
-        raise fail("E703", f"`{path}` cannot be written: {error.strerror or error}") from None
-
-
-def found_specs(specs: Sequence[str]) -> Iterator[str]:
-    """The specs named, and all .cnn files in the folders named, in a fixed order.
-
-    Raises CnncError (E701) for a folder without any.
-    """
+    found: dict[str, tuple[str, Diagnostic | None]] = {}
     for spec in specs:
-        if not os.path.isdir(spec):
-            yield spec
-            continue
-        found = [
-            os.path.join(root, n) for root, _, names in os.walk(spec) for n in names if n.endswith(".cnn")
-        ]
-        if not found:
-            raise fail("E701", f"there is no .cnn file in `{spec}`")
-        yield from sorted(found)
+        for path, problem in _in_folder(spec) if os.path.isdir(spec) else [(spec, None)]:
+            found.setdefault(path if path == "-" else os.path.realpath(path), (path, problem))
+    return list(found.values())
 
 
-@contextlib.contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """A fresh file in the target's folder, gone at the end unless it was moved."""
-    handle, name = tempfile.mkstemp(dir=target.parent or ".", prefix=f".{target.name}.")
-    os.close(handle)
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(name, 0o666 & ~umask)
-    try:
-        yield Path(name)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+def _in_folder(folder: str) -> list[tuple[str, Diagnostic | None]]:
+    found: list[tuple[str, Diagnostic | None]] = []
+
+    def unreadable(error: OSError) -> None:
+        message = f"`{error.filename}` cannot be read: {error.strerror}"
+        found.append((error.filename, Diagnostic("E701", message, None)))
+
+    for root, folders, names in os.walk(folder, onerror=unreadable):
+        folders[:] = [
+            name for name in folders
+            if not name.startswith(".") and not os.path.exists(os.path.join(root, name, "pyvenv.cfg"))
+        ]  # fmt: skip
+        specs = [name for name in names if name.endswith(".cnn")]
+        found += [(os.path.join(root, name).removeprefix("./"), None) for name in specs]
+    if not found:
+        return [(folder, Diagnostic("E701", f"there is no .cnn file in `{folder}`", None))]
+    return sorted(found, key=lambda item: item[0])

@@ -7,12 +7,12 @@ import sys
 
 import click
 
-from cnnc.cli.common import Sizes, Values, guarded, load, spec_options
+from cnnc.cli.common import Sizes, Values, complete_spec, guarded, load, spec_options
 
 
 @click.command()
 @spec_options
-@click.argument("other")
+@click.argument("other", shell_complete=complete_spec)
 @click.option("--json", "as_json", is_flag=True, help="The stable JSON record.")
 @guarded
 def diff(spec: str, other: str, sizes: Sizes, params: Values, as_json: bool) -> None:

@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from cnnc.cli.common import found_specs, replace_file, tell
+from cnnc.cli.common import complete_file, found_specs, guarded, tell
+from cnnc.cli.files import replace_file
 from cnnc.dsl.diagnostics import CnncError
 from cnnc.dsl.format import format_source
 from cnnc.dsl.read import read_source
 
 
+@click.command()
+@click.argument("specs", nargs=-1, required=True, metavar="SPEC...", shell_complete=complete_file)
+@click.option("--check", "only_check", is_flag=True, help="Change nothing; exit 1 if a file would change.")
+@click.option("--diff", "show_diff", is_flag=True, help="Change nothing; print what would change.")
+@guarded
+def fmt(specs: tuple[str, ...], only_check: bool, show_diff: bool) -> None:
+    """Put SPECs into the canonical layout, in place; - goes from standard input to standard output.
+
+    The meaning never changes and comments are kept. Example: cnnc fmt --check specs/
+    """
+    sys.exit(format_all(specs, only_check=only_check, show_diff=show_diff))
+
+
 def format_all(specs: Sequence[str], *, only_check: bool, show_diff: bool) -> int:
     """Format every spec; the exit code."""
-    changed = failed = count = 0
-    for spec in found_specs(specs):
-        count += 1
+    found = found_specs(specs)
+    count, changed, failed = len(found), 0, 0
+    for spec, problem in found:
         try:
+            if problem is not None:
+                raise CnncError([problem])
             changed += _format_one(spec, write=not (only_check or show_diff), show_diff=show_diff)
         except CnncError as error:
             tell(error.diagnostics)

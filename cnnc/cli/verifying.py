@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
-from cnnc.cli.common import Sizes, Values, guarded, load, spec_options
+from cnnc.cli.common import Sizes, Values, guarded, load, spec_options, tell
 
 
 @click.command()
@@ -19,11 +21,31 @@ def verify(spec: str, sizes: Sizes, params: Values, device: str, batch: int) -> 
 
     Needs torch. Exit code 1 where anything differs. Example: cnnc verify zoo:resnet50
     """
+    from cnnc.backends.pytorch.verify import STEPS
     from cnnc.backends.pytorch.verify import verify as compare
 
     net = load(spec, sizes, params)
+    tell(net.warnings)
     failed = False
-    for verdict in compare(net.graph, device=device, batch=batch):
+    verdicts = compare(net.graph, device=device, batch=batch)
+    for step in STEPS:
+        with _under_way(step):
+            verdict = next(verdicts, None)
+        if verdict is None:  # what comes after a failed forward
+            break
         failed = failed or not verdict.holds
-        click.echo(f"{'ok    ' if verdict.holds else 'DIFFERS'} {verdict.what:<9} {verdict.detail}")
+        click.echo(f"{'ok' if verdict.holds else 'FAILED':<8}{verdict.what:<9}{verdict.detail}")
     sys.exit(failed)
+
+
+@contextmanager
+def _under_way(step: str) -> Iterator[None]:
+    """Say what is being compared, on a terminal, until it is: the larger networks take a while."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    click.echo(f"…       {step}", nl=False, err=True)
+    try:
+        yield
+    finally:
+        click.echo("\r\x1b[K", nl=False, err=True)

@@ -8,14 +8,14 @@ FLOPs are 2 x MACs and one for each addition of a bias.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from math import prod
 
 from cnnc.compiler.graph import Graph, Scope
 from cnnc.compiler.ops import count
+from cnnc.dsl.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cost:
     """Counts of elements and operations.
 
@@ -50,7 +50,7 @@ class Cost:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Costs:
     """The cost of each node by its index, the inputs' being nothing, and the sum of them all.
 
@@ -120,7 +120,7 @@ def scope_costs(graph: Graph, per_node: Costs) -> Mapping[Scope, Cost]:
     return sums
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Memory:
     """Peak memory of activations in bytes. `inference_at` is the node that runs at the peak."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from cnnc.compiler.cost import Cost, costs
@@ -11,12 +11,13 @@ from cnnc.compiler.depth import depth
 from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.ops import Shape
 from cnnc.compiler.summary import FORMAT, arguments
+from cnnc.dsl.record import record
 
 Pair = tuple[Any, Any]
 """A value in the first network and in the second, as JSON values; None where there is none."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Side:
     """A layer that only one network has."""
 
@@ -26,7 +27,7 @@ class Side:
     out: Shape
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Change:
     """A layer of both networks that is not the same in them; None where that part is.
 
@@ -41,7 +42,7 @@ class Change:
     module: Pair | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Diff:
     """All differences, in the order of the first network, what was added in that of the second."""
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from cnnc.compiler.ops import Op, Shape
 from cnnc.compiler.values import Env, Trace, Value
 from cnnc.dsl import syntax as s
+from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 
 Role = Literal["own", "norm", "act", "flatten", "input", "merge"]
 ScopeKind = Literal["model", "block", "bracket", "shared", "shortcut", "path"]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record(eq=False, repr=False)
 class Origin:
     """Where an argument's value comes from: the expression and its place."""
 
@@ -23,7 +24,7 @@ class Origin:
     env: Env
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@record(frozen=False, eq=False, repr=False)
 class Draft:
     """One placed layer, and the tensor that flows out of it.
 
@@ -69,7 +70,7 @@ def poison(span: Span) -> Draft:
     return Draft(None, (), (), span, None, "own", None, None, {})
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@record(frozen=False, eq=False, repr=False)
 class Fitted:
     """How a shortcut came to its size: operand `branch` of `merge`, as wide as `like`,
     its stride the product of the strides of `path`."""
@@ -80,7 +81,7 @@ class Fitted:
     merge: Draft | None = None
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@record(frozen=False, eq=False, repr=False)
 class Scope:
     """A level of names: the model, a block call, a labelled bracket, a shared module, a shortcut,
     or a step of a dotted label."""
@@ -102,6 +103,8 @@ class Scope:
     """What flows out."""
     fitted: Fitted | None = None
     """For a shortcut: what it was fitted to."""
+    choices: list[Decided] = field(default_factory=list)
+    """The choices in it, in the order in which they were made."""
     again: Scope | None = None
     """For a further use of a shared module: its first use."""
     name: str = ""
@@ -120,7 +123,17 @@ class Scope:
         return self.block.name if self.block is not None else self.kind
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record(eq=False, repr=False)
+class Decided:
+    """A choice, and which of its arms was taken; the last is the one without a condition."""
+
+    choice: s.Choice
+    arm: int
+    env: Env
+    trace: Trace | None
+
+
+@record(eq=False, repr=False)
 class Spot:
     """Where things are being placed: the naming scope and the way there."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
 from math import floor
@@ -18,13 +18,14 @@ from cnnc.compiler.sizes import is_free, poly_of
 from cnnc.compiler.values import Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail
+from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 
 TOTALS = ("params", "macs", "flops", "depth", "output")
 QUERIES = ("rf", "stride", "params", "macs")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Claim:
     """One `expect` line: its text, whether it holds, and both sides where it is one comparison."""
 

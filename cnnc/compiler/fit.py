@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnc.compiler.draft import Draft, Fitted, Scope, Spot, poison
@@ -14,6 +13,7 @@ from cnnc.compiler.ops.reshape import Crop, PadShortcut
 from cnnc.compiler.values import Env, Labelled, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, fail
+from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def misplaced(word: str, span: Span) -> CnncError:
     return fail("E503", "`crop` without a size stands last in a branch beside another", span, hint=hint)
 
 
-@dataclass(slots=True, eq=False)
+@record(frozen=False, eq=False)
 class _Deferred:
     index: int
     item: s.Item

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnc.compiler.draft import Origin, Role, ScopeKind
@@ -13,13 +12,14 @@ from cnnc.compiler.sizes import Ledger
 from cnnc.compiler.values import Env, Trace, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import Diagnostic
+from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 
 if TYPE_CHECKING:
     import networkx
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record(eq=False, repr=False)
 class Node:
     """One layer at one place.
 
@@ -52,7 +52,7 @@ class Node:
         return f"<Node {self.index} {self.name}: {self.op.kind}>"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Fitted:
     """How a shortcut came to its size: it is operand `branch` of node `merge`, as wide as node `like`,
     its stride the product of the strides of the nodes of `path`."""
@@ -63,7 +63,7 @@ class Fitted:
     merge: int
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record(eq=False, repr=False)
 class Scope:
     """A level of names. `children` are nodes (by index) and scopes, in the order of the text."""
 
@@ -111,7 +111,7 @@ class Scope:
                 yield item
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record(eq=False, repr=False)
 class Graph:
     """A whole model. `nodes` are in topological order and include the inputs."""
 

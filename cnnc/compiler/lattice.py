@@ -11,11 +11,11 @@ rationals step/period.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, lcm
 
 from cnnc.compiler.ops.base import Axis, Spread
+from cnnc.dsl.record import record
 
 Interval = tuple[int, int]
 """The first and the last position seen."""
@@ -28,7 +28,7 @@ class FieldLimit(Exception):
     """A field beyond what is worth writing down; the message says which limit."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Lattice:
     """Intervals that recur: position q*period + r sees `spans[r]` moved by q*step; None sees nothing.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from cnnc.compiler.values import FileScope
@@ -11,13 +11,14 @@ from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
 from cnnc.dsl.parse import parse
 from cnnc.dsl.read import read_source
+from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 
 STD = Path(__file__).parent.parent / "specs" / "std"
 MAX_FILES = 64
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Library:
     """The files read in one compilation, each once; `opening` are those being read now."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from cnnc.compiler.ops import Sizes, show
 from cnnc.dsl import syntax as s
+from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ Value = Any
 SIZE_NAMES = ("C", "H", "W", "D")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LayerWord:
     """A layer word with arguments as a value: `gn(32)`."""
 
@@ -32,7 +33,7 @@ class LayerWord:
         return f"{self.name}({inner})"
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record(eq=False, repr=False)
 class Closure:
     """A pipeline as a value, with the place where it was written."""
 
@@ -66,19 +67,21 @@ def describe(value: Value) -> str:
 # --- traces: the way through calls and repeats ------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record(eq=False, repr=False)
 class Turn:
-    """One turn of a repeat or comprehension; `loop` is the bracket, the same object for all turns."""
+    """One turn of a repeat or comprehension; `loop` is the bracket or the item with its count, the same
+    object for all turns, and `env` the names where it stands."""
 
-    loop: object
+    loop: s.Item | s.Bracket
     index: int
     total: int
     bindings: tuple[tuple[str, Value], ...]
     span: Span
     parent: Trace | None
+    env: Env
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record(eq=False, repr=False)
 class CallStep:
     """One call of a block, or the placing of a pipeline parameter."""
 
@@ -126,7 +129,7 @@ def _turn(turn: Turn) -> str:
 # --- environments ----------------------------------------------------------------------
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@record(frozen=False, eq=False, repr=False)
 class LabelScope:
     """The labels of one naming scope; `parent` is None at a block body's wall."""
 
@@ -150,7 +153,7 @@ class LabelScope:
         return names
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@record(frozen=False, eq=False, repr=False)
 class Labelled:
     """What a label names: a tensor, and the labels inside where it is a bracket or call."""
 
@@ -160,7 +163,7 @@ class Labelled:
     used: bool = False
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@record(frozen=False, eq=False, repr=False)
 class FileScope:
     """What one file declares."""
 
@@ -178,13 +181,13 @@ class FileScope:
         return Env(self, {}, None, LabelScope(None), None)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record(eq=False, repr=False)
 class BlockDef:
     syntax: s.Block
     file: FileScope
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@record(frozen=False, eq=False, repr=False)
 class SharedDef:
     """A shared module; `scope` and `drafts` are those of its first use, `uses` how many there were."""
 
@@ -195,13 +198,13 @@ class SharedDef:
     uses: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record(eq=False, repr=False)
 class ExternDef:
     syntax: s.Extern
     file: FileScope
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record(eq=False, repr=False)
 class Binding:
     """A name's value; `owner` is the block call it is a parameter of (None: a loop variable)."""
 
@@ -209,7 +212,7 @@ class Binding:
     owner: Scope | None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record(eq=False, repr=False)
 class Env:
     """The names that can be seen at one place, and what flows into its innermost bracket."""
 

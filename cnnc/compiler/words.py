@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from cnnc.compiler.ops import Op, op_words
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import did_you_mean, fail
+from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 
 # While a word is split, arithmetic in braces stands as one private-use character.
 _FIRST_HOLE = 0xE000
-_HOLE = "[\ue000-\uf8ff]"
+_HOLE = r"[^\x00-\x7f]"  # all else in a word is ASCII, and a long range takes long to compile
 _PART = rf"(?:\d+|{_HOLE})"
 _NAMED = rf"(?:\d+|{_HOLE}|[A-Za-z_][A-Za-z0-9_]*)"
 _REST = re.compile(
     rf"(?P<size>{_PART}(?:x{_PART})*)?"
     rf"(?:-(?P<width>{_PART}(?:x{_PART})*|{_NAMED}))?"
-    rf"(?:/(?P<stride>{_PART}(?:x{_PART})*|{_NAMED}))?"
+    rf"(?:/(?P<stride>{_PART}(?:x{_PART})*|{_NAMED}))?",
+    re.ASCII,
 )
 _HEAD = re.compile(r"[A-Za-z_]+")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LayerCall:
     """A layer and the arguments that stand in the word itself, by field name."""
 

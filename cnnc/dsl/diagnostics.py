@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
+from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 
 Severity = Literal["error", "warning", "note"]
@@ -53,6 +53,8 @@ CODES: dict[str, str] = {
     "E504": "a layer that needs further inputs, or was given too many",
     "E601": "an expectation that does not hold",
     "E602": "an expectation that cannot be evaluated",
+    "E603": "a network that is not as locked",
+    "E604": "a lock and specs that do not belong together",
     "E701": "a file that cannot be read",
     "E702": "a file that is not text",
     "E703": "a file that cannot be written",
@@ -68,11 +70,11 @@ CODES: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Diagnostic:
     """One finding: what, where, on which way through blocks and repeats, and how to mend it.
 
-    `trace` runs from the innermost block call or repeat outwards.
+    `trace` runs from the innermost block call or repeat outwards; `details` are further lines of the message.
     """
 
     code: str
@@ -80,6 +82,7 @@ class Diagnostic:
     span: Span | None
     trace: tuple[str, ...] = ()
     hint: str | None = None
+    details: tuple[str, ...] = ()
     severity: Severity = field(init=False)
 
     def __post_init__(self) -> None:
@@ -97,10 +100,11 @@ class Diagnostic:
             place = f"{self.span.source.name}:{line}:{column}"
             lines = [f"{place}: {self.severity} {self.code}: {self.message}"]
             lines += self._excerpt(line, column)
+        lines += [f"    {detail}" for detail in self.details]
         lines += [f"    in {step}" for step in self.trace]
         if self.hint:
             lines.append(f"    hint: {self.hint}")
-        return "\n".join(map(_printable, lines))
+        return "\n".join(map(printable, lines))
 
     def _excerpt(self, line: int, column: int) -> list[str]:
         assert self.span is not None
@@ -120,7 +124,7 @@ class Diagnostic:
         return [f"    {shown}", f"    {pad}{'^' * width}"]
 
 
-def _printable(line: str) -> str:
+def printable(line: str) -> str:
     """A line that is safe on a terminal: a spec's control characters show as `·`."""
     return "".join(ch if ch == "\t" or ch.isprintable() else "·" for ch in line)
 
@@ -146,6 +150,8 @@ def fail(
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A hint that names the nearest known words, if any is near."""
+    import difflib
+
     words = sorted(set(known))
     near = difflib.get_close_matches(word.lower(), words, n=2, cutoff=0.6)
     near = near or [other for other in words if _one_letter_apart(word, other)][:2]

@@ -8,11 +8,10 @@ become a NEWLINE token and every other line break is gone.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-
-from lark import Lark, Token
 
 from cnnc.dsl.diagnostics import Diagnostic
+from cnnc.dsl.lalr import Tok, tokens_of
+from cnnc.dsl.record import record
 from cnnc.dsl.source import Source, Span
 from cnnc.dsl.syntax import Comment
 
@@ -55,19 +54,7 @@ _GOES_ON_AFTER = _OPERATORS | {"NOT", "AS", "FROM"} | OPENERS.keys()
 _GOES_ON_BEFORE = (_OPERATORS - {"COLON"}) | CLOSERS
 
 
-class Tok(Token):
-    """A lark token that knows its span."""
-
-    span: Span
-
-    @classmethod
-    def make(cls, kind: str, text: str, span: Span) -> Tok:
-        token = cls(kind, text)
-        token.span = span
-        return token
-
-
-@dataclass(frozen=True, slots=True)
+@record
 class Layout:
     """The tokens of each statement, the comments, and what was wrong on this level.
 
@@ -80,12 +67,12 @@ class Layout:
     strays: tuple[Span, ...]
 
 
-def lay_out(lexer: Lark, source: Source) -> Layout:
+def lay_out(source: Source) -> Layout:
     """Split a source into statements, matching brackets and settling line breaks."""
     problems: list[Diagnostic] = []
     comments: list[Comment] = []
     strays: list[Span] = []
-    tokens = list(_tokens(lexer, source, comments, problems, strays))
+    tokens = list(_tokens(source, comments, problems, strays))
     tokens, open_problem = _match_brackets(tokens)
     problems += open_problem
     statements = _split(tokens)
@@ -93,26 +80,22 @@ def lay_out(lexer: Lark, source: Source) -> Layout:
 
 
 def _tokens(
-    lexer: Lark,
     source: Source,
     comments: list[Comment],
     problems: list[Diagnostic],
     strays: list[Span],
 ) -> Iterator[Tok]:
     line_is_empty = True
-    for raw in lexer.lex(source.text):
-        assert raw.start_pos is not None and raw.end_pos is not None
-        span = Span(source, raw.start_pos, raw.end_pos)
-        if raw.type == "COMMENT":
-            comments.append(Comment(str(raw).rstrip(), line_is_empty, span))
-            continue
-        if raw.type == "STRAY":
-            if not strays or strays[-1].end != span.start:  # one message for a run of them
-                problems.append(_stray(raw, span))
-            strays.append(span)
-            continue
-        line_is_empty = raw.type == "BREAK"
-        yield Tok.make(raw.type, str(raw), span)
+    for token in tokens_of(source):
+        if token.type == "COMMENT":
+            comments.append(Comment(token.rstrip(), line_is_empty, token.span))
+        elif token.type == "STRAY":
+            if not strays or strays[-1].end != token.span.start:  # one message for a run of them
+                problems.append(_stray(token, token.span))
+            strays.append(token.span)
+        else:
+            line_is_empty = token.type == "BREAK"
+            yield token
 
 
 def _stray(text: str, span: Span) -> Diagnostic:

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
-from importlib.resources import files
 from itertools import pairwise
 from typing import Any, cast
 
-from lark import Lark, Transformer
-
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
-from cnnc.dsl.layout import MAX_ERRORS, Tok, lay_out
+from cnnc.dsl.lalr import Parser, Tok
+from cnnc.dsl.layout import MAX_ERRORS, lay_out
 from cnnc.dsl.recover import read_statement
 from cnnc.dsl.source import Source, Span
 
@@ -27,15 +25,15 @@ def parse(source: Source) -> s.Spec:
 
     Raises CnncError with every mistake of form that was found, in the order of the text.
     """
-    lark = _lark()
-    layout = lay_out(lark, source)
+    parser = _parser()
+    layout = lay_out(source)
     problems = list(layout.problems)
     statements: list[s.Statement] = []
     previous: s.Statement | None = None
     for tokens in layout.statements:
         try:
             _refuse_loose_body(previous, tokens)
-            previous = read_statement(lark, tokens, layout.strays)
+            previous = read_statement(parser, tokens, layout.strays)
             if previous is not None:
                 statements.append(previous)
         except CnncError as error:
@@ -67,16 +65,8 @@ def _refuse_loose_body(previous: s.Statement | None, tokens: Sequence[Tok]) -> N
 
 
 @lru_cache(maxsize=1)
-def _lark() -> Lark:
-    grammar = files("cnnc.dsl").joinpath("grammar.lark").read_text(encoding="utf8")
-    return Lark(
-        grammar,
-        parser="lalr",
-        lexer="basic",
-        keep_all_tokens=True,
-        maybe_placeholders=False,
-        transformer=_Builder(),
-    )
+def _parser() -> Parser:
+    return Parser(_Builder())
 
 
 # --- tree building ------------------------------------------------------------------
@@ -175,8 +165,8 @@ def _merge(pieces: Sequence[Any]) -> tuple[str | s.Expr, ...]:
     return tuple(out)
 
 
-class _Builder(Transformer[Any, Any]):
-    """Rule callbacks; `c` is the list of children, tokens included."""
+class _Builder:
+    """A callback for each rule of grammar.lark; `c` is the list of children, tokens included."""
 
     def start(self, c: list[Any]) -> Any:
         return c[0]

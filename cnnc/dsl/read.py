@@ -21,7 +21,11 @@ def read_source(path: str | os.PathLike[str]) -> Source:
     """
     name = os.fspath(path)
     if name == "-":
-        return decode(sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>")
+        try:
+            data = b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_BYTES + 1)
+        except OSError as error:  # it is a folder, say
+            raise fail("E701", f"standard input cannot be read: {error.strerror}") from None
+        return decode(data, "<stdin>")
     try:
         mode = Path(name).stat().st_mode
         if stat.S_ISDIR(mode):

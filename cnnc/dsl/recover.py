@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, cast
-
-from lark import Lark
-from lark.exceptions import UnexpectedToken
+from typing import cast
 
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
-from cnnc.dsl.layout import CLOSERS, MAX_ERRORS, OPENERS, STATEMENTS, Tok
+from cnnc.dsl.lalr import END, Parser, Refused, Tok
+from cnnc.dsl.layout import CLOSERS, MAX_ERRORS, OPENERS, STATEMENTS
+from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 
 _ENDS_A_LAYER = frozenset(["NAME", "PATH", "NUMBER", "DIMS", "STRING", *CLOSERS])
@@ -26,7 +24,7 @@ _BETWEEN = frozenset(["ARROW", "NEWLINE", "PIPE", "PLUS", "AMPERSAND"])
 _TAIL = frozenset(["IF", "FOR"])
 
 
-def read_statement(lark: Lark, tokens: Sequence[Tok], strays: Sequence[Span]) -> s.Statement | None:
+def read_statement(parser: Parser, tokens: Sequence[Tok], strays: Sequence[Span]) -> s.Statement | None:
     """The tree of one statement; None where it only suffers from its stray characters.
 
     `strays` are the characters that were told already and left out of the tokens: what
@@ -34,7 +32,7 @@ def read_statement(lark: Lark, tokens: Sequence[Tok], strays: Sequence[Span]) ->
     """
     problems: list[Diagnostic] = []
     told: Counter[int] = Counter()  # how often a mistake was met at an offset
-    tree, problem = _read(lark, tokens)
+    tree, problem = _read(parser, tokens)
     while problem is not None and len(problems) <= MAX_ERRORS:
         assert problem.span is not None
         met = told[problem.span.start]
@@ -46,27 +44,23 @@ def read_statement(lark: Lark, tokens: Sequence[Tok], strays: Sequence[Span]) ->
         if mended is None or met > 1:
             break
         tokens = mended
-        _, problem = _read(lark, tokens)
+        _, problem = _read(parser, tokens)
     if problems:
         raise CnncError(problems)
     return tree
 
 
-def _read(lark: Lark, tokens: Sequence[Tok]) -> tuple[s.Statement | None, Diagnostic | None]:
+def _read(parser: Parser, tokens: Sequence[Tok]) -> tuple[s.Statement | None, Diagnostic | None]:
     """The tree, or the first mistake."""
-    parser = lark.parse_interactive()
     try:
-        for token in tokens:
-            parser.feed_token(token)
-        return cast(s.Statement, parser.feed_eof(tokens[-1])), None  # type: ignore[no-untyped-call]
-    except UnexpectedToken as error:
-        expected = frozenset(error.accepts or error.expected)
-        return None, _unexpected(error.token, expected, tokens)
+        return cast(s.Statement, parser.parse(tokens)), None
+    except Refused as error:
+        return None, _unexpected(error.token, error.expected, tokens)
     except CnncError as error:
         return None, error.diagnostics[0]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Place:
     """Where a mistake stands: tokens [first, stop) of a bracket, or the whole statement.
 
@@ -119,7 +113,7 @@ def _place(tokens: Sequence[Tok], problem: Diagnostic, *, whole_bracket: bool) -
     return _Place(first, stop, True, tokens[first - 1].span.end, tokens[stop].span.start)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Open:
     """A bracket that is open: its token, the last one that parts its layers, whether its tail has begun."""
 
@@ -140,9 +134,9 @@ def _end_of_layer(tokens: Sequence[Tok], first: int, at: int, *, whole: bool) ->
     raise AssertionError("the layout leaves no bracket open")
 
 
-def _unexpected(token: Any, expected: frozenset[str], tokens: Sequence[Tok]) -> Diagnostic:
+def _unexpected(token: Tok, expected: frozenset[str], tokens: Sequence[Tok]) -> Diagnostic:
     """A parser's refusal in the user's words."""
-    if token.type == "$END":
+    if token.type == END:
         last = tokens[-1]
         end = Span(last.span.source, last.span.start, last.span.end)
         return Diagnostic("E103", f"the line ends after `{last}`, where {_wanted(expected)} is missing", end)

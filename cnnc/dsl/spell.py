@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
 
 from cnnc.dsl import syntax as s
+from cnnc.dsl.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Args:
     """An argument list: its items as pieces with the offset at which each starts.
 

@@ -6,10 +6,11 @@ when they say the same thing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 from typing import Literal
 
+from cnnc.dsl.record import record
 from cnnc.dsl.source import Source, Span
 
 
@@ -20,7 +21,7 @@ def _span() -> Span:
 # --- expressions: arithmetic, and the words that stand as arguments ----------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Number:
     """A number as written; `digits` keeps the spelling (`138M`, `1_000`, `0.50`)."""
 
@@ -29,7 +30,7 @@ class Number:
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Dims:
     """Sizes joined by x: `3x224x224`, `3xHxW`, `{c}x7`. A string part is a free size."""
 
@@ -37,13 +38,13 @@ class Dims:
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class String:
     value: str
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Name:
     """A name, or a dotted path (`layer1.0.conv1`)."""
 
@@ -51,7 +52,7 @@ class Name:
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Interpolated:
     """A name with arithmetic in it: `c{i}`."""
 
@@ -59,14 +60,14 @@ class Interpolated:
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unary:
     op: Literal["+", "-", "not"]
     operand: Expr
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Arithmetic:
     """A run of operators of one precedence, left to right: `a - b + c`."""
 
@@ -75,7 +76,7 @@ class Arithmetic:
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Compare:
     """A chain of comparisons, as in Python: `1 <= n < 5`."""
 
@@ -84,14 +85,14 @@ class Compare:
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Logic:
     op: Literal["and", "or"]
     operands: tuple[Expr, ...]
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IfElse:
     """`a if c else b`; the arms are (value, condition) in order."""
 
@@ -100,13 +101,13 @@ class IfElse:
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tuple:
     items: tuple[Expr, ...]
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Range:
     """`lo..hi`, both ends included."""
 
@@ -115,14 +116,14 @@ class Range:
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Argument:
     key: str | None
     value: Expr | Bracket
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Call:
     """A function of arithmetic (`max(a, b)`) or a layer word as argument (`gn(32)`)."""
 
@@ -140,7 +141,7 @@ Expr = (
 # --- pipelines ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Word:
     """A layer word, call, or tensor name: `conv{k}-64/2(groups=4)`, `bottleneck(64)`, `c3`.
 
@@ -162,14 +163,14 @@ class Word:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Label:
     parts: tuple[str | Expr, ...]
     quoted: bool
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Item:
     """One step of a chain: `label: core*count`."""
 
@@ -179,7 +180,7 @@ class Item:
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pipeline:
     """Items in order; `breaks[i]` tells whether item i begins a line (a break, not `->`)."""
 
@@ -191,7 +192,7 @@ class Pipeline:
 SideOp = Literal["|", "+", "&"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sides:
     """Branches side by side, joined by one operator."""
 
@@ -200,7 +201,7 @@ class Sides:
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Choice:
     """`a if c else b`; the arms are (pipeline, condition) in order."""
 
@@ -209,7 +210,7 @@ class Choice:
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Loop:
     """`body for targets in values`; with `op` the turns stand side by side."""
 
@@ -220,7 +221,7 @@ class Loop:
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bracket:
     body: Pipeline | Sides | Choice | Loop
     span: Span = _span()
@@ -229,21 +230,21 @@ class Bracket:
 # --- statements ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Parameter:
     name: str
     default: Expr | Bracket | None
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Model:
     name: str
     call: Item | None
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Input:
     name: str | None
     dims: Dims
@@ -251,20 +252,20 @@ class Input:
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Param:
     name: str
     value: Expr
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Default:
     call: Call
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Block:
     name: str
     params: tuple[Parameter, ...]
@@ -273,7 +274,7 @@ class Block:
     name_span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Shared:
     name: str
     body: Pipeline
@@ -281,7 +282,7 @@ class Shared:
     name_span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Extern:
     """`extern name(params) = "package.module:Class" (shape=…, params=…, macs=…)`."""
 
@@ -293,7 +294,7 @@ class Extern:
     name_span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Use:
     """`use a, b as c from std` or `from "file.cnn"`; `names` are (name, alias, span)."""
 
@@ -304,26 +305,26 @@ class Use:
     origin_span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UsedName:
     name: str
     alias: str
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Output:
     names: tuple[Name | String | Interpolated, ...]
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Expect:
     claim: Expr
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Flow:
     """A line of layers."""
 
@@ -334,7 +335,7 @@ class Flow:
 Statement = Model | Input | Param | Default | Block | Shared | Extern | Use | Output | Expect | Flow
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Comment:
     """A `#` comment; `own_line` tells whether nothing else stands on its line."""
 
@@ -343,7 +344,7 @@ class Comment:
     span: Span = _span()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Spec:
     """A whole file."""
 

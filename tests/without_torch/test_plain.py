@@ -25,6 +25,7 @@ COMMANDS = [
     ("compile", "zoo:googlenet", "-o", "out.py"),
     ("expand", "zoo:lenet5"),
     ("draw", "zoo:resnet50", "-o", "out.dot"),
+    ("report", "zoo:resnet50", "-o", "out.html"),
 ]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, repeat
+from typing import Any
 
 from cnnc.backends.pytorch.forward import Step
 from cnnc.backends.pytorch.layer import Argument, Module, Raw, Val
@@ -21,10 +23,27 @@ class LayerNew:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class LoopNew:
+    """The children that the turns of a repeat or comprehension give, one each: `names` and `turns` in order.
+
+    `count` is the number of turns, as the class around writes it.
+    """
+
+    names: tuple[str, ...]
+    turns: tuple[New, ...]
+    count: Val
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SequenceNew:
-    """A chain without a class of its own: `nn.Sequential(…)`."""
+    """A chain without a class of its own: `nn.Sequential(…)`. A loop stands under its first name."""
 
     items: tuple[tuple[str, New], ...]
+
+    @property
+    def is_positional(self) -> bool:
+        """Whether the children's names are their positions, as `nn.Sequential` gives them."""
+        return is_positional(self.items)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +51,7 @@ class InstanceNew:
     """An instance of a class of this file, with what it hands to each of its parameters."""
 
     cls: ClassDef
-    args: tuple[Val, ...]
+    args: tuple[Val | New, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +76,31 @@ class DictNew:
     items: tuple[tuple[str, New], ...]
 
 
-New = LayerNew | SequenceNew | InstanceNew | ShortcutNew | IdentityNew | DictNew
+@dataclass(frozen=True, slots=True)
+class HandedNew:
+    """A module that the constructor is handed, for the pipeline parameter `name` of its block."""
+
+    name: str
+
+
+New = LayerNew | LoopNew | SequenceNew | InstanceNew | ShortcutNew | IdentityNew | DictNew | HandedNew
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSlot:
+    """The values of a loop's turns: `turns[t][k]` is value k of turn t."""
+
+    count: Val
+    turns: tuple[tuple[Val, ...], ...]
+
+
+Slot = Val | LoopSlot
+
+
+def is_positional(items: Iterable[tuple[str, New]]) -> bool:
+    """Whether names are the numbers from 0."""
+    names = [n for name, new in items for n in (new.names if isinstance(new, LoopNew) else (name,))]
+    return names == [str(i) for i in range(len(names))]
 
 
 @dataclass(slots=True, eq=False)
@@ -73,23 +116,43 @@ class Instance:
     steps: list[Step] = field(default_factory=list)
     values: list[dict[str, Val]] = field(default_factory=list)
     returns: tuple[int, ...] = ()
-    slots: list[Val] = field(default_factory=list)
+    slots: list[Slot] = field(default_factory=list)
     cls: ClassDef | None = None
+    position: int = 0
+    """Which of the class's instances this is."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassParam:
-    """A constructor parameter: one with a source in the spec, or (`sym` None) slot `slot`, known to calls only."""
+    """A constructor parameter: one with a source in the spec, or (`sym` None) one that is known to calls only;
+    `given` is then what each of the class's instances hands to it."""
 
     name: str
     sym: Param | None
     annotation: str
-    default: int | None = None
-    slot: int = -1
+    default: str | None = None
+    given: tuple[Any, ...] = ()
+    pipeline: str | None = None
+    """The block's pipeline parameter that it stands for: a module."""
 
 
 Text = Sym | str
-"""A source, or the text of a literal or parameter."""
+"""A source, or the text of a literal or parameter; none at all (`LEFT_OUT`) for an argument at its default."""
+
+LEFT_OUT = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopText:
+    """How a loop is written: the turns of `head` one by one, then `count` turns (None: none) of `body`,
+    in which `sym.TURN` counts from 0."""
+
+    head: tuple[tuple[Text, ...], ...]
+    body: tuple[Text, ...] = ()
+    count: Text | None = None
+
+
+SlotText = Text | LoopText
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +171,10 @@ class ClassDef:
     name: str
     instances: list[Instance]
     params: list[ClassParam] = field(default_factory=list)
-    texts: list[Text] = field(default_factory=list)
+    texts: list[SlotText] = field(default_factory=list)
     shortcuts: dict[str, ShortcutText] = field(default_factory=dict)
+    leaves: list[Leaf] = field(default_factory=list)
+    """Where a choice of the block makes instances differ: what it is under each condition."""
 
     @property
     def first(self) -> Instance:
@@ -121,6 +186,14 @@ class ClassDef:
         return {p.sym: p.name for p in self.params if p.sym is not None}
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Leaf:
+    """What a class is under a condition (None: else), as a class of its own would be written."""
+
+    condition: Sym | None
+    cls: ClassDef
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """All classes in the order in which they must be defined; the model's is the last."""
@@ -130,27 +203,56 @@ class Plan:
     imports: tuple[str, ...]
 
 
-def walk(new: New, skeleton: list[str]) -> Iterator[Val]:
+def walk(new: New, skeleton: list[str]) -> Iterator[Slot]:
     """The values of a constructor expression in a fixed order; its shape is added to the skeleton."""
     if isinstance(new, LayerNew):
         skeleton.append(f"{new.module.cls}{dict(new.module.init)}")
-        yield from _walk_arguments([("", a) for a in new.module.args], skeleton)
+        yield from _walk_arguments(zip(_positional(new.module), new.module.args, strict=False), skeleton)
         yield from _walk_arguments(new.module.kwargs.items(), skeleton)
     elif isinstance(new, SequenceNew | DictNew):
-        skeleton.append("[")
-        for name, item in new.items:
-            skeleton.append(name)
-            yield from walk(item, skeleton)
-        skeleton.append("]")
+        yield from walk_items(new.items, skeleton)
+    elif isinstance(new, LoopNew):
+        yield walk_loop(new, skeleton)
     elif isinstance(new, InstanceNew):
         skeleton.append(f"class {new.cls.name}")
-        yield from new.args
+        for arg in new.args:
+            if isinstance(arg, Val):
+                yield arg
+            else:
+                yield from walk(arg, skeleton)
+    elif isinstance(new, HandedNew):
+        skeleton.append(f"handed {new.name}")
     else:
         skeleton.append(type(new).__name__)
+
+
+def walk_items(items: Sequence[tuple[str, New]], skeleton: list[str]) -> Iterator[Slot]:
+    """The values of named children; names that are positions are no part of the skeleton."""
+    positional = is_positional(items)
+    skeleton.append("[")
+    for name, item in items:
+        skeleton.append("" if positional else f"{name}=")
+        yield from walk(item, skeleton)
+    skeleton.append("]")
+
+
+def walk_loop(loop: LoopNew, skeleton: list[str]) -> LoopSlot:
+    """The values of a loop's turns, which all have one skeleton."""
+    skeleton.append("loop")
+    turns = [tuple(walk(turn, skeleton if t == 0 else [])) for t, turn in enumerate(loop.turns)]
+    return LoopSlot(loop.count, tuple(tuple(v for v in turn if isinstance(v, Val)) for turn in turns))
 
 
 def _walk_arguments(arguments: Iterable[tuple[str, Argument]], skeleton: list[str]) -> Iterator[Val]:
     for name, argument in arguments:
         skeleton.append(f"{name}={argument.text if isinstance(argument, Raw) else ''}")
         if isinstance(argument, Val):
-            yield argument
+            yield replace(argument, name=name)
+
+
+def _positional(module: Module) -> Iterable[str]:
+    """What a layer's arguments by position are called."""
+    kinds = {"Conv": ("in_channels", "out_channels", "kernel_size"), "Linear": ("in_features", "out_features"),
+             "Norm": ("num_features",), "Pool": ("kernel_size",)}  # fmt: skip
+    names = next((names for kind, names in kinds.items() if kind in module.cls), ())
+    return chain(names, repeat("value"))

@@ -120,7 +120,7 @@ class _Writer:
         if step.target is not None:
             return f"{attribute(step.target)}({', '.join([*operands, *step.modules])})"
         if step.template.startswith("{0}["):
-            operands = [o if o.isidentifier() else f"({o})" if " " in o else o for o in operands]
+            operands = [f"({o})" if any(f" {op} " in o for op in "+-*/") else o for o in operands]
         filled = step.template.replace("{all}", ", ".join(operands))
         for i, operand in enumerate(operands):
             filled = filled.replace(f"{{{i}}}", operand)

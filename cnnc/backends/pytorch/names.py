@@ -5,6 +5,10 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
+from collections.abc import Iterable
+
+from cnnc.dsl.diagnostics import fail
+from cnnc.dsl.source import Span
 
 # Attributes of torch.nn.Module (2.x): a child of such a name could not be reached.
 MODULE_ATTRIBUTES = frozenset(
@@ -63,13 +67,50 @@ MODULE_ATTRIBUTES = frozenset(
         "type",
         "xpu",
         "zero_grad",
-        "append",
-        "extend",
-        "insert",
-        "pop",
+        "_apply",
+        "_backward_hooks",
+        "_backward_pre_hooks",
+        "_buffers",
+        "_call_impl",
+        "_compiled_call_impl",
+        "_forward_hooks",
+        "_forward_hooks_always_called",
+        "_forward_hooks_with_kwargs",
+        "_forward_pre_hooks",
+        "_forward_pre_hooks_with_kwargs",
+        "_get_backward_hooks",
+        "_get_backward_pre_hooks",
+        "_get_name",
+        "_is_full_backward_hook",
+        "_load_from_state_dict",
+        "_load_state_dict_post_hooks",
+        "_load_state_dict_pre_hooks",
+        "_maybe_warn_non_full_backward_hook",
+        "_modules",
+        "_named_members",
+        "_non_persistent_buffers_set",
+        "_parameters",
+        "_register_load_state_dict_pre_hook",
+        "_register_state_dict_hook",
+        "_replicate_for_data_parallel",
+        "_save_to_state_dict",
+        "_slow_forward",
+        "_state_dict_hooks",
+        "_state_dict_pre_hooks",
+        "_version",
+        "_wrapped_call_impl",
     ]
 )
-_TAKEN = frozenset({"self", "torch", "nn", "F", "Tensor", "OrderedDict", "NamedTuple", "math"})
+CONTAINER_ATTRIBUTES = {
+    "nn.Module": MODULE_ATTRIBUTES,
+    "nn.Sequential": MODULE_ATTRIBUTES | {"append", "extend", "insert", "pop", "_get_item_by_idx"},
+    "nn.ModuleDict": MODULE_ATTRIBUTES | {"clear", "items", "keys", "pop", "update", "values"},
+}
+"""The same for what can hold children."""
+TAKEN = frozenset(
+    {"self", "torch", "nn", "F", "Tensor", "OrderedDict", "NamedTuple", "Any", "math", "whole", "divisible"}
+)
+"""What every generated file may use."""
 
 
 def is_plain(name: str) -> bool:
@@ -91,9 +132,18 @@ def variable(name: str) -> str:
     if not text or text[0].isdigit():
         text = f"v{text}"
     text = text.lstrip("_") or "value"
-    if keyword.iskeyword(text) or hasattr(builtins, text) or text in _TAKEN:
+    if keyword.iskeyword(text) or hasattr(builtins, text) or text in TAKEN:
         text += "_"
     return text
+
+
+def field(name: str) -> str:
+    """A field of a named tuple: as a variable, but builtins' names are free, and those of tuples' methods are not."""
+    text = variable(name)
+    bare = text.removesuffix("_")
+    if bare == name and not keyword.iskeyword(bare) and bare not in TAKEN:
+        text = bare
+    return f"{text}_" if hasattr(tuple, text) else text
 
 
 def class_name(name: str) -> str:
@@ -102,9 +152,34 @@ def class_name(name: str) -> str:
     text = "".join(p[0].upper() + p[1:] for p in parts) or "Net"
     if text[0].isdigit():
         text = f"Net{text}"
-    if keyword.iskeyword(text) or hasattr(builtins, text) or text in _TAKEN:
+    if keyword.iskeyword(text) or hasattr(builtins, text) or text in TAKEN:
         text += "Net"
     return text
+
+
+def check_child(name: str, span: Span, container: str = "nn.Module") -> None:
+    """Raises CnncError (E801) where a container has an attribute of a child's name."""
+    if name in CONTAINER_ATTRIBUTES[container] or name.startswith("__"):
+        raise fail(
+            "E801", f"the PyTorch backend cannot call a module `{name}`: {container} has such a name of its own",
+            span, hint="rename the label",
+        )  # fmt: skip
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """The names, each with as many underscores as set it apart from those before it."""
+    out: list[str] = []
+    for name in names:
+        while name in out:
+            name += "_"
+        out.append(name)
+    return out
+
+
+def prose(text: str) -> str:
+    """Text of the spec for a docstring: on one line, and unable to end it."""
+    shown = text.replace("\\", "/").replace('"', "'")
+    return "".join(c if c.isprintable() else "?" for c in shown)
 
 
 def quote(text: str) -> str:

@@ -9,11 +9,14 @@ a constructor parameter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import builtins
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from cnnc.backends.pytorch.classes import (
     ClassDef,
     ClassParam,
+    HandedNew,
     IdentityNew,
     Instance,
     InstanceNew,
@@ -22,41 +25,48 @@ from cnnc.backends.pytorch.classes import (
     Plan,
     SequenceNew,
     ShortcutNew,
-    ShortcutText,
-    Text,
     walk,
+    walk_items,
 )
-from cnnc.backends.pytorch.context import CHANNELS, Sources
+from cnnc.backends.pytorch.context import Sources, is_empty
 from cnnc.backends.pytorch.helpers import helper_names
 from cnnc.backends.pytorch.layer import Function, Layer, Module, Val, emit
-from cnnc.backends.pytorch.names import class_name, literal, variable
-from cnnc.backends.pytorch.sym import Const, Param, Sym, params_of, value
+from cnnc.backends.pytorch.loops import Placed, fold, turns_between
+from cnnc.backends.pytorch.names import TAKEN, check_child, class_name
+from cnnc.backends.pytorch.settle import Unlike, detail, settle
+from cnnc.backends.pytorch.sym import Sym
+from cnnc.backends.pytorch.variants import merged
 from cnnc.compiler.graph import Graph, Node, Scope
 from cnnc.compiler.ops.extern import Extern
+from cnnc.compiler.values import Turn
+from cnnc.dsl.diagnostics import fail
 
 
-class _Unlike(Exception):
-    """The shortcuts of a class's instances cannot be written as one."""
+def plan(
+    graph: Graph, kept: Mapping[str, bool] | None = None, defaults: Mapping[str, str] | None = None
+) -> Plan:
+    """The classes of a graph. Raises CnncError (E801) where PyTorch cannot express it.
 
-
-def plan(graph: Graph) -> Plan:
-    """The classes of a graph. Raises CnncError (E801) where PyTorch cannot express it."""
-    return Planner(graph).run()
+    `kept` are the file's params that the model's constructor takes, and whether they are real;
+    `defaults` their defaults as Python.
+    """
+    return Planner(graph, kept or {}, defaults or {}).run()
 
 
 class Planner:
     """Plans one graph; `run` is called once."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, kept: Mapping[str, bool], defaults: Mapping[str, str]) -> None:
         self.graph = graph
-        self.sources = Sources(graph)
+        self.defaults = defaults
+        self.sources = Sources(graph, kept)
         self._consumers = graph.consumers()
         self._outputs = set(graph.outputs.values())
         self._given: dict[int, tuple[int, ...]] = {}
         self._modules: dict[int, tuple[str, ...]] = {}
         self._sequences: dict[int, bool] = {}
         self._made: dict[int, Instance] = {}
-        self._taken = _foreign_names(graph) | {model_name(graph)}
+        self._taken = _foreign_names(graph) | {model_name(graph), f"{model_name(graph)}Output"}
         self._helpers: set[str] = set()
         self._imports: set[str] = set()
 
@@ -72,17 +82,39 @@ class Planner:
         classes: list[ClassDef] = []
         for height in range(max(heights.values()) + 1):
             scopes = [s for s, h in heights.items() if h == height and self.needs_class(s)]
-            for instances in self._grouped(sorted(scopes, key=lambda s: next(s.nodes(), 0))):
-                classes += self._classes(instances)
+            for groups in self._grouped(sorted(scopes, key=lambda s: next(s.nodes(), 0))):
+                classes += self._classes(groups)
+        model = classes[-1]
+        order = list(self.defaults)
+        model.params = sorted(
+            (
+                replace(param, default=self.defaults[param.sym.name])
+                for param in model.params
+                if param.sym is not None
+            ),
+            key=lambda param: order.index(param.sym.name if param.sym is not None else ""),
+        )
         return Plan(tuple(classes), tuple(sorted(self._helpers)), tuple(sorted(self._imports)))
 
     def _heights(self) -> dict[Scope, int]:
-        """How many levels of scopes each scope has within it."""
+        """How many levels of classes stand between each scope and the innermost that it constructs."""
         heights: dict[Scope, int] = {}
         for scope in reversed(tuple(self.graph.scopes())):
-            inner = [heights[c] for c in scope.children if isinstance(c, Scope)]
-            heights[scope] = 1 + max(inner, default=-1)
+            heights[scope] = 1 + max((heights[inner] for inner in self._constructed(scope)), default=-1)
         return heights
+
+    def _constructed(self, scope: Scope) -> Iterator[Scope]:
+        """The scopes that stand in a scope's constructor: not what it is handed, but what it hands on."""
+        own = set(map(id, self.handed(scope).values()))
+        todo = [c for c in scope.children if isinstance(c, Scope) and id(c) not in own]
+        while todo:
+            inner = todo.pop()
+            yield inner
+            todo += self.handed(inner).values()
+
+    def handed(self, scope: Scope) -> Mapping[str, Scope]:
+        """The children of a block that its constructor is handed, by its pipeline parameters."""
+        return self.sources.handed[id(scope)]
 
     # --- what a scope takes and gives ------------------------------------------------------
 
@@ -199,13 +231,19 @@ class Planner:
 
     def sequence(self, scope: Scope, context: Scope) -> SequenceNew:
         """The children of a plain chain, as the class of `context` constructs them."""
-        items: list[tuple[str, New]] = []
+        placed: list[Placed] = []
         for child in scope.children[1 if self.flattens_before(scope) else 0 :]:
-            if isinstance(child, Scope):
-                items.append((child.local, self.new(child, context)))
-            else:
-                items.append((self.graph.nodes[child].local, self.new_layer(child, context)))
-        return SequenceNew(tuple(items))
+            inner = child if isinstance(child, Scope) else self.graph.nodes[child]
+            check_child(inner.local, inner.span, "nn.Sequential")
+            new = (
+                self.new(inner, context) if isinstance(inner, Scope) else self.new_layer(inner.index, context)
+            )
+            placed.append(Placed(inner.local, new, turns_between(inner.trace, scope.trace)))
+        return SequenceNew(tuple(fold(placed, lambda turn: self._count(turn, context))))
+
+    def _count(self, turn: Turn, context: Scope) -> Val:
+        """How many turns a repeat has, with its source in `context`."""
+        return Val(turn.total, self.sources.turns(turn, context))
 
     def new_layer(self, node: int, context: Scope) -> LayerNew:
         """The constructor expression for a layer that is a module."""
@@ -217,6 +255,9 @@ class Planner:
 
     def new(self, scope: Scope, context: Scope) -> New:
         """The constructor expression for a scope, as the class of `context` writes it."""
+        for name, child in self.handed(context).items():
+            if child is scope:
+                return HandedNew(name)
         if scope.kind == "shortcut":
             fitted = scope.fitted
             assert fitted is not None and scope.source is not None
@@ -232,110 +273,93 @@ class Planner:
             instance = self._made[id(scope)]
             assert instance.cls is not None
             return InstanceNew(
-                instance.cls, tuple(self._handed(instance, p, context) for p in instance.cls.params)
+                instance.cls, tuple(self._argument(instance, p, context) for p in instance.cls.params)
             )
         return self.sequence(scope, context)
 
-    def _handed(self, instance: Instance, param: ClassParam, context: Scope) -> Val:
+    def _argument(self, instance: Instance, param: ClassParam, context: Scope) -> Val | New:
         """What an instance hands to one parameter of its class, with its source in `context`."""
         scope = instance.scope
+        if param.pipeline is not None:
+            return self.new(self.handed(scope)[param.pipeline], context)
         if param.sym is None:
-            return Val(instance.slots[param.slot].value)
+            return Val(param.given[instance.position])
         number = self.sources.param_values(scope).get(param.sym)
         home = self.sources.around(scope, param.sym.level)
-        if param.sym.level == 0 and param.sym.name not in scope.args:
-            position = int(param.sym.name.removeprefix(CHANNELS) or 1) - 1
-            return Val(number, self.sources.channels(self.takes(scope)[position], context))
+        node = self.sources.channels_of(scope, param.sym)
+        if node is not None:
+            return Val(number, self.sources.channels(node, context))
         return Val(number, self.sources.parameter(param.sym.name, home, number, context))
 
     # --- classes -----------------------------------------------------------------------------
 
-    def _grouped(self, scopes: Iterable[Scope]) -> list[list[Instance]]:
-        """Instances that can share a class, together."""
+    def _grouped(self, scopes: Iterable[Scope]) -> list[list[list[Instance]]]:
+        """For each block or bracket of the text, its instances; those that can share a class together."""
+        origins: dict[object, list[list[Instance]]] = {}
         groups: dict[tuple[object, ...], list[Instance]] = {}
         for scope in scopes:
             instance = self._made[id(scope)] = self.instance(scope)
-            skeleton: list[str] = []
-            for name, new in instance.children:
-                skeleton.append(f"{name}=")
-                instance.slots += walk(new, skeleton)
-            for step, values in zip(instance.steps, instance.values, strict=True):
-                skeleton.append(f"{step}{sorted(values)}")
-                instance.slots += [values[key] for key in sorted(values)]
-            key = (_origin(scope), tuple(skeleton), instance.returns, instance.sequential, instance.modules)
-            groups.setdefault(key, []).append(instance)
-        return list(groups.values())
+            key = (_origin(scope), *self._skeleton(instance))
+            if key not in groups:
+                groups[key] = []
+                origins.setdefault(_origin(scope), []).append(groups[key])
+            groups[key].append(instance)
+        return list(origins.values())
 
-    def _classes(self, instances: list[Instance]) -> list[ClassDef]:
-        """The class of a group, or several where its shortcuts cannot be written as one."""
+    def _skeleton(self, instance: Instance) -> tuple[object, ...]:
+        """What instances of a class have in common; the values that may differ become the instance's slots."""
+        skeleton: list[str] = []
+        instance.slots = []
+        if instance.sequential:
+            instance.slots += walk_items(instance.children, skeleton)
+        for name, new in () if instance.sequential else instance.children:
+            skeleton.append(f"{name}=")
+            instance.slots += walk(new, skeleton)
+        for step, values in zip(instance.steps, instance.values, strict=True):
+            skeleton.append(f"{step}{sorted(values)}")
+            instance.slots += [values[key] for key in sorted(values)]
+        return (tuple(skeleton), instance.returns, instance.sequential, instance.modules)
+
+    def _classes(self, groups: list[list[Instance]]) -> list[ClassDef]:
+        """The class of a block's instances: one, or several where nothing in the text tells them apart."""
+        if len(groups) > 1:
+            cls = merged(self._of_one_kind(groups), self.sources)
+            if cls is not None:
+                for instance in cls.instances:
+                    self._made[id(instance.scope)] = instance
+                return [self._named(cls)]
+        return [self._named(cls) for instances in groups for cls in self._settled(instances)]
+
+    def _of_one_kind(self, groups: list[list[Instance]]) -> list[list[Instance]]:
+        """The groups; where not all are chains, those that are with a forward too, so that one class can be all."""
+        kinds = {group[0].sequential for group in groups}
+        if len(kinds) == 1 or any(self.flattens_before(group[0].scope) for group in groups):
+            return groups
+        out = []
+        for group in groups:
+            instances = [self._trace(self, i.scope) if i.sequential else i for i in group]
+            for instance in instances:
+                self._skeleton(instance)
+            out.append(instances)
+        return out
+
+    def _settled(self, instances: list[Instance]) -> list[ClassDef]:
+        """The class of a group, or several where its shortcuts or loops cannot be written as one."""
         try:
-            return [self._settled(instances)]
-        except _Unlike:
+            return [settle(instances, [self.sources.param_values(i.scope) for i in instances])]
+        except Unlike:
             apart: dict[str, list[Instance]] = {}
             for instance in instances:
-                apart.setdefault(_shortcut_detail(instance), []).append(instance)
-            return [self._settled(group) for group in apart.values()]
+                apart.setdefault(detail(instance), []).append(instance)
+            return [
+                settle(group, [self.sources.param_values(i.scope) for i in group]) for group in apart.values()
+            ]
 
-    def _settled(self, instances: list[Instance]) -> ClassDef:
-        """A class with every number in it decided."""
-        known = [self.sources.param_values(i.scope) for i in instances]
-        shortcuts = {
-            name: self._shortcut(name, instances, known)
-            for name, new in instances[0].children if isinstance(new, ShortcutNew)
-        }  # fmt: skip
-        texts: list[Text] = []
-        extras: list[ClassParam] = []
-        for slot, vals in enumerate(zip(*(i.slots for i in instances), strict=True)):
-            text = _common_text(vals, known)
-            if text is None:
-                text = f"value{len(extras) + 1}"
-                extras.append(ClassParam(text, None, type(vals[0].value).__name__, slot=slot))
-            texts.append(text)
-        used = [p for t in texts if not isinstance(t, str) for p in params_of(t)]
-        for shortcut in shortcuts.values():
-            used += [p for t in shortcut.texts if not isinstance(t, str) for p in params_of(t)]
-            if shortcut.depends:
-                for sym in (shortcut.new.stride, shortcut.new.source, shortcut.new.target):
-                    used += params_of(sym)
-        scope = instances[0].scope
-        cls = ClassDef(self._class_name(scope), instances, [], texts, shortcuts)
-        # Python wants those without a default first.
-        cls.params = sorted(_ordered(scope, used) + extras, key=lambda p: p.default is not None)
-        for instance in instances:
-            instance.cls = cls
+    def _named(self, cls: ClassDef) -> ClassDef:
+        cls.name = self._class_name(cls.first.scope)
+        for position, instance in enumerate(cls.instances):
+            instance.cls, instance.position = cls, position
         return cls
-
-    def _shortcut(
-        self, name: str, instances: Sequence[Instance], known: Sequence[Mapping[Param, int]]
-    ) -> ShortcutText:
-        news = [dict(i.children)[name] for i in instances]
-        shortcuts = [new for new in news if isinstance(new, ShortcutNew)]
-        projected = [(n, k) for n, k in zip(shortcuts, known, strict=True) if n.projection is not None]
-        if not projected:
-            return ShortcutText(shortcuts[0], (), depends=False)
-        skeletons: list[list[str]] = []
-        slots = []
-        for new, _ in projected:
-            skeletons.append([])
-            assert new.projection is not None
-            slots.append(list(walk(new.projection, skeletons[-1])))
-        if any(s != skeletons[0] for s in skeletons):
-            raise _Unlike
-        params = [k for _, k in projected]
-        texts = [_common_text(vals, params) for vals in zip(*slots, strict=True)]
-        if len(projected) < len(shortcuts):
-            for new, values in zip(shortcuts, known, strict=True):
-                same = value(new.stride, values) == 1 and value(new.source, values) == value(
-                    new.target, values
-                )
-                if same != (new.projection is None) or (new.stride, new.source, new.target) != (
-                    shortcuts[0].stride, shortcuts[0].source, shortcuts[0].target,
-                ):  # fmt: skip
-                    raise _Unlike
-        known_texts = tuple(t for t in texts if t is not None)
-        if len(known_texts) < len(texts):
-            raise _Unlike
-        return ShortcutText(projected[0][0], known_texts, depends=len(projected) < len(shortcuts))
 
     def _class_name(self, scope: Scope) -> str:
         if scope is self.graph.root:
@@ -352,9 +376,23 @@ def model_name(graph: Graph) -> str:
 
 
 def _foreign_names(graph: Graph) -> set[str]:
-    """The names in a file that come from elsewhere: helpers and externs."""
-    externs = {n.op.target.rpartition(":")[2] for n in graph.nodes if isinstance(n.op, Extern)}
-    return set(helper_names()) | externs
+    """The names in a file that come from elsewhere: helpers and externs.
+
+    Raises CnncError (E801) where an extern's name would hide another's.
+    """
+    externs: dict[str, str] = {}
+    taken = TAKEN | set(helper_names()) | set(dir(builtins))
+    for node in graph.nodes:
+        if isinstance(node.op, Extern):
+            target = node.op.target
+            name = target.rpartition(":")[2]
+            if name in taken or externs.setdefault(name, target) != target:
+                other = externs.get(name, "by Python, PyTorch or a helper")
+                raise fail(
+                    "E801", f"the PyTorch backend cannot import `{target}`: its name is taken ({other})",
+                    node.span, hint="give the class another name in a module of your own",
+                )  # fmt: skip
+    return set(helper_names()) | set(externs)
 
 
 def _free(base: str, taken: set[str]) -> str:
@@ -363,11 +401,6 @@ def _free(base: str, taken: set[str]) -> str:
     while name in taken:
         name, number = f"{base}{number}", number + 1
     return name
-
-
-def is_empty(scope: Scope) -> bool:
-    """Whether a scope places no layer."""
-    return next(scope.nodes(), None) is None
 
 
 def _first(nodes: Iterable[int], head: int | None) -> tuple[int, ...]:
@@ -383,54 +416,3 @@ def _origin(scope: Scope) -> tuple[str, int, int]:
     """What in the text a scope comes from: its block, or its own bracket."""
     span = scope.block.span if scope.block is not None else scope.span
     return (span.source.name, span.start, span.end)
-
-
-def _shortcut_detail(instance: Instance) -> str:
-    """What tells instances apart whose shortcuts differ: which are projections, with which numbers."""
-    detail: list[str] = []
-    for name, new in instance.children:
-        if isinstance(new, ShortcutNew):
-            slots = [] if new.projection is None else [v.value for v in walk(new.projection, detail)]
-            detail.append(f"{name}: {new.projection is not None} {slots}")
-    return " ".join(detail)
-
-
-def _common_text(vals: Sequence[Val], known: Sequence[Mapping[Param, int]]) -> Text | None:
-    """The source that all instances share if it gives the right number in each, else their common literal."""
-    first = vals[0]
-    if first.sym is not None and not isinstance(first.sym, Const):
-        sourced = all(
-            v.sym == first.sym and value(first.sym, params) == v.value
-            for v, params in zip(vals, known, strict=True)
-        )
-        if sourced:
-            return first.sym
-    if all(v.value == first.value and type(v.value) is type(first.value) for v in vals):
-        return literal(first.value)
-    return None
-
-
-def _ordered(scope: Scope, used: Iterable[Param]) -> list[ClassParam]:
-    """Constructor parameters: channels first, then what is handed through, then the block's own in its order."""
-    block = {p.name: p for p in scope.block.params} if scope.block is not None else {}
-    order = list(block)
-
-    def rank(param: Param) -> tuple[int, int]:
-        if param.level == 0 and param.name not in block:
-            return (0, int(param.name.removeprefix(CHANNELS) or 1))
-        if param.level > 0:
-            return (1, 0)
-        return (2, order.index(param.name))
-
-    out: list[ClassParam] = []
-    for param in sorted(dict.fromkeys(used), key=rank):
-        name = variable(param.name)
-        while any(p.name == name for p in out):
-            name += "_"
-        default = (
-            getattr(block[param.name].default, "value", None)
-            if param.level == 0 and param.name in block
-            else None
-        )
-        out.append(ClassParam(name, param, "int", default if isinstance(default, int) else None))
-    return out

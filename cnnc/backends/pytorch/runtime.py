@@ -6,8 +6,11 @@ import hashlib
 import linecache
 import sys
 import types
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
+from cnnc.backends.pytorch.checkpoint import to_checkpointed
+from cnnc.backends.pytorch.inference.form import to_inference
 from cnnc.backends.pytorch.plan import model_name
 from cnnc.backends.pytorch.write import to_pytorch
 from cnnc.compiler.graph import Graph
@@ -17,17 +20,32 @@ if TYPE_CHECKING:
     import torch
 
 
-def module(graph: Graph) -> torch.nn.Module:
-    """An instance of the model's class with fresh weights.
+def module(graph: Graph, *, checkpoint: bool = False) -> torch.nn.Module:
+    """An instance of the model's class with fresh weights, its blocks checkpointed if so asked.
 
     The classes live in a module of `sys.modules` named after the source, so that
     tracebacks show it and instances can be pickled within the process.
-    Raises CnncError (E802) where torch is not installed.
+    Raises CnncError (E802) where torch is not installed, (E801) where there is no block to checkpoint.
     """
-    return cast("torch.nn.Module", _loaded(to_pytorch(graph), model_name(graph)))
+    loaded = _loaded(to_checkpointed(graph) if checkpoint else to_pytorch(graph))
+    return cast("torch.nn.Module", getattr(loaded, model_name(graph))())
 
 
-def _loaded(source: str, model: str) -> object:
+def inference_module(graph: Graph, state: Mapping[str, torch.Tensor] | None = None) -> torch.nn.Module:
+    """The inference form, in evaluation mode, its weights from the plain form's `state` where that is given.
+
+    Raises CnncError (E802) where torch is not installed, KeyError or RuntimeError where
+    `state` is not the plain form's.
+    """
+    loaded = _loaded(to_inference(graph))
+    built = cast("torch.nn.Module", getattr(loaded, model_name(graph))()).eval()
+    if state is not None:
+        built.load_state_dict(loaded.convert(state), strict=True)
+    return built
+
+
+def _loaded(source: str) -> types.ModuleType:
+    """The source, executed once in a process."""
     try:
         import torch  # noqa: F401
     except ImportError:
@@ -41,6 +59,11 @@ def _loaded(source: str, model: str) -> object:
         filename = f"<cnnc {digest}>"
         loaded.__file__ = filename
         linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-        exec(compile(source, filename, "exec"), loaded.__dict__)
+        try:
+            exec(compile(source, filename, "exec"), loaded.__dict__)
+        except ImportError as error:  # a class that an `extern` names
+            missing = f"the module of an `extern` cannot be imported: {error}"
+            hint = "install its package, or run where Python finds it (PYTHONPATH)"
+            raise fail("E802", missing, hint=hint) from None
         sys.modules[name] = loaded
-    return getattr(loaded, model)()
+    return loaded

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cnnc.backends.pytorch.classes import DictNew, Instance, New
+from cnnc.backends.pytorch.context import is_empty
 from cnnc.backends.pytorch.forward import Step
 from cnnc.backends.pytorch.layer import Function, Val
-from cnnc.backends.pytorch.names import MODULE_ATTRIBUTES, attribute, variable
-from cnnc.backends.pytorch.plan import Planner, is_empty
-from cnnc.compiler.graph import Node, Scope
-from cnnc.dsl.diagnostics import fail
+from cnnc.backends.pytorch.names import attribute, check_child, variable
+from cnnc.backends.pytorch.plan import Planner
+from cnnc.compiler.graph import Scope
 
 
 def trace_scope(planner: Planner, scope: Scope) -> Instance:
@@ -52,22 +52,23 @@ class _Tracer:
 
     def _children(self, scope: Scope) -> list[tuple[str, New]]:
         """Constructor expressions for the modules of a scope; dotted labels open dictionaries."""
+        container = "nn.ModuleDict" if scope.kind == "path" else "nn.Module"
         children: list[tuple[str, New]] = []
         for child in scope.children:
             if isinstance(child, int):
                 if not self._is_expression(child):
                     node = self.graph.nodes[child]
-                    _check_name(node.local, node)
+                    check_child(node.local, node.span, container)
                     children.append((node.local, self.planner.new_layer(child, self.scope)))
             elif child.kind == "path":
-                _check_name(child.local, child)
+                check_child(child.local, child.span, container)
                 inner = self._children(child)
                 if inner:
                     children.append((child.local, DictNew(tuple(inner))))
             elif child.kind == "shared" and scope is not self.graph.root:
                 continue  # the model has it
             elif child.module == child.name and (not is_empty(child) or child.kind == "shortcut"):
-                _check_name(child.local, child)
+                check_child(child.local, child.span, container)
                 children.append((child.local, self.planner.new(child, self.scope)))
         return children
 
@@ -148,11 +149,3 @@ def _time(child: int | Scope) -> tuple[int, int]:
     if first is not None:
         return first, -1
     return (child.fitted.merge if child.fitted is not None else -1), -1
-
-
-def _check_name(local: str, at: Scope | Node) -> None:
-    if local in MODULE_ATTRIBUTES or local.startswith("__"):
-        raise fail(
-            "E801", f"the PyTorch backend cannot call a module `{local}`: nn.Module has such a name of its own",
-            at.span, hint="rename the label",
-        )  # fmt: skip

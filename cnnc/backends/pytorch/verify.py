@@ -6,6 +6,7 @@ backward run on a real one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,15 @@ from typing import TYPE_CHECKING, Any
 from cnnc.backends.pytorch.runtime import module
 from cnnc.compiler.cost import costs
 from cnnc.compiler.graph import Graph
+from cnnc.compiler.sizes import is_free
 
 if TYPE_CHECKING:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
+
+
+STEPS = ("tensors", "shapes", "MACs", "forward", "backward")
+"""What is compared, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +85,12 @@ def _shapes_and_macs(graph: Graph, built: torch.nn.Module) -> Iterator[Verdict]:
     import torch
     from torch.utils import flop_counter
 
-    seen: dict[str, tuple[int, ...]] = {}
+    seen: dict[str, list[tuple[int, ...]]] = {}
 
     def watch(name: str) -> Any:
         def hook(_: object, __: object, output: object) -> None:
             if isinstance(output, torch.Tensor):
-                seen[name] = tuple(output.shape[1:])
+                seen.setdefault(name, []).append(tuple(output.shape[1:]))
 
         return hook
 
@@ -96,23 +102,34 @@ def _shapes_and_macs(graph: Graph, built: torch.nn.Module) -> Iterator[Verdict]:
     with torch.no_grad(), flop_counter.FlopCounterMode(display=False) as counter:
         output = built(*inputs)
     outputs = list(output) if isinstance(output, tuple) else [output]
-    wanted = {node.name: tuple(map(int, node.out)) for node in graph.layers if node.module == node.name}
-    uses: dict[str, int] = {}
-    for node in graph.layers:
-        uses[node.module] = uses.get(node.module, 0) + 1
-    compared = [name for name in seen if name in wanted and uses[name] == 1]
-    wrong = [name for name in compared if seen[name] != wanted[name]]
+    wanted: dict[str, list[tuple[int, ...]]] = {}
+    for node in graph.layers:  # a shared module's at every use
+        wanted.setdefault(node.module, []).append(tuple(map(int, node.out)))
+    compared = [name for name in seen if name in wanted]
+    wrong = [name for name in compared if Counter(seen[name]) != Counter(wanted[name])]
     ends = [tuple(map(int, graph.nodes[i].out)) for i in graph.outputs.values()]
-    if [tuple(o.shape[1:]) for o in outputs] != ends:
-        yield Verdict(
-            "shapes", False, f"outputs: {ends} in the analysis, {[tuple(o.shape[1:]) for o in outputs]} built"
-        )
+    found = [tuple(o.shape[1:]) for o in outputs]
+    if found != ends:
+        yield Verdict("shapes", False, f"outputs: {ends} in the analysis, {found} built")
     elif wrong:
         name = wrong[0]
-        yield Verdict("shapes", False, f"{name}: {wanted[name]} in the analysis, {seen[name]} built")
+        yield Verdict(
+            "shapes", False, f"{name}: {_list(wanted[name])} in the analysis, {_list(seen[name])} built"
+        )
     else:
-        yield Verdict("shapes", True, f"{len(compared):,} modules and {len(ends)} outputs")
+        uses = sum(len(seen[name]) for name in compared)
+        yield Verdict(
+            "shapes", True, f"{_some(uses, 'output')} of modules, {_some(len(ends), 'output')} of the model"
+        )
     yield _macs(graph, built, counter)
+
+
+def _some(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _list(shapes: list[tuple[int, ...]]) -> str:
+    return ", ".join(map(str, shapes))
 
 
 def _macs(graph: Graph, built: torch.nn.Module, counter: FlopCounterMode) -> Verdict:
@@ -135,9 +152,11 @@ def _macs(graph: Graph, built: torch.nn.Module, counter: FlopCounterMode) -> Ver
     counted = (
         total - sum(sum(flops.get(f"{type(built).__name__}.{name}", {}).values()) for name in own)
     ) // 2
-    left_out = f"; {len(own)} layers that PyTorch lacks left out" if own else ""
+    left_out = f"; {_some(len(own), 'layer')} that PyTorch lacks left out" if own else ""
+    number = int(wanted)
+    told = f"{number:,}" + (f" ({wanted})" if is_free(wanted) else "")
     return Verdict(
-        "MACs", wanted == counted, f"{wanted:,} in the analysis, {counted:,} counted by torch{left_out}"
+        "MACs", number == counted, f"{told} in the analysis, {counted:,} counted by torch{left_out}"
     )
 
 
@@ -145,9 +164,14 @@ def _run(graph: Graph, device: str, batch: int) -> Iterator[Verdict]:
     """A forward and a backward in training mode on a real device."""
     import torch
 
-    built = module(graph).to(device).train()
-    inputs = [torch.randn(batch, *map(int, graph.nodes[i].out), device=device) for i in graph.inputs.values()]
-    output = built(*inputs)
+    try:
+        built = module(graph).to(device).train()
+        shapes = (tuple(map(int, graph.nodes[i].out)) for i in graph.inputs.values())
+        inputs = [torch.randn(batch, *shape, device=device) for shape in shapes]
+        output = built(*inputs)
+    except (RuntimeError, ValueError, AssertionError) as error:  # no such device, one value to a batch norm
+        yield Verdict("forward", False, f"torch refuses: {_first_line(error)}")
+        return
     outputs = list(output) if isinstance(output, tuple) else [output]
     finite = all(bool(torch.isfinite(o).all()) for o in outputs)
     shown = ", ".join("x".join(map(str, o.shape)) for o in outputs)
@@ -155,8 +179,18 @@ def _run(graph: Graph, device: str, batch: int) -> Iterator[Verdict]:
         "forward", finite, f"{shown} on {device}" + ("" if finite else ", with values that are not finite")
     )
     loss = torch.stack([o.float().square().mean() for o in outputs]).sum()
-    loss.backward()  # type: ignore[no-untyped-call]
+    try:
+        loss.backward()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        yield Verdict("backward", False, f"torch refuses: {_first_line(error)}")
+        return
     without = [name for name, p in built.named_parameters() if p.grad is None and p.requires_grad]
     count = sum(p.requires_grad for p in built.parameters())
-    detail = f"{without[0]} has no gradient" if without else f"gradients for {count:,} parameter tensors"
+    detail = (
+        f"{without[0]} has no gradient" if without else f"gradients for {_some(count, 'parameter tensor')}"
+    )
     yield Verdict("backward", not without, detail)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

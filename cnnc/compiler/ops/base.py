@@ -389,6 +389,10 @@ class Op(BaseModel, ABC):
         return 2 * macs + bias_adds
 
 
+# pydantic has noted what is a ClassVar, and would read all these annotations again for each layer.
+Op.__annotations__.clear()
+
+
 class Weightless(Op, ABC):
     """A layer that learns nothing, keeps nothing and multiplies nothing that counts."""
 
@@ -421,7 +425,8 @@ class _Registry:
     ops: list[type[Op]] = field(default_factory=list)
 
 
-_REGISTRY = _Registry()
+REGISTRY = _Registry()
+"""The ops of the files imported so far; registry.py asks it on behalf of everybody else."""
 
 
 def op(cls: _OpT) -> _OpT:
@@ -430,23 +435,13 @@ def op(cls: _OpT) -> _OpT:
     missing += [name for name in ("kind", "family", "example") if not hasattr(cls, name)]
     if missing:
         raise TypeError(f"op {cls.__name__} does not answer: {', '.join(missing)}")
-    _REGISTRY.ops.append(cls)
+    REGISTRY.ops.append(cls)
     if not cls.internal:
         for word in (cls.kind, *cls.aliases):
-            if word in _REGISTRY.by_word:
+            if word in REGISTRY.by_word:
                 raise TypeError(f"two ops are called {word}")
-            _REGISTRY.by_word[word] = cls
+            REGISTRY.by_word[word] = cls
     return cls
-
-
-def all_ops() -> tuple[type[Op], ...]:
-    """Every registered op in the order of registration."""
-    return tuple(_REGISTRY.ops)
-
-
-def op_words() -> Mapping[str, type[Op]]:
-    """Every layer word, aliases included."""
-    return _REGISTRY.by_word
 
 
 def count(shapes: Iterable[Shape]) -> int:

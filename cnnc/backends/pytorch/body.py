@@ -1,0 +1,283 @@
+"""One class as text: its constructor and its forward, as logical lines that are not laid out yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from cnnc.backends.pytorch.classes import (
+    LEFT_OUT,
+    ClassDef,
+    DictNew,
+    HandedNew,
+    InstanceNew,
+    LayerNew,
+    LoopNew,
+    LoopText,
+    New,
+    SequenceNew,
+    ShortcutNew,
+    SlotText,
+    Text,
+    is_positional,
+)
+from cnnc.backends.pytorch.forward import Step, forward_lines
+from cnnc.backends.pytorch.layer import Raw, Val
+from cnnc.backends.pytorch.loops import numeral, stem
+from cnnc.backends.pytorch.names import MODULE_ATTRIBUTES, is_plain, quote, variable
+from cnnc.backends.pytorch.sym import TURN, mentions
+from cnnc.backends.pytorch.sym import text as sym_text
+
+Line = tuple[int, str]
+"""A logical line: how far it is indented within its method, and its text."""
+
+
+class Body:
+    """The methods of one class, or of what it is under one condition.
+
+    `constructor` has a chunk of lines for each child, what is kept for forward and
+    the call of the base class before them; `forward` the lines after its signature.
+    """
+
+    def __init__(self, cls: ClassDef, inputs: Sequence[str], returned: str | None) -> None:
+        """`inputs` are the names of forward's parameters; `returned` is the named tuple it returns, if any."""
+        self.cls = cls
+        self.params = cls.params
+        self.names = cls.names
+        texts = iter(cls.texts)
+        self.constructor = list(self._constructor(texts))
+        self.forward: list[Line] = []
+        if not cls.first.sequential:
+            modules = [variable(name) for name in cls.first.modules]
+            steps = list(self._steps(texts))
+            lines = forward_lines(steps, inputs, cls.first.returns, returned, modules)
+            self.forward = [(0, line) for line in lines]
+
+    # --- the constructor ---------------------------------------------------------------------
+
+    def _constructor(self, texts: Iterator[SlotText]) -> Iterator[list[Line]]:
+        children = self.cls.first.children
+        if self.cls.first.sequential and is_positional(children):
+            yield [(0, f"super().__init__({', '.join(self._positional(children, texts))})")]
+            return
+        yield [(0, "super().__init__()")]
+        for name, kept in self._kept().items():
+            yield [(0, f"{kept} = {name}")]
+        for name, new in children:
+            yield self._child(name, new, texts)
+
+    def _child(self, name: str, new: New, texts: Iterator[SlotText]) -> list[Line]:
+        if isinstance(new, ShortcutNew):
+            return self._shortcut(name)
+        if isinstance(new, LoopNew):
+            return self._loop_lines(new, next(texts))
+        return [self._assigned(name, self._new(new, texts))]
+
+    def _assigned(self, name: str, expression: str) -> Line:
+        if is_plain(name):
+            return (0, f"self.{name} = {expression}")
+        return (0, f"self.add_module({quote(name)}, {expression})")
+
+    def _shortcut(self, name: str) -> list[Line]:
+        """Nothing for an identity; a projection; or one or the other by the numbers."""
+        shortcut = self.cls.shortcuts[name]
+        if shortcut.new.projection is None:
+            return []
+        projection = self._new(shortcut.new.projection, iter(shortcut.texts))
+        if not shortcut.depends:
+            return [self._assigned(name, projection)]
+        stride = sym_text(shortcut.new.stride, self.names)
+        same = f"{sym_text(shortcut.new.source, self.names)} == {sym_text(shortcut.new.target, self.names)}"
+        condition = same if stride == "1" else f"{stride} == 1 and {same}"
+        return [
+            (0, f"if {condition}:"),
+            (4, self._assigned(name, "nn.Identity()")[1]),
+            (0, "else:"),
+            (4, self._assigned(name, projection)[1]),
+        ]
+
+    def _new(self, new: New, texts: Iterator[SlotText]) -> str:
+        if isinstance(new, LayerNew):
+            args = [self._argument(a, texts) for a in new.module.args]
+            options = [(k, self._argument(a, texts)) for k, a in new.module.kwargs.items()]
+            args += [f"{k}={text}" for k, text in options if text != LEFT_OUT]
+            return _initialised(f"{new.module.cls}({', '.join(args)})", new.module.init)
+        if isinstance(new, SequenceNew):
+            if new.is_positional:
+                return f"nn.Sequential({', '.join(self._positional(new.items, texts))})"
+            pairs = self._pairs(new.items, texts)
+            return f"nn.Sequential(OrderedDict([{', '.join(pairs)}]))"
+        if isinstance(new, DictNew):
+            pairs = [f"{quote(name)}: {self._new(item, texts)}" for name, item in new.items]
+            return f"nn.ModuleDict({{{', '.join(pairs)}}})"
+        if isinstance(new, InstanceNew):
+            return self._call(new, texts)
+        if isinstance(new, HandedNew):
+            return next(param.name for param in self.params if param.pipeline == new.name)
+        return "nn.Identity()"
+
+    def _call(self, new: InstanceNew, texts: Iterator[SlotText]) -> str:
+        args: list[str] = []
+        by_name = False
+        for param, arg in zip(new.cls.params, new.args, strict=True):
+            text = self._next(texts) if isinstance(arg, Val) else self._new(arg, texts)
+            if text == param.default:
+                by_name = True
+            else:
+                args.append(f"{param.name}={text}" if by_name or param.given else text)
+                by_name = by_name or bool(param.given)
+        return f"{new.cls.name}({', '.join(args)})"
+
+    def _argument(self, argument: object, texts: Iterator[SlotText]) -> str:
+        return argument.text if isinstance(argument, Raw) else self._next(texts)
+
+    def _next(self, texts: Iterator[SlotText]) -> str:
+        text = next(texts)
+        assert not isinstance(text, LoopText)
+        return self._text(text)
+
+    def _text(self, text: Text) -> str:
+        return text if isinstance(text, str) else sym_text(text, {**self.names, TURN: self._turn()})
+
+    # --- chains and loops ----------------------------------------------------------------------
+
+    def _positional(self, items: Sequence[tuple[str, New]], texts: Iterator[SlotText]) -> list[str]:
+        """The arguments of `nn.Sequential(…)`: runs of equal ones and loops as comprehensions."""
+        written: list[str] = []
+        loops: dict[int, list[str]] = {}
+        for _, new in items:
+            if isinstance(new, LoopNew):
+                text = next(texts)
+                assert isinstance(text, LoopText)
+                written += self._head(new, text)
+                if text.count is not None:
+                    loops.setdefault(len(written), []).append(self._comprehension(new, text))
+            else:
+                written.append(self._new(new, texts))
+        return _with_runs(written, loops)
+
+    def _comprehension(self, loop: LoopNew, text: LoopText) -> str:
+        body = self._new(loop.turns[0], iter(text.body))
+        turn = self._turn() if any(mentions(t, TURN) for t in text.body) else "_"
+        return f"*[{body} for {turn} in range({self._count(text)})]"
+
+    def _pairs(self, items: Sequence[tuple[str, New]], texts: Iterator[SlotText]) -> list[str]:
+        """The arguments of `OrderedDict([…])`."""
+        pairs: list[str] = []
+        for name, new in items:
+            if not isinstance(new, LoopNew):
+                pairs.append(f"({quote(name)}, {self._new(new, texts)})")
+                continue
+            text = next(texts)
+            assert isinstance(text, LoopText)
+            head = self._head(new, text)
+            pairs += [f"({quote(name)}, {turn})" for name, turn in zip(new.names, head, strict=False)]
+            if text.count is not None:
+                body = self._new(new.turns[0], iter(text.body))
+                key = self._key(new, len(head))
+                pairs.append(f"*[({key}, {body}) for {self._turn()} in range({self._count(text)})]")
+        return pairs
+
+    def _loop_lines(self, loop: LoopNew, text: SlotText) -> list[Line]:
+        """A loop as statements of a constructor."""
+        assert isinstance(text, LoopText)
+        head = self._head(loop, text)
+        lines = [self._assigned(name, turn) for name, turn in zip(loop.names, head, strict=False)]
+        if text.count is None:
+            return lines
+        body = self._new(loop.turns[0], iter(text.body))
+        return [
+            *lines,
+            (0, f"for {self._turn()} in range({self._count(text)}):"),
+            (4, f"self.add_module({self._key(loop, len(head))}, {body})"),
+        ]
+
+    def _head(self, loop: LoopNew, text: LoopText) -> list[str]:
+        """The turns that are written one by one."""
+        turns = zip(loop.turns, text.head, strict=False)
+        return [self._new(turn, iter(inner)) for turn, inner in turns]
+
+    def _count(self, text: LoopText) -> str:
+        assert text.count is not None
+        return self._text(text.count)
+
+    def _key(self, loop: LoopNew, done: int) -> str:
+        """A child's name in a loop, as an expression of the turn."""
+        start = numeral(loop.names[0]) + done
+        turn = self._turn() + (f" + {start}" if start else "")
+        before = stem(loop.names[0])
+        return f'f{quote(before)[:-1]}{{{turn}}}"' if before else f"str({turn})"
+
+    def _turn(self) -> str:
+        """The variable that counts the turns of a loop: none of the class's parameters."""
+        names = {param.name for param in self.params}
+        return next(name for name in ("i", "j", "index", "turn", "turn_") if name not in names)
+
+    # --- forward -------------------------------------------------------------------------------
+
+    def _steps(self, texts: Iterator[SlotText]) -> Iterator[Step]:
+        """The steps of forward with their numbers filled in; a shortcut that is never a projection is none."""
+        first = self.cls.first
+        for step, values in zip(first.steps, first.values, strict=True):
+            template = step.template
+            for key in sorted(values):
+                template = _filled(template, key, self._kept_text(next(texts)))
+            shortcut = self.cls.shortcuts.get(step.target or "")
+            if shortcut is not None and shortcut.new.projection is None:
+                yield replace(step, target=None, template="{0}")
+            else:
+                yield replace(step, template=template)
+
+    def _kept(self) -> dict[str, str]:
+        """The constructor's parameters that forward reads, and the attributes they are kept in."""
+        first = self.cls.first
+        count = sum(map(len, first.values))
+        texts = [t for t in self.cls.texts[len(self.cls.texts) - count :] if not isinstance(t, LoopText)]
+        taken = MODULE_ATTRIBUTES | {name for name, _ in first.children}
+        kept: dict[str, str] = {}
+        for param in self.params:
+            if any(text == param.name or mentions(text, param.sym) for text in texts):
+                name = param.name
+                while name in taken:
+                    name += "_"
+                kept[param.name] = f"self.{name}"
+        return kept
+
+    def _kept_text(self, text: SlotText) -> str:
+        """A text of forward: what the constructor was given is read from the attributes it is kept in."""
+        assert not isinstance(text, LoopText)
+        kept = self._kept()
+        if isinstance(text, str):
+            return kept.get(text, text)
+        return sym_text(text, {sym: kept.get(name, name) for sym, name in self.names.items()})
+
+
+def _filled(template: str, key: str, text: str) -> str:
+    """A template with a value in; formatters set a slice's colon apart from all but plain words."""
+    hole = f"{{{key}}}"
+    if not text.removeprefix("-").isalnum():
+        template = template.replace(f"{hole}:", f"{hole} : ").replace(f":{hole}", f" : {hole}")
+    return template.replace(hole, text)
+
+
+def _with_runs(written: Sequence[str], loops: Mapping[int, list[str]]) -> list[str]:
+    """Expressions with more than two equal ones in a row as a comprehension, and `loops` before those at their keys."""
+    out: list[str] = []
+    i = 0
+    while i < len(written):
+        out += loops.get(i, [])
+        run = 1
+        while i + run < len(written) and written[i + run] == written[i] and i + run not in loops:
+            run += 1
+        out += [f"*[{written[i]} for _ in range({run})]"] if run > 2 else [written[i]] * run
+        i += run
+    return out + loops.get(len(written), [])
+
+
+def _initialised(text: str, rules: Mapping[str, str]) -> str:
+    """A constructor expression with the tensors in it started by rules of their own."""
+    if not rules:
+        return text
+    if all(name.isidentifier() for name in rules):
+        return f"initialised({text}, {', '.join(f'{name}={rule}' for name, rule in rules.items())})"
+    return f"initialised({text}, **{{{', '.join(f'{quote(name)}: {rule}' for name, rule in rules.items())}}})"

@@ -1,0 +1,128 @@
+"""What the inference form is made of."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class FusedConv2d(nn.Conv2d):
+    """Convolution, then the sum with a second input if there is one, then `act`.
+
+    On CPUs the three are one oneDNN kernel, its weights packed at the first call;
+    elsewhere, and where the call is traced, compiled or differentiated, they are
+    PyTorch's own operators. The weights are not for training.
+    """
+
+    def __init__(self, *args: Any, act: str = "none", slope: float | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.act = act
+        self.slope = [] if slope is None else [slope]
+        self.packed: tuple[tuple[int, int], Tensor] | None = None
+        self.requires_grad_(False)
+        self.weight.data = self.weight.contiguous(memory_format=torch.channels_last)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "packed": None}
+
+    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        # oneDNN's name, its numbers, and PyTorch's function.
+        name, numbers, function = {
+            "none": ("none", [], lambda x: x),
+            "relu": ("relu", [], F.relu),
+            "relu6": ("hardtanh", [0.0, 6.0], F.relu6),
+            "leaky_relu": ("leaky_relu", self.slope, F.leaky_relu),
+            "silu": ("swish", [], F.silu),
+            "hardswish": ("hardswish", [], F.hardswish),
+            "sigmoid": ("sigmoid", [], torch.sigmoid),
+            "tanh": ("tanh", [], torch.tanh),
+        }[self.act]
+        if not self._has_kernel(x):
+            x = super().forward(x)
+            return function(x if other is None else x + other, *self.slope)
+        shape = (self.padding, self.stride, self.dilation, self.groups)
+        weights = (self._packed(x), self.bias, *shape)
+        ops = torch.ops.mkldnn
+        if other is None:
+            return ops._convolution_pointwise(x, *weights, name, numbers, None)
+        other = other.contiguous(memory_format=torch.channels_last)
+        then = None if name == "none" else name
+        return ops._convolution_pointwise.binary(x, other, *weights, "add", 1.0, then, numbers, None)
+
+    def _has_kernel(self, x: Tensor) -> bool:
+        return (
+            x.device.type == self.weight.device.type == "cpu"
+            and x.dtype == self.weight.dtype == torch.float32
+            and x.dim() == 4
+            and x.numel() > 0
+            and torch.backends.mkldnn.is_available()
+            and bool(torch.backends.mkldnn.enabled)
+            and not (torch.is_grad_enabled() and x.requires_grad)
+            and not torch.is_autocast_enabled("cpu")
+            and not torch.jit._trace.is_tracing()
+            and not torch.compiler.is_compiling()
+            and not self.weight.is_inference()
+        )
+
+    def _packed(self, x: Tensor) -> Tensor:
+        """The weights in oneDNN's own layout, packed again when they have changed."""
+        version = (self.weight.data_ptr(), self.weight._version)
+        if self.packed is None or self.packed[0] != version:
+            shape = (self.padding, self.stride, self.dilation, self.groups, x.shape)
+            reorder = torch.ops.mkldnn._reorder_convolution_weight
+            self.packed = (version, reorder(self.weight.detach(), *shape))
+        return self.packed[1]
+
+
+class ScaleShift(nn.Module):
+    """A batch norm with fixed statistics: a factor and an offset for each channel."""
+
+    def __init__(self, channels: int, rank: int = 2, relu: bool = False) -> None:
+        super().__init__()
+        shape = (channels, *[1] * rank)
+        self.weight = nn.Parameter(torch.ones(shape), requires_grad=False)
+        self.bias = nn.Parameter(torch.zeros(shape), requires_grad=False)
+        self.relu = relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.addcmul(self.bias, x, self.weight)
+        return x.relu_() if self.relu else x
+
+
+def scale_and_shift(state: dict[str, Tensor], norm: str, eps: float) -> tuple[Tensor, Tensor]:
+    """A batch norm's factor and offset in float64; its tensors are taken out of `state`."""
+    state.pop(f"{norm}.num_batches_tracked", None)
+    variance = state.pop(f"{norm}.running_var").double()
+    scale = torch.rsqrt(variance + eps)
+    if f"{norm}.weight" in state:
+        scale = scale * state.pop(f"{norm}.weight").double()
+    shift = -scale * state.pop(f"{norm}.running_mean").double()
+    if f"{norm}.bias" in state:
+        shift = shift + state.pop(f"{norm}.bias").double()
+    return scale, shift
+
+
+def fold_norm(state: dict[str, Tensor], layer: str, norm: str, eps: float, transposed: int = 0) -> None:
+    """Fold a batch norm into the layer before it; `transposed` is its groups, if it is such."""
+    weight = state[f"{layer}.weight"]
+    scale, shift = scale_and_shift(state, norm, eps)
+    bias = state.get(f"{layer}.bias")
+    if bias is not None:
+        shift = shift + scale * bias.double()
+    rest = [1] * (weight.dim() - (2 if transposed else 1))
+    if transposed:  # (in, out / groups, ...): the filters of a group stand side by side
+        groups = weight.double().unflatten(0, (transposed, -1))
+        folded = (groups * scale.view(transposed, 1, -1, *rest)).flatten(0, 1)
+    else:
+        folded = weight.double() * scale.view(-1, *rest)
+    state[f"{layer}.weight"] = folded.to(weight.dtype)
+    state[f"{layer}.bias"] = shift.to(weight.dtype)
+
+
+def set_scale(state: dict[str, Tensor], norm: str, eps: float, rank: int) -> None:
+    """Replace a batch norm that stands alone by its factor and offset."""
+    kind = state[f"{norm}.running_mean"].dtype
+    scale, shift = scale_and_shift(state, norm, eps)
+    state[f"{norm}.weight"] = scale.to(kind).view(-1, *[1] * rank)
+    state[f"{norm}.bias"] = shift.to(kind).view(-1, *[1] * rank)

@@ -1,0 +1,173 @@
+"""Which layers of a graph the inference form runs as one.
+
+before: conv -> bn -> relu            after: conv (the norm in its weights, the activation in its kernel)
+before: [id + conv -> bn] -> relu     after: conv with a second input
+before: [… | …] -> bn -> relu         after: a factor and an offset for each channel, then relu
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cnnc.backends.pytorch.emitters.shared import is_symmetric
+from cnnc.backends.pytorch.inference.ops import FUSED_ACTS, IN_PLACE_ACTS, FusedConv, InPlace, ScaleShift
+from cnnc.compiler.graph import Graph, Node
+from cnnc.compiler.ops import Op
+from cnnc.compiler.ops.activation import ReLU
+from cnnc.compiler.ops.convolution import Conv, DepthwiseConv, SeparableConv, TransposedConv
+from cnnc.compiler.ops.linear import FC
+from cnnc.compiler.ops.merge import Add, Concat
+from cnnc.compiler.ops.normalisation import BatchNorm
+
+_FRESH = (Conv, DepthwiseConv, SeparableConv, TransposedConv, FC, BatchNorm)
+"""Layers whose output is memory of their own, which the activation after them may overwrite."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedNorm:
+    """A batch norm that goes into the weights of module `layer`."""
+
+    layer: str
+    norm: str
+    eps: float
+    transposed: int = 0
+    """The groups of a transposed convolution, whose output channels are on axis 1; else 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledNorm:
+    """A batch norm that stays, as a factor and an offset, on maps of `rank` axes."""
+
+    norm: str
+    eps: float
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """Nodes that become one: `nodes` in the order of the flow, the first of which lends its name.
+
+    `other` is the node whose output comes in second, where there is one.
+    """
+
+    nodes: tuple[int, ...]
+    op: Op
+    other: int | None = None
+    norm: FoldedNorm | ScaledNorm | None = None
+
+
+def fusions(graph: Graph) -> tuple[Fusion, ...]:
+    """The fusions of a graph; no node is in two of them, and nodes in none stay as they are."""
+    return tuple(_Matcher(graph).run())
+
+
+class _Matcher:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.home = {i: scope for scope in graph.scopes() for i in scope.children if isinstance(i, int)}
+        self.readers = [list(c) for c in graph.consumers()]
+        self.read_elsewhere = set(graph.outputs.values())
+        for node in graph.nodes:
+            self.read_elsewhere.update(node.named.values())
+        uses: dict[str, int] = {}
+        for node in graph.nodes:
+            uses[node.module] = uses.get(node.module, 0) + 1
+        self.shared = {module for module, n in uses.items() if n > 1}
+        self.taken: set[int] = set()
+
+    def run(self) -> Iterator[Fusion]:
+        # Later layers first, so that of two convolutions that are added the later one does it.
+        for find in (self._layer, self._norm, self._activation):
+            for node in reversed(self.graph.nodes):
+                if node.index in self.taken or node.role == "input" or node.module in self.shared:
+                    continue
+                fusion = find(node)
+                if fusion is not None:
+                    self.taken.update(fusion.nodes)
+                    yield fusion
+
+    def _next(self, node: Node) -> Node | None:
+        """The one layer of the same scope that reads a node; None where something else does, or several."""
+        if node.index in self.read_elsewhere or len(self.readers[node.index]) != 1:
+            return None
+        reader = self.graph.nodes[self.readers[node.index][0]]
+        same_scope = self.home.get(reader.index) is self.home.get(node.index)
+        free = reader.index not in self.taken and reader.module not in self.shared
+        return reader if same_scope and free and reader.inputs.count(node.index) == 1 else None
+
+    def _layer(self, node: Node) -> Fusion | None:
+        """A convolution or fully-connected layer with its norm, and with a sum and an activation if it can."""
+        layer = _weights_of(node.op)
+        if layer is None:
+            return None
+        op, nodes, norm = node.op, [node], None
+        after = self._next(node)
+        if after is not None and isinstance(after.op, BatchNorm):
+            op = op.model_copy(update={"bias": True})
+            groups = op.groups if isinstance(op, TransposedConv) else 0
+            norm = FoldedNorm(f"{node.module}{layer}", after.module, after.op.eps, groups)
+            nodes.append(after)
+            after = self._next(after)
+        if not _has_kernel(op, len(node.out) - 1):
+            return Fusion(_indices(nodes), op, None, norm) if norm is not None else None
+        other: int | None = None
+        if after is not None and isinstance(after.op, Add) and len(after.inputs) == 2:
+            other = next(i for i in after.inputs if i != nodes[-1].index)
+            nodes.append(after)
+            after = self._next(after)
+        act: Op | None = None
+        # oneDNN's kernel with a sum goes on with a relu only.
+        takes = FUSED_ACTS if other is None else (ReLU,)
+        if after is not None and type(after.op) in takes:
+            act = after.op
+            nodes.append(after)
+        return Fusion(_indices(nodes), FusedConv(of=op, act=act, adds=other is not None), other, norm)
+
+    def _norm(self, node: Node) -> Fusion | None:
+        """A batch norm that was folded into no layer."""
+        if not isinstance(node.op, BatchNorm):
+            return None
+        after = self._next(node)
+        fused = [node, after] if after is not None and isinstance(after.op, ReLU) else [node]
+        norm = ScaledNorm(node.module, node.op.eps, len(node.out) - 1)
+        op = ScaleShift(of=node.op, act=fused[1].op if len(fused) > 1 else None)
+        return Fusion(_indices(fused), op, None, norm)
+
+    def _activation(self, node: Node) -> Fusion | None:
+        """An activation that may overwrite its input, because nothing else reads that."""
+        if type(node.op) not in IN_PLACE_ACTS:
+            return None
+        before = self.graph.nodes[node.inputs[0]]
+        alone = before.index not in self.read_elsewhere and len(self.readers[before.index]) == 1
+        merged = isinstance(before.op, Add | Concat) and len(before.inputs) > 1
+        if not alone or not (merged or isinstance(before.op, _FRESH)):
+            return None
+        return Fusion((node.index,), InPlace(of=node.op))
+
+
+def _indices(nodes: list[Node]) -> tuple[int, ...]:
+    return tuple(node.index for node in nodes)
+
+
+def _weights_of(op: Op) -> str | None:
+    """The path from a layer's module to the weights that a following norm can go into; None where it cannot.
+
+    A standardised filter is scaled anew at each call, a table's weights lie by link, and
+    DropConnect draws them.
+    """
+    if isinstance(op, Conv):
+        return None if op.table is not None or op.standardise else ""
+    if isinstance(op, SeparableConv):
+        return ".pointwise"
+    if isinstance(op, FC):
+        return None if op.dropconnect else ""
+    return "" if isinstance(op, DepthwiseConv | TransposedConv) else None
+
+
+def _has_kernel(op: Op, rank: int) -> bool:
+    """Whether `FusedConv2d` can run a layer."""
+    if not isinstance(op, Conv | DepthwiseConv) or rank != 2:
+        return False
+    table = isinstance(op, Conv) and (op.table is not None or op.standardise)
+    return not table and is_symmetric(op.pad)

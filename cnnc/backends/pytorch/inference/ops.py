@@ -1,0 +1,101 @@
+"""The layers that only the inference form has: what several layers of the spec become when they are run as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cnnc.compiler.ops import Op, Shape
+from cnnc.compiler.ops.activation import ELU, HardSwish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
+from cnnc.compiler.ops.base import Pointwise, SameShape, Window
+from cnnc.compiler.ops.normalisation import BatchNorm
+
+FUSED_ACTS: dict[type[Op], str] = {
+    ReLU: "relu", ReLU6: "relu6", LeakyReLU: "leaky_relu", SiLU: "silu", HardSwish: "hardswish",
+    Sigmoid: "sigmoid", Tanh: "tanh",
+}  # fmt: skip
+"""What `FusedConv2d` calls the activations that it has."""
+
+IN_PLACE_ACTS: frozenset[type[Op]] = frozenset({ReLU, ReLU6, LeakyReLU, SiLU, HardSwish, ELU})
+"""Those whose module takes `inplace`."""
+
+# None of these is registered: no layer word names them, and no spec holds one.
+
+
+class FusedConv(Op):
+    """A convolution of maps, then the sum with a second input if `adds`, then `act` if there is one."""
+
+    kind = "conv"
+    family = "convolution"
+    weighted = True
+
+    of: Op
+    act: Op | None = None
+    adds: bool = False
+
+    @property
+    def stride(self) -> tuple[int, ...]:
+        """The convolution's: the stride of a shortcut goes by that of its path."""
+        here: Any = self.of
+        stride: tuple[int, ...] = here.stride
+        return stride
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        return self.of.out_shape(ins[0])
+
+    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+        return self.of.params(ins[0])
+
+    def state(self, *ins: Shape) -> Mapping[str, Shape]:
+        return self.of.state(ins[0])
+
+    def macs(self, *ins: Shape) -> int:
+        return self.of.macs(ins[0])
+
+    def window(self, *ins: Shape) -> Window:
+        return self.of.window(ins[0])
+
+    def windows(self, *ins: Shape) -> tuple[Window | None, ...]:
+        return (self.window(*ins), *[Pointwise()] * (len(ins) - 1))
+
+
+class ScaleShift(Op):
+    """A batch norm that could be folded into no layer, as a factor and an offset for each channel, then `act`."""
+
+    kind = "bn"
+    family = "normalisation"
+
+    of: BatchNorm
+    act: Op | None = None
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        return ins[0]
+
+    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+        shape = (ins[0][0], *[1] * (len(ins[0]) - 1))
+        return {"weight": shape, "bias": shape}
+
+    def state(self, *ins: Shape) -> Mapping[str, Shape]:
+        return {}
+
+    def macs(self, *ins: Shape) -> int:
+        return 0
+
+    def window(self, *ins: Shape) -> Window:
+        return Pointwise()
+
+
+class InPlace(SameShape):
+    """An activation that overwrites its input."""
+
+    kind = "in_place"
+    family = "activation"
+
+    of: Op
+
+
+class ChannelsLast(SameShape):
+    """The input with its channels innermost in memory."""
+
+    kind = "channels_last"
+    family = "reshape"

@@ -1,0 +1,190 @@
+"""Children that come from one repeat or comprehension of the spec, folded into a loop and written as one.
+
+before: Layer(c, k), Layer(c + k, k), Layer(c + 2 * k, k)
+after:  *[Layer(c + i * k, k) for i in range(n)]
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from cnnc.backends.pytorch.classes import LEFT_OUT, LoopNew, LoopSlot, LoopText, New, Text, walk
+from cnnc.backends.pytorch.layer import Val
+from cnnc.backends.pytorch.names import literal
+from cnnc.backends.pytorch.sym import TURN, Const, Number, Param, Sym, binary, difference, integral, value
+from cnnc.compiler.values import Trace, Turn
+
+Known = Mapping[Param, Number]
+"""The numbers of one instance's parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A child of a chain: its name, its expression, and the repeats of its scope that it stands in, outermost first."""
+
+    name: str
+    new: New
+    turns: tuple[Turn, ...]
+
+
+def turns_between(trace: Trace | None, outer: Trace | None) -> tuple[Turn, ...]:
+    """The turns on the way from `outer` to `trace`, outermost first."""
+    found: list[Turn] = []
+    while trace is not None and trace is not outer:
+        if isinstance(trace, Turn):
+            found.append(trace)
+        trace = trace.parent
+    return tuple(reversed(found))
+
+
+def fold(children: Sequence[Placed], count: Callable[[Turn], Val], depth: int = 0) -> list[tuple[str, New]]:
+    """Children with a loop for every repeat whose turns give one child each, all of one kind and regular names.
+
+    `count` tells how many turns a repeat has, with its source.
+    """
+    items: list[tuple[str, New]] = []
+    for _, group in groupby(children, lambda child: _repeat(child, depth)):
+        run = list(group)
+        if len(run[0].turns) <= depth:
+            items += [(child.name, child.new) for child in run]
+        elif _is_regular(run, depth):
+            names, turns = tuple(c.name for c in run), tuple(c.new for c in run)
+            items.append((names[0], LoopNew(names, turns, count(run[0].turns[depth]))))
+        else:
+            for _, turn in groupby(run, lambda child: child.turns[depth].index):
+                items += fold(list(turn), count, depth + 1)
+    return items
+
+
+def _repeat(child: Placed, depth: int) -> tuple[int, int]:
+    """What repeat a child stands in: the bracket, and the place where it is repeated."""
+    if len(child.turns) <= depth:
+        return (0, 0)
+    turn = child.turns[depth]
+    return (id(turn.loop), id(turn.parent))
+
+
+def _is_regular(run: Sequence[Placed], depth: int) -> bool:
+    first = run[0].turns[depth]
+    if [child.turns[depth].index for child in run] != list(range(first.total)):
+        return False
+    stems = {stem(child.name) for child in run}
+    start = numeral(run[0].name)
+    if len(stems) > 1 or [numeral(child.name) for child in run] != list(range(start, start + len(run))):
+        return False
+    skeletons: list[list[str]] = []
+    for child in run:
+        skeletons.append([])
+        if not all(isinstance(slot, Val) for slot in walk(child.new, skeletons[-1])):
+            return False  # a loop in a loop
+    return all(skeleton == skeletons[0] for skeleton in skeletons)
+
+
+def stem(name: str) -> str:
+    """A name without the number at its end."""
+    return name.rstrip("0123456789")
+
+
+def numeral(name: str) -> int:
+    """The number at the end of a name; -1 where there is none, or one with leading zeros."""
+    digits = name[len(stem(name)) :]
+    return int(digits) if re.fullmatch(r"0|[1-9]\d*", digits, re.ASCII) else -1
+
+
+# --- how a loop is written ----------------------------------------------------------------
+
+Common = Callable[[Sequence[Val]], Text]
+"""The text for a value, one of each instance; where there is none, a new parameter's."""
+
+
+def loop_text(
+    slots: Sequence[LoopSlot],
+    known: Sequence[Known],
+    common: Common,
+    settled: Callable[[Sequence[Val]], Text | None],
+) -> LoopText | None:
+    """How a loop is written that has these values in the instances of a class; None where it cannot be.
+
+    Its first turn may differ from the others and is then written before it. Short loops whose
+    number of turns is the same everywhere are written turn by turn, and so are irregular ones.
+    """
+    lengths = {len(slot.turns) for slot in slots}
+    counted = settled([slot.count for slot in slots])
+    is_short = isinstance(counted, str) and max(lengths) <= 2
+    for peeled in () if is_short else (0, 1):
+        if min(lengths) < peeled or (isinstance(counted, str) and max(lengths) - peeled <= 2):
+            continue
+        body = _body(slots, known, peeled)
+        if body is None:
+            continue
+        head = tuple(
+            tuple(common(vals) for vals in zip(*(slot.turns[t] for slot in slots), strict=True))
+            for t in range(peeled)
+        )
+        counts = [_less(slot.count, peeled) for slot in slots]
+        return LoopText(head, body, common(counts))
+    if len(lengths) > 1:
+        return None
+    turns = zip(*(slot.turns for slot in slots), strict=True)
+    return LoopText(tuple(tuple(common(vals) for vals in zip(*turn, strict=True)) for turn in turns))
+
+
+def _less(count: Val, peeled: int) -> Val:
+    sym = None if count.sym is None else binary("-", count.sym, Const(peeled))
+    return Val(count.value - peeled, sym)
+
+
+def _body(slots: Sequence[LoopSlot], known: Sequence[Known], peeled: int) -> tuple[Text, ...] | None:
+    """The texts of a loop's values after `peeled` turns; None where one of them is irregular."""
+    width = len(slots[0].turns[0])
+    texts = []
+    for k in range(width):
+        text = regular_text([[turn[k] for turn in slot.turns[peeled:]] for slot in slots], known)
+        if text is None:
+            return None
+        texts.append(text)
+    return tuple(texts)
+
+
+def regular_text(rows: Sequence[Sequence[Val]], known: Sequence[Known]) -> Text | None:
+    """The source of a value that grows by the same step from turn to turn; `rows` has a row for each instance."""
+    longest = max(rows, key=len)
+    if not longest:
+        return None
+    if all(v.is_default for row in rows for v in row):
+        return LEFT_OUT
+    for candidate in _candidates(longest):
+        if all(
+            type(v.value) is int and value(candidate, {**numbers, TURN: t}) == v.value
+            for row, numbers in zip(rows, known, strict=True)
+            for t, v in enumerate(row)
+        ):
+            return integral(candidate)
+    values = [v.value for row in rows for v in row]
+    if all(v == values[0] and type(v) is type(values[0]) for v in values):
+        return literal(values[0])
+    return None
+
+
+def _candidates(row: Sequence[Val]) -> list[Sym]:
+    """What could be the source of a row of values."""
+    found: list[Sym] = []
+    first = row[0].sym
+    if first is not None:
+        if not isinstance(first, Const):
+            found.append(first)
+        if len(row) > 1 and (second := row[1].sym) is not None:
+            found.append(_grown(first, difference(second, first)))
+    if len(row) > 1 and all(type(v.value) is int for v in row[:2]) and row[0].value != row[1].value:
+        found.append(_grown(Const(row[0].value), Const(row[1].value - row[0].value)))
+    return [sym for sym in found if not isinstance(sym, Const)]
+
+
+def _grown(first: Sym, step: Sym) -> Sym:
+    if step == Const(0):
+        return first
+    growth = binary("*", step, TURN) if isinstance(step, Const) else binary("*", TURN, step)
+    return binary("+", first, growth)

@@ -1,0 +1,216 @@
+"""Instances become one class: every number in them gets the text that is right in each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+
+from cnnc.backends.pytorch.classes import (
+    LEFT_OUT,
+    ClassDef,
+    ClassParam,
+    HandedNew,
+    Instance,
+    LoopSlot,
+    LoopText,
+    ShortcutNew,
+    ShortcutText,
+    Slot,
+    SlotText,
+    Text,
+    walk,
+)
+from cnnc.backends.pytorch.context import CHANNELS
+from cnnc.backends.pytorch.layer import REQUIRED, Val
+from cnnc.backends.pytorch.loops import Known, loop_text
+from cnnc.backends.pytorch.names import literal, variable
+from cnnc.backends.pytorch.sym import TURN, Const, Param, integral, params_of, value
+from cnnc.compiler.graph import Scope
+
+
+class Unlike(Exception):
+    """The shortcuts or loops of these instances cannot be written as those of one class."""
+
+
+def settle(instances: list[Instance], known: Sequence[Known]) -> ClassDef:
+    """The class of instances with one skeleton; its name is left to the caller.
+
+    `known` has the numbers of each instance's parameters. Raises Unlike.
+    """
+    return _Settling(instances, known).run()
+
+
+class _Settling:
+    def __init__(self, instances: list[Instance], known: Sequence[Known]) -> None:
+        self.instances = instances
+        self.known = known
+        self.extras: list[ClassParam] = []
+
+    def run(self) -> ClassDef:
+        shortcuts = {
+            name: self._shortcut(name)
+            for name, new in self.instances[0].children if isinstance(new, ShortcutNew)
+        }  # fmt: skip
+        texts = [self._slot(slots) for slots in zip(*(i.slots for i in self.instances), strict=True)]
+        used = [p for text in texts for p in _params(text)]
+        for shortcut in shortcuts.values():
+            used += [p for text in shortcut.texts for p in _params(text)]
+            if shortcut.depends:
+                for sym in (shortcut.new.stride, shortcut.new.source, shortcut.new.target):
+                    used += params_of(sym)
+        cls = ClassDef("", self.instances, [], texts, shortcuts)
+        # Python wants those without a default first.
+        params = [*ordered(self.instances[0].scope, used), *self.extras, *self._pipelines()]
+        cls.params = sorted(params, key=lambda p: p.default is not None)
+        return cls
+
+    def _pipelines(self) -> list[ClassParam]:
+        """The modules that the constructor is handed."""
+        names = [new.name for _, new in self.instances[0].children if isinstance(new, HandedNew)]
+        return [ClassParam(variable(name), None, "nn.Module", pipeline=name) for name in names]
+
+    def _slot(self, slots: Sequence[Slot]) -> SlotText:
+        vals = [slot for slot in slots if isinstance(slot, Val)]
+        if vals:
+            return self._common(vals)
+        loops = [slot for slot in slots if isinstance(slot, LoopSlot)]
+        text = loop_text(loops, self.known, self._common, self._known_text)
+        if text is None:
+            raise Unlike
+        return text
+
+    def _common(self, vals: Sequence[Val]) -> Text:
+        """The text for a value of every instance; a parameter for it where it has no source."""
+        text = self._known_text(vals)
+        return self._extra(vals) if text is None else text
+
+    def _extra(self, vals: Sequence[Val]) -> str:
+        """A parameter that only calls know, named after the argument it is handed to."""
+        given = tuple(v.value for v in vals)
+        base = vals[0].name or "value"
+        known = next((p.name for p in self.extras if p.given == given and p.name.startswith(base)), None)
+        if known is not None:
+            return known
+        block = self.instances[0].scope.block
+        taken = {variable(p.name) for p in block.params} if block is not None else set()
+        taken |= {p.name for p in self.extras} | {CHANNELS}
+        name, number = base, 2
+        while name in taken:
+            name, number = f"{base}{number}", number + 1
+        default = vals[0].default
+        usual = default is not REQUIRED and all(v.default == default for v in vals)
+        text = literal(default) if usual else None
+        self.extras.append(ClassParam(name, None, _annotation(vals), text, given))
+        return name
+
+    def _known_text(self, vals: Sequence[Val]) -> Text | None:
+        return common_text(vals, self.known)
+
+    def _shortcut(self, name: str) -> ShortcutText:
+        news = [dict(i.children)[name] for i in self.instances]
+        shortcuts = [new for new in news if isinstance(new, ShortcutNew)]
+        projected = [(n, k) for n, k in zip(shortcuts, self.known, strict=True) if n.projection is not None]
+        if not projected:
+            return ShortcutText(shortcuts[0], (), depends=False)
+        skeletons: list[list[str]] = []
+        slots = []
+        for new, _ in projected:
+            skeletons.append([])
+            assert new.projection is not None
+            slots.append([slot for slot in walk(new.projection, skeletons[-1]) if isinstance(slot, Val)])
+        if any(s != skeletons[0] for s in skeletons):
+            raise Unlike
+        params = [k for _, k in projected]
+        texts = [common_text(vals, params) for vals in zip(*slots, strict=True)]
+        if len(projected) < len(shortcuts):
+            for new, values in zip(shortcuts, self.known, strict=True):
+                same = value(new.stride, values) == 1 and value(new.source, values) == value(
+                    new.target, values
+                )
+                if same != (new.projection is None) or (new.stride, new.source, new.target) != (
+                    shortcuts[0].stride, shortcuts[0].source, shortcuts[0].target,
+                ):  # fmt: skip
+                    raise Unlike
+        known_texts = tuple(t for t in texts if t is not None)
+        if len(known_texts) < len(texts):
+            raise Unlike
+        return ShortcutText(projected[0][0], known_texts, depends=len(projected) < len(shortcuts))
+
+
+def detail(instance: Instance) -> str:
+    """What tells apart instances of one skeleton that are unlike: their projections, and the lengths of loops."""
+    parts: list[str] = []
+    for name, new in instance.children:
+        if isinstance(new, ShortcutNew):
+            slots = () if new.projection is None else walk(new.projection, parts)
+            numbers = [v.value for v in slots if isinstance(v, Val)]
+            parts.append(f"{name}: {new.projection is not None} {numbers}")
+    lengths = [len(slot.turns) for slot in instance.slots if isinstance(slot, LoopSlot)]
+    return f"{' '.join(parts)} {lengths}"
+
+
+def common_text(vals: Sequence[Val], known: Sequence[Known]) -> Text | None:
+    """The source that all instances share if it gives the right number in each, else their common literal."""
+    if all(v.is_default for v in vals):
+        return LEFT_OUT
+    first = vals[0]
+    if first.sym is not None and not isinstance(first.sym, Const):
+        sourced = all(
+            v.sym == first.sym and value(first.sym, params) == v.value
+            for v, params in zip(vals, known, strict=True)
+        )
+        if sourced:
+            return integral(first.sym) if type(first.value) is int else first.sym
+    if all(v.value == first.value and type(v.value) is type(first.value) for v in vals):
+        return literal(first.value)
+    return None
+
+
+def _params(text: SlotText) -> Iterable[Param]:
+    """The parameters that a text speaks of."""
+    if isinstance(text, LoopText):
+        inner = [
+            *(t for turn in text.head for t in turn),
+            *text.body,
+            *([] if text.count is None else [text.count]),
+        ]
+        return [p for t in inner for p in _params(t) if p != TURN]
+    return () if isinstance(text, str) else params_of(text)
+
+
+def _annotation(vals: Sequence[Val]) -> str:
+    """The type of a parameter that is handed these values."""
+    return " | ".join(dict.fromkeys(_type(v.value) for v in vals))
+
+
+def _type(given: object) -> str:
+    if isinstance(given, tuple):
+        return f"tuple[{', '.join(map(_type, given))}]"
+    return type(given).__name__
+
+
+def ordered(scope: Scope, used: Iterable[Param]) -> list[ClassParam]:
+    """Constructor parameters: channels first, then what is handed through, then the block's own in its order."""
+    block = {p.name: p for p in scope.block.params} if scope.block is not None else {}
+    order = list(block)
+
+    def rank(param: Param) -> tuple[int, int]:
+        if param.level == 0 and param.name not in block:
+            position = param.name.removeprefix(CHANNELS) or "1"
+            return (0, int(position)) if position.isdecimal() else (3, 0)
+        if param.level > 0:
+            return (1, 0)
+        return (2, order.index(param.name))
+
+    out: list[ClassParam] = []
+    for param in sorted(dict.fromkeys(used), key=rank):
+        name = variable(param.name)
+        while any(p.name == name for p in out):
+            name += "_"
+        given = block[param.name].default if param.level == 0 and param.name in block else None
+        default = getattr(given, "value", None)
+        text = None
+        if isinstance(default, int | Fraction if param.real else int):
+            text = str(float(default) if param.real else default)
+        out.append(ClassParam(name, param, "float" if param.real else "int", text))
+    return out

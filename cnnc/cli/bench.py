@@ -1,0 +1,84 @@
+"""`cnnc bench`: how fast a network runs here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import cast
+
+import click
+
+from cnnc.backends.pytorch.runtime_bench import Bench, DTypeName, Setting
+from cnnc.backends.pytorch.runtime_bench import bench as measure
+from cnnc.cli.common import Sizes, Values, guarded, load, spec_options
+
+
+@click.command()
+@spec_options
+@click.option("--device", default="cpu", show_default=True, help="Where it runs, such as cuda or cuda:1.")
+@click.option("--batch", default=8, show_default=True, type=click.IntRange(min=1), help="Images in a run.")
+@click.option(
+    "--dtype", default="float32", show_default=True, type=click.Choice(["float32", "bfloat16", "float16"]),
+    help="Of weights and images.",
+)  # fmt: skip
+@click.option("--compile", "compiled", is_flag=True, help="By way of torch.compile.")
+@click.option("--channels-last", is_flag=True, help="Maps with their channels innermost.")
+@click.option(
+    "--for", "purpose", type=click.Choice(["training", "inference"]), default="training", show_default=True,
+    help="inference: the second form, forward only.",
+)  # fmt: skip
+@click.option(
+    "--seconds", default=3.0, show_default=True, type=click.FloatRange(min=0),
+    help="How long each measurement is repeated; 5 times at least.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@guarded
+def bench(
+    spec: str, sizes: Sizes, params: Values, device: str, batch: int, dtype: str, compiled: bool,
+    channels_last: bool, purpose: str, seconds: float, as_json: bool,
+) -> None:  # fmt: skip
+    """Time SPEC in PyTorch: forward, and forward and backward, with fresh weights. Needs torch.
+
+    Shows medians and extremes of runs after a warm-up, images a second, and the share of the device's
+    matrix peak that the multiply-adds reach. Example: cnnc bench zoo:resnet50 --device cuda --dtype bfloat16
+    """
+    net = load(spec, sizes, params)
+    setting = Setting(
+        device, batch, cast(DTypeName, dtype), compiled, channels_last, purpose == "inference", seconds
+    )
+    result = measure(net.graph, setting, _progress)
+    _progress("")
+    if as_json:
+        click.echo(json.dumps({"model": net.name, **asdict(setting), **asdict(result)}, indent=1))
+    else:
+        click.echo(_told(net.name, setting, result))
+
+
+def _progress(text: str) -> None:
+    """One line on a terminal that is written over; nothing elsewhere."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        click.echo(f"\r\033[K{text}", nl=False, err=True)
+
+
+def _told(name: str, setting: Setting, result: Bench) -> str:
+    where = result.device_name + (f", {result.threads} threads" if result.threads else "")
+    ways = [
+        setting.dtype,
+        *(["channels-last"] if setting.channels_last else []),
+        *(["torch.compile"] if setting.compile else []),
+        *(["inference form"] if setting.inference else []),
+    ]
+    lines = [
+        f"{name}, batch {setting.batch}, {', '.join(ways)} on {where}",
+        f"{'':<18}{'median':>10}{'min':>10}{'max':>10}{'runs':>6}{'images/s':>11}{'of peak':>9}{'memory':>10}",
+    ]
+    for t in result.timings:
+        times = "".join(f"{1e3 * value:>7.1f} ms" for value in (t.median, t.low, t.high))
+        memory = "" if t.memory is None else f"{t.memory / 2**20:,.0f} MiB"
+        lines.append(
+            f"{t.what:<18}{times}{t.repeats:>6}{t.images_per_second:>11,.1f}{t.peak_share:>9.1%}{memory:>10}"
+        )
+    kind = "most allocated" if setting.device.startswith("cuda") else "most the process held"
+    lines.append(f"Peak: {result.peak / 1e9:,.0f} GFLOP/s, measured on a matrix product. Memory: {kind}.")
+    return "\n".join(lines)

@@ -1,0 +1,33 @@
+"""Commands that are named in a table and imported when one is asked for."""
+
+from __future__ import annotations
+
+from collections import UserDict
+from importlib import import_module
+from inspect import cleandoc
+from typing import Any
+
+import click
+
+
+class Commands(UserDict[str, Any]):
+    """The commands of a group by name, each written as `module:function` until it is looked up.
+
+    So a command costs a run of another one nothing, and its module under
+    `cnnc/cli/` may import what it needs at its head.
+    """
+
+    def __getitem__(self, name: str) -> click.Command:
+        command = self.data[name]
+        if isinstance(command, str):
+            module, _, function = command.partition(":")
+            command = self.data[name] = getattr(import_module(module), function)
+        assert isinstance(command, click.Command)
+        command.help = _with_example_apart(cleandoc(command.help or ""))
+        return command
+
+
+def _with_example_apart(text: str) -> str:
+    """A command's help with its example on a line of its own, which is not wrapped: it is there to be copied."""
+    head, found, example = text.rpartition("Example: ")
+    return f"{head.rstrip()}\n\n\b\nExample: {' '.join(example.split())}" if found else text

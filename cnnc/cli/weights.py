@@ -1,0 +1,112 @@
+"""`cnnc weights`: a file of weights held against a spec, and its names made to fit."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from cnnc.backends.pytorch.runtime_weights import map_text, read_map, read_shapes, write_renamed
+from cnnc.backends.pytorch.weights import Comparison, compare, guess_map, wanted_tensors
+from cnnc.cli.common import Sizes, Values, guarded, load, spec_options, tell, write
+from cnnc.compiler.ops import Shape, by_x
+from cnnc.dsl.diagnostics import Diagnostic, did_you_mean, fail
+
+
+@click.command()
+@spec_options
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--map",
+    "mapping",
+    type=click.Path(path_type=Path),
+    metavar="MAP",
+    help="Rename FILE's tensors by MAP first.",
+)
+@click.option(
+    "--write-map",
+    "guess",
+    metavar="MAP",
+    help="Guess a map for the names that differ and write it (.json or .txt).",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the weights under the names of --map.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
+@guarded
+def weights(
+    spec: str, sizes: Sizes, params: Values, file: Path, mapping: Path | None, guess: str | None,
+    output: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Hold the tensors of FILE to SPEC: those missing, extra, or of another shape. Exit code 1 if any.
+
+    FILE is .safetensors, which needs no torch, or a state dict saved by torch. A map's lines are
+    `theirs -> ours`. Example: cnnc weights zoo:resnet50 resnet50.pth
+    """
+    if output is not None and mapping is None:
+        raise click.UsageError("-o goes with --map: without new names there is nothing to write")
+    net = load(spec, sizes, params)
+    wanted, unknown = wanted_tensors(net.graph)
+    found = read_shapes(file)
+    if mapping is not None:
+        names = read_map(mapping)
+        found = _renamed(found, names, mapping)
+    compared = compare(wanted, found, unknown)
+    click.echo(json.dumps(_record(compared), indent=1) if as_json else _told(compared, file))
+    if unknown and not as_json:
+        tell(
+            [Diagnostic("N702", f"the tensors of {', '.join(unknown)} are known to their package only", None)]
+        )
+    if guess is not None:
+        pairs = guess_map(wanted, found)
+        write(guess, map_text(pairs, Path(guess)), f"{len(pairs)} names, a guess by order and shape")
+    if output is not None and mapping is not None:
+        write(str(output), write_renamed(file, output, names), f"{len(found)} tensors")
+    sys.exit(not compared.holds)
+
+
+def _renamed(found: Mapping[str, Shape], names: Mapping[str, str], mapping: Path) -> dict[str, Shape]:
+    """The tensors under their new names. Raises CnncError (E203) where the map names none, or two get one name."""
+    for name in names:
+        if name not in found:
+            hint = did_you_mean(name, found)
+            raise fail("E203", f"`{mapping}` renames `{name}`, which is not in the file", hint=hint)
+    renamed = {names.get(name, name): shape for name, shape in found.items()}
+    if len(renamed) < len(found):
+        kept = {name for name in found if name not in names}
+        twice = next(new for new in names.values() if new in kept)
+        raise fail("E204", f"`{mapping}` calls a second tensor `{twice}`")
+    return renamed
+
+
+def _told(compared: Comparison, file: Path) -> str:
+    """The differences, one a line, and the count."""
+    lines = [f"missing  {name}  {_size(shape)}" for name, shape in compared.missing]
+    lines += [f"extra    {name}  {_size(shape)}" for name, shape in compared.extra]
+    lines += [
+        f"shape    {name}  {_size(ours)} in the spec, {_size(theirs)} in the file"
+        for name, ours, theirs in compared.shapes
+    ]
+    counts = f"{len(compared.missing)} missing, {len(compared.extra)} extra, {len(compared.shapes)} of another shape"
+    verdict = "all of the spec's" if compared.holds else counts
+    return "\n".join([*lines, f"{file}: {compared.fitting} tensors fit, {verdict}"])
+
+
+def _size(shape: Shape) -> str:
+    return by_x(shape) or "a number"
+
+
+def _record(compared: Comparison) -> dict[str, object]:
+    return {
+        "fitting": compared.fitting,
+        "missing": dict(compared.missing),
+        "extra": dict(compared.extra),
+        "shapes": {name: {"spec": ours, "file": theirs} for name, ours, theirs in compared.shapes},
+    }

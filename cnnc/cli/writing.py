@@ -1,0 +1,72 @@
+"""`cnnc compile` and `cnnc expand`: a spec as a program, a record, or its flat core."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from cnnc.cli.common import Sizes, Values, file_name, guarded, load, spec_options, tell, write
+
+
+@click.command()
+@spec_options
+@click.option("-o", "--output", metavar="FILE", help="Where to write; - for standard output.")
+@click.option(
+    "--to", "target", default="pytorch", show_default=True,
+    type=click.Choice(["pytorch", "dot", "svg", "png", "pdf", "json", "core"]), help="What to write.",
+)  # fmt: skip
+@click.option(
+    "--for", "purpose", type=click.Choice(["training", "inference"]),
+    help="inference: the second form, faster and not for training, which loads the same weights by its "
+    "function `convert`. training: the plain form.",
+)  # fmt: skip
+@click.option(
+    "--checkpoint",
+    type=click.Choice(["blocks"]),
+    help="With --for training: compute the blocks' inner values again in the backward pass; less memory.",
+)
+@guarded
+def compile(
+    spec: str, sizes: Sizes, params: Values, output: str | None, target: str, purpose: str | None,
+    checkpoint: str | None,
+) -> None:  # fmt: skip
+    """Write the PyTorch module of SPEC as NAME.py beside you.
+
+    The file is standalone: it imports torch only. Example: cnnc compile vgg16.cnn -o models/vgg16.py
+    """
+    if purpose is not None and target != "pytorch":
+        raise click.UsageError(f"--for goes with --to pytorch, not with --to {target}")
+    if checkpoint is not None and purpose != "training":
+        raise click.UsageError("--checkpoint goes with --for training")
+    net = load(spec, sizes, params)
+    tell(net.warnings)
+    endings = {"pytorch": "py", "core": "core.cnn"}
+    path = output or f"{file_name(net.name)}.{endings.get(target, target)}"
+    if target == "pytorch":
+        source = net.pytorch(
+            optimize="inference" if purpose == "inference" else "checkpoint" if checkpoint else None
+        )
+        write(path, source, f"{net.params:,} parameters, {net.macs:,} MACs, {source.count(chr(10))} lines")
+    elif target == "json":
+        write(path, json.dumps(net.to_dict(), indent=1) + "\n", "summary")
+    elif target == "core":
+        write(path, net.expand(), "flat core")
+    else:
+        write(path, net.draw(target), "diagram")
+
+
+@click.command()
+@spec_options
+@click.option(
+    "-o", "--output", default="-", metavar="FILE", help="Where to write; standard output if not given."
+)
+@guarded
+def expand(spec: str, sizes: Sizes, params: Values, output: str) -> None:
+    """Print SPEC as its flat core: every layer named and explicit.
+
+    The output is itself a spec with the same meaning. Example: cnnc expand zoo:resnet50
+    """
+    net = load(spec, sizes, params)
+    tell(net.warnings)
+    write(output, net.expand(), "flat core")

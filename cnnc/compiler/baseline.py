@@ -1,0 +1,90 @@
+"""What other people's files depend on in a network: its ends, its counts, and the keys of its weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import field
+
+from cnnc.compiler.cost import costs
+from cnnc.compiler.graph import Graph
+from cnnc.compiler.ops import show
+from cnnc.compiler.ops.base import Sizes, by_x
+from cnnc.compiler.receptive_field import ReceptiveField, receptive_field
+from cnnc.compiler.sizes import is_free
+from cnnc.dsl.record import record
+from cnnc.dsl.source import Span
+
+
+@record
+class Baseline:
+    """A network as a lock records it; two are equal where nothing that is recorded differs.
+
+    `figures` are `params`, `macs`, and for each end `inputs.NAME`, `outputs.NAME`, `rf.NAME`;
+    counts are integers, all else (shapes, expressions of free sizes) is text.
+    `tensors` are the keys of the built module's state_dict with their shapes, sorted with numbers
+    as numbers. Those of an extern, which only its own package knows, stand under one key `NAME.*`.
+    """
+
+    figures: Mapping[str, int | str]
+    tensors: Mapping[str, str]
+    spans: Mapping[str, Span] = field(default_factory=dict, compare=False, repr=False)
+    """Where the layer of each tensor, and each end, stands in the text."""
+
+
+def baseline(graph: Graph) -> Baseline:
+    """The baseline of a graph.
+
+    >>> from cnnc.compiler.build import build
+    >>> from cnnc.dsl.parse import parse
+    >>> from cnnc.dsl.source import Source
+    >>> found = baseline(build(parse(Source("net.cnn", "input 3x8x8\\nconv3-4 -> pool"))))
+    >>> found.figures["params"], found.figures["outputs.output"], found.figures["rf.output"]
+    (112, '4x4x4', '4x4, stride 2x2')
+    >>> found.tensors
+    {'conv1.bias': '4', 'conv1.weight': '4x3x3x3'}
+    """
+    total = costs(graph).total
+    figures: dict[str, int | str] = {"params": _count(total.params), "macs": _count(total.macs)}
+    spans: dict[str, Span] = {}
+    for name, index in graph.inputs.items():
+        figures[f"inputs.{name}"] = by_x(graph.nodes[index].out)
+        spans[f"inputs.{name}"] = graph.nodes[index].span
+    for name, index in graph.outputs.items():
+        figures[f"outputs.{name}"] = by_x(graph.nodes[index].out)
+        figures[f"rf.{name}"] = _field(receptive_field(graph, index))
+        spans[f"outputs.{name}"] = spans[f"rf.{name}"] = graph.nodes[index].span
+    tensors: dict[str, str] = {}
+    for node in graph.nodes:
+        if node.module != node.name:
+            continue  # a further use of a shared module: the weights are counted at the first
+        ins = graph.ins(node)
+        found = {**node.op.params(*ins), **node.op.state(*ins)}
+        for key, shape in found.items():
+            tensors[f"{node.name}.{key}"] = by_x(shape) or "scalar"
+            spans[f"{node.name}.{key}"] = node.span
+        if "params" in node.op.unknown:
+            tensors[f"{node.name}.*"] = "unknown"
+            spans[f"{node.name}.*"] = node.span
+    return Baseline(dict(sorted(figures.items())), dict(sorted(tensors.items(), key=_natural)), spans)
+
+
+def _count(value: int) -> int | str:
+    return repr(value) if is_free(value) else value
+
+
+def _field(field: ReceptiveField | None) -> str:
+    """A receptive field in words, exact: size and stride, by axis of the first input."""
+    if field is None:
+        return "no input"
+    if field.undefined is not None:
+        return "undefined"
+    if field.whole:
+        return "whole input"
+    strides = "x".join("unequal" if stride is None else show(stride) for stride in field.stride)
+    return f"{show(Sizes(field.size))}, stride {strides}"
+
+
+def _natural(item: tuple[str, object]) -> list[str | int]:
+    """A sort key in which `layer10` comes after `layer2`: text and numbers in turn."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+)", item[0]))]

@@ -1,0 +1,156 @@
+"""Networks as descriptions, which are no specs: what a person would tell another.
+
+`text` writes a description in the language; `independent.py` builds it in PyTorch
+without any part of the compiler; `drawn.py` draws them at random.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Axes = tuple[int, ...]
+Pads = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer word. `pad` is a word or (before, after) by axis; None stands for what a word leaves out."""
+
+    kind: str
+    kernel: Axes | None = None
+    width: int | None = None
+    stride: Axes | None = None
+    dilation: Axes | None = None
+    pad: str | Pads = "default"
+    output_pad: Axes | None = None
+    groups: int | None = None
+    multiplier: int | None = None
+    bias: bool | None = None
+    ceil: bool = False
+    norm: str | None = None
+    act: str | None = None
+    size: Axes | None = None
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Items one after another; none is `id`. `head` is the label of a tensor that it begins with."""
+
+    items: tuple[Item, ...] = ()
+    head: str | None = None
+
+
+@dataclass(frozen=True)
+class Repeat:
+    body: Chain
+    times: int
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Branches on one input, joined by `|`, `+` or `&`."""
+
+    how: str
+    branches: tuple[Chain, ...]
+
+
+@dataclass(frozen=True)
+class Use:
+    """A use of a shared module."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Labelled:
+    label: str
+    item: Item
+
+
+Item = Layer | Repeat | Sides | Use | Labelled
+
+
+@dataclass(frozen=True)
+class Network:
+    """`outputs` are labels; the last item's is among them."""
+
+    inputs: tuple[tuple[str, tuple[int, ...]], ...]
+    shared: tuple[tuple[str, Chain], ...]
+    chains: tuple[Chain, ...]
+    outputs: tuple[str, ...]
+    plain: bool
+    """Whether no default activation is left for the language to place."""
+
+
+# --- as text ----------------------------------------------------------------------------
+
+
+def text(network: Network, sizes: str | None = None) -> str:
+    """The description as a spec; `sizes`, such as "HxW", replaces the spatial sizes of its inputs."""
+    lines = []
+    for name, shape in network.inputs:
+        size = "x".join(map(str, shape)) if sizes is None else f"{shape[0]}x{sizes}"
+        lines.append(f"input {name}: {size}")
+    if network.plain:
+        lines += ["default conv(act=none)", "default fc(act=none)"]
+    lines += [f"shared {name} = {_chain(body)}" for name, body in network.shared]
+    for chain in network.chains:
+        lines += [chain.head + " -> " + _item(chain.items[0]), *map(_item, chain.items[1:])]
+    return "\n".join([*lines, f"output {', '.join(network.outputs)}", ""])
+
+
+def _chain(chain: Chain) -> str:
+    words = [*([chain.head] if chain.head else []), *map(_item, chain.items)]
+    return " -> ".join(words) or "id"
+
+
+def _item(item: Item) -> str:
+    match item:
+        case Labelled(label, inner):
+            return f"{label}: {_item(inner)}"
+        case Repeat(body, times):
+            return f"[{_chain(body)}]*{times}"
+        case Sides(how, branches):
+            return f"[{f' {how} '.join(map(_chain, branches))}]"
+        case Use(name):
+            return name
+        case Layer():
+            return _word(item)
+
+
+def _word(layer: Layer) -> str:
+    word = layer.kind
+    if layer.kernel is not None:
+        word += _by_x(layer.kernel)
+    if layer.width is not None:
+        word += f"-{layer.width}"
+    if layer.stride is not None:
+        word += f"/{_by_x(layer.stride)}"
+    args = []
+    if layer.dilation is not None:
+        args.append(f"dilation={_by_x(layer.dilation)}")
+    if layer.pad != "default":
+        args.append(f"pad={layer.pad if isinstance(layer.pad, str) else _pairs(layer.pad)}")
+    if layer.output_pad is not None:
+        args.append(f"output_pad={_by_x(layer.output_pad)}")
+    for key in ("groups", "multiplier", "norm", "act"):
+        value = getattr(layer, key)
+        args += [] if value is None else [f"{key}={value}"]
+    if layer.bias is not None:
+        args.append(f"bias={'yes' if layer.bias else 'no'}")
+    if layer.ceil:
+        args.append("ceil=yes")
+    if layer.size is not None:
+        args.append(_by_x(layer.size))
+    return word + (f"({', '.join(args)})" if args else "")
+
+
+def _by_x(axes: Axes) -> str:
+    return str(axes[0]) if len(set(axes)) == 1 else "x".join(map(str, axes))
+
+
+def _pairs(pads: Pads) -> str:
+    if len(set(pads)) == 1:
+        before, after = pads[0]
+        return str(before) if before == after else f"({before}, {after})"
+    return "(" + ", ".join(f"({before}, {after})" for before, after in pads) + ")"

@@ -1,0 +1,382 @@
+"""Descriptions of networks in PyTorch, by none of the compiler's code.
+
+`Independent` is the module itself. `Support` has weights of one in its place, so that
+the gradient of an output tells which inputs it depends on. What PyTorch refuses, here
+raises `Refused`; so does what it would only take by broadcasting, as `+` never does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from described import Axes, Chain, Item, Labelled, Layer, Network, Pads, Repeat, Sides, Use
+from torch import Tensor, nn
+
+Path = tuple[object, ...]
+CONV = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+MAX_POOL = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
+AVG_POOL = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
+BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+ACTS = {"relu": F.relu, "sigmoid": torch.sigmoid, "leaky": F.leaky_relu, "silu": F.silu}
+
+
+class Refused(Exception):
+    """The network cannot be built or run."""
+
+
+class Walk:
+    """How values flow through a description; what a layer does is for the subclasses to say."""
+
+    def __init__(self, shared: Mapping[str, Chain]) -> None:
+        self.bodies = shared
+        self.labels: dict[str, Tensor] = {}
+
+    def layer(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        raise NotImplementedError
+
+    def join(self, how: str, ends: list[Tensor]) -> Tensor:
+        raise NotImplementedError
+
+    def network(self, network: Network, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The value of every label."""
+        self.labels = dict(inputs)
+        for i, chain in enumerate(network.chains):
+            self.chain(chain, next(iter(inputs.values())), (i,))
+        return self.labels
+
+    def chain(self, chain: Chain, x: Tensor, path: Path) -> Tensor:
+        if chain.head is not None:
+            x = self.labels[chain.head]
+        for i, item in enumerate(chain.items):
+            x = self.item(item, x, (*path, i))
+        return x
+
+    def item(self, item: Item, x: Tensor, path: Path) -> Tensor:
+        match item:
+            case Layer():
+                return self.layer(item, x, path)
+            case Labelled(label, inner):
+                self.labels[label] = self.tap(self.item(inner, x, path))
+                return self.labels[label]
+            case Repeat(body, times):
+                for turn in range(times):
+                    x = self.chain(body, x, (*path, turn))
+                return x
+            case Use(name):
+                return self.chain(self.bodies[name], x, (name,))
+            case Sides():
+                return self.sides(item, x, path)
+
+    def tap(self, x: Tensor) -> Tensor:
+        """A tensor of its own for a label, where its layer passes on what it is given."""
+        return x.clone()
+
+    def sides(self, item: Sides, x: Tensor, path: Path) -> Tensor:
+        ends, fitted = [], []
+        for i, branch in enumerate(item.branches):
+            items = branch.items
+            if items and items[-1] == Layer("crop"):
+                items = items[:-1]
+                fitted.append(i)
+            if items == (Layer("shortcut"),):
+                ends.append(self.shortcut(x, item.branches[1 - i], ends[1 - i], (*path, i)))
+            else:
+                ends.append(self.chain(Chain(items, branch.head), x, (*path, i)))
+        for i in fitted:
+            (like,) = (end for j, end in enumerate(ends) if j != i)
+            ends[i] = self.item(Layer("crop", size=tuple(like.shape[2:])), ends[i], (*path, i, "crop"))
+        return self.join(item.how, ends)
+
+    def shortcut(self, x: Tensor, beside: Chain, like: Tensor, path: Path) -> Tensor:
+        """The identity where it fits, else a 1x1 convolution as wide as its sibling and strided as it is."""
+        if x.shape == like.shape:
+            return x
+        stride = (1,) * rank_of(x)
+        for layer in beside.items:
+            assert isinstance(layer, Layer)
+            stride = tuple(a * b for a, b in zip(stride, given(layer, x)[1], strict=True))
+        return self.layer(Layer("conv", (1,) * rank_of(x), like.shape[1], stride), x, path)
+
+
+def cut(x: Tensor, size: Axes) -> Tensor:
+    """The centre of a map; an odd rest is cut after."""
+    for axis, n in enumerate(size, start=2):
+        rest = x.shape[axis] - n
+        if rest < 0:
+            raise Refused(f"{n} cut out of {x.shape[axis]}")
+        x = x.narrow(axis, rest // 2, n)
+    return x
+
+
+# --- geometry, from the definitions -------------------------------------------------------
+
+
+def rank_of(x: Tensor) -> int:
+    return x.dim() - 2
+
+
+def given(layer: Layer, x: Tensor) -> tuple[Axes, Axes, Axes]:
+    """Kernel, stride and dilation of a sliding layer; a pool's are 2 and its kernel unless written."""
+    ones = (1,) * rank_of(x)
+    pool = layer.kind.endswith("pool")
+    kernel = layer.kernel or (2,) * rank_of(x)
+    return kernel, layer.stride or (kernel if pool else ones), layer.dilation or ones
+
+
+def pads(layer: Layer, x: Tensor) -> Pads:
+    kernel, stride, dilation = given(layer, x)
+    word = layer.pad
+    if word == "default":
+        word = "same" if layer.kind in ("conv", "dwconv", "sepconv") else "valid"
+    if not isinstance(word, str):
+        return word
+    out = []
+    for n, k, s, d in zip(x.shape[2:], kernel, stride, dilation, strict=True):
+        extent = (k - 1) * d + 1
+        if word == "valid":
+            out.append((0, 0))
+        elif word == "same":
+            out.append((extent // 2, extent // 2))
+        else:  # same_tf, after the guide of tf.nn: as many outputs as n/s, rounded up; the odd one is after
+            total = max((-(-n // s) - 1) * s + extent - n, 0)
+            out.append((total // 2, total - total // 2))
+    return tuple(out)
+
+
+def bordered(x: Tensor, sides: Pads, value: float = 0.0) -> Tensor:
+    return F.pad(x, [n for pair in reversed(sides) for n in pair], value=value)
+
+
+# --- the module ---------------------------------------------------------------------------
+
+
+class Independent(nn.Module, Walk):
+    """A description as a module; layers are made the first time that values reach them."""
+
+    def __init__(self, shared: Mapping[str, Chain]) -> None:
+        nn.Module.__init__(self)
+        Walk.__init__(self, shared)
+        self.made: dict[Path, nn.Module] = {}
+        self.labels: dict[str, Tensor] = {}
+
+    def forward(self, network: Network, *inputs: Tensor) -> dict[str, Tensor]:
+        names = (name for name, _ in network.inputs)
+        return self.network(network, dict(zip(names, inputs, strict=True)))
+
+    def make(self, path: Path, build: Callable[[], nn.Module]) -> Any:
+        if path not in self.made:
+            self.made[path] = build().eval()
+            place = f"{path[0]}_" if isinstance(path[0], str) else ""  # a shared module's
+            self.add_module(f"{place}{len(self.made)}", self.made[path])
+        return self.made[path]
+
+    def join(self, how: str, ends: list[Tensor]) -> Tensor:
+        try:
+            if how == "|":
+                return torch.cat(ends, 1)
+            if how == "&":
+                return prod(ends[1:], start=ends[0])
+        except RuntimeError as error:
+            raise Refused(str(error)) from None
+        if any(end.shape != ends[0].shape for end in ends):
+            raise Refused("shapes added")
+        return sum(ends[1:], start=ends[0])
+
+    def layer(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        try:
+            y = getattr(self, f"_{layer.kind}", self._act)(layer, x, path)
+            if layer.norm is not None:
+                y = self._bn(layer, y, (*path, "norm"))
+            return ACTS[layer.act](y) if layer.act not in (None, "none") else y
+        except (RuntimeError, ValueError) as error:
+            raise Refused(str(error)) from None
+
+    def _act(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        return ACTS[layer.kind](x)
+
+    def _slid(self, layer: Layer, x: Tensor, path: Path, width: int, groups: int, *, bias: bool) -> Tensor:
+        kernel, stride, dilation = given(layer, x)
+        sides = pads(layer, x)
+        # TensorFlow's padding is another at each size that a shared module is used at.
+        even = layer.pad != "same_tf" and all(before == after for before, after in sides)
+        padding = tuple(before for before, _ in sides) if even else 0
+        conv = self.make(path, lambda: CONV[rank_of(x) - 1](
+            x.shape[1], width, kernel, stride, padding, dilation, groups, bias
+        ))  # fmt: skip
+        return conv(x if even else bordered(x, sides))
+
+    def _has_bias(self, layer: Layer) -> bool:
+        return layer.norm is None if layer.bias is None else layer.bias
+
+    def _conv(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        return self._slid(layer, x, path, layer.width or 0, layer.groups or 1, bias=self._has_bias(layer))
+
+    def _dwconv(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        width = x.shape[1] * (layer.multiplier or 1)
+        return self._slid(layer, x, path, width, x.shape[1], bias=self._has_bias(layer))
+
+    def _sepconv(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        middle = x.shape[1] * (layer.multiplier or 1)
+        y = self._slid(layer, x, (*path, "depthwise"), middle, x.shape[1], bias=False)
+        last = Layer("conv", (1,) * rank_of(x), pad="valid")
+        return self._slid(last, y, (*path, "pointwise"), layer.width or 0, 1, bias=self._has_bias(layer))
+
+    def _tconv(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        kernel, stride, dilation = given(layer, x)
+        sides = pads(layer, x)
+        even = all(before == after for before, after in sides)
+        padding = tuple(before for before, _ in sides) if even else 0
+        conv = self.make(path, lambda: TRANSPOSED[rank_of(x) - 1](
+            x.shape[1], layer.width or 0, kernel, stride, padding, layer.output_pad or 0, layer.groups or 1,
+            self._has_bias(layer), dilation,
+        ))  # fmt: skip
+        y = conv(x)
+        if not even:
+            for axis, (before, after) in enumerate(sides, start=2):
+                y = y.narrow(axis, before, y.shape[axis] - before - after)
+        if 0 in y.shape:
+            raise Refused("nothing is left")
+        return y
+
+    def _pooled(self, layer: Layer, x: Tensor, kinds: Any, border: float) -> Tensor:
+        kernel, stride, _ = given(layer, x)
+        sides = pads(layer, x)
+        even = all(before == after for before, after in sides)
+        if kinds is AVG_POOL and rank_of(x) == 3:  # this one takes no kernel larger than the bare map
+            even = even and all(n >= k for n, k in zip(x.shape[2:], kernel, strict=True))
+        padding = tuple(before for before, _ in sides) if even else 0
+        if not even:
+            x = bordered(x, sides, border)
+        return kinds[rank_of(x) - 1](kernel, stride, padding, ceil_mode=layer.ceil)(x)
+
+    def _maxpool(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        return self._pooled(layer, x, MAX_POOL, -torch.inf)
+
+    def _avgpool(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        return self._pooled(layer, x, AVG_POOL, 0.0)
+
+    def _bn(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        return self.make(path, lambda: BATCH_NORM[max(rank_of(x), 1) - 1](x.shape[1]))(x)
+
+    def _gn(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        return self.make(path, lambda: nn.GroupNorm(layer.groups or 0, x.shape[1]))(x)
+
+    def _dropout(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        return x
+
+    def _shuffle(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        groups = layer.groups or 0
+        if x.shape[1] % groups:
+            raise Refused(f"{x.shape[1]} channels in {groups} groups")
+        return x.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)
+
+    def _upsample(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        return F.interpolate(x, scale_factor=tuple(map(float, layer.size or ())))
+
+    def _crop(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        return cut(x, layer.size or ())
+
+    def _gap(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        return x.mean(tuple(range(2, x.dim())), keepdim=True)
+
+    def _fc(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        x = x.flatten(1)
+        bias = self._has_bias(layer)
+        return self.make(path, lambda: nn.Linear(x.shape[1], layer.width or 0, bias))(x)
+
+
+# --- the support of its gradient ----------------------------------------------------------
+
+
+class Support(Walk):
+    """The same flow on one channel, with weights of one: what an output depends on has a gradient.
+
+    Pools are means, norms and activations pass on. All values of padding are `edge`, so that
+    where its gradient is not 0, a position sees beyond a border. Without `gates`, a branch
+    that pools the whole map is left out where it meets others that do not.
+    """
+
+    def __init__(self, shared: Mapping[str, Chain], edge: Tensor, *, gates: bool) -> None:
+        super().__init__(shared)
+        self.edge = edge
+        self.gates = gates
+        self.whole: list[Tensor] = []
+        """What comes from pooling a whole map."""
+
+    def item(self, item: Item, x: Tensor, path: Path) -> Tensor:
+        y = super().item(item, x, path)
+        return self.marked(y) if isinstance(item, Layer) and self.is_whole(x) else y
+
+    def tap(self, x: Tensor) -> Tensor:
+        return self.marked(x.clone()) if self.is_whole(x) else x.clone()
+
+    def marked(self, x: Tensor) -> Tensor:
+        self.whole.append(x)
+        return x
+
+    def is_whole(self, x: Tensor) -> bool:
+        return any(x is other for other in self.whole)
+
+    def join(self, how: str, ends: list[Tensor]) -> Tensor:
+        local = [end for end in ends if not self.is_whole(end)]
+        if not self.gates and local:
+            ends = local
+        y = prod(ends[1:], start=ends[0]) if how == "&" else sum(ends[1:], start=ends[0])
+        return y if local else self.marked(y)
+
+    def layer(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        match layer.kind:
+            case "conv" | "dwconv" | "sepconv" | "maxpool" | "avgpool":
+                return self._slid(layer, x)
+            case "tconv":
+                return self._spread(layer, x)
+            case "upsample":
+                for axis, times in enumerate(layer.size or (), start=2):
+                    x = x.repeat_interleave(times, axis)
+                return x
+            case "crop":
+                return cut(x, layer.size or ())
+            case "gap" | "fc":
+                axes = tuple(range(2, x.dim()))
+                return self.marked(x.mean(axes, keepdim=layer.kind == "gap") if axes else x.clone())
+        return x
+
+    def _edged(self, x: Tensor, sides: Pads) -> Tensor:
+        for axis, lengths in enumerate(sides, start=2):
+            shape = list(x.shape)
+            parts = []
+            for shape[axis] in lengths:
+                parts.append(self.edge.expand(shape))
+            x = torch.cat([parts[0], x, parts[1]], axis)
+        return x
+
+    def _slid(self, layer: Layer, x: Tensor) -> Tensor:
+        kernel, stride, dilation = given(layer, x)
+        sides = pads(layer, x)
+        if layer.ceil:  # the last window may overhang
+            half = [before for before, _ in sides]
+            out = MAX_POOL[rank_of(x) - 1](kernel, stride, half, ceil_mode=True)(x.detach()).shape[2:]
+            geometry = zip(out, kernel, stride, sides, x.shape[2:], strict=True)
+            sides = tuple((b, max(a, (m - 1) * s + k - n - b)) for m, k, s, (b, a), n in geometry)
+        conv = (F.conv1d, F.conv2d, F.conv3d)[rank_of(x) - 1]
+        weight = torch.ones(1, 1, *kernel, dtype=x.dtype) / prod(kernel)
+        return conv(self._edged(x, sides), weight, stride=stride, dilation=dilation)
+
+    def _spread(self, layer: Layer, x: Tensor) -> Tensor:
+        kernel, stride, _ = given(layer, x)
+        sides, more = pads(layer, x), layer.output_pad or (0,) * rank_of(x)
+        conv = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[rank_of(x) - 1]
+        y = conv(
+            self._edged(x, tuple((k, k) for k in kernel)),
+            torch.ones(1, 1, *kernel, dtype=x.dtype),
+            stride=stride,
+        )
+        geometry = zip(x.shape[2:], kernel, stride, sides, more, strict=True)
+        for axis, (n, k, s, (before, after), extra) in enumerate(geometry, start=2):
+            y = y.narrow(axis, k * s + before, s * (n - 1) + k - before - after + extra)
+        return y

@@ -1,0 +1,267 @@
+"""Random networks: the analysis, the compiled module and an independent one in PyTorch say the same.
+
+Shapes, parameters and multiply-adds must be equal, and so must what the modules compute with
+the same weights; receptive fields must be the support of a gradient; and what PyTorch refuses,
+the compiler refuses, and nothing else. `described.py`, `drawn.py` and `independent.py` are
+the networks and the independent module; a failure prints the spec and the seed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+from described import Network, text
+from drawn import Draw
+from independent import Independent, Refused, Support
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+import cnnc
+from cnnc.compiler.receptive_field import AxisField, receptive_field
+from cnnc.compiler.sizes import Condition, at, poly_of
+
+Check = Callable[[Network, Counter[str]], None]
+
+BATCH = 2
+"""PyTorch takes no single image where a group norm would see one value."""
+POSITIONS = 3
+"""So many positions of each output and of one label are looked at for their receptive fields."""
+
+
+def inputs_of(network: Network) -> list[Tensor]:
+    return [torch.randn(BATCH, *shape, dtype=torch.float64) for _, shape in network.inputs]
+
+
+def built(network: Network) -> tuple[Independent, dict[str, Tensor]] | None:
+    """The independent module and the value of every label; None where PyTorch refuses."""
+    module = Independent(dict(network.shared))
+    try:
+        values = module(network, *(x.float() for x in inputs_of(network)))
+    except Refused:
+        return None
+    return module.double(), values
+
+
+def parsed(network: Network) -> cnnc.Net | None:
+    try:
+        return cnnc.parse(text(network))
+    except cnnc.CnncError:
+        return None
+
+
+def compare(network: Network, seen: Counter[str]) -> None:
+    """Hold one network's three accounts against each other; counts what was compared."""
+    theirs, net = built(network), parsed(network)
+    assert (theirs is None) == (net is None), f"refused by {'torch' if theirs is None else 'cnnc'} alone"
+    if theirs is None or net is None:
+        seen["refused"] += 1
+        return
+    module, values = theirs
+    shapes = {label: tuple(values[label].shape[1:]) for label in values}
+    graph = net.graph
+    assert {label: tuple(graph.nodes[graph.labels[label]].out) for label in values} == shapes
+    assert net.outputs == {label: shapes[label] for label in network.outputs}
+    assert net.params == sum(p.numel() for p in module.parameters())
+    assert net.costs.total.state == sum(b.numel() for b in module.buffers())
+    inputs = inputs_of(network)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        values = module(network, *inputs)
+    assert 2 * BATCH * net.macs == counter.get_total_flops()
+    compare_compiled(network, net, module, inputs, [values[label] for label in network.outputs])
+    compare_fields(network, net, seen)
+    seen["accepted"] += 1
+
+
+def tensors(module: torch.nn.Module) -> list[Tensor]:
+    """Parameters and buffers in the order of the layers, those of shared modules first."""
+
+    def place(key: str) -> str:
+        return key.split(".")[0].split("_")[0] if key.startswith("shared") else "~"
+
+    state = module.state_dict()
+    return [state[key] for key in sorted(state, key=place)]
+
+
+def compare_compiled(
+    network: Network, net: cnnc.Net, module: Independent, inputs: list[Tensor], wanted: list[Tensor]
+) -> None:
+    compiled: Any = net.module().double().eval()
+    ours, theirs = tensors(compiled), tensors(module)
+    assert sorted(p.shape for p in ours) == sorted(p.shape for p in theirs)
+    if not network.plain:  # where default activations go is the language's own affair
+        outputs = compiled(*inputs)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        assert [o.shape for o in outputs] == [o.shape for o in wanted]
+        return
+    assert [p.shape for p in ours] == [p.shape for p in theirs]
+    with torch.no_grad():
+        for p, q in zip(ours, theirs, strict=True):
+            p.copy_(q)
+        outputs = compiled(*inputs)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    for output, value in zip(outputs, wanted, strict=True):
+        torch.testing.assert_close(output, value)
+
+
+# --- receptive fields -------------------------------------------------------------------
+
+
+def compare_fields(network: Network, net: cnnc.Net, seen: Counter[str]) -> None:
+    """Fields of the outputs on the inputs, and of the first output on a label, against gradients."""
+    edge = torch.ones((), dtype=torch.float64, requires_grad=True)
+    random = Random(repr(network))
+    for gates in (True, False):
+        support = Support(dict(network.shared), edge, gates=gates)
+        inputs = {
+            name: torch.ones(1, 1, *shape[1:], dtype=torch.float64, requires_grad=True)
+            for name, shape in network.inputs
+        }
+        values = support.network(network, inputs)
+        sources = dict(inputs)
+        inner = [label for label in values if label not in sources and values[label].dim() > 2]
+        if inner:
+            label = random.choice(inner)
+            sources[label] = values[label]
+        for output in network.outputs:
+            for source, x in sources.items():
+                compare_field(net, (output, values[output]), (source, x), edge, gates=gates, seen=seen)
+
+
+def compare_field(
+    net: cnnc.Net, output: tuple[str, Tensor], source: tuple[str, Tensor], edge: Tensor, *, gates: bool,
+    seen: Counter[str],
+) -> None:  # fmt: skip
+    graph, (name, y), (wrt, x) = net.graph, output, source
+    if name != wrt and graph.labels[name] == graph.labels[wrt]:
+        return  # `[…]*0`: two labels of one tensor
+    field = receptive_field(graph, graph.labels[name], wrt=graph.labels[wrt])
+    if field is None:
+        grad = (
+            torch.autograd.grad(y.sum(), x, retain_graph=True, allow_unused=True)[0]
+            if y.requires_grad
+            else None
+        )
+        assert grad is None or y is x
+        return
+    assert field.undefined is None
+    if not gates and field.ungated is None:
+        return
+    axes: Sequence[AxisField] = field.axes if gates else field.ungated or ()
+    # A gate is told as the whole of what it lets pass anywhere; each position sees a part of that.
+    exact = not gates or field.ungated is None
+    for position in positions(y, Random(repr((name, wrt)))):
+        at = position or (0,) * (x.dim() - 2)
+        grads = torch.autograd.grad(
+            y[0, 0][position], [x, edge], retain_graph=True, allow_unused=True, materialize_grads=True
+        )
+        touched = grads[0][0, 0].nonzero()
+        spans = [axis.at(i) for axis, i in zip(axes, at, strict=True)]
+        inside = bool(grads[1] == 0)
+        if not len(touched):
+            assert not inside or None in spans
+            continue
+        for axis, span in enumerate(spans):
+            first, last = int(touched[:, axis].min()), int(touched[:, axis].max())
+            assert span is not None
+            place = f"{name} at {at} on {wrt}, axis {axis}: {span} in the analysis, {(first, last)} touched"
+            assert span[0] <= first <= last <= span[1], place
+            if inside and exact:
+                assert span == (first, last), place
+                seen["whole" if field.whole else "fields"] += 1
+
+
+def positions(y: Tensor, random: Random) -> Iterator[tuple[int, ...]]:
+    """The middle, where a field is most likely to lie within the borders, and others at random."""
+    sizes = y.shape[2:]
+    yield tuple(n // 2 for n in sizes)
+    for _ in range(POSITIONS - 1):
+        yield tuple(random.randrange(n) for n in sizes)
+
+
+# --- free sizes -------------------------------------------------------------------------
+
+LETTERS = {1: "W", 2: "HxW", 3: "DxHxW"}
+
+
+def compare_sizes(network: Network, seen: Counter[str]) -> None:
+    """One size after another on each axis: legal where PyTorch takes it, and the shapes those it gives."""
+    (_, shape), = network.inputs  # fmt: skip
+    letters = LETTERS[len(shape) - 1]
+    try:
+        net = cnnc.parse(text(network, sizes=letters))
+    except cnnc.CnncError:  # branches that are equal for the size drawn, but not for all
+        seen["of one size"] += 1
+        return
+    graph = net.graph
+    for axis, limits in enumerate(net.limits):
+        taken = []
+        for n in range(1, shape[1 + axis] + 5):
+            sizes = (*shape[1 : 1 + axis], n, *shape[2 + axis :])
+            bound = dict(zip(letters.split("x"), sizes, strict=True))
+            broken = [c for c in graph.ledger.conditions.values() if not holds(c, bound)]
+            values = built(replace(network, inputs=((network.inputs[0][0], (shape[0], *sizes)),)))
+            assert bool(broken) == (values is None), f"{sizes} breaks {broken}, and torch gives {values}"
+            if values is None:
+                seen["illegal"] += 1
+                continue
+            for label, value in values[1].items():
+                out = graph.nodes[graph.labels[label]].out
+                assert tuple(at(poly_of(size), bound) for size in out) == tuple(value.shape[1:]), label
+            seen["legal"] += 1
+            taken.append(n)
+        assert taken[0] == limits.smallest
+        assert not limits.remainders or {n % limits.modulus for n in taken} <= {*limits.remainders}
+
+
+def holds(condition: Condition, sizes: Mapping[str, int]) -> bool:
+    value = at(condition.poly, sizes)
+    return value == 0 if condition.equal else value >= 0
+
+
+# --- the draws --------------------------------------------------------------------------
+
+
+def over(draws: Iterator[Draw], check: Check) -> Counter[str]:
+    """All networks drawn; a failure tells the spec."""
+    seen: Counter[str] = Counter()
+    for draw in draws:
+        for network in draw.networks:
+            try:
+                check(network, seen)
+            except Exception as error:
+                raise AssertionError(f"seed {draw.seed}: {error}\n{text(network)}") from error
+    return seen
+
+
+def test_three_accounts_of_one_network() -> None:
+    seen = over(map(Draw, range(320)), compare)
+    assert seen["accepted"] >= 320
+    assert seen["refused"] > 150
+    assert seen["fields"] > 1_000
+    assert seen["whole"] > 100
+
+
+def test_sizes_left_free() -> None:
+    seen = over((Draw(seed, free=True) for seed in range(160)), compare_sizes)
+    assert seen["legal"] > 1_000
+    assert seen["illegal"] > 200
+
+
+@pytest.mark.slow
+def test_three_accounts_of_ten_thousand_networks() -> None:
+    seen = over(map(Draw, range(1_000, 11_000)), compare)
+    print(dict(seen))
+    assert seen["accepted"] >= 10_000
+
+
+@pytest.mark.slow
+def test_sizes_left_free_of_two_thousand_networks() -> None:
+    seen = over((Draw(seed, free=True) for seed in range(1_000, 3_000)), compare_sizes)
+    print(dict(seen))
+    assert seen["legal"] > 10_000

@@ -1,0 +1,128 @@
+"""Every torchvision classification model that has a spec: counts, smallest input, receptive field.
+
+Figures: torchvision 0.28.0. Parameters are `num_params` of its weights' metadata (GoogLeNet's are those
+of the net without auxiliary heads), MACs a recount at the published crop, which rounds to its `_ops`;
+the smallest input is the smallest at which the model runs, found by trying, and equals its `min_size`.
+The receptive field (size, stride, padding) is that of the last map before the global pool, found on the
+torch.fx graph and, for one of each family, by a gradient in float64.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import cnnc
+from cnnc.compiler.receptive_field import receptive_field
+
+SPECS = Path(cnnc.__file__).parent / "specs"
+
+# name: parameters, MACs, crop, smallest input, the last map's label, its field
+MODELS: dict[str, tuple[int, int, int, int, str, tuple[int, int, int]]] = {
+    "alexnet": (61_100_840, 714_188_480, 224, 63, "features", (195, 32, 66)),
+    "densenet121": (7_978_856, 2_834_161_664, 224, 29, "features", (2071, 32, 1021)),
+    "densenet161": (28_681_000, 7_727_907_072, 224, 29, "features", (2967, 32, 1469)),
+    "densenet169": (14_149_480, 3_359_843_328, 224, 29, "features", (3351, 32, 1661)),
+    "densenet201": (20_013_928, 4_291_365_888, 224, 29, "features", (3863, 32, 1917)),
+    "googlenet": (6_624_904, 1_498_376_192, 224, 15, "inception5b", (379, 32, 167)),
+    "inception_v3": (27_161_264, 5_713_216_096, 299, 75, "Mixed_7c", (1311, 32, 618)),
+    "mobilenet_v2": (3_504_872, 300_774_272, 224, 1, "features", (491, 32, 245)),
+    "resnet18": (11_689_512, 1_814_073_344, 224, 1, "layer4", (435, 32, 217)),
+    "resnet34": (21_797_672, 3_663_761_408, 224, 1, "layer4", (899, 32, 449)),
+    "resnet50": (25_557_032, 4_089_184_256, 224, 1, "layer4", (427, 32, 213)),
+    "resnet101": (44_549_160, 7_801_405_440, 224, 1, "layer4", (971, 32, 485)),
+    "resnet152": (60_192_808, 11_513_626_624, 224, 1, "layer4", (1451, 32, 725)),
+    "vgg11": (132_863_336, 7_609_090_048, 224, 32, "features", (150, 32, 59)),
+    "vgg11_bn": (132_868_840, 7_609_090_048, 224, 32, "features", (150, 32, 59)),
+    "vgg13": (133_047_848, 11_308_466_176, 224, 32, "features", (156, 32, 62)),
+    "vgg13_bn": (133_053_736, 11_308_466_176, 224, 32, "features", (156, 32, 62)),
+    "vgg16": (138_357_544, 15_470_264_320, 224, 32, "features", (212, 32, 90)),
+    "vgg16_bn": (138_365_992, 15_470_264_320, 224, 32, "features", (212, 32, 90)),
+    "vgg19": (143_667_240, 19_632_062_464, 224, 32, "features", (268, 32, 118)),
+    "vgg19_bn": (143_678_248, 19_632_062_464, 224, 32, "features", (268, 32, 118)),
+}
+
+OF_ANOTHER_NAME = {"alexnet": "alexnet_torchvision", "googlenet": "googlenet_torchvision"}
+INCEPTION_AUX = 3_326_696
+"""Parameters of inception_v3's auxiliary head, which `num_params` has in it and `_ops` has not."""
+
+
+def spec_text(name: str) -> str:
+    """The shipped spec without its claims; a VGG of norms that does not ship is one call of the same block."""
+    path = SPECS / f"{OF_ANOTHER_NAME.get(name, name)}.cnn"
+    if not path.exists():
+        base = spec_text(name.removesuffix("_bn"))
+        assert base.count("(") == base.count(")")
+        head = next(line for line in base.splitlines() if line.startswith("model"))
+        return base.replace(head, head.replace(")", ", norm=bn, bias=yes)"))
+    return path.read_text().partition("\nexpect")[0] + "\n"
+
+
+def parsed(text: str) -> cnnc.Net:
+    return cnnc.parse(text, name=str(SPECS / "m.cnn"))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_counts_and_field(name: str) -> None:
+    params, macs, crop, _, last, field = MODELS[name]
+    net = parsed(spec_text(name))
+    assert list(net.inputs.values()) == [(3, crop, crop)]
+    assert net.params == params - (INCEPTION_AUX if name == "inception_v3" else 0)
+    assert net.macs == macs
+    found = receptive_field(net.graph, net.graph.labels[last])
+    assert found is not None
+    assert found.aligned
+    (size, size_w), (stride, stride_w), (start, start_w) = found.size, found.stride, found.start
+    assert (size, stride, start) == (size_w, stride_w, start_w)
+    assert start is not None
+    assert (size, stride, -start) == field
+
+
+def test_inception_has_its_auxiliary_head_in_a_spec_of_its_own() -> None:
+    assert cnnc.load(SPECS / "inception_v3_aux.cnn").params == MODELS["inception_v3"][0]
+
+
+# torchvision brings the last map to the size that the classifier takes. For the published crop that
+# is the identity, so the specs of VGG leave it out; here the input is free.
+ADAPTED = "adaptiveavgpool7\n"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_smallest_legal_input(name: str) -> None:
+    _, _, crop, smallest, _, _ = MODELS[name]
+    text = spec_text(name)
+    block = (SPECS / "blocks" / "vgg.cnn").read_text()
+    if 'from "blocks/vgg.cnn"' in text:
+        text = text.replace('use vgg from "blocks/vgg.cnn"\n', block)
+    if name.startswith("vgg"):
+        before = text
+        text = text.replace("classifier: [[fc", f"{ADAPTED}classifier: [[fc")
+        assert text != before
+    net = parsed(text.replace(f"3x{crop}x{crop}", "3xHxW"))
+    assert [(limits.symbol, limits.smallest, limits.remainders) for limits in net.limits] == [
+        ("H", smallest, ()),
+        ("W", smallest, ()),
+    ]
+    for n in {smallest, smallest + 1, crop}:
+        assert parsed(text.replace(f"3x{crop}x{crop}", f"3x{n}x{n}")).params == parsed(text).params
+    if smallest > 1:
+        with pytest.raises(cnnc.CnncError, match="E403"):
+            parsed(text.replace(f"3x{crop}x{crop}", f"3x{smallest - 1}x{smallest - 1}"))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_torchvision_runs_at_the_smallest_and_no_smaller(name: str) -> None:
+    """So that the figure copied is that of the installed version, too; shapes only, on the meta device."""
+    torch = pytest.importorskip("torch")
+    from torchvision_oracle import torchvision_models
+
+    smallest = MODELS[name][3]
+    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    with torch.device("meta"):
+        model = getattr(torchvision_models(), name)(weights=None, **options).eval()
+        with torch.no_grad():
+            assert model(torch.empty(1, 3, smallest, smallest)).shape == (1, 1000)
+            if smallest > 1:
+                with pytest.raises(RuntimeError):
+                    model(torch.empty(1, 3, smallest - 1, smallest - 1))

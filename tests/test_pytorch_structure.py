@@ -1,0 +1,278 @@
+"""The shape of the generated code: one class for a block, loops for repeats, arithmetic and params kept.
+
+The oracle for what a constructor is given is the compiler itself: the class that is built with
+another number has the tensors of the spec compiled with that number.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cnnc
+
+torch = pytest.importorskip("torch")
+
+ZOO = sorted(p.stem for p in (Path(cnnc.__file__).parent / "specs").glob("*.cnn"))
+
+
+def classes(source: str) -> list[str]:
+    return re.findall(r"^class (\w+)", source, re.M)
+
+
+def executed(source: str) -> dict[str, Any]:
+    scope: dict[str, Any] = {"__name__": "net"}
+    exec(compile(source, "net.py", "exec"), scope)
+    return scope
+
+
+def tensors(model: Any) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
+
+
+def wanted(net: cnnc.Net) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of every tensor by the analysis."""
+    out: dict[str, tuple[int, ...]] = {}
+    for node in net.graph.nodes:
+        if node.module == node.name:
+            ins = net.graph.ins(node)
+            for name, shape in {**node.op.params(*ins), **node.op.state(*ins)}.items():
+                out[f"{node.name}.{name}"] = tuple(map(int, shape))
+    return out
+
+
+def agrees(net: cnnc.Net) -> str:
+    """The source, once it has been built: its tensors are the analysis's, and so is its output's shape."""
+    source = net.pytorch()
+    with torch.device("meta"):
+        model = executed(source)[classes(source)[-1]]().eval()
+        outputs = model(*(torch.empty(1, *shape) for shape in net.inputs.values()))
+    assert tensors(model) == wanted(net)
+    shapes = [tuple(o.shape[1:]) for o in (outputs if isinstance(outputs, tuple) else [outputs])]
+    assert shapes == list(net.outputs.values())
+    return source
+
+
+# --- one class for a block ------------------------------------------------------------------
+
+NUMBERED = {"two_stream": "CnnM2", "unet": "Level2"}
+"""Classes that stay apart: one of CNN-M's streams lacks a norm, so that other layers bear its numbers;
+U-Net's innermost level has its convolutions among its own. NASNet's cells are padded by side where their
+map is even, and skip a projection where it is not needed: another matter, and left out."""
+
+
+@pytest.mark.parametrize("name", [name for name in ZOO if not name.startswith("nasnet")])
+def test_no_block_of_the_zoo_becomes_two_classes(name: str) -> None:
+    found = classes(cnnc.load(f"zoo:{name}").pytorch())
+    copies = [c for c in found if c[-1].isdigit() and c.rstrip("0123456789") in found]
+    assert copies == ([NUMBERED[name]] if name in NUMBERED else [])
+
+
+def test_a_dense_block_is_a_loop() -> None:
+    source = cnnc.load("zoo:densenet121").pytorch()
+    assert classes(source) == ["Denselayer", "Transition", "Denseblock", "Densenet121"]
+    assert "        for i in range(n):\n" in source
+    assert 'self.add_module(f"denselayer{i + 1}", Denselayer(in_channels + i * k, k))' in source
+    assert '("denseblock3", Denseblock(256, 24, 32)),' in source
+    assert source.count("\n") < 100
+
+
+def test_repeats_of_one_kind_are_a_comprehension() -> None:
+    source = cnnc.load("zoo:densenet100_k12").pytorch()
+    assert "super().__init__(*[DenseLayer(in_channels + i * k, k) for i in range(n)])" in source
+    source = cnnc.load("zoo:resnet34_paper").pytorch()
+    assert "super().__init__(Basic(in_channels, w, s), *[Basic(w, w) for _ in range(n - 1)])" in source
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[conv3-w]*n",
+        "[conv3-w(act=none)]*n -> bn",
+        "bn -> [conv3-w(act=none)]*n -> [conv1-w(act=none)]*n",
+        "[c{i}: conv3-{w*i} for i in 1..n]",
+        "[c{i}: conv3-{w + 2*i} for i in 3..n+2] -> last: conv1-w",
+        "[conv{2*i + 1}-w for i in 1..n]",
+        "[conv3-w/{2 if i == 1 else 1} for i in 1..n]",
+        "[[conv3-w -> bn]*2]*n",
+        "[[conv3-w(act=none)]*i for i in 1..n]",
+        "[x: [conv3-w]*n]",
+        "[[conv3-w + id]]*n",
+    ],
+)
+def test_loops_build_what_the_analysis_says(body: str) -> None:
+    """Counts of 1 to 5 from one class, or from several where the text gives none."""
+    for calls in (
+        "b(4, 3)",
+        "b(4, 2) -> b(4, 5)",
+        "b(4, 1) -> b(4, 2) -> b(4, 3) -> b(4, 5)",
+        "b(6, 3) -> b(4, 3)",
+    ):
+        try:
+            net = cnnc.parse(f"input 4x16x16\nblock b(w, n) = [{body}]\n{calls}")
+        except cnnc.CnncError as error:
+            assert "E405" in str(error) or "E403" in str(error), error  # noqa: PT017
+            continue
+        agrees(net)
+
+
+def test_a_pipeline_is_a_module_that_the_constructor_takes() -> None:
+    net = cnnc.parse(
+        "input 3x32x32\nblock level(w, inner) = conv3-w -> [id | pool -> inner -> tconv2-w/2] -> conv3-w\n"
+        "level(4, [level(8, [level(16, [c: conv3-32])])])"
+    )
+    source = agrees(net)
+    assert "inner: nn.Module" in source
+    assert "self.level1 = inner" in source
+    net = cnnc.parse(
+        "input 3x32x32\nblock level(w, inner) = conv3-w -> [id | pool -> below: inner -> tconv2-w/2] -> conv3-w\n"
+        "level(4, [level(8, [level(16, [conv3-32 -> conv3-24])])])"
+    )
+    source = agrees(net)
+    assert classes(source) == ["Level", "Net"]
+    assert "nn.ConvTranspose2d(inner_channels, w, 2, stride=2)" in source
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # two pipelines, one of them used twice
+        "block b(p, q) = [x: p + y: q] -> z: q\nb([conv3-4], [conv1-4]) -> b([bn -> conv3-4], [conv3-4])",
+        # handed on to another block
+        "block a(p) = [p: p -> conv3-4]\nblock b(p) = conv1-4 -> a(p) -> conv1-4\nb([conv3-8]) -> b([conv3-8 -> conv3-6])",
+        # with a shared module and a tensor of outside in it
+        "shared s = conv3-3\nblock b(p) = [id + x: p]\nid -> b([s]) -> c: conv3-3 -> b([[conv3-3 + c]])",
+        # repeated
+        "block b(p, n) = [[p]*n -> conv3-4]\nb([conv3-8 -> bn], 2) -> b([conv1-5], 3)",
+    ],
+)
+def test_pipelines_of_all_kinds(text: str) -> None:
+    agrees(cnnc.parse(f"input 3x8x8\n{text}"))
+
+
+def test_a_choice_is_an_if_in_the_class() -> None:
+    source = cnnc.load("zoo:mobilenet_v2").pytorch()
+    assert classes(source) == ["Wide", "Depthwise", "Bottleneck", "Inverted", "MobilenetV2"]
+    assert "self.adds = s == 1 and in_channels == c\n" in source
+    assert (
+        "        if self.adds:\n            return self.conv(x) + x\n        return self.conv(x)\n" in source
+    )
+    assert "        if t > 1:\n" in source
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "block b(w, s) = [[conv3-w -> conv3-w + id] if s == 1 and C == w else conv3-w/s]\nb(4, 1) -> b(8, 2) -> b(8, 1)",
+        "block b(w) = [conv1-w if w < 6 else conv3-w -> bn if w < 9 else gap]\nb(4) -> b(5) -> b(7) -> b(12)",
+        "block b(w, n) = conv1-w -> [bn if not n == 2 else id] -> [conv3-w]*n\nb(4, 2) -> b(4, 3) -> b(5, 4)",
+        "block b(w) = [x: [conv1-w | conv3-w] if w > 4 else x: conv1-w]\nb(4) -> b(5)",
+    ],
+)
+def test_choices_of_all_kinds(text: str) -> None:
+    try:
+        net = cnnc.parse(f"input 4x16x16\n{text}")
+    except cnnc.CnncError as error:
+        pytest.fail(str(error))
+    agrees(net)
+
+
+def test_numbers_that_forward_reads_are_kept() -> None:
+    """A constructor's number in forward is read from an attribute."""
+    source = agrees(cnnc.parse("input 4x32x32\nblock a(s) = conv3-4(act=none) -> crop(s)\na(20) -> a(18)"))
+    assert re.search(r"\n        self\.(\w+) = \1\n", source)
+
+
+# --- arithmetic and params ----------------------------------------------------------------------
+
+
+def test_arithmetic_is_kept() -> None:
+    source = cnnc.load("zoo:resnet50").pytorch()
+    assert "nn.Conv2d(w, 4 * w, 1, bias=False)" in source
+    source = cnnc.load("zoo:densenet_bc100_k12").pytorch()
+    assert "math.floor(theta * in_channels)" in source
+    assert "theta: float = 0.5" in source
+
+
+PARAMS: list[tuple[str, dict[str, list[Any]]]] = [
+    ("mobilenet_v1", {"width": [0.25, 0.5, 0.75, 2]}),
+    ("mobilenet_v2", {"width": [0.25, 0.35, 0.5, 0.75, 1.3, 1.4, 2]}),
+    ("zfnet", {"n3": [512], "n4": [1024], "n5": [512]}),
+    ("nin_cifar10", {"classes": [100]}),
+    ("dqn", {"actions": [4, 6]}),
+    ("alphago_value", {"k": [128, 256]}),
+]
+
+
+@pytest.mark.parametrize(("name", "values"), PARAMS, ids=[name for name, _ in PARAMS])
+def test_the_model_takes_the_files_params(name: str, values: dict[str, list[Any]]) -> None:
+    """`MobilenetV2(width=0.5)` is `cnnc -D width=0.5`, tensor for tensor and in its modules."""
+    source = cnnc.load(f"zoo:{name}").pytorch()
+    model = executed(source)[classes(source)[-1]]
+    for param, others in values.items():
+        for value in others:
+            net = cnnc.load(f"zoo:{name}", **{param: value})
+            with torch.device("meta"):
+                built = model(**{param: value}).eval()
+                outputs = built(*(torch.empty(1, *shape) for shape in net.inputs.values()))
+                assert [n for n, _ in built.named_modules()] == [n for n, _ in net.module().named_modules()]
+            assert tensors(built) == wanted(net)
+            assert [tuple(outputs.shape[1:])] == list(net.outputs.values())
+
+
+def test_every_param_of_the_zoo_is_taken_or_named() -> None:
+    for name in ZOO:
+        net = cnnc.load(f"zoo:{name}")
+        source = net.pytorch()
+        signature = source.rpartition("\nclass ")[2].partition("-> None:")[0]
+        for param in net.graph.env.file.params:
+            assert f"{param}: " in signature or f"Compiled for {param}=" in source, (name, param)
+
+
+def test_a_param_on_which_the_layers_depend_is_left_out_and_named() -> None:
+    text = "input 3x8x8\nparam n = 2\nparam w = 4\n[conv3-w]*n -> gap"
+    source = agrees(cnnc.parse(text))
+    assert "def __init__(self, w: int = 4) -> None:" in source
+    assert "Compiled for n=2: the layers depend on it, not their sizes alone." in source
+
+
+def test_a_param_that_counts_the_turns_of_a_chain_is_taken() -> None:
+    text = "input 3x8x8\nparam n = 3\nblock b(w, n) = [conv1-w -> [conv3-w]*n]\nb(4, n) -> gap"
+    source = agrees(cnnc.parse(text))
+    if "n: int = 3" in source:
+        model = executed(source)["Net"]
+        for n in (1, 2, 5):
+            assert tensors(model(n=n)) == wanted(cnnc.parse(text, n=n))
+    else:
+        assert "Compiled for n=3" in source
+
+
+def test_words_are_left_out_and_named() -> None:
+    source = agrees(cnnc.parse("input 3x8x8\nparam kind = bn\nconv3-4(norm=kind) -> gap"))
+    assert "def __init__(self) -> None:" in source
+    assert "Compiled for kind=bn" in source
+
+
+def test_an_overridden_param_becomes_the_default() -> None:
+    source = cnnc.load("zoo:mobilenet_v1", width=Fraction(1, 2)).pytorch()
+    assert "def __init__(self, width: float = 0.5) -> None:" in source
+
+
+def test_a_size_that_is_not_whole_is_refused() -> None:
+    source = cnnc.load("zoo:mobilenet_v1").pytorch()
+    with pytest.raises(ValueError, match="no whole number"):
+        executed(source)["MobilenetV1"](width=0.3)
+    with pytest.raises(cnnc.CnncError, match="E305"):
+        cnnc.load("zoo:mobilenet_v1", width=0.3)
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 7.9, 8, 11.9, 12, 20, 42, 44.8, 100.1, 1792])
+def test_the_helper_rounds_as_the_language_does(size: float) -> None:
+    from cnnc.compiler.evaluate import FUNCTIONS
+
+    helper = executed(cnnc.load("zoo:mobilenet_v2").pytorch())["divisible"]
+    assert helper(size, 8) == FUNCTIONS["divisible"][0](Fraction(str(size)), 8)
