@@ -163,6 +163,23 @@ class Net:
             return to_mermaid(self.graph, **options).encode()
         return render(to_dot(self.graph, **options), cast("Format", format))
 
+    def volumes(
+        self, format: Literal["svg", "tex"] = "svg", *, theme: Literal["light", "dark"] = "light"
+    ) -> str:
+        """The feature maps as boxes in space, sized by their shapes: SVG, or standalone TikZ."""
+        from cnnc.backends import volumes
+
+        return volumes.svg(self.graph, theme) if format == "svg" else volumes.tikz(self.graph, theme)
+
+    def field_picture(self, label: str, position: tuple[int, ...] | None = None) -> str:
+        """What one unit sees, drawn over the input as SVG; the middle unit unless `position` says which.
+
+        Raises CnncError for a label or a position that is not there.
+        """
+        from cnnc.backends import rf_picture
+
+        return rf_picture.svg(self.graph, label, position)
+
     def report(self) -> str:
         """One HTML page about the network that holds all it needs."""
         from cnnc.backends.report import to_report

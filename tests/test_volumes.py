@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from cnnc import load
 from cnnc.backends import volumes
 from cnnc.backends.vector import Line, Polygon, Scene, Text, escape_latex, to_svg, to_tikz
 from cnnc.backends.vector.scene import Group, bounds, every, framed, moved, text_width
@@ -492,3 +493,10 @@ def test_the_volumes_of_a_level_stand_on_one_line() -> None:
     assert all(spread(ys) == 0 for ys in by_level.values())
     assert [min(ys) for _, ys in sorted(by_level.items())] == sorted(min(ys) for ys in by_level.values())
     assert set(sides.values()) == {"above", "below"}
+
+
+def test_from_a_net() -> None:
+    net = load("zoo:lenet5")
+    assert net.volumes() == volumes.svg(net.graph)
+    assert "\\begin{tikzpicture}" in net.volumes("tex")
+    assert "C3" in net.field_picture("C3", (1, 1))
