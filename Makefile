@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: setup check test bench docs pictures zoo
+.PHONY: setup check test bench docs tables pictures zoo
 
 setup:  ## A virtual environment with everything, at known-good versions.
 	$(PYTHON) -m venv .venv
@@ -29,3 +29,6 @@ zoo:  ## The page of the networks that ship, and their pictures; needs Graphviz.
 
 pictures:  ## The pictures of docs/pictures.md; needs Graphviz.
 	$(BIN)/python docs/pictures/make.py
+
+tables:  ## The parser's tables, made from the grammar by lark.
+	$(BIN)/python -m cnnc.dsl.make_tables > cnnc/dsl/tables.new && mv cnnc/dsl/tables.new cnnc/dsl/tables.py

@@ -208,17 +208,18 @@ def load(
     *,
     input: str | Mapping[str, str] | None = None,
     max_layers: int = MAX_LAYERS,
+    allow_outside: bool = False,
     **params: object,
 ) -> Net:
     """The network in a file, in `-` (standard input), or shipped as `zoo:NAME`.
 
     `input` replaces the declared input size ("3x299x299", or by name); a model of more
-    than `max_layers` layers is refused; further keywords replace the file's params. Raises CnncError with every mistake.
+    than `max_layers` layers is refused; with `allow_outside` the spec may `use` files outside its
+    folder; further keywords replace the file's params. Raises CnncError with every mistake.
     """
     path = resolve(os.fspath(spec))
-    return from_source(
-        read_source(path), stem=stem_of(path), input=input, params=params, max_layers=max_layers
-    )
+    source = read_source(path, allow_outside=allow_outside)
+    return from_source(source, stem=stem_of(path), input=input, params=params, max_layers=max_layers)
 
 
 def parse(
@@ -227,10 +228,12 @@ def parse(
     name: str = "<text>",
     input: str | Mapping[str, str] | None = None,
     max_layers: int = MAX_LAYERS,
+    allow_outside: bool = False,
     **params: object,
 ) -> Net:
     """The network in a text. `name` stands for the file in messages; the rest as in `load`."""
-    return from_source(Source(name, text), stem="net", input=input, params=params, max_layers=max_layers)
+    source = Source(name, text, allow_outside)
+    return from_source(source, stem="net", input=input, params=params, max_layers=max_layers)
 
 
 def from_source(

@@ -311,8 +311,6 @@ class Draw:
             return Use(self.random.choice(placed))
         name = f"shared{len(self.shared)}"
         first = replace(self._conv(x, 0), norm=None)
-        if first.pad == "same_tf":  # a compiled module is padded as for its first use, whatever its next is
-            first = replace(first, pad="valid")
         more = [self._norm(x, 0)] if self.random.random() < 0.5 else [self._pool("maxpool")]
         self.shared[name], self.takes[name] = Chain((first, *more)), x.shape[1]
         return Use(name)

@@ -168,6 +168,17 @@ def test_no_worker_outlives_a_killed_parent(folder: Path) -> None:
     assert len(set(workers)) == 2
 
 
+def test_processes_leave_quietly(folder: Path) -> None:
+    """Python's exit has its own word with pools that were not waited for."""
+    words = ["check", "good.cnn", "library.cnn", "false.cnn", "-j", "2"]
+    for _ in range(5):
+        done = subprocess.run(
+            [sys.executable, "-m", "cnnc", *words], capture_output=True, text=True, check=False
+        )
+        assert done.stderr.splitlines()[-1] == "3 specs, 2 of 3 claims hold, 1 error"
+        assert done.stderr.count("\n") == 4
+
+
 def test_a_worker_that_is_killed_is_told() -> None:
     with pytest.raises(
         CnncError, match=r"^error E901: a process at work was killed, most likely for its memory"

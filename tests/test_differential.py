@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import torch
-from described import Network, text
+from described import Chain, Labelled, Layer, Network, Use, text
 from drawn import Draw
 from independent import Independent, Refused, Support
 from torch import Tensor
@@ -130,6 +130,8 @@ def compare_fields(network: Network, net: cnnc.Net, seen: Counter[str]) -> None:
             sources[label] = values[label]
         for output in network.outputs:
             for source, x in sources.items():
+                if not gates and support.is_whole(x):
+                    continue  # what is a gate seen from an input need not be one seen from here
                 compare_field(net, (output, values[output]), (source, x), edge, gates=gates, seen=seen)
 
 
@@ -265,3 +267,32 @@ def test_sizes_left_free_of_two_thousand_networks() -> None:
     seen = over((Draw(seed, free=True) for seed in range(1_000, 3_000)), compare_sizes)
     print(dict(seen))
     assert seen["legal"] > 10_000
+
+
+@pytest.mark.parametrize(("kernel", "stride", "pad"), [(2, 2, 1), (3, 2, 1), (3, 3, 0), (5, 4, 2)])
+def test_rounding_up_is_one_expression_of_the_size(kernel: int, stride: int, pad: int) -> None:
+    """Whether a last window is left out, because it would start behind the map, does not go by the size."""
+    net = cnnc.parse(f"input 1xW\nmaxpool{kernel}/{stride}(pad={pad}, ceil=yes)\n")
+    ((_, size),) = net.outputs.values()
+    pool = torch.nn.MaxPool1d(kernel, stride, pad, ceil_mode=True)
+    taken = range(max(1, kernel - 2 * pad), 40)
+    assert [at(poly_of(size), {"W": n}) for n in taken] == [
+        pool(torch.zeros(1, 1, n)).shape[2] for n in taken
+    ]
+
+
+def test_a_shared_module_is_padded_for_each_size_that_it_is_used_at() -> None:
+    """7 is padded by 1 on both sides, and the 4 that come of it by 1 after them."""
+    body = Chain(
+        (Layer("conv", (3,), 1, (2,), pad="same_tf"), Layer("maxpool", (3,), stride=(1,), pad="same"))
+    )
+    uses = Chain((Use("shared0"), Labelled("end", Use("shared0"))), "x")
+    seen: Counter[str] = Counter()
+    compare(Network((("x", (1, 7)),), (("shared0", body),), (uses,), ("end",), plain=True), seen)
+    assert seen["accepted"] == 1
+
+
+def test_a_shared_module_padded_by_a_number_of_each_use_is_not_written() -> None:
+    net = cnnc.parse("input 1x16\nshared s = conv3-1/2(pad=W//8, act=none)\ns -> s\n")
+    with pytest.raises(cnnc.CnncError, match=r"E801: .*`s\.0`, which is padded otherwise at each use"):
+        net.pytorch()

@@ -190,6 +190,32 @@ def test_an_activation_overwrites_only_what_nothing_else_reads() -> None:
     assert_same(net)
 
 
+def test_dense_blocks_append() -> None:
+    net, source = forms("conv3-4\n[id | conv3-4(norm=bn)]*5 -> bn -> relu -> conv1-2")
+    assert "append(" in source and "torch.cat([x, *more], 1)" in source
+    fast = assert_same(net)
+    x = torch.randn(2, 3, 9, 9)
+    with torch.no_grad():
+        first = fast(x)
+        fast(torch.randn(2, 3, 9, 9))
+        assert torch.equal(fast(x), first)  # nothing is left over from the call before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x: conv3-4\na: [x | x -> conv1-4]\nb: [a | a -> conv1-3]\nc: [a | a -> conv1-2]\n[b | c | a]",
+        "a: [conv3-4 | conv1-4]\nb: [a | a -> conv1-3]\nd: [a -> dropout | a -> conv1-2]\n[d | b | a -> relu]",
+        "a: [conv3-4 | conv1-4]\nb: [a | a]\n[b | a | b -> relu]",
+        "[id | conv3-4]*3 -> relu -> [id | conv3-4]*2",
+    ],
+)
+def test_maps_that_are_appended_to_twice_or_read_later(text: str) -> None:
+    net, source = forms(text)
+    assert "append(" in source
+    assert_same(net)
+
+
 def test_the_callers_images_are_left_alone() -> None:
     net = cnnc.parse("[id + id] -> relu -> bn -> relu -> conv1-2", input="3x6x6")
     fast = net.module(optimize="inference")

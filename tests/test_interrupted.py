@@ -132,8 +132,8 @@ def test_killed_at_any_moment(folder: Path, command: str, number: signal.Signals
             time.sleep(seconds * step / 8)
             run.send_signal(number)
             _, told = run.communicate(timeout=20)
-        assert run.returncode in (0, -number)
         assert clean(told), told
+        assert run.returncode in (0, -number), told
         assert (folder / file).read_text() in (PRECIOUS, whole)
         assert run.returncode != 0 or (folder / file).read_text() == whole
         assert names(folder) == there

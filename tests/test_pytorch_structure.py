@@ -6,7 +6,10 @@ another number has the tensors of the spec compiled with that number.
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -276,3 +279,34 @@ def test_the_helper_rounds_as_the_language_does(size: float) -> None:
 
     helper = executed(cnnc.load("zoo:mobilenet_v2").pytorch())["divisible"]
     assert helper(size, 8) == FUNCTIONS["divisible"][0](Fraction(str(size)), 8)
+
+
+# --- the file ---------------------------------------------------------------------------------------
+
+
+def test_the_models_forward_tells_its_shapes() -> None:
+    source = cnnc.load("zoo:resnet50").pytorch()
+    assert "        x = self.layer1(x)  # 256x56x56\n        x = self.layer2(x)  # 512x28x28\n" in source
+    assert "        return self.fc(x)  # 1000\n" in source
+
+
+def test_shapes_that_a_param_changes_are_not_told() -> None:
+    source = cnnc.load("zoo:mobilenet_v1").pytorch()
+    assert not re.search(r"# \d", source)
+
+
+def test_the_same_bytes_under_every_hash_seed() -> None:
+    program = (
+        "import hashlib, cnnc\n"
+        "for name in ('densenet121', 'mobilenet_v2', 'unet', 'shufflenet_g3', 'googlenet_aux', 'two_stream'):\n"
+        "    print(hashlib.sha256(cnnc.load('zoo:' + name).pytorch().encode()).hexdigest())"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("0", "1", "4711")
+    ]  # fmt: skip
+    assert runs[0].count("\n") == 6
+    assert runs[0] == runs[1] == runs[2]

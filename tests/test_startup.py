@@ -28,7 +28,7 @@ OTHERS = {
 # Beside these everything in `cnnc.dsl` and `cnnc.compiler` that is not in REST.
 OURS = {
     "cnnc", "cnnc.net", "cnnc.cli", "cnnc.cli.checking", "cnnc.cli.commands", "cnnc.cli.common",
-    "cnnc.cli.files", "cnnc.cli.group", "cnnc.cli.signals", "cnnc.cli.verdict",
+    "cnnc.cli.files", "cnnc.cli.group", "cnnc.cli.plugins", "cnnc.cli.signals", "cnnc.cli.verdict",
 }  # fmt: skip
 REST = {
     "cnnc.compiler.baseline", "cnnc.compiler.diff", "cnnc.compiler.expand", "cnnc.compiler.reference",
@@ -38,10 +38,10 @@ OP_FILES = {
     "activation", "base", "connection", "convolution", "extern", "geometry", "initial", "linear", "merge",
     "pooling", "registry", "regularisation", "reshape",
 }  # fmt: skip
-# Of Python's own, what takes long and nothing here needs. (pydantic imports importlib.metadata, and email by it.)
+# Of Python's own, what takes long and nothing here needs.
 HEAVY = {
-    "argparse", "asyncio", "concurrent", "ctypes", "difflib", "html", "http", "json", "logging",
-    "multiprocessing", "pickle", "pydoc", "sqlite3", "ssl", "statistics", "subprocess", "unittest", "xml",
+    "argparse", "asyncio", "concurrent", "ctypes", "difflib", "email", "html", "http", "importlib.metadata", "json", "logging",
+    "multiprocessing", "pickle", "pydoc", "socket", "sqlite3", "ssl", "statistics", "subprocess", "unittest", "xml", "zipfile",
 }  # fmt: skip
 
 

@@ -9,11 +9,11 @@ import sys
 
 def main() -> None:
     """The entry point. Exit codes: 0 fine, 1 the spec is wrong, 2 the command line is."""
+    from cnnc.cli.plugins import skip_plugins
     from cnnc.cli.signals import stop_cleanly
 
     stop_cleanly()  # before the imports below, which take most of a short run
-    # Looking for plugins of pydantic, pydantic reads the metadata of every package that is installed.
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    skip_plugins()
     from cnnc.cli.commands import cnnc
 
     if "_CNNC_COMPLETE" in os.environ:

@@ -14,14 +14,19 @@ from cnnc.cli.common import (
     Size,
     Sizes,
     Values,
+    allow_outside,
+    allow_outside_option,
     by_name,
     complete_spec,
     found_specs,
     guarded,
+    max_layers,
+    max_layers_option,
     tell,
     write,
 )
 from cnnc.cli.verdict import Verdict, check_one, judged, line_of, total_line
+from cnnc.compiler.layers import MAX_LAYERS
 from cnnc.dsl.diagnostics import Diagnostic
 from cnnc.dsl.record import record
 
@@ -45,6 +50,9 @@ class Options:
     """The number of processes; None: as many as pay."""
     sizes: Sizes = ()
     params: Values = ()
+    max_layers: int = MAX_LAYERS
+    allow_outside: bool = False
+    """Whether specs may use files outside their folders."""
 
 
 @click.command()
@@ -73,6 +81,8 @@ class Options:
 @click.option(
     "-D", "params", multiple=True, type=Params(), metavar="NAME=VALUE", help="Replace the value of a param."
 )
+@max_layers_option
+@allow_outside_option
 @guarded
 def check(
     specs: tuple[str, ...], strict: bool, verbose: bool, format: str, output: str, locked: bool,
@@ -85,7 +95,18 @@ def check(
 
     Example: cnnc check specs/
     """
-    options = Options(strict, verbose, format, output, lock if locked else None, jobs, sizes, params)
+    options = Options(
+        strict,
+        verbose,
+        format,
+        output,
+        lock if locked else None,
+        jobs,
+        sizes,
+        params,
+        max_layers(),
+        allow_outside(),
+    )
     if not specs and not locked:
         raise click.UsageError("Missing argument 'SPEC...'.")
     if locked and (sizes or params):
@@ -132,8 +153,9 @@ def verdicts_on(
 ) -> Iterator[Verdict]:
     """The verdicts on what `found_specs` found, in its order, then those on specs that the lock has and nobody else."""
     check = partial(
-        check_one, sizes=by_name(options.sizes), params=dict(options.params), baseline=lock is not None
-    )
+        check_one, sizes=by_name(options.sizes), params=dict(options.params), baseline=lock is not None,
+        max_layers=options.max_layers, allow_outside=options.allow_outside,
+    )  # fmt: skip
     for verdict in judged(found, check, options.jobs):
         yield verdict if lock is None else lock.held(verdict)
     if lock is not None:

@@ -77,7 +77,7 @@ def spec_options(command: _C) -> _C:
         "--input", "sizes", multiple=True, type=Size(), metavar="[NAME=]SIZE",
         help="Replace the declared input size, such as 3x299x299.",
     )(command)  # fmt: skip
-    command = max_layers_option(command)
+    command = allow_outside_option(max_layers_option(command))
     return click.argument("spec", shell_complete=complete_spec)(command)
 
 
@@ -106,6 +106,27 @@ def max_layers() -> int:
     return limit
 
 
+_ALLOW_OUTSIDE = "cnnc.allow_outside"
+
+
+def allow_outside_option(command: _C) -> _C:
+    """The option that lets a spec use files from anywhere; `load` reads it from the context."""
+
+    def keep(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        ctx.meta[_ALLOW_OUTSIDE] = value
+
+    return click.option(
+        "--allow-outside", is_flag=True, callback=keep, expose_value=False,
+        help="Let the spec use files outside its folder.",
+    )(command)  # fmt: skip
+
+
+def allow_outside() -> bool:
+    """Whether the command line lets specs use files outside their folders."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_ALLOW_OUTSIDE, False))
+
+
 Sizes = tuple[tuple[str | None, str], ...]
 Values = tuple[tuple[str, str], ...]
 
@@ -127,9 +148,8 @@ def load(spec: str, sizes: Sizes, params: Values) -> Net:
     named = {name: size for name, size in given.items() if name is not None}
     path = resolve(spec)
     input = given.get(None) or named or None
-    return from_source(
-        read_source(path), stem=stem_of(path), input=input, params=dict(params), max_layers=max_layers()
-    )
+    source = read_source(path, allow_outside=allow_outside())
+    return from_source(source, stem=stem_of(path), input=input, params=dict(params), max_layers=max_layers())
 
 
 def tell(diagnostics: tuple[Diagnostic, ...] | list[Diagnostic]) -> None:

@@ -17,7 +17,16 @@ from typing import Any
 
 import click
 
-from cnnc.cli.common import complete_spec, found_specs, guarded, tell
+from cnnc.cli.common import (
+    allow_outside,
+    allow_outside_option,
+    complete_spec,
+    found_specs,
+    guarded,
+    max_layers,
+    max_layers_option,
+    tell,
+)
 from cnnc.cli.files import replace_file
 from cnnc.cli.verdict import Verdict, check_one, judged, many
 from cnnc.compiler.baseline import Baseline
@@ -36,6 +45,8 @@ _MOST = 12
 @click.command()
 @click.argument("specs", nargs=-1, metavar="[SPEC...]", shell_complete=complete_spec)
 @click.option("--lock", "path", default="cnnc.lock", show_default=True, metavar="FILE", help="The lock file.")
+@max_layers_option
+@allow_outside_option
 @guarded
 def lock(specs: tuple[str, ...], path: str) -> None:
     """Record what SPECs are: ends, counts, receptive fields, and the keys and shapes of their weights.
@@ -58,7 +69,8 @@ def _lock_all(found: Sequence[tuple[str, Diagnostic | None]], before: Lock) -> i
     """Bring the lock up to date with these specs; the exit code. Nothing is written where one is wrong."""
     entries = {key: entry for key, entry in before.entries.items() if not before.is_gone(key)}
     wrong = False
-    for verdict in judged(found, partial(check_one, baseline=True)):
+    check = partial(check_one, baseline=True, max_layers=max_layers(), allow_outside=allow_outside())
+    for verdict in judged(found, check):
         entries.pop(before.key(verdict.spec), None)
         if verdict.baseline is not None:
             entries[before.key(verdict.spec)] = verdict.baseline

@@ -52,16 +52,18 @@ def _spread(job: Callable[[str], _T], specs: Sequence[str], processes: int) -> I
     # This process has one thread, so a fork is safe, and it starts with all that was imported and built
     # so far. Elsewhere than on Linux the system's own libraries may have threads.
     context = get_context("fork") if sys.platform == "linux" else get_context()
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_leave_with_parent) as pool:
-        try:
-            yield from pool.map(job, specs)
-        except BrokenProcessPool:
-            hint = "-j 1 takes one spec at a time"
-            raise fail(
-                "E901", "a process at work was killed, most likely for its memory", hint=hint
-            ) from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_leave_with_parent)
+    try:
+        yield from pool.map(job, specs)
+    except BrokenProcessPool:
+        message, hint = (
+            "a process at work was killed, most likely for its memory",
+            "-j 1 takes one spec at a time",
+        )
+        raise fail("E901", message, hint=hint) from None
+    finally:
+        # Waits for what is being worked on: a pool that is left before its end complains at Python's exit.
+        pool.shutdown(cancel_futures=True)
 
 
 def _leave_with_parent() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cnnc.compiler.build import build, check_library, is_library
 from cnnc.compiler.expect import Claim, check_claims, plain
+from cnnc.compiler.layers import MAX_LAYERS
 from cnnc.compiler.ops.base import by_x
 from cnnc.compiler.receptive_field import misalignments, receptive_fields
 from cnnc.compiler.sizes import is_free
@@ -82,19 +83,21 @@ def check_one(
     sizes: Mapping[str | None, str] | None = None,
     params: Mapping[str, str] | None = None,
     baseline: bool = False,
+    max_layers: int = MAX_LAYERS,
+    allow_outside: bool = False,
 ) -> Verdict:
-    """One spec's verdict; `sizes` and `params` as of the command line, `baseline` for a lock.
+    """One spec's verdict; `sizes`, `params` and the limits as of the command line, `baseline` for a lock.
 
     Never raises CnncError: what is wrong is among the findings.
     """
     try:
         path = resolve(spec)
-        syntax = parse(read_source(path))
+        syntax = parse(read_source(path, allow_outside=allow_outside))
         if is_library(syntax):
             return Verdict(spec, (), library=check_library(syntax))
         shapes = {name: parse_size(size) for name, size in (sizes or {}).items()}
         values = {name: parse_value(name, value) for name, value in (params or {}).items()}
-        net = Net(build(syntax, stem=stem_of(path), sizes=shapes, params=values))
+        net = Net(build(syntax, stem=stem_of(path), sizes=shapes, params=values, max_layers=max_layers))
     except CnncError as error:
         return Verdict(spec, error.diagnostics)
     claims, problems = check_claims(net.graph)

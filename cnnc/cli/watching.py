@@ -33,7 +33,10 @@ def watch_all(specs: Sequence[str], options: Options) -> NoReturn:
 
     New specs in the folders are taken up, and those that go are told.
     """
-    check = partial(check_one, sizes=by_name(options.sizes), params=dict(options.params))
+    check = partial(
+        check_one, sizes=by_name(options.sizes), params=dict(options.params),
+        max_layers=options.max_layers, allow_outside=options.allow_outside,
+    )  # fmt: skip
     verdicts: dict[str, Verdict] = {}
     reads: dict[str, dict[str, Stamp]] = {}
     first = True

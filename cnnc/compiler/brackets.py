@@ -152,8 +152,10 @@ class Brackets:
         for expr in loop.values:
             value = evaluate(expr, env)
             if isinstance(value, range):
-                if len(value) > self._most:
-                    raise fail("E901", f"`{expr.span.text}` has more than {self._most:,} values", expr.span)
+                if len(values) + len(value) > self._most:
+                    hint = f"repeat less, or raise the limit: --max-layers {10 * self.walk.max_layers}"
+                    message = f"the comprehension has more than {self._most:,} values"
+                    raise fail("E901", message, expr.span, hint=hint)
                 values += [(v, expr.span) for v in value]
             else:
                 values.append((value, expr.span))

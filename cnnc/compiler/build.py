@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 from cnnc.compiler.declare import declare
 from cnnc.compiler.draft import Draft
@@ -12,7 +11,7 @@ from cnnc.compiler.draft import Scope as DraftScope
 from cnnc.compiler.elaborate import Walk, Walked
 from cnnc.compiler.graph import Fitted, Graph, Node, Scope
 from cnnc.compiler.layers import MAX_LAYERS
-from cnnc.compiler.library import Library, canonical
+from cnnc.compiler.library import library_of
 from cnnc.compiler.naming import assign_names
 from cnnc.compiler.settle import settle_defaults
 from cnnc.compiler.smallest import with_smallest_input
@@ -37,8 +36,8 @@ def build(
     of the file's params; a model of more than `max_layers` layers is refused. Raises
     CnncError with every mistake that was found.
     """
-    with _room_for_recursion():
-        walked, file = _walk(spec, sizes or {}, params or {}, max_layers)
+    _make_room_for_recursion()
+    walked, file = _walk(spec, sizes or {}, params or {}, max_layers)
     settle_defaults(walked.drafts, walked.outputs.values())
     assign_names(walked.root, walked.inputs)
     walked.problems += warnings(walked, file)
@@ -48,15 +47,17 @@ def build(
     return _freeze(name, spec, file.env(), walked, problems)
 
 
-@contextmanager
-def _room_for_recursion() -> Iterator[None]:
-    """Let Python's stack hold what the limits on nesting allow."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(before, 20_000))
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(before)
+_FRAMES = 20_000
+"""Of Python's stack, for as deep as the limits on nesting allow. Python's own calls take none of the C stack."""
+
+
+def _make_room_for_recursion() -> None:
+    """Raise the limit on recursion, where it is lower.
+
+    It is the whole process's: it is not lowered afterwards, for another thread may be deep in a walk of its own.
+    """
+    if sys.getrecursionlimit() < _FRAMES:
+        sys.setrecursionlimit(_FRAMES)
 
 
 def is_library(spec: s.Spec) -> bool:
@@ -67,7 +68,7 @@ def is_library(spec: s.Spec) -> bool:
 
 def check_library(spec: s.Spec) -> int:
     """The number of things a library file declares. Raises CnncError with what is wrong with them."""
-    file = declare(spec, {}, Library(opening=[canonical(spec.source.name)]))
+    file = declare(spec, {}, library_of(spec.source))
     return len(file.blocks) + len(file.shareds) + len(file.externs) - len(file.brought)
 
 
@@ -79,7 +80,7 @@ def _walk(
     def mistakes(shapes: Mapping[str | None, tuple[int, ...]]) -> Sequence[Diagnostic]:
         """What is wrong with inputs of these shapes."""
         try:
-            file = declare(spec, params, Library(opening=[canonical(spec.source.name)]))
+            file = declare(spec, params, library_of(spec.source))
             _raise_errors(Walk(spec, file, shapes, _REFERENCES[0], max_layers).run().problems)
         except CnncError as error:
             return error.diagnostics
@@ -87,7 +88,7 @@ def _walk(
 
     first: list[Diagnostic] = []
     for reference in _REFERENCES:
-        file = declare(spec, params, Library(opening=[canonical(spec.source.name)]))
+        file = declare(spec, params, library_of(spec.source))
         walk = Walk(spec, file, sizes, reference, max_layers)
         try:
             walked = walk.run()

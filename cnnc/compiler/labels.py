@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnc.compiler.draft import Draft, Scope, Spot
 from cnnc.compiler.evaluate import Poisoned, interpolate
+from cnnc.compiler.naming import MAX_NAME
 from cnnc.compiler.ops import op_words
 from cnnc.compiler.values import Env, Labelled, LabelScope
 from cnnc.dsl import syntax as s
@@ -36,7 +37,9 @@ class Labels:
         return None
 
     def take(self, text: str, span: Span, spot: Spot) -> None:
-        """Take a label in its scope. Raises E204 where it is taken already."""
+        """Take a label in its scope. Raises E204 where it is taken already, E901 where it is too long."""
+        if len(text) > MAX_NAME:
+            raise fail("E901", f"a label of more than {MAX_NAME:,} characters", span)
         if not all(text.split(".")) or not text.isprintable():
             raise fail(
                 "E101",

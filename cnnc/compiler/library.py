@@ -12,21 +12,26 @@ from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
 from cnnc.dsl.parse import parse
 from cnnc.dsl.read import read_source
 from cnnc.dsl.record import record
-from cnnc.dsl.source import Span
+from cnnc.dsl.source import Source, Span
 
-STD = Path(__file__).parent.parent / "specs" / "std"
+SPECS = Path(os.path.realpath(__file__)).parent.parent / "specs"
+STD = SPECS / "std"
 MAX_FILES = 64
 
 
 @record(frozen=False)
 class Library:
-    """The files read in one compilation, each once; `opening` are those being read now."""
+    """The files read in one compilation, each once; `opening` are those being read now.
 
+    `folder` is the one that the files used lie in, or below; None: they may lie anywhere.
+    """
+
+    folder: Path | None
     files: dict[Path, FileScope] = field(default_factory=dict)
     opening: list[Path] = field(default_factory=list)
 
     def bring(self, use: s.Use, into: FileScope, taken: dict[str, Span]) -> None:
-        """Put the used names into a file's scope. Raises CnncError (E204, E207, E701, E704)."""
+        """Put the used names into a file's scope. Raises CnncError (E204, E207, E701, E704, E705)."""
         homes = self._std(use) if not use.is_file else [self._file(use, _beside(use))]
         for used in use.names:
             if used.alias in taken:
@@ -60,6 +65,7 @@ class Library:
         from cnnc.compiler.declare import declare
 
         key = canonical(path)
+        self._refuse_outside(use, key)
         if key in self.files:
             return self.files[key]
         if key in self.opening:
@@ -81,6 +87,21 @@ class Library:
         finally:
             self.opening.pop()
         return self.files[key]
+
+    def _refuse_outside(self, use: s.Use, path: Path) -> None:
+        """Raises E705 before anything of the file is looked at, whether it is there included."""
+        if self.folder is None or any(path.is_relative_to(home) for home in (self.folder, SPECS)):
+            return
+        raise fail(
+            "E705", f"`{use.origin}` lies outside the folder of the spec", use.origin_span,
+            hint="if the spec is to be trusted: --allow-outside, or allow_outside=True in Python",
+        )  # fmt: skip
+
+
+def library_of(source: Source) -> Library:
+    """The library of a spec that nobody uses yet: its files lie in its folder, links followed."""
+    folder = None if source.allow_outside else canonical(Path(source.name).parent)
+    return Library(folder, opening=[canonical(source.name)])
 
 
 def canonical(path: str | os.PathLike[str]) -> Path:

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from itertools import count
 
 from cnnc.compiler.draft import Draft, Scope
-from cnnc.dsl.diagnostics import CnncError, Diagnostic
+from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail
+
+MAX_NAME = 1_000
+"""Characters of a label, and of a layer's whole name with the scopes it is in."""
 
 
 def assign_names(root: Scope, inputs: Mapping[str, Draft]) -> None:
     """Give every scope and draft below `root` its dotted name; the inputs' names are taken.
 
-    Raises CnncError (E204) where a label is also a name that a counter gives.
+    Raises CnncError: E204 where a label is also a name that a counter gives, E901 for a name that is too long.
     """
     problems: list[Diagnostic] = []
     taken: dict[str, Draft | Scope] = {**inputs, **_shared_modules(root)}
@@ -62,6 +65,11 @@ def _name_children(scope: Scope, problems: list[Diagnostic], given: Mapping[str,
             problems.append(Diagnostic("E204", message, scope.labels.get(local, labelled.span), hint=hint))
         taken[local] = child
         child.name = f"{scope.name}.{local}" if scope.name else local
+        if len(child.name) > MAX_NAME:
+            message = f"a layer's name with the labels around it has more than {MAX_NAME:,} characters"
+            raise fail(
+                "E901", message, child.span, hint="give shorter labels, or fewer of them in each other"
+            )
     _name_identities(scope, set(taken))
 
 

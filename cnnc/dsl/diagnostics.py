@@ -59,6 +59,7 @@ CODES: dict[str, str] = {
     "E702": "a file that is not text",
     "E703": "a file that cannot be written",
     "E704": "files that use each other in a circle",
+    "E705": "a file outside the folder of the spec",
     "E801": "a thing the chosen output cannot express",
     "E802": "a program or package that is missing",
     "E901": "a limit exceeded",
@@ -88,6 +89,8 @@ class Diagnostic:
     def __post_init__(self) -> None:
         if self.code not in CODES:
             raise KeyError(f"unregistered diagnostic code {self.code}")
+        # What a message quotes can be as long as the spec.
+        object.__setattr__(self, "message", clipped(self.message))
         kinds: dict[str, Severity] = {"E": "error", "W": "warning", "N": "note"}
         object.__setattr__(self, "severity", kinds[self.code[0]])
 
@@ -124,6 +127,15 @@ class Diagnostic:
         return [f"    {shown}", f"    {pad}{'^' * width}"]
 
 
+def clipped(text: str, most: int = 1_000) -> str:
+    """A text of at most about so many characters: what is too many is taken out of its middle.
+
+    >>> clipped("a" * 9 + "b" * 9, 10)
+    'aaaaa … bbbbb'
+    """
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-(most // 2) :]}"
+
+
 def printable(line: str) -> str:
     """A line that is safe on a terminal: a spec's control characters show as `·`."""
     return "".join(ch if ch == "\t" or ch.isprintable() else "·" for ch in line)
@@ -150,6 +162,8 @@ def fail(
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A hint that names the nearest known words, if any is near."""
+    if len(word) > 100:
+        return None  # nobody mistypes such a word, and comparing it takes long
     import difflib
 
     words = sorted(set(known))

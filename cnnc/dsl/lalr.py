@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from cnnc.dsl.source import Source, Span
@@ -42,6 +43,11 @@ def tokens_of(source: Source) -> Iterator[Tok]:
         if kind != BLANK:
             assert kind is not None
             yield Tok.make(kind, match.group(), Span(source, match.start(), match.end()))
+
+
+def has_more_tokens(source: Source, most: int) -> bool:
+    """Whether a source has more than so many tokens, blanks counted; nothing is made of them."""
+    return next(islice(_SCAN.finditer(source.text), most, None), None) is not None
 
 
 class Refused(Exception):

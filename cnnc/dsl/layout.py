@@ -7,16 +7,29 @@ become a NEWLINE token and every other line break is gone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from cnnc.dsl.diagnostics import Diagnostic
-from cnnc.dsl.lalr import Tok, tokens_of
+from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail
+from cnnc.dsl.lalr import Tok, has_more_tokens, tokens_of
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Source, Span
 from cnnc.dsl.syntax import Comment
 
 MAX_NESTING = 100
 MAX_ERRORS = 50
+MAX_TOKENS = 500_000
+"""Of one spec. The flat core of as many layers as a model may have needs fewer."""
+MAX_WORD = 1_000
+"""Characters of a name, a path or a quoted name."""
+
+_BLOB = re.compile(rf"\b\w{{{100 * MAX_WORD}}}")
+"""So long a word that even finding its end as a token takes much memory; `\\b` keeps the search linear."""
+
+_BREAKS = "\r\v\x1c\x1d\x1e\x85\u2028\u2029"
+_DECEPTIVE = re.compile("\r(?!\n)|[\v\x1c-\x1e\x85\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""A carriage return alone and its like, which some editors break lines at, and the marks that embed, override and
+isolate a direction of writing: with them a line can be shown in another order than it is read in."""
 
 STATEMENTS = frozenset(
     ["model", "input", "param", "default", "block", "shared", "extern", "use", "output", "expect"]
@@ -68,15 +81,41 @@ class Layout:
 
 
 def lay_out(source: Source) -> Layout:
-    """Split a source into statements, matching brackets and settling line breaks."""
+    """Split a source into statements, matching brackets and settling line breaks.
+
+    Raises CnncError (E901) for a source of too many words and signs, or a word of too many characters.
+    """
+    blob = _BLOB.search(source.text)
+    if blob is not None:
+        raise fail("E901", f"a word of more than {MAX_WORD:,} characters", Span(source, *blob.span()))
+    if len(source.text) > MAX_TOKENS and has_more_tokens(source, MAX_TOKENS):
+        hint = "split it, and let one file `use` what the other declares"
+        raise fail("E901", f"the spec has more than {MAX_TOKENS:,} words and signs", hint=hint)
     problems: list[Diagnostic] = []
     comments: list[Comment] = []
     strays: list[Span] = []
+    _refuse_deception(source)
     tokens = list(_tokens(source, comments, problems, strays))
     tokens, open_problem = _match_brackets(tokens)
     problems += open_problem
     statements = _split(tokens)
     return Layout(statements, tuple(comments), tuple(problems), tuple(strays))
+
+
+def _refuse_deception(source: Source) -> None:
+    """Raises E101 for what makes a text look other than it reads, in comments and quoted names too."""
+    problems = []
+    for match in _DECEPTIVE.finditer(source.text):
+        name = f"U+{ord(match.group()):04X}"
+        seen = "looks like a line break and is none" if match.group() in _BREAKS else "changes the order in which its line is shown"  # fmt: skip
+        hint = "take it out: what is read would not be what is seen"
+        problems.append(
+            Diagnostic("E101", f"the character {name} {seen}", Span(source, *match.span()), hint=hint)
+        )
+        if len(problems) == MAX_ERRORS:
+            break
+    if problems:
+        raise CnncError(problems)
 
 
 def _tokens(
@@ -94,6 +133,8 @@ def _tokens(
                 problems.append(_stray(token, token.span))
             strays.append(token.span)
         else:
+            if len(token) > MAX_WORD and token.type != "NUMBER":  # a number has a limit of its own
+                raise fail("E901", f"a word of more than {MAX_WORD:,} characters", token.span)
             line_is_empty = token.type == "BREAK"
             yield token
 

@@ -58,11 +58,14 @@ def record(cls: type[_T] | None = None, /, *, frozen: bool = True, eq: bool = Tr
 
 
 def _first_init(self: Any, *args: Any, **kwargs: Any) -> None:
-    """Compile the class's `__init__`, put it in this one's place and run it."""
-    cls = next(cls for cls in type(self).__mro__ if cls.__dict__.get("__init__") is _first_init)
-    init = _init(cls)
-    cls.__init__ = init  # type: ignore[misc]
-    init(self, *args, **kwargs)
+    """Compile the class's `__init__`, put it in this one's place and run it.
+
+    Another thread may have done so since this call began; both would compile the same.
+    """
+    cls = next(cls for cls in type(self).__mro__ if "__dataclass_fields__" in cls.__dict__)
+    if cls.__dict__["__init__"] is _first_init:
+        cls.__init__ = _init(cls)  # type: ignore[misc]
+    cls.__init__(self, *args, **kwargs)  # type: ignore[misc]
 
 
 def _init(cls: type[Any]) -> Callable[..., None]:
@@ -108,10 +111,11 @@ _KEYS: dict[type[Any], Callable[[Any], Any]] = {}
 def _key(self: Any) -> Any:
     """What an object is compared by."""
     cls = type(self)
-    if cls not in _KEYS:
+    key = _KEYS.get(cls)
+    if key is None:
         names = [f.name for f in fields(cls) if f.compare]
-        _KEYS[cls] = attrgetter(*names) if names else lambda _: ()
-    return _KEYS[cls](self)
+        key = _KEYS[cls] = attrgetter(*names) if names else lambda _: ()
+    return key(self)
 
 
 def _eq(self: Any, other: Any) -> bool:

@@ -12,11 +12,13 @@ from cnnc.dsl.record import record
 class Source:
     """One spec text and the name that messages give it.
 
-    `name` is the path as the user wrote it (`<stdin>` for standard input).
+    `name` is the path as the user wrote it (`<stdin>` for standard input). With `allow_outside`,
+    it may `use` files outside the folder it is in.
     """
 
     name: str
     text: str
+    allow_outside: bool = False
     _starts: list[int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -39,8 +39,15 @@ class Body:
     the call of the base class before them; `forward` the lines after its signature.
     """
 
-    def __init__(self, cls: ClassDef, inputs: Sequence[str], returned: str | None) -> None:
-        """`inputs` are the names of forward's parameters; `returned` is the named tuple it returns, if any."""
+    def __init__(
+        self,
+        cls: ClassDef,
+        inputs: Sequence[str],
+        returned: str | None,
+        shapes: Mapping[int, str] | None = None,
+    ) -> None:
+        """`inputs` are the names of forward's parameters; `returned` is the named tuple it returns, if any;
+        `shapes` those of nodes, where forward is to tell them."""
         self.cls = cls
         self.params = cls.params
         self.names = cls.names
@@ -50,7 +57,10 @@ class Body:
         if not cls.first.sequential:
             modules = [variable(name) for name in cls.first.modules]
             steps = list(self._steps(texts))
-            lines = forward_lines(steps, inputs, cls.first.returns, returned, modules)
+            told = {
+                value: shapes[node] for value, node in cls.first.nodes.items() if shapes and node in shapes
+            }
+            lines = forward_lines(steps, inputs, cls.first.returns, returned, modules, told)
             self.forward = [(0, line) for line in lines]
 
     # --- the constructor ---------------------------------------------------------------------

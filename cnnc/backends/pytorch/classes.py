@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
 from typing import Any
@@ -116,6 +116,8 @@ class Instance:
     steps: list[Step] = field(default_factory=list)
     values: list[dict[str, Val]] = field(default_factory=list)
     returns: tuple[int, ...] = ()
+    nodes: Mapping[int, int] = field(default_factory=dict)
+    """The node that each value of the steps is the output of."""
     slots: list[Slot] = field(default_factory=list)
     cls: ClassDef | None = None
     position: int = 0

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cnnc.backends.pytorch.layout import WIDTH
 from cnnc.backends.pytorch.names import attribute, variable
+
+INDENT = 8
+"""How far the lines of a method are indented."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +37,16 @@ def forward_lines(
     returns: Sequence[int],
     constructor: str | None = None,
     modules: Sequence[str] = (),
+    comments: Mapping[int, str] | None = None,
 ) -> list[str]:
     """The lines of `forward` after its signature, not indented.
 
     `inputs` are the names of the parameters, `returns` the values to return;
     `constructor` wraps several returned values (a named tuple); `modules` are
-    parameters that are shared modules.
+    parameters that are shared modules; `comments` says of a value what follows the line that
+    makes it, if there is room and the line before it does not say the same.
     """
-    return _Writer(steps, inputs, returns, constructor, modules).lines()
+    return _Writer(steps, inputs, returns, constructor, modules, comments or {}).lines()
 
 
 class _Writer:
@@ -51,12 +57,14 @@ class _Writer:
         returns: Sequence[int],
         constructor: str | None,
         modules: Sequence[str],
+        comments: Mapping[int, str],
     ) -> None:
         self.steps = steps
         self.inputs = inputs
         self.returns = returns
         self.constructor = constructor
         self.modules = frozenset(modules)
+        self.comments = comments
         self.uses: dict[int, list[int]] = {}
         for i, step in enumerate(steps):
             for value in step.ins:
@@ -92,6 +100,7 @@ class _Writer:
         name = dict(enumerate(self.inputs))
         text: dict[int, str] = {}
         lines: list[str] = []
+        made: list[int | None] = []
         for i, step in enumerate(self.steps):
             expression = self._expression(step, name, text)
             if len(step.outs) == 1 and step.outs[0] in self.inlined:
@@ -104,6 +113,7 @@ class _Writer:
             for value, chosen in zip(step.outs, targets, strict=True):
                 name[value] = chosen
             lines.append(f"{', '.join(targets)} = {expression}")
+            made.append(step.outs[0] if len(step.outs) == 1 else None)
         values = [text.get(v) or name[v] for v in self.returns]
         if len(values) == 1:
             result = values[0]
@@ -112,8 +122,22 @@ class _Writer:
                 f"{self.constructor or ''}({', '.join(values)})" if self.constructor else ", ".join(values)
             )
         if lines and len(self.returns) == 1 and lines[-1].startswith(f"{result} = "):
-            return [*lines[:-1], f"return {lines[-1].removeprefix(f'{result} = ')}"]
-        return [*lines, f"return {result}"]
+            lines[-1] = f"return {lines[-1].removeprefix(f'{result} = ')}"
+        else:
+            lines.append(f"return {result}")
+            made.append(self.returns[0] if len(self.returns) == 1 and result not in name.values() else None)
+        return self._commented(lines, made)
+
+    def _commented(self, lines: Sequence[str], made: Sequence[int | None]) -> list[str]:
+        """The lines with the comments on what they make."""
+        out: list[str] = []
+        last = ""
+        for line, value in zip(lines, made, strict=True):
+            comment = self.comments.get(value, "") if value is not None else ""
+            fits = len(line) + len(comment) + 4 <= WIDTH - INDENT
+            out.append(f"{line}  # {comment}" if comment and comment != last and fits else line)
+            last = comment
+        return out
 
     def _expression(self, step: Step, name: dict[int, str], text: dict[int, str]) -> str:
         operands = [text.get(v) or name[v] for v in step.ins]

@@ -35,6 +35,7 @@ from cnnc.backends.pytorch.loops import Placed, fold, turns_between
 from cnnc.backends.pytorch.names import TAKEN, check_child, class_name
 from cnnc.backends.pytorch.settle import Unlike, detail, settle
 from cnnc.backends.pytorch.sym import Sym
+from cnnc.backends.pytorch.uses import padded_by_use
 from cnnc.backends.pytorch.variants import merged
 from cnnc.compiler.graph import Graph, Node, Scope
 from cnnc.compiler.ops.extern import Extern
@@ -67,6 +68,7 @@ class Planner:
         self._sequences: dict[int, bool] = {}
         self._made: dict[int, Instance] = {}
         self._taken = _foreign_names(graph) | {model_name(graph), f"{model_name(graph)}Output"}
+        self._padded = padded_by_use(graph)
         self._helpers: set[str] = set()
         self._imports: set[str] = set()
 
@@ -219,6 +221,8 @@ class Planner:
             found["width"] = self.sources.channels(home.fitted.like, context)
             found["stride"] = self.sources.stride_of_path(home.fitted.path, context)
         channels = tuple(self.sources.channels(i, context) for i in node.inputs)
+        if node.index in self._padded:
+            node = replace(node, op=self._padded[node.index])
         code = emit(Layer(node, self.graph.ins(node), channels, found))
         self._helpers.update(code.helpers)
         self._imports.update(code.imports)

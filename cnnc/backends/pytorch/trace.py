@@ -40,7 +40,7 @@ class _Tracer:
         returns = tuple(self.number[n] for n in self.planner.gives(self.scope))
         return Instance(
             self.scope, children, sequential=False, inputs=takes, modules=self.planner.modules(self.scope), steps=self.steps, values=self.values,
-            returns=returns,
+            returns=returns, nodes={value: node for node, value in self.number.items()},
         )  # fmt: skip
 
     def _shared_elsewhere(self) -> list[tuple[str, New]]:

@@ -169,10 +169,16 @@ class _File:
     ) -> tuple[list[Line], list[Line]]:
         """The constructor and the forward of a class after their signatures."""
         if not cls.leaves:
-            body = Body(cls, inputs, returned)
+            body = Body(cls, inputs, returned, self._shapes(cls))
             return [line for chunk in body.constructor for line in chunk], body.forward
         bodies = [Body(leaf.cls, inputs, returned) for leaf in cls.leaves]
         return joined(cls, bodies, self.graph)
+
+    def _shapes(self, cls: ClassDef) -> dict[int, str]:
+        """The shapes that forward tells of: the model's, where they are the same whatever it is given."""
+        if cls is not self.model or cls.params or self.graph.free:
+            return {}
+        return {node.index: by_x(node.out) for node in self.graph.nodes if node.role != "input"}
 
     def _signature(self, cls: ClassDef, inputs: Sequence[str], returned: str | None) -> list[str]:
         count = len(cls.first.returns)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated, Any, Protocol, runtime_checkable
 
-from pydantic import BeforeValidator, ValidationInfo
+from pydantic import PlainValidator, ValidationInfo
 
 from cnnc.compiler.ops import base
 from cnnc.compiler.ops.base import OpError, show
@@ -118,5 +118,5 @@ def _bias_init(value: Any, info: ValidationInfo) -> Init | None:
     return init
 
 
-WeightInit = Annotated[Init | None, BeforeValidator(_init)]
-BiasInit = Annotated[Init | None, BeforeValidator(_bias_init)]
+WeightInit = Annotated[Init | None, PlainValidator(_init)]
+BiasInit = Annotated[Init | None, PlainValidator(_bias_init)]

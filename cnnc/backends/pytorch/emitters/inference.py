@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cnnc.backends.pytorch.inference.ops import FUSED_ACTS, ChannelsLast, FusedConv, InPlace, ScaleShift
+from cnnc.backends.pytorch.inference.ops import (
+    FUSED_ACTS,
+    Append,
+    ChannelsLast,
+    FusedConv,
+    InPlace,
+    ScaleShift,
+)
 from cnnc.backends.pytorch.layer import Argument, Code, Function, Layer, Module, Raw, Val, emit, emits
 from cnnc.backends.pytorch.names import quote
 from cnnc.compiler.ops import Op
@@ -37,6 +44,11 @@ def scale_shift(layer: Layer) -> Code:
     if layer.op.act is not None:
         options["relu"] = Raw("True")
     return Module("ScaleShift", (layer.channels(),), options, helper="ScaleShift")
+
+
+@emits(Append)
+def append(layer: Layer) -> Code:
+    return Function("append({all})", helper="append")
 
 
 @emits(InPlace)

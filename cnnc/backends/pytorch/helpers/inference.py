@@ -15,7 +15,9 @@ class FusedConv2d(nn.Conv2d):
     PyTorch's own operators. The weights are not for training.
     """
 
-    def __init__(self, *args: Any, act: str = "none", slope: float | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, act: str = "none", slope: float | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.act = act
         self.slope = [] if slope is None else [slope]
@@ -48,7 +50,9 @@ class FusedConv2d(nn.Conv2d):
             return ops._convolution_pointwise(x, *weights, name, numbers, None)
         other = other.contiguous(memory_format=torch.channels_last)
         then = None if name == "none" else name
-        return ops._convolution_pointwise.binary(x, other, *weights, "add", 1.0, then, numbers, None)
+        return ops._convolution_pointwise.binary(
+            x, other, *weights, "add", 1.0, then, numbers, None
+        )
 
     def _has_kernel(self, x: Tensor) -> bool:
         return (
@@ -90,7 +94,36 @@ class ScaleShift(nn.Module):
         return x.relu_() if self.relu else x
 
 
-def scale_and_shift(state: dict[str, Tensor], norm: str, eps: float) -> tuple[Tensor, Tensor]:
+def append(x: Tensor, *more: Tensor) -> Tensor:
+    """`torch.cat([x, *more], 1)` that leaves room for what is appended next.
+
+    In a dense block the maps so far are then not copied at each step. Maps that
+    something has been appended to already are copied, so nobody's are overwritten.
+    """
+    plain = torch.jit._trace.is_tracing() or torch.compiler.is_compiling()
+    if plain or (torch.is_grad_enabled() and any(t.requires_grad for t in (x, *more))):
+        return torch.cat([x, *more], 1)
+    have, wanted = x.size(1), x.size(1) + sum(t.size(1) for t in more)
+    # The memory that x is the beginning of, and how many of its channels are taken.
+    room: dict[str, Any] = getattr(x, "room", {"taken": -1})
+    if room["taken"] != have or room["buffer"].size(1) < wanted:
+        size = (x.size(0), max(2 * have, wanted), *x.shape[2:])
+        last = torch.channels_last
+        buffer = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=last)
+        buffer[:, :have] = x
+        room = {"buffer": buffer, "taken": have}
+    for new in more:
+        end = room["taken"] + new.size(1)
+        room["buffer"][:, room["taken"] : end] = new
+        room["taken"] = end
+    joined: Any = room["buffer"][:, :wanted]
+    joined.room = room
+    return joined
+
+
+def scale_and_shift(
+    state: dict[str, Tensor], norm: str, eps: float
+) -> tuple[Tensor, Tensor]:
     """A batch norm's factor and offset in float64; its tensors are taken out of `state`."""
     state.pop(f"{norm}.num_batches_tracked", None)
     variance = state.pop(f"{norm}.running_var").double()
@@ -103,7 +136,9 @@ def scale_and_shift(state: dict[str, Tensor], norm: str, eps: float) -> tuple[Te
     return scale, shift
 
 
-def fold_norm(state: dict[str, Tensor], layer: str, norm: str, eps: float, transposed: int = 0) -> None:
+def fold_norm(
+    state: dict[str, Tensor], layer: str, norm: str, eps: float, transposed: int = 0
+) -> None:
     """Fold a batch norm into the layer before it; `transposed` is its groups, if it is such."""
     weight = state[f"{layer}.weight"]
     scale, shift = scale_and_shift(state, norm, eps)

@@ -3,6 +3,7 @@
 before: conv -> bn -> relu            after: conv (the norm in its weights, the activation in its kernel)
 before: [id + conv -> bn] -> relu     after: conv with a second input
 before: [… | …] -> bn -> relu         after: a factor and an offset for each channel, then relu
+before: [id | …]*n                    after: each step appends to maps that have room, and copies none
 """
 
 from __future__ import annotations
@@ -11,7 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cnnc.backends.pytorch.emitters.shared import is_symmetric
-from cnnc.backends.pytorch.inference.ops import FUSED_ACTS, IN_PLACE_ACTS, FusedConv, InPlace, ScaleShift
+from cnnc.backends.pytorch.inference.ops import (
+    FUSED_ACTS,
+    IN_PLACE_ACTS,
+    Append,
+    FusedConv,
+    InPlace,
+    ScaleShift,
+)
 from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.ops import Op
 from cnnc.compiler.ops.activation import ReLU
@@ -78,7 +86,7 @@ class _Matcher:
 
     def run(self) -> Iterator[Fusion]:
         # Later layers first, so that of two convolutions that are added the later one does it.
-        for find in (self._layer, self._norm, self._activation):
+        for find in (self._layer, self._norm, self._step, self._activation):
             for node in reversed(self.graph.nodes):
                 if node.index in self.taken or node.role == "input" or node.module in self.shared:
                     continue
@@ -134,13 +142,26 @@ class _Matcher:
         op = ScaleShift(of=node.op, act=fused[1].op if len(fused) > 1 else None)
         return Fusion(_indices(fused), op, None, norm)
 
+    def _step(self, node: Node) -> Fusion | None:
+        """A concatenation that another goes on with, or that goes on with another's maps: a dense block's."""
+        if not isinstance(node.op, Concat) or len(node.out) != 3 or node.index in self.read_elsewhere:
+            return None
+        before = self.graph.nodes[node.inputs[0]]
+        readers = [self.graph.nodes[i] for i in self.readers[node.index]]
+        goes_on = any(isinstance(r.op, Concat) and r.inputs[0] == node.index for r in readers)
+        if len(node.inputs) < 2 or not (goes_on or isinstance(before.op, Concat)):
+            return None
+        return Fusion((node.index,), Append())
+
     def _activation(self, node: Node) -> Fusion | None:
         """An activation that may overwrite its input, because nothing else reads that."""
         if type(node.op) not in IN_PLACE_ACTS:
             return None
         before = self.graph.nodes[node.inputs[0]]
         alone = before.index not in self.read_elsewhere and len(self.readers[before.index]) == 1
+        # Appended maps share their memory with those they were appended to.
         merged = isinstance(before.op, Add | Concat) and len(before.inputs) > 1
+        merged = merged and not (isinstance(before.op, Concat) and before.index in self.taken)
         if not alone or not (merged or isinstance(before.op, _FRESH)):
             return None
         return Fusion((node.index,), InPlace(of=node.op))

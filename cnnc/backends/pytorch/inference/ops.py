@@ -8,6 +8,7 @@ from typing import Any
 from cnnc.compiler.ops import Op, Shape
 from cnnc.compiler.ops.activation import ELU, HardSwish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
 from cnnc.compiler.ops.base import Pointwise, SameShape, Window
+from cnnc.compiler.ops.merge import Concat
 from cnnc.compiler.ops.normalisation import BatchNorm
 
 FUSED_ACTS: dict[type[Op], str] = {
@@ -83,6 +84,10 @@ class ScaleShift(Op):
 
     def window(self, *ins: Shape) -> Window:
         return Pointwise()
+
+
+class Append(Concat):
+    """Branches one after another on the channels, with room for those that the next step appends."""
 
 
 class InPlace(SameShape):

@@ -70,7 +70,7 @@ class _Rewriter:
 
     def _fused(self, fusion: Fusion, before: Sequence[Node]) -> Node:
         old = [self.graph.nodes[i] for i in fusion.nodes]
-        sources = [old[0].inputs[0], *([fusion.other] if fusion.other is not None else [])]
+        sources = [*old[0].inputs, *([fusion.other] if fusion.other is not None else [])]
         inputs = tuple(map(self._now, sources))
         labels = [node.label for node in old if node.label is not None]
         out = fusion.op.out_shape(*(before[i].out for i in inputs))

@@ -1,0 +1,47 @@
+"""Shared modules whose padding is another at each use.
+
+One module has one padding in numbers. TensorFlow's goes by the size of the map, so where a
+shared module is used at several sizes it is worked out as the module runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cnnc.compiler.graph import Graph, Node
+from cnnc.compiler.ops import Op
+from cnnc.compiler.ops.base import SameTF
+from cnnc.compiler.ops.geometry import same_tf_padding
+from cnnc.dsl.diagnostics import fail
+
+
+def padded_by_use(graph: Graph) -> Mapping[int, Op]:
+    """The ops, by their nodes, that are padded as they run.
+
+    Raises CnncError (E801) where it is not TensorFlow's rule that makes the paddings differ.
+    """
+    uses: dict[str, list[Node]] = {}
+    for node in graph.layers:
+        if hasattr(node.op, "pad"):
+            uses.setdefault(node.module, []).append(node)
+    found: dict[int, Op] = {}
+    for module, nodes in uses.items():
+        ops: list[Any] = [node.op for node in nodes]
+        if all(op.pad == ops[0].pad for op in ops):
+            continue
+        if not all(_is_tensorflows(graph, node) for node in nodes):
+            raise fail(
+                "E801", f"the PyTorch backend cannot write `{module}`, which is padded otherwise at each use",
+                nodes[1].span, hint="a padding that goes by the size is pad=same_tf",
+            )  # fmt: skip
+        for node, op in zip(nodes, ops, strict=True):
+            found[node.index] = op.model_copy(update={"pad": SameTF(op.pad)})
+    return found
+
+
+def _is_tensorflows(graph: Graph, node: Node) -> bool:
+    op: Any = node.op
+    ones = (1,) * len(op.kernel)
+    sizes = graph.ins(node)[0][1:]
+    return bool(op.pad == same_tf_padding(sizes, op.kernel, op.stride, getattr(op, "dilation", ones)))
