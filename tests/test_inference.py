@@ -20,23 +20,20 @@ from cnnc.cli.commands import cnnc as command
 torch = pytest.importorskip("torch")
 
 SHIPPED = {
-    "alexnet_torchvision": None,
     "densenet_bc100_k12": None,
-    "fcn8s": None,
     "googlenet_torchvision_aux": None,
     "inception_v3": None,
     "lenet5_1998": None,
-    "mobilenet_v1": None,
+    "mobilenet_v1": "3x64x64",
     "mobilenet_v2": None,
     "nin_cifar10": None,
     "preact_resnet164": None,
     "resnet20": None,
-    "resnet50": None,
-    "shufflenet_g3": None,
+    "resnet50": "3x64x64",
+    "shufflenet_g3": "3x64x64",
     "siamese": None,
-    "two_stream_temporal": None,
-    "unet": None,
-    "vgg16_bn": None,
+    "unet": "1x188x188",
+    "vgg16_bn": "3x64x64",
 }
 """Shipped specs and the input size they are run at, None for their own."""
 

@@ -36,11 +36,9 @@ from cnnc.compiler.values import (
     render_trace,
 )
 from cnnc.dsl import syntax as s
-from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail
+from cnnc.dsl.diagnostics import MAX_ERRORS, CnncError, Diagnostic, at_most, fail
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
-
-MAX_ERRORS = 50
 
 _Meaning = Callable[[], Draft | None]
 
@@ -113,8 +111,8 @@ class Walk:
             return
         self._seen.add(key)
         self.problems.append(replace_trace(diagnostic, (*diagnostic.trace, *render_trace(trace, span))))
-        if len(self.problems) >= MAX_ERRORS or diagnostic.code == "E901":
-            raise _GivenUp(p for p in self.problems if p.severity == "error")
+        if len(self.problems) > MAX_ERRORS or diagnostic.code == "E901":
+            raise _GivenUp(at_most([p for p in self.problems if p.severity == "error"]))
 
     @contextmanager
     def recovering(self, trace: Trace | None) -> Iterator[None]:

@@ -136,6 +136,22 @@ def clipped(text: str, most: int = 1_000) -> str:
     return text if len(text) <= most else f"{text[: most // 2]} … {text[-(most // 2) :]}"
 
 
+MAX_ERRORS = 50
+"""The mistakes of one stage that are told."""
+
+
+def at_most(problems: list[Diagnostic]) -> list[Diagnostic]:
+    """The problems in the order of the text; in the place of those beyond MAX_ERRORS a word that there are more."""
+    problems = sorted(problems, key=lambda d: d.span.start if d.span else -1)
+    if len(problems) <= MAX_ERRORS:
+        return problems
+    hint = "mend these first: many of the others may go with them"
+    more = Diagnostic(
+        "E901", f"there are more than {MAX_ERRORS} mistakes; the rest is left out", None, hint=hint
+    )
+    return [*problems[:MAX_ERRORS], more]
+
+
 def printable(line: str) -> str:
     """A line that is safe on a terminal: a spec's control characters show as `·`."""
     return "".join(ch if ch == "\t" or ch.isprintable() else "·" for ch in line)

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
-from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail
+from cnnc.dsl.diagnostics import MAX_ERRORS, Diagnostic, fail
 from cnnc.dsl.lalr import Tok, has_more_tokens, tokens_of
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Source, Span
 from cnnc.dsl.syntax import Comment
 
 MAX_NESTING = 100
-MAX_ERRORS = 50
 MAX_TOKENS = 500_000
 """Of one spec. The flat core of as many layers as a model may have needs fewer."""
 MAX_WORD = 1_000
@@ -91,10 +91,9 @@ def lay_out(source: Source) -> Layout:
     if len(source.text) > MAX_TOKENS and has_more_tokens(source, MAX_TOKENS):
         hint = "split it, and let one file `use` what the other declares"
         raise fail("E901", f"the spec has more than {MAX_TOKENS:,} words and signs", hint=hint)
-    problems: list[Diagnostic] = []
+    problems = list(islice(_deceptions(source), MAX_ERRORS + 1))
     comments: list[Comment] = []
     strays: list[Span] = []
-    _refuse_deception(source)
     tokens = list(_tokens(source, comments, problems, strays))
     tokens, open_problem = _match_brackets(tokens)
     problems += open_problem
@@ -102,20 +101,16 @@ def lay_out(source: Source) -> Layout:
     return Layout(statements, tuple(comments), tuple(problems), tuple(strays))
 
 
-def _refuse_deception(source: Source) -> None:
-    """Raises E101 for what makes a text look other than it reads, in comments and quoted names too."""
-    problems = []
+def _deceptions(source: Source) -> Iterator[Diagnostic]:
+    """E101 for what makes a text look other than it reads, in comments and quoted names too."""
     for match in _DECEPTIVE.finditer(source.text):
-        name = f"U+{ord(match.group()):04X}"
-        seen = "looks like a line break and is none" if match.group() in _BREAKS else "changes the order in which its line is shown"  # fmt: skip
-        hint = "take it out: what is read would not be what is seen"
-        problems.append(
-            Diagnostic("E101", f"the character {name} {seen}", Span(source, *match.span()), hint=hint)
+        seen = (
+            "looks like a line break and is none"
+            if match.group() in _BREAKS
+            else "changes the order in which its line is shown"
         )
-        if len(problems) == MAX_ERRORS:
-            break
-    if problems:
-        raise CnncError(problems)
+        message = f"the character U+{ord(match.group()):04X} {seen}"
+        yield Diagnostic("E101", message, Span(source, *match.span()), hint="take it out")
 
 
 def _tokens(
@@ -129,7 +124,8 @@ def _tokens(
         if token.type == "COMMENT":
             comments.append(Comment(token.rstrip(), line_is_empty, token.span))
         elif token.type == "STRAY":
-            if not strays or strays[-1].end != token.span.start:  # one message for a run of them
+            begins = not strays or strays[-1].end != token.span.start  # one message for a run of them
+            if begins and len(problems) <= MAX_ERRORS and not _DECEPTIVE.match(token):
                 problems.append(_stray(token, token.span))
             strays.append(token.span)
         else:

@@ -10,9 +10,9 @@ from itertools import pairwise
 from typing import Any, cast
 
 from cnnc.dsl import syntax as s
-from cnnc.dsl.diagnostics import CnncError, Diagnostic
+from cnnc.dsl.diagnostics import MAX_ERRORS, CnncError, Diagnostic, at_most
 from cnnc.dsl.lalr import Parser, Tok
-from cnnc.dsl.layout import MAX_ERRORS, lay_out
+from cnnc.dsl.layout import lay_out
 from cnnc.dsl.recover import read_statement
 from cnnc.dsl.source import Source, Span
 
@@ -46,8 +46,7 @@ def parse(source: Source) -> s.Spec:
         hint = "a spec is a chain of layers, for instance: conv3-64 -> pool -> fc-10"
         problems.append(Diagnostic("E107", "the spec is empty", where, hint=hint))
     if problems:
-        problems.sort(key=lambda d: d.span.start if d.span else 0)
-        raise CnncError(problems)
+        raise CnncError(at_most(problems))
     return s.Spec(tuple(statements), source, layout.comments)
 
 

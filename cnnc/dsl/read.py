@@ -45,7 +45,9 @@ def _refuse_irregular(name: str, status: os.stat_result) -> None:
         raise fail("E701", f"`{name}` is a folder, and a spec file is wanted")
     if not stat.S_ISREG(status.st_mode):
         hint = (
-            "a pipe is read as standard input, for which `-` stands" if stat.S_ISFIFO(status.st_mode) else None
+            "a pipe is read as standard input, for which `-` stands"
+            if stat.S_ISFIFO(status.st_mode)
+            else None
         )
         raise fail("E701", f"`{name}` is no regular file", hint=hint)
 

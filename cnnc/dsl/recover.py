@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import cast
 
 from cnnc.dsl import syntax as s
-from cnnc.dsl.diagnostics import CnncError, Diagnostic
+from cnnc.dsl.diagnostics import MAX_ERRORS, CnncError, Diagnostic
 from cnnc.dsl.lalr import END, Parser, Refused, Tok
-from cnnc.dsl.layout import CLOSERS, MAX_ERRORS, OPENERS, STATEMENTS
+from cnnc.dsl.layout import CLOSERS, OPENERS, STATEMENTS
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 

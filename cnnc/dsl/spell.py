@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import chain
 
 from cnnc.dsl import syntax as s
 from cnnc.dsl.record import record
+from cnnc.dsl.source import Span
 
 
 @record
@@ -84,7 +86,18 @@ def _parameters(params: Sequence[s.Parameter], start: int) -> list[Piece]:
     for p in params:
         value = [] if p.default is None else ["=", *_value(p.default)]
         items.append(([p.name, *value], p.span.start))
-    return [Args(tuple(items), start, params[-1].span.end)]
+    return [Args(tuple(items), start, _closing(params[-1].span))]
+
+
+def _closing(last: Span) -> int:
+    """The end of the bracket that closes a parameter list: the last one before its statement's `=`."""
+    end = last.end
+    for match in re.compile(r"#[^\n]*|[)=]").finditer(last.source.text, last.end):
+        if match[0] == "=":
+            break
+        if match[0] == ")":
+            end = match.end()
+    return end
 
 
 def spell_item(item: s.Item) -> list[Piece]:

@@ -15,17 +15,22 @@ _SECTION = re.compile(r"^---- (?P<name>\S+)(?: \((?P<mark>\w+)\))?\n", re.MULTIL
 
 
 @lru_cache(maxsize=1)
-def seeds() -> tuple[str, ...]:
-    """The texts, each once, in a fixed order."""
+def specs() -> tuple[str, ...]:
+    """The specs that are meant to be right, each once, in a fixed order; long ones in pieces."""
     found: dict[str, None] = {}
     for folder in ("cnnc/specs", "examples", "tests/cases", "tests/specs_std"):
         for path in sorted((ROOT / folder).rglob("*.cnn")):
-            for text in _pieces(path.read_text(encoding="utf8")):
-                found.setdefault(text)
+            found.update(dict.fromkeys(_pieces(path.read_text(encoding="utf8"))))
+    return tuple(found)
+
+
+@lru_cache(maxsize=1)
+def mistakes() -> tuple[str, ...]:
+    """The specs of the error cases."""
+    found: dict[str, None] = {}
     for path in sorted((ROOT / "tests" / "cases").rglob("*.case")):
         for text in specs_of_case(path.read_text(encoding="utf8")):
-            for piece in _pieces(text):
-                found.setdefault(piece)
+            found.update(dict.fromkeys(_pieces(text)))
     return tuple(found)
 
 

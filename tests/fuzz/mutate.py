@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from random import Random
 
+from .corpus import mistakes, specs
+
 _TOKEN = re.compile(r"[A-Za-z_]\w*|\d[\d_.]*|->|\.\.|[=!<>~]=|\*\*|//|\s+|.", re.DOTALL)
 
 WORDS = (
@@ -26,12 +28,13 @@ WORDS = (
 )  # fmt: skip
 
 
-def mutated(seeds: tuple[str, ...], rng: Random) -> str:
-    """A seed after a few random changes."""
+def mutated(rng: Random, *, gently: bool = False) -> str:
+    """A seed after a few random changes; `gently`, most start from what is right and change little."""
+    seeds = specs() if rng.random() < (0.9 if gently else 0.5) else mistakes()
     text = rng.choice(seeds)
     tokens = _TOKEN.findall(text)
-    for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 5, 9))):
-        tokens = rng.choice(_CHANGES)(tokens, seeds, rng)
+    for _ in range(rng.choice((1, 1, 1, 2) if gently else (1, 1, 2, 2, 3, 5, 9))):
+        tokens = rng.choice(_GENTLE if gently and rng.random() < 0.8 else _CHANGES)(tokens, seeds, rng)
     return "".join(tokens)[:20_000]
 
 
@@ -121,3 +124,4 @@ _CHANGES = (
     _insert, _insert, _replace, _replace, _delete, _repeat, _move, _splice, _splice, _lines, _names, _names, _number, _number,
     _wrap, _noise,
 )  # fmt: skip
+_GENTLE = (_number, _number, _names, _repeat, _move, _delete, _insert, _wrap)

@@ -14,7 +14,6 @@ from pathlib import Path
 from random import Random
 from types import FrameType, TracebackType
 
-from .corpus import seeds
 from .mutate import mutated
 from .targets import TARGETS
 
@@ -63,7 +62,7 @@ def run(
     for i in range(inputs):
         if seconds is not None and time.monotonic() - begun > seconds:
             break
-        text = mutated(seeds(), rng)
+        text = mutated(rng, gently=target == "whole")
         kind = tried(target, text, report)
         if kind is not None and kind not in report.findings:
             report.findings[kind] = text
