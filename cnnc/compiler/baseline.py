@@ -55,15 +55,11 @@ def baseline(graph: Graph) -> Baseline:
         figures[f"rf.{name}"] = _field(receptive_field(graph, index))
         spans[f"outputs.{name}"] = spans[f"rf.{name}"] = graph.nodes[index].span
     tensors: dict[str, str] = {}
+    for node, key, shape in graph.tensors():
+        tensors[key] = by_x(shape) or "scalar"
+        spans[key] = node.span
     for node in graph.nodes:
-        if node.module != node.name:
-            continue  # a further use of a shared module: the weights are counted at the first
-        ins = graph.ins(node)
-        found = {**node.op.params(*ins), **node.op.state(*ins)}
-        for key, shape in found.items():
-            tensors[f"{node.name}.{key}"] = by_x(shape) or "scalar"
-            spans[f"{node.name}.{key}"] = node.span
-        if "params" in node.op.unknown:
+        if node.module == node.name and "params" in node.op.unknown:
             tensors[f"{node.name}.*"] = "unknown"
             spans[f"{node.name}.*"] = node.span
     return Baseline(dict(sorted(figures.items())), dict(sorted(tensors.items(), key=_natural)), spans)

@@ -134,6 +134,17 @@ class Graph:
     def __repr__(self) -> str:
         return f"<Graph {self.name}: {len(self.nodes)} nodes>"
 
+    def tensors(self) -> Iterator[tuple[Node, str, Shape]]:
+        """The learnable tensors and the running statistics: the layer, the key in its state dict, the shape.
+
+        A shared module's are told at its first use. A layer whose `unknown` names params has others too.
+        """
+        for node in self.nodes:
+            if node.module == node.name:
+                ins = self.ins(node)
+                for key, shape in (*node.op.params(*ins).items(), *node.op.state(*ins).items()):
+                    yield node, f"{node.name}.{key}", shape
+
     def ins(self, node: Node) -> tuple[Shape, ...]:
         """The shapes that flow into a node, in operand order."""
         return tuple(self.nodes[i].out for i in node.inputs)

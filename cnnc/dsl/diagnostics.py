@@ -145,9 +145,10 @@ def at_most(problems: list[Diagnostic]) -> list[Diagnostic]:
     problems = sorted(problems, key=lambda d: d.span.start if d.span else -1)
     if len(problems) <= MAX_ERRORS:
         return problems
+    where = problems[MAX_ERRORS].span
     hint = "mend these first: many of the others may go with them"
     more = Diagnostic(
-        "E901", f"there are more than {MAX_ERRORS} mistakes; the rest is left out", None, hint=hint
+        "E901", f"more than {MAX_ERRORS} mistakes; this one and the rest are left out", where, hint=hint
     )
     return [*problems[:MAX_ERRORS], more]
 

@@ -34,8 +34,9 @@ class Source:
     def line(self, number: int) -> str:
         """The text of line `number` (from 1), without its line end."""
         start = self._starts[number - 1]
-        end = self._starts[number] - 1 if number < len(self._starts) else len(self.text)
-        return self.text[start:end].rstrip("\r")
+        if number == len(self._starts):
+            return self.text[start:]
+        return self.text[start : self._starts[number] - 1].removesuffix("\r")
 
 
 @record

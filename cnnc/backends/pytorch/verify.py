@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnc.backends.pytorch.runtime import module
+from cnnc.backends.pytorch.weights import wanted_tensors
 from cnnc.compiler.cost import costs
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.sizes import is_free
@@ -51,16 +52,7 @@ def verify(graph: Graph, *, device: str = "cpu", batch: int = 2) -> Iterator[Ver
 
 def _tensors(graph: Graph, built: torch.nn.Module) -> Verdict:
     """Every parameter and buffer by name and shape."""
-    wanted: dict[str, tuple[int, ...]] = {}
-    unknown = []
-    for node in graph.nodes:
-        if node.module == node.name:
-            if node.op.unknown:
-                unknown.append(node.name)
-                continue
-            ins = graph.ins(node)
-            for name, shape in {**node.op.params(*ins), **node.op.state(*ins)}.items():
-                wanted[f"{node.name}.{name}"] = tuple(map(int, shape))
+    wanted, unknown = wanted_tensors(graph)
     found = {
         name: tuple(tensor.shape)
         for name, tensor in built.state_dict().items()

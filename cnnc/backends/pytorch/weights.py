@@ -18,18 +18,8 @@ COUNTER = "num_batches_tracked"
 
 def wanted_tensors(graph: Graph) -> tuple[dict[str, Shape], tuple[str, ...]]:
     """The state dict of the compiled module, names to shapes, and the modules whose tensors nobody knows."""
-    wanted: dict[str, Shape] = {}
-    unknown: list[str] = []
-    for node in graph.nodes:
-        if node.module != node.name:
-            continue
-        if node.op.unknown:
-            unknown.append(node.name)
-            continue
-        ins = graph.ins(node)
-        for name, shape in {**node.op.params(*ins), **node.op.state(*ins)}.items():
-            wanted[f"{node.name}.{name}"] = tuple(map(int, shape))
-    return wanted, tuple(unknown)
+    wanted = {key: tuple(map(int, shape)) for node, key, shape in graph.tensors() if not node.op.unknown}
+    return wanted, tuple(node.name for node in graph.nodes if node.op.unknown and node.module == node.name)
 
 
 @dataclass(frozen=True, slots=True)
