@@ -111,8 +111,9 @@ class Walk:
             return
         self._seen.add(key)
         self.problems.append(replace_trace(diagnostic, (*diagnostic.trace, *render_trace(trace, span))))
-        if len(self.problems) > MAX_ERRORS or diagnostic.code == "E901":
-            raise _GivenUp(at_most([p for p in self.problems if p.severity == "error"]))
+        errors = [p for p in self.problems if p.severity == "error"]
+        if len(errors) > MAX_ERRORS or diagnostic.code == "E901":
+            raise _GivenUp(at_most(errors))
 
     @contextmanager
     def recovering(self, trace: Trace | None) -> Iterator[None]:

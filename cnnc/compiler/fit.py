@@ -10,6 +10,7 @@ from cnnc.compiler.ops import by_x
 from cnnc.compiler.ops.base import Axis, Local, Sizes, show
 from cnnc.compiler.ops.convolution import Conv
 from cnnc.compiler.ops.reshape import Crop, PadShortcut
+from cnnc.compiler.sizes import poly_of
 from cnnc.compiler.values import Env, Labelled, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, fail
@@ -117,9 +118,9 @@ class Fitter:
     def _crop(self, wait: _Deferred, flow: Draft, model: Draft) -> Draft:
         from cnnc.compiler.layers import Arguments
 
-        if flow.shape[1:] == model.shape[1:]:
-            return flow
         size = model.shape[1:]
+        if [*map(poly_of, flow.shape[1:])] == [*map(poly_of, size)]:  # for every size, where they are free
+            return flow
         if len(size) != len(flow.shape) - 1 or any(n < m for n, m in zip(flow.shape[1:], size, strict=True)):
             raise fail(
                 "E503", f"`crop` cannot make {by_x(flow.shape)} fit {by_x(model.shape)}: it only cuts away",
