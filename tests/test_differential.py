@@ -296,3 +296,9 @@ def test_a_shared_module_padded_by_a_number_of_each_use_is_not_written() -> None
     net = cnnc.parse("input 1x16\nshared s = conv3-1/2(pad=W//8, act=none)\ns -> s\n")
     with pytest.raises(cnnc.CnncError, match=r"E801: .*`s\.0`, which is padded otherwise at each use"):
         net.pytorch()
+
+
+def test_a_crop_that_cuts_nothing_at_one_size_may_cut_at_another() -> None:
+    """Nothing is left over where W is even, and 1 where it is odd."""
+    net = cnnc.parse("input 1xW\nt: conv1-1\nconv3-1/2\n[upsample(2) -> conv1-1 -> crop + t]\n")
+    assert [(limits.smallest, limits.remainders) for limits in net.limits] == [(1, ())]

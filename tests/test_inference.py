@@ -334,6 +334,16 @@ def test_the_file_depends_on_torch_alone_and_is_the_same_every_time() -> None:
     assert "Written by cnnc" in source and "inference form" in source
 
 
+@pytest.mark.parametrize("name", ["densenet40_k12", "mobilenet_v2", "unet"])
+def test_it_passes_ruff(name: str, tmp_path: Path) -> None:
+    target = tmp_path / "net.py"
+    target.write_text(cnnc.load(f"zoo:{name}").pytorch(optimize="inference"))
+    for words in (["check"], ["format", "--check"]):
+        command = [sys.executable, "-m", "ruff", *words, "--isolated", str(target)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+
+
 def test_the_command_writes_it(tmp_path: Path) -> None:
     target = tmp_path / "net.py"
     words = ["compile", "zoo:resnet20", "--for", "inference", "-o", str(target)]

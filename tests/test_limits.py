@@ -90,7 +90,7 @@ BOMBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "recursion by a pipeline": ("block f(x) = [f([x -> x])]\ninput 3x8x8\nf([conv3-8])\n", ("deeper than 64",)),
     "doubling": (
         "".join(f"block b{i}(x) = b{i + 1}([x -> x])\n" for i in range(50)) + "block b50(x) = x\nb0([conv3-8])\n",
-        (MANY + "steps", RAISED),
+        (f"more than {MAX_LAYERS:,} layers", RAISED),
     ),
     # text
     "4 MiB of layers": ("conv3-8\n" * 450_000, (WORDS, "`use`")),

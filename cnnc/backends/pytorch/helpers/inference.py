@@ -15,7 +15,13 @@ class FusedConv2d(nn.Conv2d):
     PyTorch's own operators. The weights are not for training.
     """
 
-    def __init__(self, *args: Any, act: str = "none", slope: float | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        act: str = "none",
+        slope: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.act = act
         self.slope = [] if slope is None else [slope]
@@ -48,7 +54,8 @@ class FusedConv2d(nn.Conv2d):
             return ops._convolution_pointwise(x, *weights, name, numbers, None)
         other = other.contiguous(memory_format=torch.channels_last)
         then = None if name == "none" else name
-        return ops._convolution_pointwise.binary(x, other, *weights, "add", 1.0, then, numbers, None)
+        binary = ops._convolution_pointwise.binary
+        return binary(x, other, *weights, "add", 1.0, then, numbers, None)
 
     def _has_kernel(self, x: Tensor) -> bool:
         return (
@@ -117,7 +124,11 @@ def append(x: Tensor, *more: Tensor) -> Tensor:
     return joined
 
 
-def scale_and_shift(state: dict[str, Tensor], norm: str, eps: float) -> tuple[Tensor, Tensor]:
+def scale_and_shift(
+    state: dict[str, Tensor],
+    norm: str,
+    eps: float,
+) -> tuple[Tensor, Tensor]:
     """A batch norm's factor and offset in float64; its tensors are taken out of `state`."""
     state.pop(f"{norm}.num_batches_tracked", None)
     variance = state.pop(f"{norm}.running_var").double()
@@ -130,7 +141,13 @@ def scale_and_shift(state: dict[str, Tensor], norm: str, eps: float) -> tuple[Te
     return scale, shift
 
 
-def fold_norm(state: dict[str, Tensor], layer: str, norm: str, eps: float, transposed: int = 0) -> None:
+def fold_norm(
+    state: dict[str, Tensor],
+    layer: str,
+    norm: str,
+    eps: float,
+    transposed: int = 0,
+) -> None:
     """Fold a batch norm into the layer before it; `transposed` is its groups, if it is such."""
     weight = state[f"{layer}.weight"]
     scale, shift = scale_and_shift(state, norm, eps)
