@@ -132,7 +132,9 @@ def text(poly: Poly) -> str:
         return "0"
     out = ""
     for monomial, c in poly:
-        factors = [_atom(atom, alone=len(monomial) == 1 and abs(c) == 1) for atom in monomial]
+        # A minus sign binds tighter than //: -(H//2) is not -H//2. Between terms it does not.
+        alone = len(monomial) == 1 and (c == 1 or (c == -1 and bool(out)))
+        factors = [_atom(atom, alone=alone) for atom in monomial]
         if abs(c) != 1 or not factors:
             factors.insert(0, str(abs(c)))
         sign = "-" if c < 0 else "+"
