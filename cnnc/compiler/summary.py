@@ -188,6 +188,8 @@ def _limits_json(one: Limits) -> dict[str, Any]:
     return {
         "size": one.symbol,
         "smallest": one.smallest,
+        "largest": one.largest,
+        "gaps": list(one.gaps),
         "imposed_by": one.imposed_by,
         "modulus": one.modulus,
         "remainders": list(one.remainders),

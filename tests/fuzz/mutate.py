@@ -31,10 +31,15 @@ WORDS = (
 def mutated(rng: Random, *, gently: bool = False) -> str:
     """A seed after a few random changes; `gently`, most start from what is right and change little."""
     seeds = specs() if rng.random() < (0.9 if gently else 0.5) else mistakes()
-    text = rng.choice(seeds)
+    return changed(rng.choice(seeds), rng, gently=gently)
+
+
+def changed(text: str, rng: Random, *, gently: bool = False) -> str:
+    """A text after a few random changes."""
     tokens = _TOKEN.findall(text)
     for _ in range(rng.choice((1, 1, 1, 2) if gently else (1, 1, 2, 2, 3, 5, 9))):
-        tokens = rng.choice(_GENTLE if gently and rng.random() < 0.8 else _CHANGES)(tokens, seeds, rng)
+        change = rng.choice(_GENTLE if gently and rng.random() < 0.8 else _CHANGES)
+        tokens = change(tokens, specs(), rng)
     return "".join(tokens)[:20_000]
 
 

@@ -85,7 +85,7 @@ def tried(target: str, text: str, report: Report) -> str | None:
     except Hang as error:
         kind = f"Hang {_place(error.__traceback__)}"
     except Exception as error:
-        kind = f"{type(error).__name__} {_place(error.__traceback__)}: {str(error)[:100]!r}"
+        kind = f"{type(error).__name__} {_place(error.__traceback__)}"
     report.slowest = max(report.slowest, time.process_time() - start)
     return kind
 

@@ -128,10 +128,9 @@ def attribute(name: str) -> str:
 
 def variable(name: str) -> str:
     """A local variable or parameter after a name of the spec."""
-    text = re.sub(r"[^A-Za-z0-9_]", "_", name)
-    if not text or text[0].isdigit():
+    text = re.sub(r"[^A-Za-z0-9_]", "_", name).lstrip("_") or "value"
+    if text[0].isdigit():
         text = f"v{text}"
-    text = text.lstrip("_") or "value"
     if keyword.iskeyword(text) or hasattr(builtins, text) or text in TAKEN:
         text += "_"
     return text
