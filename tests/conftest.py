@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
@@ -10,6 +11,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A mistake of ours is to be seen as what it is.
 os.environ["CNNC_TRACEBACK"] = "1"
+# A build raises the limit to this; Hypothesis warns where it changes in the middle of a test.
+sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

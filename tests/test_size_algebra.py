@@ -115,7 +115,7 @@ def test_what_is_equal_for_every_size_is_written_the_same() -> None:
     w = symbol("W", 48, Ledger())
     for left, right in (
         ((h + 4) // 2, h // 2 + 2), ((2 * h + 6) // 4, (h + 3) // 2), ((h * 3 + 7) // 3, h + 2), ((5 * h) // 3, h + (2 * h) // 3),
-        (h * w, w * h), ((h + w) * (h - w), h * h - w * w), ((h // 2 + 3) // 4, (h + 6) // 8), (-(-h), h),
+        (h * w, w * h), ((h + w) * (h - w), h * h - w * w), ((h // 2 + 3) // 4, (h + 6) // 8), (0 - (0 - h), h),
         (3 - h + h, 3), (h % 4, h - 4 * (h // 4)), ((6 * h + 3) // 3, 2 * h + 1), (h // 1, h), (0 * h, 0),
         ((4 * h + 2 * w + 5) // 6, (2 * h + w + 2) // 3), ((4 * h + 2) // 4, h), ((h // 3 + 5) // 1, h // 3 + 5),
     ):  # fmt: skip
@@ -130,7 +130,7 @@ def test_how_an_expression_is_written() -> None:
         (h // 2, "H//2"), ((h + 1) // 2, "(H + 1)//2"), (2 * (h // 2), "2*(H//2)"), (h * w, "H*W"),
         (-2 * h + 3 * w - 4, "-2*H + 3*W - 4"), ((2 * h) // 3, "(2*H)//3"), (h * (w // 2), "H*(W//2)"),
         ((h * (h // 3)) // 2, "(H*(H//3))//2"), ((h // 2 + h) // 3, "(H + H//2)//3"),
-        (5 - h // 2, "-(H//2) + 5"), (h - w // 2, "-(W//2) + H"), (-3 * (h // 2), "-3*(H//2)"),
+        (5 - h // 2, "-(H//2) + 5"), (h - w // 2, "H - W//2"), (-3 * (h // 2), "-3*(H//2)"),
         (h // 2 - w // 3, "H//2 - W//3"),
     ):  # fmt: skip
         assert eval(repr(size), {}, {"H": 64, "W": 48}) == int(size)
@@ -227,9 +227,7 @@ def test_the_smallest_is_the_first_that_meets_every_demand(demands: list[tuple[i
 
 
 @settings(max_examples=120, derandomize=True, database=None, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(2, 5), st.integers(0, 4)), min_size=1, max_size=2), st.integers(0, 12)
-)
+@given(st.lists(st.tuples(st.integers(2, 5), st.integers(0, 4)), min_size=1, max_size=2), st.integers(0, 12))
 def test_the_remainders_are_those_of_legal_sizes(demands: list[tuple[int, int]], least: int) -> None:
     """Skips that meet again: floor((H - d)/s) * s + d == H says what remainder H has."""
     ledger = Ledger()
@@ -243,6 +241,74 @@ def test_the_remainders_are_those_of_legal_sizes(demands: list[tuple[int, int]],
     assert found.smallest == (legal[0] if legal else None)
     if legal:
         assert [n for n in range(legal[0], 200) if n % found.modulus in found.remainders] == legal
+
+
+def _in_steps(inner: st.SearchStrategy[Term]) -> st.SearchStrategy[Term]:
+    """Arithmetic that layers do: sums, multiples and quotients."""
+    return st.one_of(
+        st.builds(_binary(add), inner, inner),
+        st.builds(_binary(sub), inner, inner),
+        st.builds(_binary(mul), inner, st.integers(-3, 3).map(lambda n: lambda h, w: n)),
+        st.builds(_binary(floordiv), inner, st.integers(1, 5).map(lambda n: lambda h, w: n)),
+    )
+
+
+LINEAR = st.recursive(_leaves(), _in_steps, max_leaves=5)
+
+
+@settings(max_examples=200, derandomize=True, database=None, deadline=None)
+@given(st.lists(st.tuples(LINEAR, st.booleans()), min_size=1, max_size=3))
+def test_limits_tell_the_legal_sizes_and_no_others(demands: list[tuple[Term, bool]]) -> None:
+    ledger = Ledger()
+    h = symbol("H", 64, ledger)
+    for term, equal in demands:
+        size = term(h, h)
+        if isinstance(size, Size):
+            ledger.note(size.poly, equal=equal)
+    told = limits(ledger, "H")
+    conditions = list(ledger.conditions.values())
+
+    def legal(n: int) -> bool:
+        values = ((at(c.poly, {"H": n}), c.equal) for c in conditions)
+        return all(value == 0 if equal else value >= 0 for value, equal in values)
+
+    if told.smallest is None:
+        assert not any(map(legal, range(1, 400)))
+        return
+    for n in range(1, 400):
+        inside = told.smallest <= n and (told.largest is None or n <= told.largest)
+        fits = not told.remainders or n % told.modulus in told.remainders
+        assert (inside and fits and n not in told.gaps) is legal(n), (str(told), n)
+
+
+def test_the_layer_that_is_named_is_one_that_the_next_smaller_size_breaks() -> None:
+    ledger = Ledger(place="conv1")
+    h = symbol("H", 64, ledger)
+    for place, least in (("conv1", 3), ("pool1", 8), ("conv2", 8), ("pool2", 5)):
+        ledger.place = place
+        require(h - least)
+    assert limits(ledger, "H").imposed_by == "pool1"
+    one = Ledger(place="conv1")
+    require(symbol("H", 64, one) - 1)
+    assert limits(one, "H").imposed_by == ""
+
+
+def test_bounds_and_gaps_in_words() -> None:
+    def told(*demands: tuple[Callable[[int], int], bool]) -> str:
+        ledger = Ledger()
+        h = symbol("H", 64, ledger)
+        for term, equal in demands:
+            ledger.note(poly_of(term(h)), equal=equal)
+        return str(limits(ledger, "H"))
+
+    assert told((lambda h: h - 7, True)) == "H == 7"
+    assert told((lambda h: h - 7, False), (lambda h: 9 - h, False)) == "7 <= H <= 9"
+    assert told((lambda h: h // 4 - (h - 9) // 2, False)) == "1 <= H <= 20, but not 19"
+    assert told((lambda h: h // 2 * 2 - 8, False), (lambda h: h // 3 * 3 - 9, False)) == "H >= 9"
+    assert told((lambda h: h // 5 * 5 + 3 - h, False)) == "H >= 1 with H % 5 == 0 or 1 or 2 or 3"
+    assert told((lambda h: h // 8 * 10 - h, False)).startswith(
+        "H >= 8, but not 11, 12, 13, 14, 15, 21, 22, 23, …"
+    )
 
 
 def test_limits_in_words() -> None:
@@ -295,7 +361,7 @@ def test_an_equal_that_holds_for_every_size_gives_no_remainder() -> None:
 @pytest.mark.parametrize("value", [0, 1, 5])
 def test_a_constant_is_a_plain_integer(value: int) -> None:
     h = symbol("H", 64, Ledger())
-    made = h - h + value
-    assert made == value
-    assert not isinstance(made, Size)
+    for made in (h - h + value, h + value - h, (2 * h + 2 * value) // 2 - h):
+        assert made == value
+        assert not isinstance(made, Size)
     assert isinstance(h, Size)

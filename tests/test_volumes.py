@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cnnc import load
 from cnnc.backends import volumes
 from cnnc.backends.vector import Line, Polygon, Scene, Text, escape_latex, to_svg, to_tikz
 from cnnc.backends.vector.scene import Group, bounds, every, framed, moved, text_width

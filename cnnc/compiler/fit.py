@@ -186,12 +186,13 @@ def _path(end: Draft, start: Draft) -> tuple[Draft, ...] | None:
     todo = [end]
     while todo:
         draft = todo[-1]
-        unknown = [x for x in draft.inputs if id(x) not in leads]
-        if unknown and id(draft) not in leads:
-            todo += unknown
-        else:
-            leads.setdefault(id(draft), any(leads[id(x)] for x in draft.inputs))
+        if id(draft) in leads:
             todo.pop()
+            continue
+        unknown = [x for x in draft.inputs if id(x) not in leads]
+        todo += unknown
+        if not unknown:
+            leads[id(draft)] = any(leads[id(x)] for x in draft.inputs)
     if not leads[id(end)]:
         return None
     path = []

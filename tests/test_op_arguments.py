@@ -1,0 +1,113 @@
+"""What the arguments of each layer may be: the nearest that is refused, and the nearest that is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cnnc.compiler.build import build
+from cnnc.compiler.graph import Graph
+from cnnc.compiler.ops.base import Shape
+from cnnc.dsl.diagnostics import CnncError
+from cnnc.dsl.parse import parse
+from cnnc.dsl.source import Source
+
+
+def graph_of(shape: Shape, word: str) -> Graph:
+    return build(parse(Source("net.cnn", f"input {'x'.join(map(str, shape))}\n{word}\n")))
+
+
+def codes(shape: Shape, word: str) -> set[str]:
+    """The codes that some layers are refused with; none where they are taken."""
+    try:
+        graph_of(shape, word)
+    except CnncError as error:
+        return {d.code for d in error.diagnostics}
+    return set()
+
+
+def test_forms_of_padding_in_numbers() -> None:
+    for text, pads in (
+        ("1", ((1, 1), (1, 1))), ("1x3", ((1, 1), (3, 3))), ("(1, 2)", ((1, 2), (1, 2))),
+        ("((0, 1), (2, 3))", ((0, 1), (2, 3))), ("0", ((0, 0), (0, 0))), ("valid", ((0, 0), (0, 0))),
+    ):  # fmt: skip
+        for word in ("conv3-2", "tconv9-2", "local3-2", "sepconv3-2", "dwconv3", "maxpool7", "avgpool6"):
+            found: Any = graph_of((2, 9, 9), f"{word}(pad={text})").layers[0].op
+            assert found.pad == pads, (word, text)
+        if text != "valid":
+            assert graph_of((2, 9, 9), f"pad({text})").layers[-1].out == (2, *(9 + a + b for a, b in pads))
+    for text, code in (
+        ("1x2x3", "E401"), ("(1, 2, 3)", "E303"), ("((0, 1), (1, 2), (1, 2))", "E303"), ("((0, 1, 2), (1, 2, 3))", "E303"), ("-1", "E303"), ("(-1, 0)", "E303"), ("(0, -1)", "E303"),
+        ("((0, -1), (0, 0))", "E303"), ("((0, 0), (-1, 0))", "E303"), ("wrong", "E303"), ("1/2", "E305"),
+        ("yes", "E303"),
+    ):  # fmt: skip
+        for word in ("conv3-2", "tconv9-2", "maxpool7"):
+            assert codes((2, 9, 9), f"{word}(pad={text})") == {code}, text
+
+
+REFUSED = (
+    # word, on which shape, its code; and the nearest that is taken
+    ((6, 8, 8), "conv3-6(groups=4)", "E402", "conv3-6(groups=3)"), ((6, 8, 8), "conv3-4(groups=3)", "E402", "conv3-4(groups=2)"),
+    ((6, 8, 8), "tconv2-4/2(groups=3)", "E402", "tconv2-4/2(groups=2)"),
+    ((6, 8, 8), "conv3-0", "E303", "conv3-1"), ((6, 8, 8), "conv3-4/0", "E303", "conv3-4/1"),
+    ((6, 8, 8), "conv9-4(pad=valid)", "E403", "conv8-4(pad=valid)"), ((6, 8, 8), "maxpool9", "E403", "maxpool8"),
+    ((6, 8, 8), "conv4-4", "E404", "conv5-4"), ((6, 8, 8), "gn(4)", "E402", "gn(3)"), ((6, 1, 1), "instancenorm", "E408", "ln"),
+    ((6, 8, 8), "maxpool(pad=2)", "E303", "maxpool(pad=1)"), ((6, 8, 8), "maxpool3(pad=2)", "E303", "maxpool3(pad=1)"),
+    ((6, 8, 8), "dropout(1)", "E303", "dropout(0)"), ((6, 8, 8), "dropout(-0.1)", "E303", "dropout(0.99)"),
+    ((6, 8, 8), "softplus(0)", "E303", "softplus(0.1)"), ((6, 8, 8), "maxout(4)", "E402", "maxout(6)"),
+    ((6, 8, 8), "maxout(1)", "E303", "maxout(2)"), ((6, 8, 8), "chunk(4, 0)", "E402", "chunk(3, 0)"),
+    ((6, 8, 8), "chunk(3, 3)", "E303", "chunk(3, 2)"), ((6, 8, 8), "chunk(3, -1)", "E303", "chunk(3, 0)"),
+    ((6, 8, 8), "crop(9)", "E403", "crop(8)"), ((6, 8, 8), "crop(0)", "E303", "crop(1)"), ((6, 8, 8), "shuffle(4)", "E402", "shuffle(6)"),
+    ((6, 8, 8), "squash(4)", "E402", "squash(2)"), ((6, 8, 8), "capsule2-2(of=4)", "E402", "capsule2-2(of=3)"),
+    ((6, 8, 8), "pixelshuffle(2)", "E402", "pixelshuffle(3x2)"), ((6, 8, 8), "spacetodepth(3)", "E402", "spacetodepth(4)"),
+    ((6, 8, 8), "reshape(383)", "E408", "reshape(384)"), ((6, 8, 8), "reshape(6x2x2x2x2x2x2)", "E303", "reshape(6x4x4x4)"),
+    ((6, 8, 8), "pad(8, mode=reflect)", "E403", "pad(7, mode=reflect)"), ((6, 8, 8), "pad(9, mode=circular)", "E403", "pad(8, mode=circular)"),
+    ((6, 8, 8), "pad((0, 8), mode=reflect)", "E403", "pad((7, 7), mode=reflect)"), ((6, 8, 8), "pad(-1)", "E303", "pad(99, mode=replicate)"),
+    ((6, 8, 8), "pad(1, mode=reflect, value=1)", "E307", "pad(1, value=1)"), ((6, 8, 8), "lrn4(within=yes)", "E303", "lrn4"),
+    ((6, 8, 8), "upsample(2, size=4)", "E307", "upsample(size=4)"), ((6, 8, 8), "upsample", "E307", "upsample(1)"),
+    ((6, 8, 8), "upsample(2, align_corners=yes)", "E307", "upsample(2, mode=bilinear, align_corners=yes)"),
+    ((6, 8, 8), "upsample(2, mode=linear)", "E303", "upsample(2, mode=bilinear)"),
+    ((6, 8, 8), "tconv3-4/2(output_pad=2)", "E307", "tconv3-4/2(output_pad=1)"),
+    ((6, 8, 8), "tconv1-4(pad=4)", "E403", "tconv1-4(pad=3)"),
+    ((6, 8, 8), "fractionalmaxpool2(ratio=1)", "E303", "fractionalmaxpool2(ratio=0.8)"),
+    ((6, 8, 8), "fractionalmaxpool2(ratio=0)", "E303", "fractionalmaxpool2(ratio=0.2)"),
+    ((6, 8, 8), "fractionalmaxpool2", "E307", "fractionalmaxpool2(out=3)"),
+    ((6, 8, 8), "fractionalmaxpool2(ratio=0.5, out=4)", "E307", "fractionalmaxpool2(out=7)"),
+    ((6, 8, 8), "fractionalmaxpool2(ratio=0.1)", "E403", "fractionalmaxpool2(ratio=0.125)"),
+    ((6, 8, 8), "shortcut_pad(width=5, stride=1)", "E503", "shortcut_pad(width=6, stride=1)"),
+    ((6, 8, 8), "conv3-4(bias=3)", "E303", "conv3-4(bias=no)"), ((6, 8, 8), "conv3x3x3-4", "E401", "conv3x3-4"),
+    ((6, 8, 8), "leaky(yes)", "E303", "leaky(1/2)"), ((6, 8, 8), "conv3-4(dilation=1/2)", "E305", "conv3-4(dilation=4/2)"),
+    ((6, 8, 8), "[id + conv3-5]", "E405", "[id + conv3-6]"), ((6, 8, 8), "[id | maxpool]", "E405", "[id | maxpool3/1(pad=1)]"),
+    ((6, 8, 8), "[id & conv3-5]", "E405", "[id & conv3-1]"), ((6, 8, 8), "[id & maxpool]", "E405", "[id & gap]"),
+    ((6, 8, 8), "[id & fc-6]", "E405", "[id & gap -> conv1-6]"),
+    ((6, 8, 8), "local3-2(init=xavier)", "E307", "local3-2(init=he)"), ((6, 8, 8), "local3-2(init=he(fan_out))", "E307", "local3-2(init=he(fan_in))"),
+    ((6, 8, 8), "conv3-4(init=normal)", "E303", "conv3-4(init=normal(0))"), ((6, 8, 8), "conv3-4(init=normal(-1))", "E303", "conv3-4(init=normal(1, -1))"),
+    ((6, 8, 8), "conv3-4(init=normal(1, 2, 3))", "E303", "conv3-4(init=normal(mean=1, std=2))"),
+    ((6, 8, 8), "conv3-4(init=uniform(1, 0))", "E303", "conv3-4(init=uniform(1, 1))"), ((6, 8, 8), "conv3-4(init=uniform(1))", "E303", "conv3-4(init=3)"),
+    ((6, 8, 8), "conv3-4(init=he(1))", "E303", "conv3-4(init=he(mode=fan_out))"), ((6, 8, 8), "conv3-4(init=normal(1, std=2))", "E303", "conv3-4(init=normal(1, mean=2))"),
+    ((6, 8, 8), "conv3-4(bias_init=he)", "E303", "conv3-4(bias_init=1)"), ((6, 8, 8), "conv3-4(init=bogus)", "E303", "conv3-4(init=he)"),
+    ((6, 8, 8), "conv3-4(init=yes)", "E303", "conv3-4(init=1/2)"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("shape", "word", "code", "taken"), REFUSED)
+def test_what_is_refused_and_the_nearest_that_is_not(shape: Shape, word: str, code: str, taken: str) -> None:
+    assert codes(shape, word) == {code}
+    assert codes(shape, taken) == set()
+
+
+def test_how_weights_start() -> None:
+    def init(text: str) -> Any:
+        found: Any = graph_of((6, 8, 8), f"conv3-4(act=none, init={text})").layers[-1].op
+        return (found.init.rule, found.init.numbers, found.init.mode, str(found.init), found.init.has_fan)
+
+    assert init("he") == ("he", (), "fan_in", "he", True)
+    assert init("he_uniform(fan_out)") == ("he_uniform", (), "fan_out", "he_uniform(fan_out)", True)
+    assert init("xavier_normal") == ("xavier_normal", (), None, "xavier_normal", True)
+    assert init("normal(0.5)") == ("normal", (0.5, 0.0), None, "normal(0.5, 0)", False)
+    assert init("truncated_normal(mean=2, std=1)") == (
+        "truncated_normal", (1.0, 2.0), None, "truncated_normal(1, 2)", False
+    )  # fmt: skip
+    assert init("uniform(-1, 1)") == ("uniform", (-1.0, 1.0), None, "uniform(-1, 1)", False)
+    assert init("1/4") == ("constant", (0.25,), None, "constant(0.25)", False)
