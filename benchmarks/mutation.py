@@ -102,6 +102,8 @@ def _left_out(tree: ast.AST) -> list[tuple[Place, Place]]:
                 nodes.append(node.annotation)
             case ast.Assert() | ast.Raise():
                 nodes.append(node)
+            case ast.If(body=[*_, ast.Raise()]):  # with what only prepares its message
+                nodes += node.body
             case ast.Call(func=ast.Name(id="fail" | "OpError" | "Diagnostic")):
                 nodes.append(node)
     return [

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import cnnc
@@ -115,6 +115,7 @@ def test_round_goes_to_the_nearest_and_half_goes_away_from_zero(x: Fraction) -> 
 
 
 @given(st.fractions(0, 200, max_denominator=8), st.integers(1, 16))
+@example(Fraction(10), 9)  # 9 is just 90 % of it
 @settings(max_examples=200, derandomize=True, database=None, deadline=None)
 def test_divisible_is_the_nearest_multiple_that_loses_no_tenth(x: Fraction, n: int) -> None:
     """torchvision's `_make_divisible`: the nearest multiple, the larger of two, one more if that is under 90 %."""
@@ -127,7 +128,7 @@ def test_divisible_is_the_nearest_multiple_that_loses_no_tenth(x: Fraction, n: i
 
 def test_comparisons_chain_as_in_python() -> None:
     for text in (
-        "1 < 2 < 3", "1 < 2 > 1", "3 > 2 > 2", "1 <= 1 < 1", "2 >= 2 >= 1", "1 == 1 != 2", "1 != 1", "a == b",
+        "1 < 2 < 3", "1 < 2 > 1", "3 > 2 > 2", "1 <= 1 < 1", "2 >= 2 >= 1", "1 == 1 != 2", "1 != 1", "1 <= 2", "2 <= 1", "2 >= 1", "1 >= 2", "3 >= 2 >= 2 > 1", "a == b",
         "a < b <= 7 == b", "b > a > z < a", "a <= a", "a >= b", "a > a", "a < a", "half == 1 / 2", "1 < 3 < 2",
         "not 1 < 2", "not 2 < 1", "1 < 2 and 3 < 4", "1 < 2 and 4 < 3", "2 < 1 or 3 < 4", "2 < 1 or 4 < 3",
         "1 < 2 and 2 < 3 and 4 < 3", "2 < 1 or 3 < 2 or 1 < 2", "not (1 < 2 and 4 < 3)",

@@ -172,13 +172,32 @@ def test_symmetric_layers_keep_the_offset_of_an_up_convolution(stride: int, half
     assert one.offset() == after.offset()
 
 
+@given(
+    st.integers(0, 6),
+    st.lists(st.tuples(st.integers(-6, 6), st.integers(0, 3)), min_size=1, max_size=4),
+    st.integers(1, 6),
+)
+@QUICK
+def test_a_field_is_written_with_its_least_period(
+    step: int, phases: list[tuple[int, int]], times: int
+) -> None:
+    one = Lattice(step, tuple((a, a + more) for a, more in phases))
+    long = Lattice(step * times, tuple(one.at(i) for i in range(one.period * times)))
+    (short,) = lattice.through((long,), Axis(1, 1, 0))
+    assert all(short.at(i) == one.at(i) for i in REACH)
+    for p in range(1, short.period):
+        if short.period % p == 0 and short.step * p % short.period == 0:
+            fewer = Lattice(short.step * p // short.period, short.spans[:p])
+            assert any(fewer.at(i) != one.at(i) for i in range(short.period))
+
+
 def test_a_field_has_limits() -> None:
     phases = lattice.through(IDENTITY, Spread(lattice.MAX_PHASES, lattice.MAX_PHASES, 0))
     assert phases == (Lattice(1, ((0, 0),) * lattice.MAX_PHASES),)
     for fine, grain in ((Spread(1, lattice.MAX_PHASES + 1, 0), IDENTITY), (Spread(2, 2, 0), phases)):
         with pytest.raises(FieldLimit, match="4096 phases"):
             lattice.through(grain, fine)
-    most = lattice.MAX_STEP
+    most = 10**18  # as the message says
     assert lattice.through(IDENTITY, Axis(1, most, 0))[0].step == most
     assert lattice.at(lattice.through(IDENTITY, Axis(1, 1, most)), 0) == (-most, -most)
     assert lattice.at(lattice.through(IDENTITY, Axis(most + 1, 1, 0)), 0) == (0, most)
@@ -273,6 +292,13 @@ def test_the_smallest_is_that_of_the_branch_that_sees_least() -> None:
     wide = field_of("input 4x20x20\n[conv5x3-4 | conv3x7-4]\n")
     assert wide.size == (5, 7)
     assert tuple(axis.size for axis in wide.smallest) == (3, 3)
+
+
+def test_the_smallest_of_branches_that_see_all_that_reaches_them() -> None:
+    field = field_of("input 1x9x20\n[gap | crop(3x4) -> gap | crop(5x2) -> gap]\n")
+    assert field.whole
+    assert field.size == (9, 20)
+    assert tuple(axis.size for axis in field.smallest) == (3, 2)
 
 
 def test_the_branch_off_centre_is_named_once_where_it_begins() -> None:

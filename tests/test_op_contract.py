@@ -28,6 +28,7 @@ from cnnc.compiler.ops.base import (
     Window,
     op,
 )
+from cnnc.compiler.sizes import is_free, number
 from cnnc.dsl.diagnostics import CnncError
 from cnnc.dsl.parse import parse
 from cnnc.dsl.source import Source
@@ -291,6 +292,16 @@ def test_the_smallest_free_size_is_the_first_that_fits(word: str) -> None:
     taken = [n for n in range(1, 40) if not codes((2, n), word)]
     assert told.smallest == taken[0]
     assert taken == list(range(taken[0], 40))
+
+
+@pytest.mark.parametrize(
+    "word", ["conv4-2/3(pad=same_tf)", "maxpool5/2(pad=same_tf)", "dwconv2/4(pad=same_tf)"]
+)
+def test_a_free_size_is_that_of_every_fixed_one(word: str) -> None:
+    out = build(parse(Source("net.cnn", f"input 2xW\n{word}\n"))).layers[0].out[1]
+    assert is_free(out)
+    for n in range(5, 40):
+        assert number(out, {"W": n}) == graph_of((2, n), word).layers[0].out[1]
 
 
 # --- layers one by one ------------------------------------------------------------------------

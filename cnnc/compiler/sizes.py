@@ -82,9 +82,7 @@ def _floor(a: Poly, divisor: int) -> Poly:
     common = gcd(divisor, *inside.values())
     if common > 1:
         inside = {monomial: c // common for monomial, c in inside.items()}
-        constant, divisor = constant // common, divisor // common
-        if divisor == 1:
-            return _add(_add(_poly(outside), _poly(inside)), _constant(constant))
+        constant, divisor = constant // common, divisor // common  # still more than 1: what is inside is less
     # floor((q*divisor + r + x)/divisor) = q + floor((r + x)/divisor)
     outside[()] = constant // divisor
     constant %= divisor
@@ -328,7 +326,7 @@ def limits(ledger: Ledger, name: str) -> Limits:
     8 <= W <= 28 with W % 4 == 0
     """
     own = [c for c in ledger.conditions.values() if symbols(c.poly) == {name}]
-    bounds = {id(c): _line(c.poly) for c in own}
+    bounds = {id(c): _line(c.poly) for c in own if _is_linear(c.poly)}
 
     def holds(c: Condition, n: int) -> bool:
         value = at(c.poly, {name: n})
@@ -342,10 +340,11 @@ def limits(ledger: Ledger, name: str) -> Limits:
         return Limits(name, None, "", 1, ())
     broken = [c for c in own if smallest > 1 and not holds(c, smallest - 1)]
 
-    steady = [c for c in own if bounds[id(c)].slope == 0]
-    ends = [bounds[id(c)].crossed(MAX_SCAN) for c in own if c not in steady]
+    linear = [c for c in own if id(c) in bounds]  # the others are left to the input that is tried
+    steady = [c for c in linear if bounds[id(c)].slope == 0]
+    ends = [bounds[id(c)].crossed(MAX_SCAN) for c in linear if c not in steady]
     horizon = max([smallest, *ends])  # behind it what rises or falls has the sign that it keeps
-    bounded = any(c.equal or bounds[id(c)].slope < 0 for c in own if c not in steady)
+    bounded = any(c.equal or bounds[id(c)].slope < 0 for c in linear if c not in steady)
     largest = next(n for n in range(horizon, 0, -1) if legal(n)) if bounded else None
 
     modulus = lcm(1, *(period(c.poly) for c in steady))
@@ -384,13 +383,21 @@ class _Line:
         return min(most, max(0, ceil(edge / abs(self.slope)) + 1))
 
 
+def _is_linear(poly: Poly) -> bool:
+    """Whether no sizes are multiplied with each other."""
+    return all(
+        len(monomial) <= 1 and all(isinstance(a, str) or _is_linear(a.numerator) for a in monomial)
+        for monomial, _ in poly
+    )
+
+
 def _line(poly: Poly) -> _Line:
-    """The line that an expression of one size follows; products of sizes rise and are no bound."""
+    """The line that an expression of one size follows; it holds no products of sizes."""
     slope, low, high = Fraction(0), Fraction(0), Fraction(0)
     for monomial, c in poly:
         if not monomial:
             part = _Line(Fraction(0), Fraction(1), Fraction(1))
-        elif len(monomial) > 1 or isinstance(monomial[0], str):
+        elif isinstance(monomial[0], str):
             part = _Line(Fraction(1), Fraction(0), Fraction(0))
         else:
             inner = _line(monomial[0].numerator).times(Fraction(1, monomial[0].divisor))
