@@ -10,6 +10,9 @@ def whole(size: float) -> int:
 
 
 def divisible(size: float, by: int) -> int:
-    """The multiple of `by` nearest to `size`: at least `by`, and not under 90 % of it."""
+    """The multiple of `by` nearest to `size`.
+
+    At least `by`, and not under 90 % of `size`.
+    """
     nearest = max(by, int(size + by / 2) // by * by)
     return nearest + by if nearest < 0.9 * size else nearest

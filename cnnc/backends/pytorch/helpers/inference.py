@@ -129,7 +129,7 @@ def scale_and_shift(
     norm: str,
     eps: float,
 ) -> tuple[Tensor, Tensor]:
-    """A batch norm's factor and offset in float64; its tensors are taken out of `state`."""
+    """A batch norm's factor and offset in float64; `state` loses its tensors."""
     state.pop(f"{norm}.num_batches_tracked", None)
     variance = state.pop(f"{norm}.running_var").double()
     scale = torch.rsqrt(variance + eps)
@@ -148,7 +148,7 @@ def fold_norm(
     eps: float,
     transposed: int = 0,
 ) -> None:
-    """Fold a batch norm into the layer before it; `transposed` is its groups, if it is such."""
+    """Fold a batch norm into the layer before; `transposed`: its groups, if so."""
     weight = state[f"{layer}.weight"]
     scale, shift = scale_and_shift(state, norm, eps)
     bias = state.get(f"{layer}.bias")

@@ -8,7 +8,10 @@ from torch import Tensor, nn
 
 
 class SameTF(nn.Module):
-    """Pads by TensorFlow's rule before the layer it is mixed into: ceil(n/s) windows, the smaller half before."""
+    """Pads by TensorFlow's rule before the layer it is mixed into.
+
+    ceil(n/s) windows on each axis, the smaller half of the padding before.
+    """
 
     fill = 0.0
 
@@ -91,7 +94,10 @@ class SameTFAvgPool3d(SameTF, nn.AvgPool3d):
 
 
 class SameTFSeparableConv1d(nn.Module):
-    """A depthwise convolution padded by TensorFlow's rule, then 1x1 over the channels (Chollet 2017, Xception)."""
+    """A depthwise convolution padded by TensorFlow's rule, then 1x1 over the channels.
+
+    Chollet 2017, Xception.
+    """
 
     def __init__(
         self,
@@ -116,7 +122,10 @@ class SameTFSeparableConv1d(nn.Module):
 
 
 class SameTFSeparableConv2d(nn.Module):
-    """A depthwise convolution padded by TensorFlow's rule, then 1x1 over the channels (Chollet 2017, Xception)."""
+    """A depthwise convolution padded by TensorFlow's rule, then 1x1 over the channels.
+
+    Chollet 2017, Xception.
+    """
 
     def __init__(
         self,
@@ -141,7 +150,10 @@ class SameTFSeparableConv2d(nn.Module):
 
 
 class SameTFSeparableConv3d(nn.Module):
-    """A depthwise convolution padded by TensorFlow's rule, then 1x1 over the channels (Chollet 2017, Xception)."""
+    """A depthwise convolution padded by TensorFlow's rule, then 1x1 over the channels.
+
+    Chollet 2017, Xception.
+    """
 
     def __init__(
         self,
