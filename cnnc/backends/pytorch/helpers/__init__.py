@@ -16,7 +16,9 @@ def _sources() -> dict[str, str]:
     for path in sorted(files(__name__).iterdir(), key=lambda p: p.name):
         if path.name.endswith(".py") and path.name != "__init__.py":
             text = path.read_text(encoding="utf8")
-            for match in re.finditer(r"^(?:class|def) (\w+).*?(?=^[^\s)]|\Z)", text, re.M | re.S):
+            for match in re.finditer(
+                r"^(?:class|def) (\w+).*?(?=^[^\s)]|\Z)", text, re.M | re.S
+            ):
                 found[match[1]] = match[0].rstrip() + "\n"
     return found
 
