@@ -68,7 +68,11 @@ def started(folder: Path, words: str, *, code: str = "", **options: object) -> s
     code += "import sys\nprint('ready', file=sys.stderr, flush=True)\nmain()\n"
     return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
         [sys.executable, "-c", code, *words.split()], cwd=folder, text=True,
-        env={**os.environ, "CNNC_TRACEBACK": "", "PYTHONPATH": os.pathsep.join(sys.path)},
+        # No byte code: where files may not grow, Python would leave half of it for the runs to come.
+        env={
+            **os.environ, "CNNC_TRACEBACK": "", "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        },
         **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
     )  # fmt: skip
 
