@@ -11,7 +11,6 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ from pathlib import Path
 SPECS = Path(__file__).parent.parent / "cnnc" / "specs"
 SPEC = SPECS / "vgg16.cnn"
 ROUNDS = 5
-SIZES = (1_000, 4_000, 12_000)
 
 # The least that a program with a command line and one validated class can take.
 HELLO = """
@@ -96,31 +94,14 @@ def all_specs() -> None:
     print(f"\n{count} specs in one run: {each:.3f} s a spec, {each / one:.2f} of a run for one (vgg16)")
 
 
-def growth() -> None:
-    """Parse, elaborate and analyse a chain and a dense block of many layers."""
-    import cnnc
-
-    print(f"\n{'growth, microseconds a layer':<28}" + "".join(f"{n:>12,}" for n in SIZES))
-    for name, text in (("chain", "[conv3-8 -> bn]*{half}"), ("dense block", "[[id | conv1-1]]*{half}")):
-        row = []
-        for n in SIZES:
-            spec = "input 8x16x16\n" + text.format(half=n // 2)
-            begin = time.process_time()
-            net = cnnc.parse(spec)
-            assert net.params > 0
-            assert net.depth == n // 2
-            row.append((time.process_time() - begin) / n * 1e6)
-        print(f"{name:<28}" + "".join(f"{value:>12.1f}" for value in row) + f"{row[-1] / row[0]:>8.2f}x")
-
-
 if __name__ == "__main__":
     if sys.argv[1:2] == ["pytorch"]:
         from benchmarks.pytorch import main
 
         sys.exit(main(sys.argv[2:]))
-    from benchmarks import torchinfo
+    from benchmarks import growth, torchinfo
 
     start_up()
     all_specs()
-    growth()
+    growth.main()
     torchinfo.compare()
