@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import cnnc
+from benchmarks.peers import torchvision_models
 
 HERE = Path(__file__).parent
 STORED = HERE / "differences.json"
@@ -113,27 +114,6 @@ def module_of(name: str) -> Any:
         options = {"aux_logits": False, "init_weights": False} if name == "GoogLeNet" else {}
         return getattr(torchvision_models(), TORCHVISION[name])(weights=None, **options)
     return functional_module() if name == "Functional" else net_of(name).module()
-
-
-def torchvision_models() -> Any:
-    """`torchvision.models`, also where its compiled operators do not fit the torch that is installed."""
-    import torch
-
-    try:
-        import torchvision
-    except RuntimeError as error:
-        if "operator torchvision::" not in str(error):
-            raise
-        library = torch.library.Library("torchvision", "DEF")
-        for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _KEPT.append(library)
-        import torchvision
-    return torchvision.models
-
-
-_KEPT: list[Any] = []
-"""torch forgets what a library registered when it is collected."""
 
 
 # --- the tools --------------------------------------------------------------------------

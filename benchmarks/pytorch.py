@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 import cnnc
+from benchmarks.peers import torchvision_models
 
 NETWORKS: dict[str, tuple[str, dict[str, Any], float]] = {
     "resnet50": ("resnet50", {}, 0.80),
@@ -35,8 +36,6 @@ NETWORKS: dict[str, tuple[str, dict[str, Any], float]] = {
 """torchvision's name: the spec, the builder's arguments, and the goal for the inference form on two CPU threads."""
 
 PLAIN_GOAL = 1.03
-_LIBRARIES = []
-"""Kept alive: torch forgets what a library registered when it is collected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,25 +174,6 @@ def _seconds(run: Callable[[], object], device: str) -> float:
     if device != "cpu":
         torch.cuda.synchronize(device)
     return time.perf_counter() - begin
-
-
-def torchvision_models() -> Any:
-    """`torchvision.models`, also where the wheel's own operators do not fit the torch that is installed.
-
-    Its classification networks need none of them; two names are then registered without a kernel.
-    """
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError as error:
-        if "operator torchvision::" not in str(error):
-            raise
-        library = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _LIBRARIES.append(library)
-    from torchvision import models
-
-    return models
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from cnnc.compiler.depth import depth
 from cnnc.compiler.expect import Claim, check_claims
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.layers import MAX_LAYERS
-from cnnc.compiler.sizes import Limits, limits
+from cnnc.compiler.sizes import Limits
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail
 from cnnc.dsl.parse import parse as parse_source
 from cnnc.dsl.read import read_source
@@ -79,7 +79,7 @@ class Net:
     @property
     def limits(self) -> tuple[Limits, ...]:
         """For each free input size, the smallest legal value and the remainders that legal values have."""
-        return tuple(limits(self.graph.ledger, name) for name in self.graph.free)
+        return self.graph.limits
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from reruns import printed_under_seeds
 
 from cnnc.backends.diagram import Box, Picture, picture, render, to_dot, to_mermaid
 from cnnc.backends.diagram.fork import ways_of
@@ -396,14 +396,8 @@ def test_bytes_do_not_depend_on_the_hash_seed() -> None:
         "graph = build(parse(Source('n', sys.stdin.read()))); dot = to_dot(graph, level='layers').source;"
         "print(to_dot(graph).source, dot, to_mermaid(graph), render(dot, 'svg').decode())"
     )
-    runs = {
-        subprocess.run(
-            [sys.executable, "-c", script], input=DENSENET121, text=True, capture_output=True, check=True,
-            env={"PYTHONHASHSEED": seed, "PATH": ""}, cwd=SPECS.parent.parent,
-        ).stdout
-        for seed in ("1", "2")
-    }  # fmt: skip
-    assert len(runs) == 1
+    runs = printed_under_seeds(script, seeds=("1", "2"), input=DENSENET121, bare=True)
+    assert len(set(runs)) == 1
 
 
 def test_the_legend_names_what_appears() -> None:

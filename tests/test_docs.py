@@ -84,13 +84,6 @@ def of_kind(kind: str) -> list[Snippet]:
     return [snippet for snippet in SNIPPETS if snippet.kind == kind]
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder a snippet runs in."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def put_files(page: Path, folder: Path) -> None:
     """Write the blocks and comments of a page that are files."""
     for name, text in _HIDDEN.findall(page.read_text(encoding="utf8")):

@@ -6,15 +6,13 @@ another number has the tensors of the spec compiled with that number.
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
+from reruns import printed_under_seeds
 
 import cnnc
 
@@ -301,12 +299,6 @@ def test_the_same_bytes_under_every_hash_seed() -> None:
         "for name in ('densenet121', 'mobilenet_v2', 'unet', 'shufflenet_g3', 'googlenet_aux', 'two_stream'):\n"
         "    print(hashlib.sha256(cnnc.load('zoo:' + name).pytorch().encode()).hexdigest())"
     )
-    runs = [
-        subprocess.run(
-            [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True, text=True, check=True,
-        ).stdout
-        for seed in ("0", "1", "4711")
-    ]  # fmt: skip
+    runs = printed_under_seeds(program, seeds=("0", "1", "4711"))
     assert runs[0].count("\n") == 6
     assert runs[0] == runs[1] == runs[2]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 import sys
 import time
 from html.parser import HTMLParser
@@ -14,6 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from reruns import printed_under_seeds
 
 import cnnc
 from cnnc.backends.diagram import open_picture
@@ -117,14 +116,7 @@ def test_a_name_of_a_hole_in_the_template_is_not_filled() -> None:
 
 def test_the_same_spec_gives_the_same_bytes_on_every_hash_seed() -> None:
     script = "import cnnc, sys; sys.stdout.write(cnnc.load('zoo:densenet121').report())"
-    runs = {
-        subprocess.run(
-            [sys.executable, "-c", script], text=True, capture_output=True, check=True, cwd=ROOT,
-            env={**os.environ, "PYTHONHASHSEED": seed},
-        ).stdout
-        for seed in ("1", "2")
-    }  # fmt: skip
-    assert len(runs) == 1
+    assert len(set(printed_under_seeds(script, seeds=("1", "2")))) == 1
 
 
 # --- what the script works on ------------------------------------------------------------

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from itertools import combinations, pairwise
 from math import prod
@@ -12,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from reruns import printed_under_seeds
 
 from cnnc.backends import rf_picture
 from cnnc.backends.rf_picture import Trail, trail_of
@@ -247,14 +245,7 @@ def test_bytes_are_the_same_for_every_hash_seed() -> None:
         "from cnnc.net import load; from cnnc.backends import rf_picture as r; "
         "g = load('zoo:googlenet').graph; print(r.svg(g, 'inception_4e'), r.tikz(g, 'inception_4e'))"
     )
-    runs = {
-        subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, check=True, text=True,
-            env={**os.environ, "PYTHONHASHSEED": seed},
-        ).stdout
-        for seed in ("0", "1", "31337")
-    }  # fmt: skip
-    assert len(runs) == 1
+    assert len(set(printed_under_seeds(program))) == 1
 
 
 # --- what cannot be drawn ----------------------------------------------------------------
@@ -299,12 +290,6 @@ def test_a_field_that_the_data_decide_is_told() -> None:
 
 
 # --- the command -------------------------------------------------------------------------
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def draw(*arguments: str) -> Result:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
@@ -14,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from reruns import printed_under_seeds
 
 from cnnc.backends import volumes
 from cnnc.backends.vector import Line, Polygon, Scene, Text, escape_latex, to_svg, to_tikz
@@ -373,14 +372,7 @@ def test_bytes_are_the_same_for_every_hash_seed() -> None:
         "from cnnc.net import load; from cnnc.backends import volumes; g = load('zoo:inception_v3_aux').graph; "
         "print(volumes.svg(g), volumes.tikz(g))"
     )
-    runs = {
-        subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, check=True, text=True,
-            env={**os.environ, "PYTHONHASHSEED": seed},
-        ).stdout
-        for seed in ("0", "1", "31337")
-    }  # fmt: skip
-    assert len(runs) == 1
+    assert len(set(printed_under_seeds(program))) == 1
 
 
 def has_latex() -> bool:
@@ -403,12 +395,6 @@ def test_latex_reads_the_tikz_file(tmp_path: Path, text: str | None) -> None:
 
 
 # --- the command -------------------------------------------------------------------------
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def draw(*arguments: str) -> Result:

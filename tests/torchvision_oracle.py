@@ -1,10 +1,4 @@
-"""torchvision's models, imported without its compiled operators.
-
-Its classification networks need none of them, but importing the package describes
-two of them to torch's compiler, which fails where the wheel's operators do not fit the
-torch that is installed (a CPU build of torch beside the wheel from PyPI, for
-instance). Their names are then registered here first, without any kernel.
-"""
+"""torchvision's models for tests, and weights under which outputs can be compared."""
 
 from __future__ import annotations
 
@@ -13,30 +7,18 @@ from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch")
+from benchmarks import peers
 
-_LIBRARIES = []
-"""Kept alive: torch forgets what a library registered when it is collected."""
+torch = pytest.importorskip("torch")
 
 
 def torchvision_models() -> ModuleType:
     """`torchvision.models`; skips the test where torchvision is not installed."""
     try:
-        import torchvision  # noqa: F401
+        models: ModuleType = peers.torchvision_models()
     except ModuleNotFoundError as error:
         pytest.skip(f"torchvision is not installed: {error}", allow_module_level=True)
-    except RuntimeError as error:
-        if "operator torchvision::" not in str(error):
-            raise
-        _register_operators()
-    return pytest.importorskip("torchvision.models")
-
-
-def _register_operators() -> None:
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _LIBRARIES.append(library)
+    return models
 
 
 def give_spread(model: Any) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 from cnnc.compiler.ops import Op, Shape
 from cnnc.compiler.values import Env, Trace, Value
@@ -111,11 +111,7 @@ class Scope:
 
     def scopes(self) -> Iterator[Scope]:
         """This scope and those within it, each before its own."""
-        todo = [self]
-        while todo:
-            scope = todo.pop()
-            yield scope
-            todo.extend(c for c in reversed(scope.children) if isinstance(c, Scope))
+        return scopes_within(self)
 
     @property
     def kind_name(self) -> str:
@@ -142,3 +138,21 @@ class Spot:
 
     def step(self, trace: Trace) -> Spot:
         return Spot(self.scope, trace)
+
+
+class _Nested(Protocol):
+    @property
+    def children(self) -> Sequence[object]: ...
+
+
+_Nest = TypeVar("_Nest", bound=_Nested)
+
+
+def scopes_within(root: _Nest) -> Iterator[_Nest]:
+    """A scope and those within it, each before its own; a draft's or a graph's."""
+    kind = type(root)
+    todo = [root]
+    while todo:
+        scope = todo.pop()
+        yield scope
+        todo.extend(child for child in reversed(scope.children) if isinstance(child, kind))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from cnnc.compiler.draft import Origin, Role, ScopeKind
+from cnnc.compiler.draft import Origin, Role, ScopeKind, scopes_within
 from cnnc.compiler.draft import Scope as DraftScope
 from cnnc.compiler.ops import Op, Shape
-from cnnc.compiler.sizes import Ledger
+from cnnc.compiler.sizes import Ledger, Limits, limits
 from cnnc.compiler.values import Env, Trace, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import Diagnostic
@@ -94,11 +94,7 @@ class Scope:
 
     def scopes(self) -> Iterator[Scope]:
         """This scope and those within it, each before its own."""
-        todo = [self]
-        while todo:
-            scope = todo.pop()
-            yield scope
-            todo.extend(c for c in reversed(scope.children) if isinstance(c, Scope))
+        return scopes_within(self)
 
     def nodes(self) -> Iterator[int]:
         """The indices of every node in this scope and the scopes within."""
@@ -133,6 +129,11 @@ class Graph:
 
     def __repr__(self) -> str:
         return f"<Graph {self.name}: {len(self.nodes)} nodes>"
+
+    @property
+    def limits(self) -> tuple[Limits, ...]:
+        """What the free sizes of the inputs must be for every layer to fit."""
+        return tuple(limits(self.ledger, name) for name in self.free)
 
     def tensors(self) -> Iterator[tuple[Node, str, Shape]]:
         """The learnable tensors and the running statistics: the layer, the key in its state dict, the shape.

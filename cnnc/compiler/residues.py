@@ -68,6 +68,8 @@ def residues(graph: Graph) -> tuple[Residues, ...]:
 
     Left out are those that do not change with it. The other free sizes stand at their reference.
     """
+    if not graph.free:
+        return ()
     moving = tuple(_starts(graph))
     references = {name: int(size) for name, size in graph.free.items()}
     found = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from cnnc.compiler.ops import by_x
 from cnnc.compiler.ops.geometry import TOO_SMALL
@@ -60,10 +61,14 @@ def _search(inputs: Sizes, attempt: Attempt) -> Sizes | None:
             return None
     if attempt(_shapes(inputs, large)):
         return None  # there is more wrong than sizes
+
+    def fits_alone(variable: Variable, n: int) -> bool:
+        return fits({**large, variable: n})
+
     smallest = dict(variables)
     for variable, given in variables.items():
-        if not fits({**large, variable: given}):
-            smallest[variable] = _halved(given, large[variable], lambda n, v=variable: fits({**large, v: n}))  # type: ignore[misc]
+        if not fits_alone(variable, given):
+            smallest[variable] = _halved(given, large[variable], partial(fits_alone, variable))
     for values in _upwards(smallest, variables):
         shapes = _shapes(inputs, values)
         if not attempt(shapes):

@@ -22,7 +22,7 @@ from cnnc.compiler.ops import Op, Shape, show
 from cnnc.compiler.ops.base import SameTF
 from cnnc.compiler.receptive_field import AxisField, ReceptiveField, receptive_fields
 from cnnc.compiler.residues import Residues, residues
-from cnnc.compiler.sizes import Limits, is_free, limits
+from cnnc.compiler.sizes import Limits, is_free
 from cnnc.dsl.record import record
 
 FORMAT = 1
@@ -122,7 +122,7 @@ def summarise(graph: Graph) -> Summary:
         totals=per_node.total,
         unknown=per_node.unknown,
         memory=peak_memory(graph),
-        limits=tuple(limits(graph.ledger, name) for name in graph.free),
+        limits=graph.limits,
         residues=residues(graph),
     )
 
@@ -260,9 +260,7 @@ def arguments(op: Op) -> dict[str, Any]:
 
 def _json_value(value: Any) -> Any:
     """Numbers, words and lists as they are; a word with arguments (`normal(0.01)`) as it is written."""
-    if isinstance(value, SameTF):
-        return show(value)
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and not isinstance(value, SameTF):
         return [_json_value(v) for v in value]
     if isinstance(value, Fraction):
         return _number(value)

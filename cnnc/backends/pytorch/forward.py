@@ -71,7 +71,6 @@ class _Writer:
                 self.uses.setdefault(value, []).append(i)
         for value in returns:
             self.uses.setdefault(value, []).append(len(steps))
-        self.made_by = {value: i for i, step in enumerate(steps) for value in step.outs}
         self.inlined: set[int] = set()
         self.length: dict[int, int] = {}
         self._choose_inlined()

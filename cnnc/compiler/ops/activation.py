@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from cnnc.compiler.ops import base
-from cnnc.compiler.ops.base import Op, OpError, Pointwise, SameShape, Shape, Weightless, Window
+from cnnc.compiler.ops.base import OpError, Pointwise, PositionWise, SameShape, Shape, Weightless, Window
 
 
 class _Activation(SameShape, ABC):
@@ -43,7 +43,7 @@ class LeakyReLU(_Activation):
 
 
 @base.op
-class PReLU(Op):
+class PReLU(PositionWise):
     """x where it is positive, else a * x with a learnt (He et al. 2015, section 2.1).
 
     One a for each map, or with `shared=yes` one for all; `start` is its first value.
@@ -57,20 +57,8 @@ class PReLU(Op):
     start: base.Real = 0.25
     shared: base.Flag = False
 
-    def out_shape(self, *ins: Shape) -> Shape:
-        return ins[0]
-
     def params(self, *ins: Shape) -> Mapping[str, Shape]:
         return {"weight": (1,) if self.shared else (ins[0][0],)}
-
-    def state(self, *ins: Shape) -> Mapping[str, Shape]:
-        return {}
-
-    def macs(self, *ins: Shape) -> int:
-        return 0
-
-    def window(self, *ins: Shape) -> Window:
-        return Pointwise()
 
 
 @base.op

@@ -257,7 +257,6 @@ def optional(validator: Callable[[Any, ValidationInfo], Any]) -> BeforeValidator
     return BeforeValidator(lambda value, info: None if value is None else validator(value, info))
 
 
-OptionalReal = Annotated[float | None, optional(_real)]
 OptionalAxes = Annotated[tuple[int, ...] | None, optional(_positive_axes)]
 
 Sides = tuple[int, int]
@@ -406,14 +405,27 @@ class Weightless(Op, ABC):
         return 0
 
 
-class SameShape(Weightless, ABC):
-    """A weightless layer whose output at a place depends on its input at that place."""
+class PositionWise(Op, ABC):
+    """A layer whose output at a place depends on its input at that place, with no multiply-adds that count."""
 
     def out_shape(self, *ins: Shape) -> Shape:
         return ins[0]
 
+    def state(self, *ins: Shape) -> Mapping[str, Shape]:
+        return {}
+
+    def macs(self, *ins: Shape) -> int:
+        return 0
+
     def window(self, *ins: Shape) -> Window:
         return Pointwise()
+
+
+class SameShape(PositionWise, ABC):
+    """A position-wise layer that learns nothing."""
+
+    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+        return {}
 
 
 _OpT = TypeVar("_OpT", bound=type[Op])

@@ -7,26 +7,14 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from cnnc.compiler.ops import base
-from cnnc.compiler.ops.base import Op, OpError, Pointwise, SameShape, Shape, Window, WordSlots
+from cnnc.compiler.ops.base import OpError, PositionWise, SameShape, Shape, WordSlots
 
 
-class _Norm(Op, ABC):
+class _Norm(PositionWise, ABC):
     """A norm keeps the shape; its statistics are no part of what a position sees (DESIGN 1.4)."""
 
     family = "normalisation"
     takes_linear = True
-
-    def out_shape(self, *ins: Shape) -> Shape:
-        return ins[0]
-
-    def state(self, *ins: Shape) -> Mapping[str, Shape]:
-        return {}
-
-    def macs(self, *ins: Shape) -> int:
-        return 0
-
-    def window(self, *ins: Shape) -> Window:
-        return Pointwise()
 
 
 def _gain_and_shift(affine: bool, shape: Shape) -> Mapping[str, Shape]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from cnnc.compiler.ops import Op, Shape
 from cnnc.compiler.ops.activation import ELU, HardSwish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
-from cnnc.compiler.ops.base import Pointwise, SameShape, Window
+from cnnc.compiler.ops.base import Pointwise, PositionWise, SameShape, Window
 from cnnc.compiler.ops.merge import Concat
 from cnnc.compiler.ops.normalisation import BatchNorm
 
@@ -60,7 +60,7 @@ class FusedConv(Op):
         return (self.window(*ins), *[Pointwise()] * (len(ins) - 1))
 
 
-class ScaleShift(Op):
+class ScaleShift(PositionWise):
     """A batch norm that could be folded into no layer, as a factor and an offset for each channel, then `act`."""
 
     kind = "bn"
@@ -69,21 +69,9 @@ class ScaleShift(Op):
     of: BatchNorm
     act: Op | None = None
 
-    def out_shape(self, *ins: Shape) -> Shape:
-        return ins[0]
-
     def params(self, *ins: Shape) -> Mapping[str, Shape]:
         shape = (ins[0][0], *[1] * (len(ins[0]) - 1))
         return {"weight": shape, "bias": shape}
-
-    def state(self, *ins: Shape) -> Mapping[str, Shape]:
-        return {}
-
-    def macs(self, *ins: Shape) -> int:
-        return 0
-
-    def window(self, *ins: Shape) -> Window:
-        return Pointwise()
 
 
 class Append(Concat):
