@@ -30,7 +30,8 @@ from cnnc.backends.pytorch.classes import (
 )
 from cnnc.backends.pytorch.context import Sources, is_empty
 from cnnc.backends.pytorch.helpers import helper_names
-from cnnc.backends.pytorch.layer import Function, Layer, Module, Val, emit
+from cnnc.backends.pytorch.in_place import overwriting
+from cnnc.backends.pytorch.layer import Function, Layer, Module, Raw, Val, emit
 from cnnc.backends.pytorch.loops import Placed, fold, turns_between
 from cnnc.backends.pytorch.names import TAKEN, check_child, class_name
 from cnnc.backends.pytorch.settle import Unlike, detail, settle
@@ -69,6 +70,7 @@ class Planner:
         self._made: dict[int, Instance] = {}
         self._taken = _foreign_names(graph) | {model_name(graph), f"{model_name(graph)}Output"}
         self._padded = padded_by_use(graph)
+        self._overwriting = overwriting(graph, self._within)
         self._helpers: set[str] = set()
         self._imports: set[str] = set()
 
@@ -224,9 +226,16 @@ class Planner:
         if node.index in self._padded:
             node = replace(node, op=self._padded[node.index])
         code = emit(Layer(node, self.graph.ins(node), channels, found))
+        if node.index in self._overwriting:
+            assert isinstance(code, Module)
+            code = replace(code, kwargs={**code.kwargs, "inplace": Raw("True")})
         self._helpers.update(code.helpers)
         self._imports.update(code.imports)
         return code
+
+    def _within(self, inner: Node, node: Node) -> bool:
+        """Whether a node lies in the scope of another."""
+        return self.sources.node_in(self.sources.scope_of[node.index], inner.index)
 
     def instance(self, scope: Scope) -> Instance:
         if self.is_sequence(scope):

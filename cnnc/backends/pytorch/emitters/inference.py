@@ -9,7 +9,6 @@ from cnnc.backends.pytorch.inference.ops import (
     Append,
     ChannelsLast,
     FusedConv,
-    InPlace,
     ScaleShift,
 )
 from cnnc.backends.pytorch.layer import Argument, Code, Function, Layer, Module, Raw, Val, emit, emits
@@ -49,12 +48,6 @@ def scale_shift(layer: Layer) -> Code:
 @emits(Append)
 def append(layer: Layer) -> Code:
     return Function("append({all})", helper="append")
-
-
-@emits(InPlace)
-def in_place(layer: Layer) -> Code:
-    module = _plain(layer, layer.op.of)
-    return replace(module, kwargs={**module.kwargs, "inplace": Raw("True")})
 
 
 @emits(ChannelsLast)

@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from cnnc.backends.pytorch.emitters.shared import is_symmetric
 from cnnc.backends.pytorch.inference.ops import (
     FUSED_ACTS,
-    IN_PLACE_ACTS,
     Append,
     FusedConv,
-    InPlace,
     ScaleShift,
 )
 from cnnc.compiler.graph import Graph, Node
@@ -27,9 +25,6 @@ from cnnc.compiler.ops.convolution import Conv, DepthwiseConv, SeparableConv, Tr
 from cnnc.compiler.ops.linear import FC
 from cnnc.compiler.ops.merge import Add, Concat
 from cnnc.compiler.ops.normalisation import BatchNorm
-
-_FRESH = (Conv, DepthwiseConv, SeparableConv, TransposedConv, FC, BatchNorm)
-"""Layers whose output is memory of their own, which the activation after them may overwrite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +81,7 @@ class _Matcher:
 
     def run(self) -> Iterator[Fusion]:
         # Later layers first, so that of two convolutions that are added the later one does it.
-        for find in (self._layer, self._norm, self._step, self._activation):
+        for find in (self._layer, self._norm, self._step):
             for node in reversed(self.graph.nodes):
                 if node.index in self.taken or node.role == "input" or node.module in self.shared:
                     continue
@@ -152,19 +147,6 @@ class _Matcher:
         if len(node.inputs) < 2 or not (goes_on or isinstance(before.op, Concat)):
             return None
         return Fusion((node.index,), Append())
-
-    def _activation(self, node: Node) -> Fusion | None:
-        """An activation that may overwrite its input, because nothing else reads that."""
-        if type(node.op) not in IN_PLACE_ACTS:
-            return None
-        before = self.graph.nodes[node.inputs[0]]
-        alone = before.index not in self.read_elsewhere and len(self.readers[before.index]) == 1
-        # Appended maps share their memory with those they were appended to.
-        merged = isinstance(before.op, Add | Concat) and len(before.inputs) > 1
-        merged = merged and not (isinstance(before.op, Concat) and before.index in self.taken)
-        if not alone or not (merged or isinstance(before.op, _FRESH)):
-            return None
-        return Fusion((node.index,), InPlace(of=node.op))
 
 
 def _indices(nodes: list[Node]) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnnc.compiler.ops import Op, Shape
-from cnnc.compiler.ops.activation import ELU, HardSwish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
+from cnnc.compiler.ops.activation import HardSwish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
 from cnnc.compiler.ops.base import Pointwise, PositionWise, SameShape, Window
 from cnnc.compiler.ops.merge import Concat
 from cnnc.compiler.ops.normalisation import BatchNorm
@@ -17,8 +17,6 @@ FUSED_ACTS: dict[type[Op], str] = {
 }  # fmt: skip
 """What `FusedConv2d` calls the activations that it has."""
 
-IN_PLACE_ACTS: frozenset[type[Op]] = frozenset({ReLU, ReLU6, LeakyReLU, SiLU, HardSwish, ELU})
-"""Those whose module takes `inplace`."""
 
 # None of these is registered: no layer word names them, and no spec holds one.
 
@@ -76,15 +74,6 @@ class ScaleShift(PositionWise):
 
 class Append(Concat):
     """Branches one after another on the channels, with room for those that the next step appends."""
-
-
-class InPlace(SameShape):
-    """An activation that overwrites its input."""
-
-    kind = "in_place"
-    family = "activation"
-
-    of: Op
 
 
 class ChannelsLast(SameShape):
