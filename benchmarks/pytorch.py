@@ -1,8 +1,9 @@
 """Compiled networks beside torchvision's own: time over torchvision's eager module, on the same weights and images.
 
 All variants of a network live in one process and run in turn, round after round, so that whatever
-else the machine does meets them alike. A ratio is taken within each round; the table shows its
-median and quartiles, and the ratio of the shortest times, which a busy machine disturbs least.
+else the machine does meets them alike. Each network has a process of its own: memory that another has
+given back would spare it page faults, which are up to half of the time. A ratio is taken within each round;
+the table shows its median and quartiles, and the ratio of the shortest times, which a busy machine disturbs least.
 
     python -m benchmarks pytorch                    five networks, batch 8
     python -m benchmarks pytorch resnet50 --compile torch.compile too, which takes minutes to build
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import multiprocessing
 import statistics
 import sys
 import time
@@ -53,7 +55,6 @@ class Row:
 
 def main(arguments: Sequence[str]) -> None:
     options = _options(arguments)
-    torch.set_num_threads(options.threads)
     where = options.device if options.device != "cpu" else f"{options.threads} CPU threads"
     told = (
         f"batch {options.batch}, {options.dtype}, {where}, torch {torch.__version__}, {options.rounds} rounds"
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str]) -> None:
         print(f"{told}\n{'':<34}{'ms':>9}{'ratio':>8}{'quartiles':>16}{'of shortest':>13}")
     rows = []
     for name in options.networks or NETWORKS:
-        for row in measure(name, options):
+        for row in _apart(measure, name, options):
             rows.append(row)
             if not options.json:
                 spread = f"{row.low:.3f} to {row.high:.3f}"
@@ -73,6 +74,13 @@ def main(arguments: Sequence[str]) -> None:
                 )
     if options.json:
         print(json.dumps({"setting": told, "rows": [asdict(row) for row in rows]}, indent=1))
+
+
+def _apart(run: Callable[..., list[Row]], *arguments: object) -> list[Row]:
+    """What a function returns in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(run, arguments)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -105,6 +113,7 @@ def _goal(row: Row, options: argparse.Namespace) -> str:
 
 def measure(name: str, options: argparse.Namespace) -> list[Row]:
     """The rows of one network, torchvision's eager module first."""
+    torch.set_num_threads(options.threads)
     variants = _variants(name, options)
     times: dict[str, list[float]] = {variant: [] for variant in variants}
     for run in variants.values():

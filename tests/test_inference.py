@@ -95,6 +95,13 @@ def test_convolution_norm_sum_and_activation_are_one() -> None:
     assert_same(net)
 
 
+def test_a_fully_connected_layer_of_some_size_has_a_kernel() -> None:
+    net, source = forms("fc-256(act=relu) -> fc-10", "1024")
+    assert 'FusedLinear(1024, 256, act="relu")' in source
+    assert "nn.Linear(256, 10)" in source
+    assert_same(net)
+
+
 def test_of_two_convolutions_that_are_added_the_later_adds() -> None:
     net, source = forms("[conv1-4(norm=bn) + conv3-4(norm=bn)] -> relu")
     assert source.count('act="relu"') == 1
@@ -105,7 +112,7 @@ def test_of_two_convolutions_that_are_added_the_later_adds() -> None:
     "act", ["relu", "relu6", "leakyrelu(0.3)", "silu", "hardswish", "sigmoid", "tanh", "elu", "gelu"]
 )
 @pytest.mark.parametrize(
-    "text", ["conv3-4(act={})", "[id + conv3-3(norm=bn)] -> {}", "[id | id] -> bn -> {}"]
+    "text", ["conv3-4(act={})", "[id + conv3-3(norm=bn)] -> {}", "[id | id] -> bn -> {}", "fc-300(act={})"]
 )
 def test_activations(act: str, text: str) -> None:
     net, _ = forms(text.format(act))
@@ -228,6 +235,48 @@ def test_nothing_to_fold() -> None:
     assert "FOLDED" not in source
     assert "    state = dict(state)\n    return state\n" in source
     assert_same(net)
+
+
+def test_a_batch_is_taken_a_few_images_at_a_time() -> None:
+    """Where the maps end the batch is whole again, so that the weights after it are read once."""
+    net = cnnc.load("zoo:vgg16")
+    source = net.pytorch(optimize="inference")
+    assert "torch.flatten(by_slices(self.maps, x, 1), 1)" in source
+    fast = net.module(optimize="inference")
+    batches: dict[str, list[int]] = {"0": [], "classifier": []}
+    fast.features[0].register_forward_hook(lambda m, ins, out: batches["0"].append(len(out)))
+    fast.classifier.register_forward_hook(lambda m, ins, out: batches["classifier"].append(len(out)))
+    with torch.no_grad():
+        fast(torch.randn(3, 3, 224, 224))
+    assert batches == {"0": [1, 1, 1], "classifier": [3]}
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "call"),
+    [
+        ("conv3-64 -> conv3-4", "3x300x300", "return by_slices(self.maps, x, 1)"),
+        ("conv3-8 -> maps: conv3-64 -> gap -> fc-4", "3x150x150", "by_slices(self.maps_, x, 4)"),
+        ("conv3-8 -> gap -> a: fc-9 -> b: fc-4\noutput a, b", "3x40x40", "by_slices(self.maps, x, 256)"),
+        ("conv3-64 -> [gap -> fc-4 | gap -> fc-6]", "3x200x200", "by_slices(self.maps, x, 2)"),
+    ],
+)
+def test_where_the_maps_end(text: str, size: str, call: str) -> None:
+    net, source = forms(text, size)
+    assert call in source
+    assert_same(net, batch=5)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("input 3xHxW\nconv3-8 -> gap -> fc-4", "the size is free"),
+        ("input a: 3x9x9\ninput b: 3x9x9\n[a | b] -> conv3-8", "there are two inputs"),
+        ("input 30\nfc-8 -> fc-4", "there are no maps"),
+        ("input 3x9x9\na: conv3-8 -> b: conv3-4\noutput a, b", "two maps are returned"),
+    ],
+)
+def test_what_is_left_whole(text: str, why: str) -> None:
+    assert "by_slices" not in cnnc.parse(text).pytorch(optimize="inference"), why
 
 
 def test_several_outputs_keep_their_names() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from cnnc.backends.pytorch.classes import (
     LEFT_OUT,
@@ -21,7 +21,7 @@ from cnnc.backends.pytorch.classes import (
     Text,
     is_positional,
 )
-from cnnc.backends.pytorch.forward import Step, forward_lines
+from cnnc.backends.pytorch.forward import Step, end_of_maps, forward_lines
 from cnnc.backends.pytorch.layer import Raw, Val
 from cnnc.backends.pytorch.loops import numeral, stem
 from cnnc.backends.pytorch.names import MODULE_ATTRIBUTES, is_plain, quote, variable
@@ -32,11 +32,20 @@ Line = tuple[int, str]
 """A logical line: how far it is indented within its method, and its text."""
 
 
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """That forward takes `images` at a time, as long as it works on `maps`, the nodes that have maps."""
+
+    images: int
+    maps: frozenset[int]
+
+
 class Body:
     """The methods of one class, or of what it is under one condition.
 
     `constructor` has a chunk of lines for each child, what is kept for forward and
-    the call of the base class before them; `forward` the lines after its signature.
+    the call of the base class before them; `forward` the lines after its signature;
+    `maps` those of the method that forward calls for a few images at a time, if any.
     """
 
     def __init__(
@@ -45,23 +54,44 @@ class Body:
         inputs: Sequence[str],
         returned: str | None,
         shapes: Mapping[int, str] | None = None,
+        slices: Slices | None = None,
     ) -> None:
         """`inputs` are the names of forward's parameters; `returned` is the named tuple it returns, if any;
-        `shapes` those of nodes, where forward is to tell them."""
+        `shapes` those of nodes, where forward is to tell them; `slices` where it takes a few images at a time."""
         self.cls = cls
         self.params = cls.params
         self.names = cls.names
         texts = iter(cls.texts)
         self.constructor = list(self._constructor(texts))
         self.forward: list[Line] = []
+        self.maps: list[Line] = []
+        self.maps_name = "maps"
         if not cls.first.sequential:
             modules = [variable(name) for name in cls.first.modules]
             steps = list(self._steps(texts))
             told = {
                 value: shapes[node] for value, node in cls.first.nodes.items() if shapes and node in shapes
             }
+            if slices is not None:
+                steps = self._sliced(steps, inputs, slices, told)
             lines = forward_lines(steps, inputs, cls.first.returns, returned, modules, told)
             self.forward = [(0, line) for line in lines]
+
+    def _sliced(
+        self, steps: list[Step], inputs: Sequence[str], slices: Slices, told: Mapping[int, str]
+    ) -> list[Step]:
+        """The steps with those on maps in a method of their own, which is called for a few images at a time."""
+        first = self.cls.first
+        end = end_of_maps(steps, first.returns, lambda value: first.nodes.get(value) in slices.maps)
+        if end is None:
+            return steps
+        count, value = end
+        self.maps = [(0, line) for line in forward_lines(steps[:count], inputs, [value], comments=told)]
+        taken = {name for name, _ in first.children}
+        while self.maps_name in taken:
+            self.maps_name += "_"
+        call = f"by_slices(self.{self.maps_name}, {{0}}, {slices.images})"
+        return [Step(None, call, (0,), (value,), True, (None,)), *steps[count:]]
 
     # --- the constructor ---------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cnnc.backends.pytorch.layout import WIDTH
@@ -47,6 +47,21 @@ def forward_lines(
     makes it, if there is room and the line before it does not say the same.
     """
     return _Writer(steps, inputs, returns, constructor, modules, comments or {}).lines()
+
+
+def end_of_maps(
+    steps: Sequence[Step], returns: Sequence[int], is_map: Callable[[int], bool]
+) -> tuple[int, int] | None:
+    """After how many steps no value is a map, and the one value that is read from there on; None if it is not one."""
+    first = 1 + max((i for i, step in enumerate(steps) if any(map(is_map, step.outs))), default=-1)
+    for end in range(first, len(steps) + 1):
+        made = {value for step in steps[:end] for value in step.outs}
+        later = {value for step in steps[end:] for value in step.outs}
+        read = {value for step in steps[end:] for value in step.ins} | set(returns)
+        if len(read - later) == 1 and read - later <= made:
+            (value,) = read - later
+            return end, value
+    return None
 
 
 class _Writer:

@@ -21,7 +21,7 @@ _ACTIVATIONS: dict[type[Op], Callable[[Any], bool]] = {
 """Those whose module takes `inplace`, and when its gradient can do without the input."""
 
 _FREE = frozenset(
-    {"conv", "dwconv", "sepconv", "tconv", "local", "fc", "bias", "bn", "gn", "ln", "instancenorm"}
+    {"conv", "dwconv", "sepconv", "tconv", "local", "fc", "fused", "bias", "bn", "gn", "ln", "instancenorm"}
 )
 """The layers whose output is memory of their own that their gradient does not need; so is that of a merge."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from cnnc.backends.pytorch.body import Body, Line
+from cnnc.backends.pytorch.body import Body, Line, Slices
 from cnnc.backends.pytorch.branches import joined
 from cnnc.backends.pytorch.classes import ClassDef, ClassParam, Plan
 from cnnc.backends.pytorch.helpers import helper_source
@@ -17,7 +18,7 @@ from cnnc.backends.pytorch.plan import plan
 from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.ops import by_x, count, show
 
-ARITHMETIC = ("whole", "divisible")
+CALLED = ("whole", "divisible", "by_slices")
 """The helpers that expressions call."""
 
 
@@ -28,23 +29,25 @@ def to_pytorch(
     helpers: Sequence[str] = (),
     tail: Sequence[str] = (),
     checkpointed: Collection[int] = (),
+    slices: Slices | None = None,
 ) -> str:
     """A Python file that defines the model; it imports torch only.
 
     `note` says what form it has, `tail` are lines to follow the classes, `helpers` what those call,
-    `checkpointed` the `id` of each scope that is computed again in the backward pass.
+    `checkpointed` the `id` of each scope that is computed again in the backward pass, `slices` how many
+    images it takes at a time.
     Raises CnncError (E801) where PyTorch cannot express the graph.
     """
     import cnnc.backends.pytorch.emitters  # noqa: F401  (registers the emitters)
 
-    extras = _Extras(note, tuple(helpers), tuple(tail), checkpointed)
+    extras = _Extras(note, tuple(helpers), tuple(tail), checkpointed, slices)
     kept = {} if tail else kept_params(graph, _classes)
     return _File(graph, plan(graph, kept, default_texts(graph, kept)), extras).text()
 
 
 def _classes(graph: Graph, kept: Kept, defaults: Mapping[str, str]) -> str:
     """The classes of a file alone, without what their docstrings tell."""
-    the_file = _File(graph, plan(graph, kept, defaults), _Extras(None, (), (), ()))
+    the_file = _File(graph, plan(graph, kept, defaults), _Extras(None, (), (), (), None))
     return "\n".join(line for cls in the_file.plan.classes for line in the_file.definition(cls))
 
 
@@ -56,6 +59,7 @@ class _Extras:
     helpers: tuple[str, ...]
     tail: tuple[str, ...]
     checkpointed: Collection[int]
+    slices: Slices | None
 
 
 class _File:
@@ -66,6 +70,7 @@ class _File:
         self.helpers = sorted({*the_plan.helpers, *extras.helpers, *again})
         self.tail = list(extras.tail)
         self.checkpointed = extras.checkpointed
+        self.slices = extras.slices
         self.plan = the_plan
         self.ordered = False
         self.model = the_plan.classes[-1]
@@ -73,7 +78,7 @@ class _File:
     def text(self) -> str:
         classes = [self._class(cls) for cls in self.plan.classes]
         written = "\n".join(line for cls in classes for line in cls)
-        self.helpers = sorted({*self.helpers, *(name for name in ARITHMETIC if f"{name}(" in written)})
+        self.helpers = sorted({*self.helpers, *(name for name in CALLED if f"{name}(" in written)})
         helpers = [helper_source(name).rstrip("\n").split("\n") for name in self.helpers]
         outputs = self._outputs_class()
         head = [*self._docstring(), "", *self._imports(helpers, classes)]
@@ -122,7 +127,7 @@ class _File:
         if typing:
             standard.append(f"from typing import {', '.join(typing)}")
         lines = ["import torch"]
-        if "F." in body:
+        if re.search(r"\bF[.,]", body):
             lines.append("import torch.nn.functional as F")
         lines.append("from torch import Tensor, nn")
         lines += ["from torch.utils.checkpoint import checkpoint"] if self.checkpointed else []
@@ -157,22 +162,22 @@ class _File:
         lines = lay_out(f"def __init__({', '.join(signature)}) -> None:", 4)
         inputs = self._input_names(cls)
         returned = self._outputs_name() if cls is self.model and len(cls.first.returns) > 1 else None
-        constructor, forward = self._methods(cls, inputs, returned)
-        lines += [laid for indent, line in constructor for laid in lay_out(line, 8 + indent)]
+        if cls.leaves:
+            bodies = [Body(leaf.cls, inputs, returned) for leaf in cls.leaves]
+            constructor, forward = joined(cls, bodies, self.graph)
+        else:
+            body = Body(cls, inputs, returned, self._shapes(cls), self.slices if cls is self.model else None)
+            constructor, forward = [line for chunk in body.constructor for line in chunk], body.forward
+        lines += _laid_out(constructor)
         if not cls.first.sequential:
-            lines += ["", *self._signature(cls, inputs, returned)]
-            lines += [laid for indent, line in forward for laid in lay_out(line, 8 + indent)]
+            lines += ["", *self._signature(cls, inputs, returned), *_laid_out(forward)]
+        if not cls.leaves and body.maps:
+            lines += [
+                "",
+                f"    def {body.maps_name}(self, {inputs[0]}: Tensor) -> Tensor:",
+                *_laid_out(body.maps),
+            ]
         return lines
-
-    def _methods(
-        self, cls: ClassDef, inputs: Sequence[str], returned: str | None
-    ) -> tuple[list[Line], list[Line]]:
-        """The constructor and the forward of a class after their signatures."""
-        if not cls.leaves:
-            body = Body(cls, inputs, returned, self._shapes(cls))
-            return [line for chunk in body.constructor for line in chunk], body.forward
-        bodies = [Body(leaf.cls, inputs, returned) for leaf in cls.leaves]
-        return joined(cls, bodies, self.graph)
 
     def _shapes(self, cls: ClassDef) -> dict[int, str]:
         """The shapes that forward tells of: the model's, where they are the same whatever it is given."""
@@ -237,6 +242,11 @@ class _File:
         if len(self.graph.outputs) > 1:
             return [*lines, "    print([tuple(tensor.shape) for tensor in output])"]
         return [*lines, "    print(tuple(output.shape))"]
+
+
+def _laid_out(lines: Sequence[Line]) -> list[str]:
+    """The lines of a method."""
+    return [laid for indent, line in lines for laid in lay_out(line, 8 + indent)]
 
 
 def _parameter(param: ClassParam) -> str:

@@ -8,7 +8,7 @@ from cnnc.backends.pytorch.inference.ops import (
     FUSED_ACTS,
     Append,
     ChannelsLast,
-    FusedConv,
+    Fused,
     ScaleShift,
 )
 from cnnc.backends.pytorch.layer import Argument, Code, Function, Layer, Module, Raw, Val, emit, emits
@@ -25,8 +25,8 @@ def _plain(layer: Layer, op: Op) -> Module:
     return replace(code, init={})
 
 
-@emits(FusedConv)
-def fused_conv(layer: Layer) -> Code:
+@emits(Fused)
+def fused(layer: Layer) -> Code:
     act = layer.op.act
     module = _plain(layer, layer.op.of)
     options: dict[str, Argument] = dict(module.kwargs)
@@ -34,7 +34,8 @@ def fused_conv(layer: Layer) -> Code:
         options["act"] = Raw(quote(FUSED_ACTS[type(act)]))
         if isinstance(act, LeakyReLU):
             options["slope"] = Val(act.slope)
-    return replace(module, cls="FusedConv2d", kwargs=options, helper="FusedConv2d")
+    name = module.cls.replace("nn.", "Fused")
+    return replace(module, cls=name, kwargs=options, helper=name, needs=("Fused",))
 
 
 @emits(ScaleShift)

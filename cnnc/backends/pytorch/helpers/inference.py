@@ -7,13 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class FusedConv2d(nn.Conv2d):
-    """Convolution, then the sum with a second input if there is one, then `act`.
+class Fused(nn.Module):
+    """A layer with the activation `act` after it.
 
-    On CPUs the three are one oneDNN kernel, its weights packed at the first call;
-    elsewhere, and where the call is traced, compiled or differentiated, they are
-    PyTorch's own operators. The weights are not for training.
+    On CPUs the two are one oneDNN kernel; elsewhere, and where the call is traced,
+    compiled or differentiated, they are PyTorch's own operators. The weights are
+    not for training.
     """
+
+    weight: Tensor
 
     def __init__(
         self,
@@ -25,43 +27,19 @@ class FusedConv2d(nn.Conv2d):
         super().__init__(*args, **kwargs)
         self.act = act
         self.slope = [] if slope is None else [slope]
-        self.packed: tuple[tuple[int, int], Tensor] | None = None
+        # What oneDNN calls the activation, and its numbers.
+        names = {"relu6": ("hardtanh", [0.0, 6.0]), "silu": ("swish", [])}
+        self.kernel = names.get(act, (act, self.slope))
         self.requires_grad_(False)
-        self.weight.data = self.weight.contiguous(memory_format=torch.channels_last)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "packed": None}
+    def activated(self, x: Tensor) -> Tensor:
+        return x if self.act == "none" else getattr(F, self.act)(x, *self.slope)
 
-    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
-        # oneDNN's name, its numbers, and PyTorch's function.
-        name, numbers, function = {
-            "none": ("none", [], lambda x: x),
-            "relu": ("relu", [], F.relu),
-            "relu6": ("hardtanh", [0.0, 6.0], F.relu6),
-            "leaky_relu": ("leaky_relu", self.slope, F.leaky_relu),
-            "silu": ("swish", [], F.silu),
-            "hardswish": ("hardswish", [], F.hardswish),
-            "sigmoid": ("sigmoid", [], torch.sigmoid),
-            "tanh": ("tanh", [], torch.tanh),
-        }[self.act]
-        if not self._has_kernel(x):
-            x = super().forward(x)
-            return function(x if other is None else x + other, *self.slope)
-        shape = (self.padding, self.stride, self.dilation, self.groups)
-        weights = (self._packed(x), self.bias, *shape)
-        ops = torch.ops.mkldnn
-        if other is None:
-            return ops._convolution_pointwise(x, *weights, name, numbers, None)
-        other = other.contiguous(memory_format=torch.channels_last)
-        then = None if name == "none" else name
-        binary = ops._convolution_pointwise.binary
-        return binary(x, other, *weights, "add", 1.0, then, numbers, None)
-
-    def _has_kernel(self, x: Tensor) -> bool:
+    def has_kernel(self, x: Tensor) -> bool:
         return (
             x.device.type == self.weight.device.type == "cpu"
             and x.dtype == self.weight.dtype == torch.float32
-            and x.dim() == 4
+            and x.dim() == self.weight.dim()
             and x.numel() > 0
             and torch.backends.mkldnn.is_available()
             and bool(torch.backends.mkldnn.enabled)
@@ -72,14 +50,53 @@ class FusedConv2d(nn.Conv2d):
             and not self.weight.is_inference()
         )
 
+
+class FusedConv2d(Fused, nn.Conv2d):
+    """Convolution, then the sum with a second input if there is one, then `act`.
+
+    oneDNN's weights are packed at the first call, and when they or the maps' shape
+    have changed.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.packed: tuple[tuple[object, ...], Tensor] | None = None
+        self.weight.data = self.weight.contiguous(memory_format=torch.channels_last)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "packed": None}
+
+    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        if not self.has_kernel(x):
+            x = super().forward(x)
+            return self.activated(x if other is None else x + other)
+        name, numbers = self.kernel
+        shape = (self.padding, self.stride, self.dilation, self.groups)
+        weights = (self._packed(x), self.bias, *shape)
+        run = torch.ops.mkldnn._convolution_pointwise
+        if other is None:
+            return run(x, *weights, name, numbers, None)
+        other = other.contiguous(memory_format=torch.channels_last)
+        then = None if name == "none" else name
+        return run.binary(x, other, *weights, "add", 1.0, then, numbers, None)
+
     def _packed(self, x: Tensor) -> Tensor:
-        """The weights in oneDNN's own layout, packed again when they have changed."""
-        version = (self.weight.data_ptr(), self.weight._version)
+        version = (self.weight.data_ptr(), self.weight._version, x.shape)
         if self.packed is None or self.packed[0] != version:
             shape = (self.padding, self.stride, self.dilation, self.groups, x.shape)
             reorder = torch.ops.mkldnn._reorder_convolution_weight
             self.packed = (version, reorder(self.weight.detach(), *shape))
         return self.packed[1]
+
+
+class FusedLinear(Fused, nn.Linear):
+    """Fully-connected layer, then `act`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.has_kernel(x):
+            return self.activated(super().forward(x))
+        run = torch.ops.mkldnn._linear_pointwise
+        return run(x, self.weight, self.bias, *self.kernel, "")
 
 
 class ScaleShift(nn.Module):
@@ -122,6 +139,14 @@ def append(x: Tensor, *more: Tensor) -> Tensor:
     joined: Any = room["buffer"][:, :wanted]
     joined.room = room
     return joined
+
+
+def by_slices(maps: Any, x: Tensor, images: int) -> Tensor:
+    """`maps(x)`; on CPUs of so many images at a time, whose maps then fit a cache."""
+    plain = torch.jit._trace.is_tracing() or torch.compiler.is_compiling()
+    if plain or x.device.type != "cpu" or len(x) <= images:
+        return maps(x)
+    return torch.cat([maps(part) for part in x.split(images)])
 
 
 def scale_and_shift(

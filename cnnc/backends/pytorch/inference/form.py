@@ -5,6 +5,7 @@ from __future__ import annotations
 from cnnc.backends.pytorch.inference.convert import converter
 from cnnc.backends.pytorch.inference.match import fusions
 from cnnc.backends.pytorch.inference.rewrite import rewrite
+from cnnc.backends.pytorch.inference.slices import slices
 from cnnc.backends.pytorch.write import to_pytorch
 from cnnc.compiler.graph import Graph
 
@@ -19,4 +20,5 @@ def to_inference(graph: Graph) -> str:
 
     found = fusions(graph)
     helpers, lines = converter(graph, [fusion.norm for fusion in found if fusion.norm is not None])
-    return to_pytorch(rewrite(graph, found), note="inference form", helpers=helpers, tail=lines)
+    fused = rewrite(graph, found)
+    return to_pytorch(fused, note="inference form", helpers=helpers, tail=lines, slices=slices(fused))

@@ -15,16 +15,15 @@ FUSED_ACTS: dict[type[Op], str] = {
     ReLU: "relu", ReLU6: "relu6", LeakyReLU: "leaky_relu", SiLU: "silu", HardSwish: "hardswish",
     Sigmoid: "sigmoid", Tanh: "tanh",
 }  # fmt: skip
-"""What `FusedConv2d` calls the activations that it has."""
-
+"""What fused layers call the activations that they have."""
 
 # None of these is registered: no layer word names them, and no spec holds one.
 
 
-class FusedConv(Op):
-    """A convolution of maps, then the sum with a second input if `adds`, then `act` if there is one."""
+class Fused(Op):
+    """A convolution of maps or fully-connected layer, then the sum with a second input if `adds`, then `act`."""
 
-    kind = "conv"
+    kind = "fused"
     family = "convolution"
     weighted = True
 
