@@ -9,14 +9,11 @@ import sys
 
 def main() -> None:
     """The entry point. Exit codes: 0 fine, 1 the spec is wrong, 2 the command line is."""
-    from cnnc.cli.plugins import skip_plugins
-
     # Nearly all that a run makes lives to its end; looking for garbage every 700 objects finds none.
     gc.set_threshold(200_000, 20, 100)
     from cnnc.cli.signals import stop_cleanly
 
     stop_cleanly()  # before the imports below, which take most of a short run
-    skip_plugins()
     from cnnc.cli.commands import cnnc
 
     if "_CNNC_COMPLETE" in os.environ:

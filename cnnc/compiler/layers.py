@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic_core import ValidationError
 
 from cnnc.compiler import words
 from cnnc.compiler.draft import Draft, Origin, Role, Spot, poison

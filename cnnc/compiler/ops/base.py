@@ -7,18 +7,20 @@ An op raises `OpError`, the bare fact and the argument's name; the walk adds
 position, trace and hint.
 """
 
-# Annotations here are evaluated as they are read, not kept as text: pydantic would compile the text of
-# all of `Op`'s again for each layer, which takes longer than the rest of making a class.
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from fractions import Fraction
 from math import prod
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo
-
+from cnnc.compiler.ops.model import BeforeValidator, Model
 from cnnc.dsl.record import record
+
+if TYPE_CHECKING:
+    from pydantic_core.core_schema import ValidationInfo
 
 Shape = tuple[int, ...]
 Family = Literal[
@@ -104,7 +106,7 @@ class Place:
     ins: tuple[Shape, ...]
     given: tuple[str, ...] = ()
     """The arguments that brought the inputs after the first, in their order."""
-    makers: Mapping[str, "Op"] = field(default_factory=dict)
+    makers: Mapping[str, Op] = field(default_factory=dict)
     """The op behind each argument that is a tensor."""
 
     @property
@@ -323,11 +325,8 @@ class Brings:
     act: str | None = "relu"
 
 
-class Op(BaseModel, ABC):
+class Op(Model, ABC):
     """One kind of layer with its arguments, placed on maps of known shape."""
-
-    # A model is built when it is first placed: a run uses few of the many layers.
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
     kind: ClassVar[str]
     family: ClassVar[Family]
@@ -386,10 +385,6 @@ class Op(BaseModel, ABC):
         macs = self.macs(*ins)
         bias_adds = prod(self.out_shape(*ins)) if macs and "bias" in self.params(*ins) else 0
         return 2 * macs + bias_adds
-
-
-# pydantic has noted what is a ClassVar, and would read all these annotations again for each layer.
-Op.__annotations__.clear()
 
 
 class Weightless(Op, ABC):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-from pydantic import BeforeValidator
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cnnc.compiler.ops.base import OpError, show
+from cnnc.compiler.ops.model import BeforeValidator
+
+if TYPE_CHECKING:
+    from pydantic_core.core_schema import ValidationInfo
 
 TABLES = {
     # LeCun, Bottou, Bengio and Haffner 1998, Table I: S2's maps down, C3's maps across.
@@ -21,7 +23,7 @@ TABLES = {
 }
 
 
-def _table(value: Any) -> tuple[str, ...] | None:
+def _table(value: Any, info: ValidationInfo) -> tuple[str, ...] | None:
     """A table's name, or its rows, in one text with commas between (`"110,011"`) or one by one."""
     if value is None:
         return None

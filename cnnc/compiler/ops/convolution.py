@@ -5,13 +5,15 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Mapping
 from math import prod
-from typing import Annotated, Any
-
-from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cnnc.compiler.ops import base, connection, geometry
 from cnnc.compiler.ops.base import Brings, Op, OpError, Shape, Sides, Window, WordSlots
 from cnnc.compiler.ops.initial import BiasInit, WeightInit
+from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator
+
+if TYPE_CHECKING:
+    from pydantic_core.core_schema import ValidationInfo
 
 
 def _conv_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:

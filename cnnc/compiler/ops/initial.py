@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Annotated, Any, Protocol, runtime_checkable
-
-from pydantic import PlainValidator, ValidationInfo
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, runtime_checkable
 
 from cnnc.compiler.ops import base
 from cnnc.compiler.ops.base import OpError, show
+from cnnc.compiler.ops.model import PlainValidator
 from cnnc.dsl.record import record
+
+if TYPE_CHECKING:
+    from pydantic_core.core_schema import ValidationInfo
 
 
 @record

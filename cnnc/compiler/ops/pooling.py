@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Mapping
-from typing import Annotated, Any
-
-from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cnnc.compiler.ops import base, geometry
 from cnnc.compiler.ops.base import (
@@ -21,6 +19,10 @@ from cnnc.compiler.ops.base import (
     Window,
     WordSlots,
 )
+from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator
+
+if TYPE_CHECKING:
+    from pydantic_core.core_schema import ValidationInfo
 
 
 def _pool_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from math import prod
 from types import MappingProxyType
-from typing import Annotated, Any
-
-from pydantic import BeforeValidator, Field, ValidationInfo
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cnnc.compiler.ops import base
 from cnnc.compiler.ops.base import (
@@ -22,7 +20,11 @@ from cnnc.compiler.ops.base import (
     Whole,
     Window,
 )
+from cnnc.compiler.ops.model import BeforeValidator, Field
 from cnnc.compiler.sizes import require
+
+if TYPE_CHECKING:
+    from pydantic_core.core_schema import ValidationInfo
 
 
 @base.op
@@ -199,7 +201,7 @@ class Squeeze(Weightless):
         return Whole() if kept == 1 else Undefined("the map has other axes than what it is made of")
 
 
-def _shape(value: Any) -> Shape:
+def _shape(value: Any, info: ValidationInfo) -> Shape:
     """`64x7x7`, or one number for a vector."""
     if isinstance(value, Sizes) and len(value) <= 4:
         return tuple(base.as_int(n, "shape", 1) for n in value)

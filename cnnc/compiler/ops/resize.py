@@ -5,9 +5,7 @@ from __future__ import annotations
 from abc import ABC
 from math import prod
 from types import MappingProxyType
-from typing import Annotated, Any
-
-from pydantic import BeforeValidator, ValidationInfo
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cnnc.compiler.ops import base, geometry
 from cnnc.compiler.ops.base import (
@@ -21,6 +19,10 @@ from cnnc.compiler.ops.base import (
     Weightless,
     Window,
 )
+from cnnc.compiler.ops.model import BeforeValidator
+
+if TYPE_CHECKING:
+    from pydantic_core.core_schema import ValidationInfo
 
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 

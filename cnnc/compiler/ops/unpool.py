@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Annotated, Any
-
-from pydantic import BeforeValidator, Field, ValidationInfo
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cnnc.compiler.ops import base, geometry
 from cnnc.compiler.ops.base import OpError, Shape, Sides, Sizes, Weightless, Window
+from cnnc.compiler.ops.model import BeforeValidator, Field
 from cnnc.compiler.ops.pooling import MaxPool
+
+if TYPE_CHECKING:
+    from pydantic_core.core_schema import ValidationInfo
 
 
 def _pool(info: ValidationInfo) -> MaxPool:

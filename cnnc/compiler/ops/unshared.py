@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 
-from pydantic import Field
-
 from cnnc.compiler.ops import base
 from cnnc.compiler.ops.base import OpError, Shape, WordSlots
 from cnnc.compiler.ops.convolution import ConvPad, Sliding
 from cnnc.compiler.ops.initial import BiasInit, WeightInit
+from cnnc.compiler.ops.model import Field
 
 
 @base.op
