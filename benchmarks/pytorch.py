@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch.fx.experimental.optimization import fuse
 
 import cnnc
 from benchmarks.peers import torchvision_models
@@ -148,6 +149,7 @@ def _variants(name: str, options: argparse.Namespace) -> dict[str, Callable[[], 
     models: dict[str, Any] = {
         "torchvision": placed(theirs),
         "torchvision, last": placed(copy.deepcopy(theirs)).to(memory_format=last),
+        "folded by hand, last": placed(fuse(copy.deepcopy(theirs))).to(memory_format=last),
         "plain": placed(net.module(state=state)),
         "plain, last": placed(net.module(state=state)).to(memory_format=last),
         "inference": placed(net.module(optimize="inference", state=state)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 import subprocess
 import sys
@@ -235,6 +236,32 @@ def test_nothing_to_fold() -> None:
     assert "FOLDED" not in source
     assert "    state = dict(state)\n    return state\n" in source
     assert_same(net)
+
+
+def test_a_max_pool_goes_one_axis_after_the_other() -> None:
+    """nn.MaxPool2d is the oracle, over kernels, strides, paddings, rounding and sizes."""
+    net = cnnc.parse("maxpool3/2", input="3x9x9")
+    fast = type(net.module(optimize="inference").maxpool1)
+    assert fast.__name__ == "SeparableMaxPool2d" and issubclass(fast, torch.nn.MaxPool2d)
+    torch.manual_seed(0)
+    tried = 0
+    for k, s, p, ceil in itertools.product((1, 2, 3, (2, 5)), (1, 2, 3, (4, 1)), (0, 1), (False, True)):
+        for size in ((5, 5), (6, 9), (13, 8)):
+            if p > (k if isinstance(k, int) else min(k)) // 2:
+                continue
+            x = torch.randn(2, 3, *size)
+            x[0, 0, 2, 2] = torch.nan
+            options = {"stride": s, "padding": p, "ceil_mode": ceil}
+            for each in (x, x.contiguous(memory_format=torch.channels_last)):
+                wanted = torch.nn.MaxPool2d(k, **options)(each)
+                assert torch.equal(fast(k, **options)(each).nan_to_num(9), wanted.nan_to_num(9)), (
+                    k,
+                    s,
+                    p,
+                    ceil,
+                )
+            tried += 1
+    assert tried == 168
 
 
 def test_a_batch_is_taken_a_few_images_at_a_time() -> None:

@@ -10,6 +10,7 @@ from cnnc.backends.pytorch.inference.ops import (
     ChannelsLast,
     Fused,
     ScaleShift,
+    SeparablePool,
 )
 from cnnc.backends.pytorch.layer import Argument, Code, Function, Layer, Module, Raw, Val, emit, emits
 from cnnc.backends.pytorch.names import quote
@@ -44,6 +45,12 @@ def scale_shift(layer: Layer) -> Code:
     if layer.op.act is not None:
         options["relu"] = Raw("True")
     return Module("ScaleShift", (layer.channels(),), options, helper="ScaleShift")
+
+
+@emits(SeparablePool)
+def separable_pool(layer: Layer) -> Code:
+    name = "SeparableMaxPool2d"
+    return replace(_plain(layer, layer.op.of), cls=name, helper=name)
 
 
 @emits(Append)

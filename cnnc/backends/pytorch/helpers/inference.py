@@ -15,8 +15,6 @@ class Fused(nn.Module):
     not for training.
     """
 
-    weight: Tensor
-
     def __init__(
         self,
         *args: Any,
@@ -35,19 +33,20 @@ class Fused(nn.Module):
     def activated(self, x: Tensor) -> Tensor:
         return x if self.act == "none" else getattr(F, self.act)(x, *self.slope)
 
-    def has_kernel(self, x: Tensor) -> bool:
+    def has_kernel(self, x: Tensor, weight: Tensor) -> bool:
         return (
-            x.device.type == self.weight.device.type == "cpu"
-            and x.dtype == self.weight.dtype == torch.float32
-            and x.dim() == self.weight.dim()
+            x.is_cpu
+            and weight.is_cpu
+            and x.dtype == weight.dtype == torch.float32
+            and x.dim() == weight.dim()
             and x.numel() > 0
             and torch.backends.mkldnn.is_available()
             and bool(torch.backends.mkldnn.enabled)
-            and not (torch.is_grad_enabled() and x.requires_grad)
+            and not (x.requires_grad and torch.is_grad_enabled())
             and not torch.is_autocast_enabled("cpu")
             and not torch.jit._trace.is_tracing()
             and not torch.compiler.is_compiling()
-            and not self.weight.is_inference()
+            and not weight.is_inference()
         )
 
 
@@ -67,12 +66,17 @@ class FusedConv2d(Fused, nn.Conv2d):
         return {**self.__dict__, "packed": None}
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
-        if not self.has_kernel(x):
+        weight = self.weight
+        if not self.has_kernel(x, weight):
             x = super().forward(x)
             return self.activated(x if other is None else x + other)
         name, numbers = self.kernel
         shape = (self.padding, self.stride, self.dilation, self.groups)
-        weights = (self._packed(x), self.bias, *shape)
+        version = (weight.data_ptr(), weight._version, x.shape)
+        if self.packed is None or self.packed[0] != version:
+            reorder = torch.ops.mkldnn._reorder_convolution_weight
+            self.packed = (version, reorder(weight.detach(), *shape, x.shape))
+        weights = (self.packed[1], self.bias, *shape)
         run = torch.ops.mkldnn._convolution_pointwise
         if other is None:
             return run(x, *weights, name, numbers, None)
@@ -80,23 +84,71 @@ class FusedConv2d(Fused, nn.Conv2d):
         then = None if name == "none" else name
         return run.binary(x, other, *weights, "add", 1.0, then, numbers, None)
 
-    def _packed(self, x: Tensor) -> Tensor:
-        version = (self.weight.data_ptr(), self.weight._version, x.shape)
-        if self.packed is None or self.packed[0] != version:
-            shape = (self.padding, self.stride, self.dilation, self.groups, x.shape)
-            reorder = torch.ops.mkldnn._reorder_convolution_weight
-            self.packed = (version, reorder(self.weight.detach(), *shape))
-        return self.packed[1]
-
 
 class FusedLinear(Fused, nn.Linear):
     """Fully-connected layer, then `act`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.has_kernel(x):
+        weight = self.weight
+        if not self.has_kernel(x, weight):
             return self.activated(super().forward(x))
         run = torch.ops.mkldnn._linear_pointwise
-        return run(x, self.weight, self.bias, *self.kernel, "")
+        return run(x, weight, self.bias, *self.kernel, "")
+
+
+class SeparableMaxPool2d(nn.MaxPool2d):
+    """Max pooling. On CPUs one axis after the other, as maxima of shifted maps."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        plain = torch.jit._trace.is_tracing() or torch.compiler.is_compiling()
+        if plain or not x.is_cpu or (x.requires_grad and torch.is_grad_enabled()):
+            return super().forward(x)
+        sizes = (self.kernel_size, self.stride, self.padding)
+        for axis in (0, 1):
+            k, s, p = (n[axis] if isinstance(n, tuple) else n for n in sizes)
+            x = self._along(x, axis - 2, k, s, p)
+        return x
+
+    def _along(self, x: Tensor, dim: int, k: int, s: int, p: int) -> Tensor:
+        size = x.size(dim)
+        windows = (size + 2 * p - k + (s - 1 if self.ceil_mode else 0)) // s + 1
+        if (windows - 1) * s >= size + p:  # rounded up, but none begins in the padding
+            windows -= 1
+
+        def taken(place: int, low: int, count: int) -> Tensor:
+            """The values at a place of the windows from `low` on."""
+            part = x.narrow(dim, low * s + place - p, (count - 1) * s + 1)
+            return part[..., ::s, :] if dim == -2 else part[..., ::s]
+
+        # The windows of which a place is on the map: the first, and how many.
+        on_map = []
+        for place in range(k):
+            low = max(0, -((place - p) // s))
+            count = min(windows, (size - 1 + p - place) // s + 1) - low
+            on_map += [(place, low, count)] if count > 0 else []
+        first = max(on_map, key=lambda row: row[2])
+        if first[2] < windows or len(on_map) == 1:
+            shape = list(x.shape)
+            shape[dim] = windows
+            y = x.new_full(shape, -torch.inf)
+        else:  # begin with the maxima of two places, and what only the first has
+            on_map.remove(first)
+            begin, second = taken(*first), on_map.pop()
+            y = torch.empty_like(begin)
+            low, end = second[1], second[1] + second[2]
+            torch.maximum(
+                begin.narrow(dim, low, end - low),
+                taken(*second),
+                out=y.narrow(dim, low, end - low),
+            )
+            for start, stop in ((0, low), (end, windows)):
+                if start < stop:
+                    part = y.narrow(dim, start, stop - start)
+                    part.copy_(begin.narrow(dim, start, stop - start))
+        for place, low, count in on_map:
+            part = y.narrow(dim, low, count)
+            torch.maximum(part, taken(place, low, count), out=part)
+        return y
 
 
 class ScaleShift(nn.Module):

@@ -3,6 +3,7 @@
 before: conv -> bn -> relu            after: conv (the norm in its weights, the activation in its kernel)
 before: [id + conv -> bn] -> relu     after: conv with a second input
 before: [… | …] -> bn -> relu         after: a factor and an offset for each channel, then relu
+before: maxpool3/2                    after: the maxima along one axis, then along the other
 before: [id | …]*n                    after: each step appends to maps that have room, and copies none
 """
 
@@ -17,6 +18,7 @@ from cnnc.backends.pytorch.inference.ops import (
     Append,
     Fused,
     ScaleShift,
+    SeparablePool,
 )
 from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.ops import Op, Shape
@@ -25,6 +27,7 @@ from cnnc.compiler.ops.convolution import Conv, DepthwiseConv, SeparableConv, Tr
 from cnnc.compiler.ops.linear import FC
 from cnnc.compiler.ops.merge import Add, Concat
 from cnnc.compiler.ops.normalisation import BatchNorm
+from cnnc.compiler.ops.pooling import MaxPool
 
 WORTH_A_KERNEL = 65_536
 """The weights of a fully-connected layer from which on oneDNN's kernel, which takes 0.02 ms to begin, is the faster."""
@@ -84,7 +87,7 @@ class _Matcher:
 
     def run(self) -> Iterator[Fusion]:
         # Later layers first, so that of two convolutions that are added the later one does it.
-        for find in (self._layer, self._norm, self._step):
+        for find in (self._layer, self._norm, self._step, self._pool):
             for node in reversed(self.graph.nodes):
                 if node.index in self.taken or node.role == "input" or node.module in self.shared:
                     continue
@@ -150,6 +153,12 @@ class _Matcher:
         if len(node.inputs) < 2 or not (goes_on or isinstance(before.op, Concat)):
             return None
         return Fusion((node.index,), Append())
+
+    def _pool(self, node: Node) -> Fusion | None:
+        """A max pool of maps of two axes that nn.MaxPool2d can express."""
+        if not isinstance(node.op, MaxPool) or len(node.out) != 3 or not is_symmetric(node.op.pad):
+            return None
+        return Fusion((node.index,), SeparablePool(of=node.op))
 
 
 def _indices(nodes: list[Node]) -> tuple[int, ...]:

@@ -7,9 +7,10 @@ from typing import Any
 
 from cnnc.compiler.ops import Op, Shape
 from cnnc.compiler.ops.activation import HardSwish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
-from cnnc.compiler.ops.base import Pointwise, PositionWise, SameShape, Window
+from cnnc.compiler.ops.base import Pointwise, PositionWise, SameShape, Weightless, Window
 from cnnc.compiler.ops.merge import Concat
 from cnnc.compiler.ops.normalisation import BatchNorm
+from cnnc.compiler.ops.pooling import MaxPool
 
 FUSED_ACTS: dict[type[Op], str] = {
     ReLU: "relu", ReLU6: "relu6", LeakyReLU: "leaky_relu", SiLU: "silu", HardSwish: "hardswish",
@@ -69,6 +70,21 @@ class ScaleShift(PositionWise):
     def params(self, *ins: Shape) -> Mapping[str, Shape]:
         shape = (ins[0][0], *[1] * (len(ins[0]) - 1))
         return {"weight": shape, "bias": shape}
+
+
+class SeparablePool(Weightless):
+    """Max pooling of maps of two axes, one axis after the other."""
+
+    kind = "maxpool"
+    family = "pooling"
+
+    of: MaxPool
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        return self.of.out_shape(*ins)
+
+    def window(self, *ins: Shape) -> Window:
+        return self.of.window(*ins)
 
 
 class Append(Concat):

@@ -12,8 +12,8 @@ from cnnc.backends.pytorch.body import Slices
 from cnnc.compiler.cost import peak_memory
 from cnnc.compiler.graph import Graph
 
-CACHE = 28 * 2**20
-"""The bytes that maps may take: most of the last cache, 32 MiB on common servers, and the rest for weights."""
+CACHE = 32 * 2**20
+"""The bytes that maps may take: the last cache of common servers."""
 
 
 def slices(graph: Graph) -> Slices | None:
