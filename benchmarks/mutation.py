@@ -49,7 +49,7 @@ GROUPS = {
     ),
     "cost": Group("cnnc/compiler/cost.py", ("tests/test_cost_properties.py",)),
     "evaluate": Group("cnnc/compiler/evaluate.py", ("tests/test_arithmetic.py",)),
-    "ops": Group("cnnc/compiler/ops/*.py", ("tests/test_op_contract.py", "tests/test_op_arguments.py")),
+    "ops": Group("cnnc/compiler/ops/*.py", ("tests/test_op_model.py", "tests/test_op_contract.py", "tests/test_op_arguments.py")),
 }  # fmt: skip
 
 
