@@ -262,6 +262,8 @@ def test_a_max_pool_goes_one_axis_after_the_other() -> None:
                 )
             tried += 1
     assert tried == 168
+    with pytest.raises(RuntimeError, match="Output size is too small"):
+        fast(3)(torch.zeros(1, 1, 2, 9))
 
 
 def test_a_batch_is_taken_a_few_images_at_a_time() -> None:

@@ -100,10 +100,12 @@ class SeparableMaxPool2d(nn.MaxPool2d):
     """Max pooling. On CPUs one axis after the other, as maxima of shifted maps."""
 
     def forward(self, x: Tensor) -> Tensor:
-        plain = torch.jit._trace.is_tracing() or torch.compiler.is_compiling()
-        if plain or not x.is_cpu or (x.requires_grad and torch.is_grad_enabled()):
-            return super().forward(x)
         sizes = (self.kernel_size, self.stride, self.padding)
+        largest = max(sizes[0]) if isinstance(sizes[0], tuple) else sizes[0]
+        plain = torch.jit._trace.is_tracing() or torch.compiler.is_compiling()
+        plain = plain or not x.is_cpu or min(x.shape[-2:]) < largest
+        if plain or (x.requires_grad and torch.is_grad_enabled()):
+            return super().forward(x)
         for axis in (0, 1):
             k, s, p = (n[axis] if isinstance(n, tuple) else n for n in sizes)
             x = self._along(x, axis - 2, k, s, p)
