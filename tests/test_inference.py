@@ -308,6 +308,18 @@ def test_what_is_left_whole(text: str, why: str) -> None:
     assert "by_slices" not in cnnc.parse(text).pytorch(optimize="inference"), why
 
 
+def test_the_model_takes_the_files_params() -> None:
+    net = cnnc.load("zoo:mobilenet_v2", input="3x64x64")
+    plain = shaken(type(net.module())(width=0.5)).eval().double()
+    form = type(net.module(optimize="inference"))
+    fast = form(width=0.5).eval().double()
+    fast.load_state_dict(sys.modules[form.__module__].convert(plain.state_dict()))
+    assert fast.features[0][0].out_channels == 16
+    x = torch.randn(5, 3, 64, 64, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(fast(x), plain(x), rtol=1e-10, atol=1e-10)
+
+
 def test_several_outputs_keep_their_names() -> None:
     text = "a: conv3-4(norm=bn)\nb: conv1-2(norm=bn)\noutput b, a"
     fast = assert_same(cnnc.parse(text, input="3x6x6"))

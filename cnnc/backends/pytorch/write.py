@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -25,6 +25,7 @@ CALLED = ("whole", "divisible", "by_slices")
 def to_pytorch(
     graph: Graph,
     *,
+    form: Callable[[Graph], Graph] = lambda graph: graph,
     note: str | None = None,
     helpers: Sequence[str] = (),
     tail: Sequence[str] = (),
@@ -33,7 +34,7 @@ def to_pytorch(
 ) -> str:
     """A Python file that defines the model; it imports torch only.
 
-    `note` says what form it has, `tail` are lines to follow the classes, `helpers` what those call,
+    `form` makes the graph that is written of a graph, `note` says what form it has, `tail` are lines to follow the classes, `helpers` what those call,
     `checkpointed` the `id` of each scope that is computed again in the backward pass, `slices` how many
     images it takes at a time.
     Raises CnncError (E801) where PyTorch cannot express the graph.
@@ -41,14 +42,16 @@ def to_pytorch(
     import cnnc.backends.pytorch.emitters  # noqa: F401  (registers the emitters)
 
     extras = _Extras(note, tuple(helpers), tuple(tail), checkpointed, slices)
-    kept = {} if tail else kept_params(graph, _classes)
-    return _File(graph, plan(graph, kept, default_texts(graph, kept)), extras).text()
 
+    def classes(graph: Graph, kept: Kept, defaults: Mapping[str, str]) -> str:
+        """The classes of a file alone, without what their docstrings tell."""
+        formed = form(graph)
+        the_file = _File(formed, plan(formed, kept, defaults), _Extras(None, (), (), (), None))
+        return "\n".join(line for cls in the_file.plan.classes for line in the_file.definition(cls))
 
-def _classes(graph: Graph, kept: Kept, defaults: Mapping[str, str]) -> str:
-    """The classes of a file alone, without what their docstrings tell."""
-    the_file = _File(graph, plan(graph, kept, defaults), _Extras(None, (), (), (), None))
-    return "\n".join(line for cls in the_file.plan.classes for line in the_file.definition(cls))
+    kept = kept_params(graph, classes)
+    formed = form(graph)
+    return _File(formed, plan(formed, kept, default_texts(graph, kept)), extras).text()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,11 @@ def to_inference(graph: Graph) -> str:
     """
     import cnnc.backends.pytorch.emitters  # noqa: F401  (registers the emitters)
 
+    def fused(graph: Graph) -> Graph:
+        return rewrite(graph, fusions(graph))
+
     found = fusions(graph)
     helpers, lines = converter(graph, [fusion.norm for fusion in found if fusion.norm is not None])
-    fused = rewrite(graph, found)
-    return to_pytorch(fused, note="inference form", helpers=helpers, tail=lines, slices=slices(fused))
+    return to_pytorch(
+        graph, form=fused, note="inference form", helpers=helpers, tail=lines, slices=slices(fused(graph))
+    )
