@@ -100,56 +100,46 @@ class SeparableMaxPool2d(nn.MaxPool2d):
     """Max pooling. On CPUs one axis after the other, as maxima of shifted maps."""
 
     def forward(self, x: Tensor) -> Tensor:
-        sizes = (self.kernel_size, self.stride, self.padding)
-        largest = max(sizes[0]) if isinstance(sizes[0], tuple) else sizes[0]
         plain = torch.jit._trace.is_tracing() or torch.compiler.is_compiling()
-        plain = plain or not x.is_cpu or min(x.shape[-2:]) < largest
-        if plain or (x.requires_grad and torch.is_grad_enabled()):
+        if plain or not x.is_cpu or (x.requires_grad and torch.is_grad_enabled()):
             return super().forward(x)
+        pooled = x
         for axis in (0, 1):
+            sizes = (self.kernel_size, self.stride, self.padding)
             k, s, p = (n[axis] if isinstance(n, tuple) else n for n in sizes)
-            x = self._along(x, axis - 2, k, s, p)
-        return x
+            n = x.size(axis - 2)
+            windows = (n + 2 * p - k + (s - 1 if self.ceil_mode else 0)) // s + 1
+            # Place p of each window is to be on the map, and another after it.
+            if k == 1 or k <= 2 * p or n < k or (windows - 1) * s >= n:
+                return super().forward(x)
+            pooled = self._along(pooled, axis - 2, k, s, p, windows)
+        return pooled
 
-    def _along(self, x: Tensor, dim: int, k: int, s: int, p: int) -> Tensor:
-        size = x.size(dim)
-        windows = (size + 2 * p - k + (s - 1 if self.ceil_mode else 0)) // s + 1
-        if (windows - 1) * s >= size + p:  # rounded up, but none begins in the padding
-            windows -= 1
-
+    def _along(
+        self, x: Tensor, dim: int, k: int, s: int, p: int, windows: int
+    ) -> Tensor:
         def taken(place: int, low: int, count: int) -> Tensor:
             """The values at a place of the windows from `low` on."""
             part = x.narrow(dim, low * s + place - p, (count - 1) * s + 1)
             return part[..., ::s, :] if dim == -2 else part[..., ::s]
 
-        # The windows of which a place is on the map: the first, and how many.
-        on_map = []
-        for place in range(k):
+        def on_map(place: int) -> tuple[int, int]:
+            """The windows of which a place is on the map: the first, and how many."""
             low = max(0, -((place - p) // s))
-            count = min(windows, (size - 1 + p - place) // s + 1) - low
-            on_map += [(place, low, count)] if count > 0 else []
-        first = max(on_map, key=lambda row: row[2])
-        if first[2] < windows or len(on_map) == 1:
-            shape = list(x.shape)
-            shape[dim] = windows
-            y = x.new_full(shape, -torch.inf)
-        else:  # begin with the maxima of two places, and what only the first has
-            on_map.remove(first)
-            begin, second = taken(*first), on_map.pop()
-            y = torch.empty_like(begin)
-            low, end = second[1], second[1] + second[2]
-            torch.maximum(
-                begin.narrow(dim, low, end - low),
-                taken(*second),
-                out=y.narrow(dim, low, end - low),
-            )
-            for start, stop in ((0, low), (end, windows)):
-                if start < stop:
-                    part = y.narrow(dim, start, stop - start)
-                    part.copy_(begin.narrow(dim, start, stop - start))
-        for place, low, count in on_map:
-            part = y.narrow(dim, low, count)
-            torch.maximum(part, taken(place, low, count), out=part)
+            return low, min(windows, (x.size(dim) - 1 + p - place) // s + 1) - low
+
+        begin = taken(p, 0, windows)
+        y = torch.empty_like(begin)
+        _, count = on_map(p + 1)  # from the first on, and at least one
+        now = begin.narrow(dim, 0, count)
+        torch.maximum(now, taken(p + 1, 0, count), out=y.narrow(dim, 0, count))
+        rest = begin.narrow(dim, count, windows - count)
+        y.narrow(dim, count, windows - count).copy_(rest)
+        for place in (*range(p), *range(p + 2, k)):
+            low, count = on_map(place)
+            if count > 0:
+                part = y.narrow(dim, low, count)
+                torch.maximum(part, taken(place, low, count), out=part)
         return y
 
 
