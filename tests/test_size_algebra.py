@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from fractions import Fraction
 from operator import add, floordiv, mod, mul, neg, sub
 
 import pytest
@@ -14,6 +15,7 @@ from cnnc.compiler.sizes import (
     MAX_SCAN,
     Ledger,
     Size,
+    _line,
     at,
     is_free,
     limits,
@@ -365,3 +367,92 @@ def test_a_constant_is_a_plain_integer(value: int) -> None:
         assert made == value
         assert not isinstance(made, Size)
     assert isinstance(h, Size)
+
+
+# --- the lines that expressions follow ----------------------------------------------------
+
+
+@settings(max_examples=200, derandomize=True, database=None, deadline=None)
+@given(LINEAR)
+def test_an_expression_keeps_to_its_line_and_behind_the_crossing_to_its_sign(term: Term) -> None:
+    h = symbol("H", 64, Ledger())
+    poly = poly_of(term(h, h))
+    line = _line(poly)
+    values = {n: at(poly, {"H": n}) for n in range(1, 200)}
+    for n, value in values.items():
+        assert line.slope * n + line.low <= value <= line.slope * n + line.high
+    if line.slope:
+        start = line.crossed(MAX_SCAN)
+        assert 0 <= start <= MAX_SCAN
+        assert all((value > 0) is (line.slope > 0) and value for n, value in values.items() if n > start)
+
+
+@pytest.mark.parametrize("factor", [-3, -1, 1, 2, 7])
+@pytest.mark.parametrize("by", [2, 3, 8])
+def test_the_line_of_a_quotient_is_as_narrow_as_can_be(factor: int, by: int) -> None:
+    h = symbol("H", 64, Ledger())
+    poly = poly_of(factor * ((h + 1) // by) + 5)
+    line = _line(poly)
+    off = [at(poly, {"H": n}) - line.slope * n for n in range(1, 3 * by)]
+    assert line.slope == Fraction(factor, by)
+    assert (min(off), max(off)) == (line.low, line.high)
+
+
+def test_where_lines_cross() -> None:
+    h = symbol("H", 64, Ledger())
+    for size, most, edge in (
+        (h - 100, 500, 101), (h - 100, 50, 50), (30 - h, 500, 31), (h + 5, 500, 0), (h - 1, 500, 2),
+        (2 * h - 7, 500, 5), (9 - 2 * h, 500, 6), (h, 500, 1),
+    ):  # fmt: skip
+        assert _line(poly_of(size)).crossed(most) == edge
+
+
+def test_what_is_left_to_the_input_that_is_tried() -> None:
+    """A product of sizes bounds nothing from above, as far as is told; from below it is scanned."""
+    ledger = Ledger()
+    h = symbol("H", 12, ledger)
+    require(h * h - 100)
+    assert str(limits(ledger, "H")) == "H >= 10"
+    require(400 - h * h)
+    assert limits(ledger, "H").largest is None
+    require((h * h) // 2 - 60)
+    require(30 - (h * (h // 2)) // 30)
+    assert limits(ledger, "H").smallest == 11
+
+
+def test_of_two_layers_that_a_size_breaks_the_first_is_named() -> None:
+    ledger = Ledger(place="pool1")
+    h = symbol("H", 64, ledger)
+    require(h // 2 - 4)
+    ledger.place = "conv2"
+    require(h - 8)
+    assert str(limits(ledger, "H")) == "H >= 8 (for pool1)"
+
+
+def test_a_modulus_is_told_up_to_a_limit() -> None:
+    for by, told in ((4096, (4096, (0,))), (4099, (1, ()))):
+        ledger = Ledger()
+        h = symbol("H", 2 * by, ledger)
+        assert h // by * by == h
+        found = limits(ledger, "H")
+        assert found.smallest == by
+        assert (found.modulus, found.remainders) == told
+
+
+def test_gaps_are_of_the_sizes_that_have_a_remainder() -> None:
+    ledger = Ledger()
+    h = symbol("H", 64, ledger)
+    assert h // 4 * 4 == h
+    require(h // 8 * 10 - h)
+    found = limits(ledger, "H")
+    legal = [n for n in range(1, 200) if n % 4 == 0 and n // 8 * 10 >= n]
+    assert (found.smallest, found.modulus, found.remainders) == (8, 4, (0,))
+    assert list(found.gaps) == [n for n in range(8, legal[-1]) if n % 4 == 0 and n not in legal]
+    assert found.gaps
+
+
+def test_a_multiple_of_a_quotient_is_no_quotient_of_a_multiple() -> None:
+    h = symbol("H", 64, Ledger())
+    for factor in (2, 3, -1):
+        size = (factor * (h // 3)) // 5
+        assert [number(size, {"H": n}) for n in range(60)] == [factor * (n // 3) // 5 for n in range(60)]
