@@ -222,7 +222,7 @@ def _prepare() -> None:
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     import hypothesis
     import lark  # noqa: F401
-    import pydantic  # noqa: F401
+    import pydantic_core  # noqa: F401
     import torch
 
     torch.set_num_threads(1)
