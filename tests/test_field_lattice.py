@@ -283,6 +283,8 @@ def test_what_a_global_layer_sees_is_clipped_to_what_reaches_it() -> None:
     # A map that was padded so far that nothing of the input is in the crop is not seen at all.
     far = field_of("input 1x2\npad((8, 0)) -> crop(2) -> fc-1\n")
     assert far.axes[0].at(0) is None
+    just = field_of("input 1x2\npad((0, 4)) -> crop(2) -> fc-1\n")
+    assert just.axes[0].at(0) is None
 
 
 def test_the_smallest_is_that_of_the_branch_that_sees_least() -> None:
@@ -321,6 +323,8 @@ def test_the_branch_off_centre_is_named_once_where_it_begins() -> None:
     assert field is not None
     assert field.aligned_axes == (True, False)
     assert not field.aligned
+    (told,) = misalignments(one, receptive_fields(one))
+    assert "conv2" in told.message
 
 
 def test_branches_of_unequal_strides_are_off_unless_their_centres_agree() -> None:
@@ -379,6 +383,9 @@ def test_an_axis_of_one_that_is_stretched_shows_its_one_position_everywhere() ->
     for i in range(6):
         assert high.at(i) == (0, 5)
         assert wide.at(i) == (i, i)
+    narrow = field_of("input 4x6x1\n[conv1-4 & avgpool6x1/1x1 -> conv1-4(act=sigmoid)] -> conv1-4\n")
+    assert not narrow.whole
+    assert [axis.at(0) for axis in narrow.axes] == [(0, 5), (0, 0)]
 
 
 def test_free_sizes_have_the_field_of_the_size_asked_for() -> None:
