@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
 
 from cnnc.compiler.build import build
 from cnnc.compiler.graph import Graph
+from cnnc.compiler.ops import op_words
 from cnnc.compiler.ops.base import Shape
 from cnnc.dsl.diagnostics import CnncError
 from cnnc.dsl.parse import parse
@@ -112,3 +114,76 @@ def test_how_weights_start() -> None:
     )  # fmt: skip
     assert init("uniform(-1, 1)") == ("uniform", (-1.0, 1.0), None, "uniform(-1, 1)", False)
     assert init("1/4") == ("constant", (0.25,), None, "constant(0.25)", False)
+
+
+PYTORCH = (
+    ("bn", "BatchNorm2d", {"eps": "eps", "momentum": "momentum", "affine": "affine"}),
+    ("gn", "GroupNorm", {"eps": "eps", "affine": "affine"}),
+    ("ln", "LayerNorm", {"eps": "eps", "affine": "elementwise_affine"}),
+    ("instancenorm", "InstanceNorm2d", {"eps": "eps", "affine": "affine"}),
+    ("lrn", "LocalResponseNorm", {"alpha": "alpha", "beta": "beta", "k": "k"}),
+    ("leaky", "LeakyReLU", {"slope": "negative_slope"}), ("elu", "ELU", {"alpha": "alpha"}),
+    ("prelu", "PReLU", {"start": "init"}), ("softplus", "Softplus", {"beta": "beta"}),
+    ("dropout", "Dropout", {"p": "p"}), ("spatialdropout", "Dropout2d", {"p": "p"}),
+    ("avgpool", "AvgPool2d", {"ceil": "ceil_mode", "count_pad": "count_include_pad"}),
+    ("maxpool", "MaxPool2d", {"ceil": "ceil_mode"}), ("upsample", "Upsample", {"mode": "mode"}),
+    ("conv", "Conv2d", {"stride": "stride", "dilation": "dilation", "groups": "groups", "bias": "bias"}),
+    ("tconv", "ConvTranspose2d", {
+        "stride": "stride", "dilation": "dilation", "groups": "groups", "bias": "bias", "pad": "padding",
+        "output_pad": "output_padding",
+    }),
+    ("fc", "Linear", {"bias": "bias"}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("word", "module", "names"), PYTORCH, ids=[row[0] for row in PYTORCH])
+def test_what_is_not_said_is_as_pytorch_has_it(word: str, module: str, names: dict[str, str]) -> None:
+    torch = pytest.importorskip("torch")
+    theirs = inspect.signature(getattr(torch.nn, module)).parameters
+    ours = op_words()[word].model_fields
+    assert {name: ours[name].default for name in names} == {n: theirs[t].default for n, t in names.items()}
+
+
+def test_what_is_not_said_elsewhere() -> None:
+    """Strides and such of the convolutions PyTorch lacks; routing of Sabour et al. 2017, section 3."""
+    for word in ("dwconv", "sepconv", "local"):
+        (op,) = (
+            layer.op
+            for layer in graph_of((4, 9, 9), f"{word}3{'' if word == 'dwconv' else '-4'}(act=none)").layers
+        )
+        assert (op.stride, op.dilation, op.pad) == ((1, 1), (1, 1), ((1, 1), (1, 1)))
+        assert op.bias is True
+    (capsule,) = (layer.op for layer in graph_of((16, 3, 2), "capsule5-4").layers)
+    assert (capsule.routing, capsule.of) == (3, 8)
+
+
+def test_a_size_has_a_number_for_each_axis_no_more_and_no_fewer() -> None:
+    for word in ("conv3x3-4", "conv3-4(pad=1x1)", "maxpool2x2", "conv3-4/2x2"):
+        assert codes((2, 8, 8), word) == set()
+        assert codes((2, 8, 8, 8), word) == {"E401"}
+        assert codes((2, 64), word) == {"E401"}
+    for pad in ("0x1", "1x0", "0x0"):
+        assert codes((2, 8, 8), f"conv3-4(pad={pad})") == set()
+
+
+def test_branches_that_are_added_are_all_of_one_shape() -> None:
+    for branches in ("id + conv1-4 + conv1-2", "conv1-2 + id + id", "id + conv1-2 + id", "conv1-6 + id + id"):
+        assert codes((4, 8, 8), f"[{branches}]") == {"E405"}
+    assert codes((4, 8, 8), "[id + conv1-4 + id]") == set()
+
+
+def test_a_layer_that_gets_no_linear_input_leaves_the_default_activation() -> None:
+    for after, left in (("scale", 1), ("bn", 0), ("ln", 0), ("prelu", 0), ("relu", 0), ("softmax", 0)):
+        layers = graph_of((4, 8, 8), f"conv3-4 -> {after}").layers
+        assert sum(layer.role == "act" for layer in layers) == left, after
+
+
+def test_a_layer_that_needs_a_pipeline_says_so() -> None:
+    assert codes((2, 8, 8), "stn") == {"E504"}
+    assert codes((2, 8, 8), "stn([fc-4])") == set()
+
+
+def test_a_resize_is_for_maps_of_one_axis_to_three() -> None:
+    assert graph_of((2, 8), "upsample(2)").layers[0].out == (2, 16)
+    assert graph_of((2, 4, 4, 4), "upsample(2)").layers[0].out == (2, 8, 8, 8)
+    assert codes((8,), "upsample(2)") != set()
