@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from cnnc.compiler.build import build
 from cnnc.compiler.graph import Graph
-from cnnc.compiler.ops import op_words
-from cnnc.compiler.ops.base import Shape
+from cnnc.compiler.ops import Op, all_ops, op_words
+from cnnc.compiler.ops.base import OpError, Shape, one_of
 from cnnc.dsl.diagnostics import CnncError
 from cnnc.dsl.parse import parse
 from cnnc.dsl.source import Source
@@ -153,6 +154,8 @@ def test_what_is_not_said_elsewhere() -> None:
         )
         assert (op.stride, op.dilation, op.pad) == ((1, 1), (1, 1), ((1, 1), (1, 1)))
         assert op.bias is True
+    (fc,) = (layer.op for layer in graph_of((4,), "fc-3(act=none)").layers)
+    assert fc.dropconnect == 0
     (capsule,) = (layer.op for layer in graph_of((16, 3, 2), "capsule5-4").layers)
     assert (capsule.routing, capsule.of) == (3, 8)
 
@@ -187,3 +190,74 @@ def test_a_resize_is_for_maps_of_one_axis_to_three() -> None:
     assert graph_of((2, 8), "upsample(2)").layers[0].out == (2, 16)
     assert graph_of((2, 4, 4, 4), "upsample(2)").layers[0].out == (2, 8, 8, 8)
     assert codes((8,), "upsample(2)") != set()
+
+
+def kinds(holds: Callable[[type[Op]], bool]) -> set[str]:
+    return {op.kind for op in all_ops() if holds(op)}
+
+
+def test_which_layers_need_a_map() -> None:
+    """Windows, resizes and whatever goes by maps; all else takes vectors too (docs/layers.md)."""
+    assert kinds(lambda op: op.ranks == (1, 2, 3)) == {
+        "conv", "dwconv", "sepconv", "tconv", "local", "maxpool", "avgpool", "sumpool", "lppool", "stochasticpool",
+        "subsample", "gap", "gmp", "adaptiveavgpool", "adaptivemaxpool", "fractionalmaxpool", "unpool",
+        "instancenorm", "lrn", "spatialdropout", "crop", "pad", "shuffle", "upsample", "pixelshuffle",
+        "spacetodepth", "shortcut_pad",
+    }  # fmt: skip
+    assert kinds(lambda op: op.ranks == (0,)) == {"fc", "rbf"}
+    assert kinds(lambda op: op.ranks == (2, 3)) == {"stn"}
+
+
+def test_through_which_layers_an_activation_looks_and_which_count_as_layers() -> None:
+    """DESIGN 1.4: through what only moves values; not through pools, sums and products."""
+    assert kinds(lambda op: op.transparent) == {
+        "concat", "dropout", "spatialdropout", "droppath", "flatten", "reshape", "squeeze", "crop", "pad",
+        "shuffle", "chunk", "upsample", "pixelshuffle", "spacetodepth",
+    }  # fmt: skip
+    assert kinds(lambda op: op.weighted) == {
+        "conv", "dwconv", "sepconv", "tconv", "local", "fc", "rbf", "capsule", "stn", "subsample",
+    }  # fmt: skip
+
+
+def test_what_branches_give_together() -> None:
+    for word, out in (
+        ("[id | conv1-3]", (7, 5, 6)), ("[conv1-3 | id | id]", (11, 5, 6)), ("[id + id]", (4, 5, 6)),
+        ("[id & gap]", (4, 5, 6)), ("[gap & id]", (4, 5, 6)), ("[id & conv1-1]", (4, 5, 6)),
+    ):  # fmt: skip
+        assert graph_of((4, 5, 6), word).layers[-1].out == out
+    assert codes((4, 6, 6), "[id | maxpool | maxpool]") == codes((4, 6, 6), "[maxpool | id]") == {"E405"}
+    assert codes((4, 6, 6), "[id & maxpool]") != set()
+
+
+def test_three_axes_are_averaged_over_kernels_no_larger_than_the_map() -> None:
+    """PyTorch's AvgPool3d has that rule where a size is rounded up; its other pools have not."""
+    assert codes((2, 3, 3, 3), "avgpool4/2(ceil=yes)") == {"E403"}
+    for shape, word in (
+        ((2, 3, 3), "avgpool4/2(ceil=yes)"), ((2, 3, 3, 3), "maxpool4/2(ceil=yes)"),
+        ((2, 4, 4, 4), "avgpool4/2(ceil=yes)"),
+    ):  # fmt: skip
+        assert codes(shape, word) == set()
+        assert graph_of(shape, word).layers[0].out[1:] == (1,) * (len(shape) - 1)
+
+
+def test_what_an_extern_does_not_declare_counts_as_nothing_and_is_named() -> None:
+    def mine(declared: str) -> Any:
+        text = f'extern mine = "my.layers:Mine" (shape=same{declared})\nmine'
+        return graph_of((4, 8, 8), text).layers[0].op
+
+    for declared, macs, params, unknown in (
+        ("", 0, {}, ("params", "macs")), (", macs=7", 7, {}, ("params",)), (", macs=0, params=0", 0, {}, ()),
+        (", params=5", 0, {"*": (5,)}, ("macs",)),
+    ):  # fmt: skip
+        op = mine(declared)
+        found = op.macs((4, 8, 8))
+        assert (found, op.params((4, 8, 8)), op.unknown) == (macs, params, unknown)
+        assert type(found) is int
+
+
+def test_words_are_told_with_an_or() -> None:
+    with pytest.raises(OpError, match=r"^`mode` is c, and a or b is wanted$"):
+        one_of("c", "mode", ("a", "b"))
+    with pytest.raises(OpError, match=r"^`mode` is 3, and a, b or c is wanted$"):
+        one_of(3, "mode", ("a", "b", "c"))
+    assert one_of("b", "mode", ("a", "b", "c")) == "b"

@@ -33,12 +33,15 @@ class Derived(Base):
     name: str = "b"
     sizes: tuple[int, ...] = ()
     pair: tuple[int, str] | None = None
+    place: Place | None = None
+    flag: bool = False
+    share: float = 0.5
     told: Annotated[object, PlainValidator(_after)] = Field(None, validate_default=True)
 
 
 def test_fields_are_those_of_the_bases_first_with_the_last_defaults() -> None:
-    assert list(Derived.model_fields) == ["width", "name", "sizes", "pair", "told"]
-    assert [f.is_required() for f in Derived.model_fields.values()] == [True, False, False, False, False]
+    assert list(Derived.model_fields) == ["width", "name", "sizes", "pair", "place", "flag", "share", "told"]
+    assert [f.is_required() for f in Derived.model_fields.values()] == [True] + 7 * [False]
     assert (Base.model_fields["name"].default, Derived.model_fields["name"].default) == ("a", "b")
 
 
@@ -47,6 +50,14 @@ def test_validators_make_the_value_and_see_where_they_are() -> None:
     assert (made.width, made.name, made.sizes, made.pair) == (6, "b", (), None)
     assert made.told == ("told", "here", 6)
     assert Base(width=2).width == 4
+    full = Derived(width=1, sizes=(1, 2), pair=(3, "x"), place=Place(()), flag=True, share=2)
+    assert (full.sizes, full.pair, full.place, full.flag, full.share) == (
+        (1, 2),
+        (3, "x"),
+        Place(()),
+        True,
+        2.0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,7 +66,9 @@ def test_validators_make_the_value_and_see_where_they_are() -> None:
         ({}, "width"), ({"width": "x"}, "width"), ({"width": 1.5}, "width"), ({"width": 1, "more": 2}, "more"),
         ({"width": 1, "name": 3}, "name"), ({"width": 1, "sizes": (1, "2")}, "sizes"),
         ({"width": 1, "sizes": [1]}, "sizes"), ({"width": 1, "pair": (1, 2)}, "pair"),
-        ({"width": 1, "pair": (1,)}, "pair"),
+        ({"width": 1, "pair": (1,)}, "pair"), ({"width": 1, "sizes": (True,)}, "sizes"),
+        ({"width": 1, "place": 3}, "place"), ({"width": 1, "flag": 1}, "flag"), ({"width": 1, "share": "1"}, "share"),
+        ({"width": 1, "pair": (1, "a", 2)}, "pair"),
     ],
 )  # fmt: skip
 def test_anything_else_is_refused_by_the_name_of_the_field(values: dict[str, Any], place: str) -> None:
