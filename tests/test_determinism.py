@@ -102,7 +102,7 @@ def test_a_decimal_comma_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     """Whatever the locale of the program that uses the library, where the system has one with commas."""
     import cnnc
 
-    before = cnnc.load("zoo:lenet5").summary()
+    before, usual = cnnc.load("zoo:lenet5").summary(), locale.setlocale(locale.LC_ALL)
     for name in ("de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8"):
         try:
             locale.setlocale(locale.LC_ALL, name)
@@ -111,7 +111,7 @@ def test_a_decimal_comma_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
         try:
             assert cnnc.load("zoo:lenet5").summary() == before
         finally:
-            locale.setlocale(locale.LC_ALL, "C")
+            locale.setlocale(locale.LC_ALL, usual)
 
 
 def test_no_code_asks_for_the_locale() -> None:
