@@ -11,7 +11,7 @@ import pytest
 from cnnc.compiler.build import build
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.ops import Op, all_ops, op_words
-from cnnc.compiler.ops.base import OpError, Shape, one_of
+from cnnc.compiler.ops.base import OpError, Place, Shape, one_of
 from cnnc.dsl.diagnostics import CnncError
 from cnnc.dsl.parse import parse
 from cnnc.dsl.source import Source
@@ -156,6 +156,13 @@ def test_what_is_not_said_elsewhere() -> None:
         assert op.bias is True
     (fc,) = (layer.op for layer in graph_of((4,), "fc-3(act=none)").layers)
     assert fc.dropconnect == 0
+    (lrn,) = (layer.op for layer in graph_of((4, 9, 9), "lrn").layers)
+    assert lrn.size == 5  # Krizhevsky et al. 2012, section 3.3
+    (lppool,) = (layer.op for layer in graph_of((4, 9, 9), "lppool").layers)
+    assert (lppool.p, lppool.kernel) == (2, (2, 2))
+    for word in ("dwconv3", "sepconv3-4"):
+        (op,) = (layer.op for layer in graph_of((4, 9, 9), f"{word}(act=none)").layers)
+        assert op.multiplier == 1
     (capsule,) = (layer.op for layer in graph_of((16, 3, 2), "capsule5-4").layers)
     assert (capsule.routing, capsule.of) == (3, 8)
 
@@ -217,6 +224,23 @@ def test_through_which_layers_an_activation_looks_and_which_count_as_layers() ->
     assert kinds(lambda op: op.weighted) == {
         "conv", "dwconv", "sepconv", "tconv", "local", "fc", "rbf", "capsule", "stn", "subsample",
     }  # fmt: skip
+
+
+def test_before_which_layers_a_default_activation_is_left_out() -> None:
+    """DESIGN 1.4: an activation, a norm that `norm=` can name, a sum, an up-convolution; a bias by position too."""
+    activations = kinds(lambda op: op.family == "activation") - {"capslength", "capsmask", "capsule"}
+    assert kinds(lambda op: op.takes_linear) == activations | {
+        "bn", "gn", "ln", "instancenorm", "add", "tconv", "bias",
+    }  # fmt: skip
+
+
+def test_how_weights_start_may_be_left_open() -> None:
+    place = Place(((4, 9, 9),))
+    start = graph_of((4, 9, 9), "conv3-8(init=he)").layers[0].op.init
+    for given in (None, start):
+        made = op_words()["conv"].model_validate({"kernel": 3, "width": 8, "init": given}, context=place)
+        assert made.init == given
+    assert codes((6, 8, 8), "reshape(0x4)") == codes((6, 8, 8), "reshape(6x0x4)") == {"E303"}
 
 
 def test_what_branches_give_together() -> None:
