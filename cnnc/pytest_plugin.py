@@ -69,7 +69,7 @@ def cnnc_check(request: pytest.FixtureRequest) -> Callable[..., None]:
 def hold(specs: Sequence[str | Path], *, root: Path, strict: bool = False, lock: Path | None = None) -> None:
     """Fail the running test where a spec is wrong; paths are taken, and shown, from `root`."""
     from cnnc.cli.checking import Options, verdicts_on
-    from cnnc.cli.common import found_specs
+    from cnnc.cli.common import found_specs, named_folders
     from cnnc.cli.lock import read_lock
     from cnnc.dsl.diagnostics import CnncError
     from cnnc.net import ZOO
@@ -82,8 +82,9 @@ def hold(specs: Sequence[str | Path], *, root: Path, strict: bool = False, lock:
             if held_to is None:
                 raise ValueError("cnnc_check: name the specs, or a lock that has them")
             paths = held_to.paths
+        homes = named_folders(paths if specs else [str(root)])
         # In this process alone: a test run may have threads, and forks do not go with them.
-        verdicts = list(verdicts_on(found_specs(paths), Options(strict=strict, jobs=1), held_to))
+        verdicts = list(verdicts_on(found_specs(paths), Options(strict=strict, jobs=1, homes=homes), held_to))
     except CnncError as error:
         pytest.fail(str(error), pytrace=False)
     if any(verdict.fails(strict=strict) for verdict in verdicts):

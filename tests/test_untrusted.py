@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import cnnc
+from cnnc.cli.commands import cnnc as cnnc_command
 from cnnc.dsl.format import format_source
 from cnnc.dsl.source import Source
 
@@ -263,3 +265,48 @@ def test_arithmetic_is_not_python() -> None:
     ):
         with pytest.raises(cnnc.CnncError):
             cnnc.parse(f"input 3x8x8\nconv3-{{{text}}}\n")
+
+
+# --- folders that are named -----------------------------------------------------------------
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Specs in one folder that use a file of another beside it."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in (
+        ("nets/a.cnn", 'use twice from "../parts/blocks.cnn"\ninput 3x8x8\ntwice(8)\nexpect depth == 2\n'),
+        ("parts/blocks.cnn", "block twice(w) = [conv3-w]*2\n"),
+        ("nets/outside.cnn", 'use twice from "../../elsewhere.cnn"\ninput 3x8x8\ntwice(8)\n'),
+    ):
+        path = tmp_path / "work" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "elsewhere.cnn").write_text("block twice(w) = [conv3-w]*2\n")
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+def told(*words: str) -> tuple[int, str]:
+    done = CliRunner().invoke(cnnc_command, list(words))
+    return done.exit_code, done.output
+
+
+def test_specs_of_a_folder_that_is_named_may_use_what_lies_in_it(repository: Path) -> None:
+    code, output = told("check", "nets/a.cnn")
+    assert code == 1 and "E705" in output
+    for folder in (".", str(repository)):
+        code, output = told("check", folder)
+        assert code == 1
+        assert output.count("E705") == 1 and "../../elsewhere.cnn" in output  # it lies outside that too
+    code, output = told("check", "nets")  # the other folder is not named
+    assert output.count("E705") == 2
+    assert told("check", "nets/a.cnn", "parts")[0] == 0
+
+
+def test_a_lock_stands_for_its_folder(repository: Path) -> None:
+    (repository / "nets/outside.cnn").unlink()
+    assert told("lock", ".")[0] == 0
+    assert told("check", "--locked")[0] == 0
+    assert told("lock")[0] == 0
+    assert told("check", ".", "-j", "2")[0] == 0

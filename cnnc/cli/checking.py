@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -22,6 +23,7 @@ from cnnc.cli.common import (
     guarded,
     max_layers,
     max_layers_option,
+    named_folders,
     tell,
     write,
 )
@@ -53,6 +55,8 @@ class Options:
     max_layers: int = MAX_LAYERS
     allow_outside: bool = False
     """Whether specs may use files outside their folders."""
+    homes: tuple[str, ...] = ()
+    """The folders that were named: specs may use what lies in them."""
 
 
 @click.command()
@@ -106,6 +110,7 @@ def check(
         params,
         max_layers(),
         allow_outside(),
+        named_folders(specs or [os.path.dirname(lock) or "."]),
     )
     if not specs and not locked:
         raise click.UsageError("Missing argument 'SPEC...'.")
@@ -154,7 +159,7 @@ def verdicts_on(
     """The verdicts on what `found_specs` found, in its order, then those on specs that the lock has and nobody else."""
     check = partial(
         check_one, sizes=by_name(options.sizes), params=dict(options.params), baseline=lock is not None,
-        max_layers=options.max_layers, allow_outside=options.allow_outside,
+        max_layers=options.max_layers, allow_outside=options.allow_outside, homes=options.homes,
     )  # fmt: skip
     for verdict in judged(found, check, options.jobs):
         yield verdict if lock is None else lock.held(verdict)

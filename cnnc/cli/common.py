@@ -247,6 +247,11 @@ def found_specs(specs: Sequence[str]) -> list[tuple[str, Diagnostic | None]]:
     return list(found.values())
 
 
+def named_folders(specs: Sequence[str]) -> tuple[str, ...]:
+    """The folders among what was named: whoever names one trusts what lies in it to be used."""
+    return tuple(spec for spec in specs if os.path.isdir(spec))
+
+
 def _in_folder(folder: str) -> list[tuple[str, Diagnostic | None]]:
     found: list[tuple[str, Diagnostic | None]] = []
 

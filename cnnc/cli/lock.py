@@ -25,6 +25,7 @@ from cnnc.cli.common import (
     guarded,
     max_layers,
     max_layers_option,
+    named_folders,
     tell,
 )
 from cnnc.cli.files import replace_file
@@ -62,14 +63,20 @@ def lock(specs: tuple[str, ...], path: str) -> None:
     before = read_lock(path) if os.path.lexists(path) else Lock(path, {})
     if not specs and not before.entries:
         raise click.UsageError("Nothing is locked yet: name the specs, for instance `cnnc lock .`")
-    sys.exit(_lock_all(found_specs(specs or before.paths), before))
+    sys.exit(
+        _lock_all(
+            found_specs(specs or before.paths), before, named_folders(specs or [os.path.dirname(path) or "."])
+        )
+    )
 
 
-def _lock_all(found: Sequence[tuple[str, Diagnostic | None]], before: Lock) -> int:
+def _lock_all(found: Sequence[tuple[str, Diagnostic | None]], before: Lock, homes: tuple[str, ...]) -> int:
     """Bring the lock up to date with these specs; the exit code. Nothing is written where one is wrong."""
     entries = {key: entry for key, entry in before.entries.items() if not before.is_gone(key)}
     wrong = False
-    check = partial(check_one, baseline=True, max_layers=max_layers(), allow_outside=allow_outside())
+    check = partial(
+        check_one, baseline=True, max_layers=max_layers(), allow_outside=allow_outside(), homes=homes
+    )
     for verdict in judged(found, check):
         entries.pop(before.key(verdict.spec), None)
         if verdict.baseline is not None:

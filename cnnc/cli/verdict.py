@@ -85,14 +85,16 @@ def check_one(
     baseline: bool = False,
     max_layers: int = MAX_LAYERS,
     allow_outside: bool = False,
+    homes: tuple[str, ...] = (),
 ) -> Verdict:
-    """One spec's verdict; `sizes`, `params` and the limits as of the command line, `baseline` for a lock.
+    """One spec's verdict; `sizes`, `params` and the limits as of the command line, `baseline` for a lock;
+    `homes` are folders whose files it may `use` beside those of its own.
 
     Never raises CnncError: what is wrong is among the findings.
     """
     try:
         path = resolve(spec)
-        syntax = parse(read_source(path, allow_outside=allow_outside))
+        syntax = parse(read_source(path, allow_outside=allow_outside, homes=homes))
         if is_library(syntax):
             return Verdict(spec, (), library=check_library(syntax))
         shapes = {name: parse_size(size) for name, size in (sizes or {}).items()}

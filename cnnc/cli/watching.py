@@ -35,7 +35,7 @@ def watch_all(specs: Sequence[str], options: Options) -> NoReturn:
     """
     check = partial(
         check_one, sizes=by_name(options.sizes), params=dict(options.params),
-        max_layers=options.max_layers, allow_outside=options.allow_outside,
+        max_layers=options.max_layers, allow_outside=options.allow_outside, homes=options.homes,
     )  # fmt: skip
     verdicts: dict[str, Verdict] = {}
     reads: dict[str, dict[str, Stamp]] = {}

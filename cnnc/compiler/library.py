@@ -23,10 +23,10 @@ MAX_FILES = 64
 class Library:
     """The files read in one compilation, each once; `opening` are those being read now.
 
-    `folder` is the one that the files used lie in, or below; None: they may lie anywhere.
+    `folders` are those that the files used lie in, or below; None: they may lie anywhere.
     """
 
-    folder: Path | None
+    folders: tuple[Path, ...] | None
     files: dict[Path, FileScope] = field(default_factory=dict)
     opening: list[Path] = field(default_factory=list)
 
@@ -90,7 +90,7 @@ class Library:
 
     def _refuse_outside(self, use: s.Use, path: Path) -> None:
         """Raises E705 before anything of the file is looked at, whether it is there included."""
-        if self.folder is None or any(path.is_relative_to(home) for home in (self.folder, SPECS)):
+        if self.folders is None or any(path.is_relative_to(home) for home in (*self.folders, SPECS)):
             return
         raise fail(
             "E705", f"`{use.origin}` lies outside the folder of the spec", use.origin_span,
@@ -99,9 +99,10 @@ class Library:
 
 
 def library_of(source: Source) -> Library:
-    """The library of a spec that nobody uses yet: its files lie in its folder, links followed."""
-    folder = None if source.allow_outside else canonical(Path(source.name).parent)
-    return Library(folder, opening=[canonical(source.name)])
+    """The library of a spec that nobody uses yet: its files lie in its folder or its homes, links followed."""
+    homes = (os.path.dirname(source.name), *source.homes)
+    folders = None if source.allow_outside else tuple(canonical(home) for home in homes)
+    return Library(folders, opening=[canonical(source.name)])
 
 
 def canonical(path: str | os.PathLike[str]) -> Path:

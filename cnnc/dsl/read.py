@@ -13,8 +13,11 @@ from cnnc.dsl.source import Source
 MAX_BYTES = 4 * 1024 * 1024
 
 
-def read_source(path: str | os.PathLike[str], *, allow_outside: bool = False) -> Source:
-    """The text of a spec; `-` reads standard input. `allow_outside` lets it `use` files outside its folder.
+def read_source(
+    path: str | os.PathLike[str], *, allow_outside: bool = False, homes: tuple[str, ...] = ()
+) -> Source:
+    """The text of a spec; `-` reads standard input. `allow_outside` lets it `use` files outside its folder,
+    `homes` those in these folders too.
 
     Raises CnncError: E701 for a file that is missing or unreadable, E702 for one
     that is not UTF-8 text, E901 for one that is too large.
@@ -36,7 +39,7 @@ def read_source(path: str | os.PathLike[str], *, allow_outside: bool = False) ->
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise fail("E701", f"`{name}` cannot be read: {reason}") from None
-    return decode(data, name, allow_outside=allow_outside)
+    return decode(data, name, allow_outside=allow_outside, homes=homes)
 
 
 def _refuse_irregular(name: str, status: os.stat_result) -> None:
@@ -57,7 +60,7 @@ def _open_at_once(name: str, flags: int) -> int:
     return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def decode(data: bytes, name: str, *, allow_outside: bool = False) -> Source:
+def decode(data: bytes, name: str, *, allow_outside: bool = False, homes: tuple[str, ...] = ()) -> Source:
     """Bytes to a source: UTF-8, with or without a byte order mark."""
     if len(data) > MAX_BYTES:
         hint = "split it, and let one file `use` what the other declares"
@@ -65,7 +68,7 @@ def decode(data: bytes, name: str, *, allow_outside: bool = False) -> Source:
     if b"\0" in data:
         raise fail("E702", f"`{name}` is a binary file, and a spec is text")
     try:
-        return Source(name, data.decode("utf-8-sig"), allow_outside)
+        return Source(name, data.decode("utf-8-sig"), allow_outside, homes)
     except UnicodeDecodeError as error:
         raise fail("E702", f"`{name}` is not UTF-8 text (byte {error.start:,})") from None
 

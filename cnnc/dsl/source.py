@@ -13,12 +13,13 @@ class Source:
     """One spec text and the name that messages give it.
 
     `name` is the path as the user wrote it (`<stdin>` for standard input). With `allow_outside`,
-    it may `use` files outside the folder it is in.
+    it may `use` files anywhere; else in the folder it is in and in `homes`.
     """
 
     name: str
     text: str
     allow_outside: bool = False
+    homes: tuple[str, ...] = ()
     _starts: list[int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
