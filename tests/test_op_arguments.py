@@ -7,27 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from layer_words import codes, graph_of
 
-from cnnc.compiler.build import build
-from cnnc.compiler.graph import Graph
 from cnnc.compiler.ops import Op, all_ops, op_words
 from cnnc.compiler.ops.base import OpError, Place, Shape, one_of
-from cnnc.dsl.diagnostics import CnncError
-from cnnc.dsl.parse import parse
-from cnnc.dsl.source import Source
-
-
-def graph_of(shape: Shape, word: str) -> Graph:
-    return build(parse(Source("net.cnn", f"input {'x'.join(map(str, shape))}\n{word}\n")))
-
-
-def codes(shape: Shape, word: str) -> set[str]:
-    """The codes that some layers are refused with; none where they are taken."""
-    try:
-        graph_of(shape, word)
-    except CnncError as error:
-        return {d.code for d in error.diagnostics}
-    return set()
 
 
 def test_forms_of_padding_in_numbers() -> None:

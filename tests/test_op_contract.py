@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layer_words import codes, graph_of
 
 import cnnc
 from cnnc.compiler.build import build
-from cnnc.compiler.graph import Graph, Node
+from cnnc.compiler.graph import Node
 from cnnc.compiler.ops import Op, all_ops, op_words
 from cnnc.compiler.ops.base import (
     REGISTRY,
@@ -29,16 +30,11 @@ from cnnc.compiler.ops.base import (
     op,
 )
 from cnnc.compiler.sizes import is_free, number
-from cnnc.dsl.diagnostics import CnncError
 from cnnc.dsl.parse import parse
 from cnnc.dsl.source import Source
 
 QUICK = settings(max_examples=80, derandomize=True, database=None, deadline=None)
 Sides = tuple[int, int]
-
-
-def graph_of(shape: Shape, word: str) -> Graph:
-    return build(parse(Source("net.cnn", f"input {'x'.join(map(str, shape))}\n{word}\n")))
 
 
 def placed(shape: Shape, word: str) -> tuple[Node, tuple[Shape, ...]]:
@@ -47,15 +43,6 @@ def placed(shape: Shape, word: str) -> tuple[Node, tuple[Shape, ...]]:
     node = graph.layers[-1]
     assert all(type(n) is int for other in graph.nodes for n in other.out)
     return node, graph.ins(node)
-
-
-def codes(shape: Shape, word: str) -> set[str]:
-    """The codes that some layers are refused with; none where they are taken."""
-    try:
-        graph_of(shape, word)
-    except CnncError as error:
-        return {d.code for d in error.diagnostics}
-    return set()
 
 
 def answers(shape: Shape, word: str) -> tuple[Shape, dict[str, Shape], dict[str, Shape], int, int, Window]:
