@@ -16,7 +16,7 @@ import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnnc.compiler.library import STD
+from cnnc.compiler.walk.library import STD
 from cnnc.dsl import syntax as s
 from cnnc.dsl.parse import parse
 from cnnc.dsl.read import read_source

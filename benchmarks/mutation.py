@@ -48,7 +48,7 @@ GROUPS = {
         ("tests/test_field_lattice.py", "cnnc/compiler/receptive_field.py", "tests/test_facts_receptive_field.py"),
     ),
     "cost": Group("cnnc/compiler/cost.py", ("tests/test_cost_properties.py",)),
-    "evaluate": Group("cnnc/compiler/evaluate.py", ("tests/test_arithmetic.py",)),
+    "evaluate": Group("cnnc/compiler/walk/evaluate.py", ("tests/test_arithmetic.py",)),
     "ops": Group("cnnc/compiler/ops/*.py", ("tests/test_op_model.py", "tests/test_op_contract.py", "tests/test_op_arguments.py")),
 }  # fmt: skip
 

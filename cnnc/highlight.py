@@ -23,7 +23,7 @@ from pygments.token import (
     Whitespace,
 )
 
-from cnnc.dsl.layout import RESERVED, STATEMENTS
+from cnnc.dsl.tokens import RESERVED, STATEMENTS
 
 _groups: Callable[..., Any] = bygroups  # has no annotations of its own
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"

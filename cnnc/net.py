@@ -14,8 +14,8 @@ from cnnc.compiler.cost import Costs, costs
 from cnnc.compiler.depth import depth
 from cnnc.compiler.expect import Claim, check_claims
 from cnnc.compiler.graph import Graph
-from cnnc.compiler.layers import MAX_LAYERS
 from cnnc.compiler.sizes import Limits
+from cnnc.compiler.walk.layers import MAX_LAYERS
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail
 from cnnc.dsl.parse import parse as parse_source
 from cnnc.dsl.read import read_source

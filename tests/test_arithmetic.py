@@ -13,8 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import cnnc
-from cnnc.compiler import evaluate as ev
-from cnnc.compiler.values import FileScope
+from cnnc.compiler.walk import evaluate as ev
+from cnnc.compiler.walk.values import FileScope
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError
 from cnnc.dsl.parse import parse

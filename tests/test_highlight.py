@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from pygments.token import Comment, Error, Keyword, Name, Number, Operator, String
 from strategies import spec_texts
 
-from cnnc.dsl.layout import RESERVED, STATEMENTS
+from cnnc.dsl.tokens import RESERVED, STATEMENTS
 from cnnc.highlight import CnncLexer
 
 ROOT = Path(__file__).parent.parent

@@ -15,9 +15,9 @@ from lark.exceptions import UnexpectedToken
 from cnnc.dsl import make_tables, tables
 from cnnc.dsl.diagnostics import CnncError
 from cnnc.dsl.lalr import Parser, Refused, Tok, tokens_of
-from cnnc.dsl.layout import lay_out
 from cnnc.dsl.parse import _Builder
 from cnnc.dsl.source import Source, Span
+from cnnc.dsl.tokens import lay_out
 
 PACKAGE = Path(tables.__file__).parent.parent
 SPECS = sorted((PACKAGE / "specs").rglob("*.cnn"))

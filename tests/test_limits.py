@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 import cnnc
-from cnnc.compiler.brackets import STEPS_PER_LAYER
-from cnnc.compiler.layers import MAX_LAYERS
-from cnnc.dsl.layout import MAX_TOKENS
+from cnnc.compiler.walk.brackets import STEPS_PER_LAYER
+from cnnc.compiler.walk.layers import MAX_LAYERS
 from cnnc.dsl.read import MAX_BYTES
+from cnnc.dsl.tokens import MAX_TOKENS
 
 MAX_SECONDS = 1.0
 """Of processor time, Python's start included: what a machine that does nothing else needs on the clock."""

@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from cnnc.cli.commands import cnnc
-from cnnc.compiler.layers import argument_names
 from cnnc.compiler.ops import all_ops, op_words
 from cnnc.compiler.reference import WORDS, Layer, blocks, layer, layers
+from cnnc.compiler.walk.layers import argument_names
 from cnnc.net import parse
 
 LAYERS = {record.kind: record for record in layers()}

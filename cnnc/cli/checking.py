@@ -28,7 +28,7 @@ from cnnc.cli.common import (
     write,
 )
 from cnnc.cli.verdict import Verdict, check_one, judged, line_of, total_line
-from cnnc.compiler.layers import MAX_LAYERS
+from cnnc.compiler.walk.layers import MAX_LAYERS
 from cnnc.dsl.diagnostics import Diagnostic
 from cnnc.dsl.record import record
 

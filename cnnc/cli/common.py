@@ -99,7 +99,7 @@ def max_layers_option(command: _C) -> _C:
 
 def max_layers() -> int:
     """The limit on layers that the command line asks for."""
-    from cnnc.compiler.layers import MAX_LAYERS
+    from cnnc.compiler.walk.layers import MAX_LAYERS
 
     context = click.get_current_context(silent=True)
     limit: int = MAX_LAYERS if context is None else context.meta.get(_MAX_LAYERS, MAX_LAYERS)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from cnnc.compiler.build import build, check_library, is_library
 from cnnc.compiler.expect import Claim, check_claims, plain
-from cnnc.compiler.layers import MAX_LAYERS
 from cnnc.compiler.ops.base import by_x
 from cnnc.compiler.receptive_field import misalignments, receptive_fields
 from cnnc.compiler.sizes import is_free
+from cnnc.compiler.walk.layers import MAX_LAYERS
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
 from cnnc.dsl.parse import parse
 from cnnc.dsl.read import read_source

@@ -5,18 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 
-from cnnc.compiler.declare import declare
-from cnnc.compiler.draft import Draft
-from cnnc.compiler.draft import Scope as DraftScope
-from cnnc.compiler.elaborate import Walk, Walked
 from cnnc.compiler.graph import Fitted, Graph, Node, Scope
-from cnnc.compiler.layers import MAX_LAYERS
-from cnnc.compiler.library import library_of
-from cnnc.compiler.naming import assign_names
-from cnnc.compiler.settle import settle_defaults
-from cnnc.compiler.smallest import with_smallest_input
-from cnnc.compiler.values import Env, FileScope, LabelScope, Value
-from cnnc.compiler.warn import warnings
+from cnnc.compiler.walk.declare import declare
+from cnnc.compiler.walk.default_activations import settle_defaults
+from cnnc.compiler.walk.draft import Draft
+from cnnc.compiler.walk.draft import Scope as DraftScope
+from cnnc.compiler.walk.elaborate import Walk, Walked
+from cnnc.compiler.walk.layers import MAX_LAYERS
+from cnnc.compiler.walk.library import library_of
+from cnnc.compiler.walk.naming import assign_names
+from cnnc.compiler.walk.smallest import with_smallest_input
+from cnnc.compiler.walk.values import Env, FileScope, LabelScope, Value
+from cnnc.compiler.walk.warn import warnings
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
 

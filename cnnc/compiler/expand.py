@@ -12,13 +12,13 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from cnnc.compiler.fit import FITTED
 from cnnc.compiler.graph import Graph, Node, Scope
 from cnnc.compiler.ops import Op, op_words
 from cnnc.compiler.ops.base import SameTF
 from cnnc.compiler.ops.extern import Extern
 from cnnc.compiler.ops.merge import Add, Concat, Multiply
-from cnnc.dsl.layout import RESERVED, STATEMENTS
+from cnnc.compiler.walk.fit import FITTED
+from cnnc.dsl.tokens import RESERVED, STATEMENTS
 
 _JOINS: dict[type[Op], str] = {Concat: "|", Add: "+", Multiply: "&"}
 _INFLOW = "inflow"

@@ -10,12 +10,12 @@ from math import floor
 
 from cnnc.compiler.cost import Cost, Costs, costs, total
 from cnnc.compiler.depth import depth
-from cnnc.compiler.evaluate import evaluate, truth
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.ops import Sizes, show
 from cnnc.compiler.receptive_field import ReceptiveField, receptive_field
 from cnnc.compiler.sizes import is_free, poly_of
-from cnnc.compiler.values import Value
+from cnnc.compiler.walk.evaluate import evaluate, truth
+from cnnc.compiler.walk.values import Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail
 from cnnc.dsl.record import record

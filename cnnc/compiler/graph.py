@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from cnnc.compiler.draft import Origin, Role, ScopeKind, scopes_within
-from cnnc.compiler.draft import Scope as DraftScope
 from cnnc.compiler.ops import Op, Shape
 from cnnc.compiler.sizes import Ledger, Limits, limits
-from cnnc.compiler.values import Env, Trace, Value
+from cnnc.compiler.walk.draft import Origin, Role, ScopeKind, scopes_within
+from cnnc.compiler.walk.draft import Scope as DraftScope
+from cnnc.compiler.walk.values import Env, Trace, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import Diagnostic
 from cnnc.dsl.record import record

@@ -26,7 +26,7 @@ from cnnc.compiler.lattice import FieldLimit, Hull, Interval
 from cnnc.compiler.ops import Shape
 from cnnc.compiler.ops.base import Axis, Local, Pointwise, Spread, Undefined, Whole, Window
 from cnnc.compiler.sizes import number
-from cnnc.compiler.values import render_trace
+from cnnc.compiler.walk.values import render_trace
 from cnnc.dsl.diagnostics import Diagnostic
 from cnnc.dsl.record import record
 

@@ -17,10 +17,10 @@ from typing import Any, get_args
 
 from cnnc.compiler.build import build
 from cnnc.compiler.cost import costs
-from cnnc.compiler.layers import KIN_DEFAULTS, argument_names
-from cnnc.compiler.library import STD
 from cnnc.compiler.ops import Op, OpError, Place, Sizes, all_ops, op_words, show
 from cnnc.compiler.ops.base import Family
+from cnnc.compiler.walk.layers import KIN_DEFAULTS, argument_names
+from cnnc.compiler.walk.library import STD
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
 from cnnc.dsl.parse import parse

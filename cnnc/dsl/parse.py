@@ -12,9 +12,9 @@ from typing import Any, cast
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import MAX_ERRORS, CnncError, Diagnostic, at_most
 from cnnc.dsl.lalr import Parser, Tok
-from cnnc.dsl.layout import lay_out
 from cnnc.dsl.recover import read_statement
 from cnnc.dsl.source import Source, Span
+from cnnc.dsl.tokens import lay_out
 
 MAX_DIGITS = 40
 _UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}

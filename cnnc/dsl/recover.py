@@ -14,9 +14,9 @@ from typing import cast
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import MAX_ERRORS, CnncError, Diagnostic
 from cnnc.dsl.lalr import END, Parser, Refused, Tok
-from cnnc.dsl.layout import CLOSERS, OPENERS, STATEMENTS
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
+from cnnc.dsl.tokens import CLOSERS, OPENERS, STATEMENTS
 
 _ENDS_A_LAYER = frozenset(["NAME", "PATH", "NUMBER", "DIMS", "STRING", *CLOSERS])
 # What parts two layers of one bracket, and what begins its tail of conditions or values.

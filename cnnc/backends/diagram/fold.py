@@ -13,7 +13,7 @@ from itertools import groupby
 from cnnc.backends.diagram import words
 from cnnc.backends.diagram.picture import Kind
 from cnnc.compiler.graph import Graph, Node, Scope
-from cnnc.compiler.values import Turn
+from cnnc.compiler.walk.values import Turn
 
 FEWEST_PARALLEL = 3
 """Fewer equal branches than these are drawn each."""

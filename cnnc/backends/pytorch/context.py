@@ -20,10 +20,10 @@ from cnnc.backends.pytorch.sym import (
     integral,
     is_real,
 )
-from cnnc.compiler.draft import Draft, Origin
-from cnnc.compiler.evaluate import truth
 from cnnc.compiler.graph import Graph, Node, Scope
-from cnnc.compiler.values import CallStep, Closure, Env, Trace, Turn
+from cnnc.compiler.walk.draft import Draft, Origin
+from cnnc.compiler.walk.evaluate import truth
+from cnnc.compiler.walk.values import CallStep, Closure, Env, Trace, Turn
 from cnnc.dsl import syntax as s
 
 CHANNELS = "in_channels"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cnnc.backends.pytorch.layout import WIDTH
 from cnnc.backends.pytorch.names import attribute, variable
+from cnnc.backends.pytorch.wrap import WIDTH
 
 INDENT = 8
 """How far the lines of a method are indented."""

@@ -15,7 +15,7 @@ from cnnc.backends.pytorch.classes import LEFT_OUT, LoopNew, LoopSlot, LoopText,
 from cnnc.backends.pytorch.layer import Val
 from cnnc.backends.pytorch.names import literal
 from cnnc.backends.pytorch.sym import TURN, Const, Number, Param, Sym, binary, difference, integral, value
-from cnnc.compiler.values import Trace, Turn
+from cnnc.compiler.walk.values import Trace, Turn
 
 Known = Mapping[Param, Number]
 """The numbers of one instance's parameters."""

@@ -34,13 +34,13 @@ from cnnc.backends.pytorch.in_place import overwriting
 from cnnc.backends.pytorch.layer import Function, Layer, Module, Raw, Val, emit
 from cnnc.backends.pytorch.loops import Placed, fold, turns_between
 from cnnc.backends.pytorch.names import TAKEN, check_child, class_name
-from cnnc.backends.pytorch.settle import Unlike, detail, settle
 from cnnc.backends.pytorch.sym import Sym
+from cnnc.backends.pytorch.unify import Unlike, detail, settle
 from cnnc.backends.pytorch.uses import padded_by_use
 from cnnc.backends.pytorch.variants import merged
 from cnnc.compiler.graph import Graph, Node, Scope
 from cnnc.compiler.ops.extern import Extern
-from cnnc.compiler.values import Turn
+from cnnc.compiler.walk.values import Turn
 from cnnc.dsl.diagnostics import fail
 
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from cnnc.backends.pytorch.classes import ClassDef, HandedNew, Instance, Leaf
 from cnnc.backends.pytorch.context import Sources
 from cnnc.backends.pytorch.loops import turns_between
-from cnnc.backends.pytorch.settle import Unlike, ordered, settle
 from cnnc.backends.pytorch.sym import Param, Sym, params_of, value
-from cnnc.compiler.draft import Decided
+from cnnc.backends.pytorch.unify import Unlike, ordered, settle
+from cnnc.compiler.walk.draft import Decided
 
 Group = list[Instance]
 

@@ -11,10 +11,10 @@ from cnnc.backends.pytorch.body import Body, Line, Slices
 from cnnc.backends.pytorch.branches import joined
 from cnnc.backends.pytorch.classes import ClassDef, ClassParam, Plan
 from cnnc.backends.pytorch.helpers import helper_source
-from cnnc.backends.pytorch.layout import lay_out
 from cnnc.backends.pytorch.names import distinct, field, prose, variable
 from cnnc.backends.pytorch.params import Kept, default_texts, kept_params
 from cnnc.backends.pytorch.plan import plan
+from cnnc.backends.pytorch.wrap import lay_out
 from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.ops import by_x, count, show
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cnnc.backends.diagram.theme import ThemeName
 from cnnc.backends.vector import to_svg, to_tikz
-from cnnc.backends.volumes.layout import scene
+from cnnc.backends.volumes.drawing import scene
 from cnnc.compiler.graph import Graph
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cnnc.backends.pytorch.inference.match import FoldedNorm, ScaledNorm
-from cnnc.backends.pytorch.layout import lay_out
 from cnnc.backends.pytorch.names import literal
+from cnnc.backends.pytorch.wrap import lay_out
 from cnnc.compiler.graph import Graph
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import count
 
-from cnnc.compiler.draft import Draft, Scope
+from cnnc.compiler.walk.draft import Draft, Scope
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail
 
 MAX_NAME = 1_000

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from cnnc.compiler.draft import Draft, Scope, Spot
-from cnnc.compiler.evaluate import Poisoned, interpolate
-from cnnc.compiler.naming import MAX_NAME
 from cnnc.compiler.ops import op_words
-from cnnc.compiler.values import Env, Labelled, LabelScope
+from cnnc.compiler.walk.draft import Draft, Scope, Spot
+from cnnc.compiler.walk.evaluate import Poisoned, interpolate
+from cnnc.compiler.walk.naming import MAX_NAME
+from cnnc.compiler.walk.values import Env, Labelled, LabelScope
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
 from cnnc.dsl.source import Span
 
 if TYPE_CHECKING:
-    from cnnc.compiler.elaborate import Walk
+    from cnnc.compiler.walk.elaborate import Walk
 
 
 class Labels:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnnc.compiler.draft import Draft, Origin, Spot, poison
-from cnnc.compiler.evaluate import evaluate, integer
 from cnnc.compiler.ops import by_x, show
 from cnnc.compiler.ops.extern import Extern
-from cnnc.compiler.values import (
+from cnnc.compiler.walk.draft import Draft, Origin, Spot, poison
+from cnnc.compiler.walk.evaluate import evaluate, integer
+from cnnc.compiler.walk.values import (
     Binding,
     BlockDef,
     CallStep,
@@ -23,8 +23,8 @@ from cnnc.dsl.diagnostics import did_you_mean, fail
 from cnnc.dsl.source import Span
 
 if TYPE_CHECKING:
-    from cnnc.compiler.elaborate import Walk
-    from cnnc.compiler.layers import Arguments
+    from cnnc.compiler.walk.elaborate import Walk
+    from cnnc.compiler.walk.layers import Arguments
 
 MAX_CALLS = 64
 
@@ -189,7 +189,7 @@ class Calls:
 
     def _facts(self, syntax: s.Extern, values: dict[str, Value], flow: Draft, inner: Env) -> Arguments:
         """What an extern's declaration says of one use. Raises E303 for a shape that is none."""
-        from cnnc.compiler.layers import Arguments
+        from cnnc.compiler.walk.layers import Arguments
 
         facts = {fact.key: fact for fact in syntax.facts}
         shape_fact = facts["shape"].value

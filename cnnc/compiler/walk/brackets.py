@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cnnc.compiler.draft import Decided, Draft, Spot, poison
-from cnnc.compiler.evaluate import FUNCTIONS, evaluate, integer, truth
-from cnnc.compiler.fit import Fitter, waits_for_siblings
-from cnnc.compiler.layers import Arguments
-from cnnc.compiler.misfit import at_its_branch
 from cnnc.compiler.ops import Op, Sizes
 from cnnc.compiler.ops.merge import Add, Concat, Multiply
-from cnnc.compiler.values import (
+from cnnc.compiler.walk.draft import Decided, Draft, Spot, poison
+from cnnc.compiler.walk.evaluate import FUNCTIONS, evaluate, integer, truth
+from cnnc.compiler.walk.fit import Fitter, waits_for_siblings
+from cnnc.compiler.walk.layers import Arguments
+from cnnc.compiler.walk.misfit import at_its_branch
+from cnnc.compiler.walk.values import (
     SIZE_NAMES,
     Binding,
     Env,
@@ -27,7 +27,7 @@ from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail
 from cnnc.dsl.source import Span
 
 if TYPE_CHECKING:
-    from cnnc.compiler.elaborate import Walk
+    from cnnc.compiler.walk.elaborate import Walk
 
 STEPS_PER_LAYER = 5
 """A repeat or a comprehension may take so many steps for each layer that a model may have."""

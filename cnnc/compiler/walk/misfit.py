@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cnnc.compiler.draft import Draft
-from cnnc.compiler.fit import stride_between
 from cnnc.compiler.ops import Op, OpError
+from cnnc.compiler.walk.draft import Draft
+from cnnc.compiler.walk.fit import stride_between
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
 

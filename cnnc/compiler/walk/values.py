@@ -13,7 +13,7 @@ from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 
 if TYPE_CHECKING:
-    from cnnc.compiler.draft import Draft, Scope
+    from cnnc.compiler.walk.draft import Draft, Scope
 
 Value = Any
 """int | Fraction | bool | str (a word) | Sizes | tuple | LayerWord | Closure."""

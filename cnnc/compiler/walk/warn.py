@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from cnnc.compiler.draft import Draft
-from cnnc.compiler.elaborate import Walked
-from cnnc.compiler.values import FileScope, render_trace
+from cnnc.compiler.walk.draft import Draft
+from cnnc.compiler.walk.elaborate import Walked
+from cnnc.compiler.walk.values import FileScope, render_trace
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import Diagnostic
 from cnnc.dsl.source import Span

@@ -6,7 +6,7 @@ import os
 from dataclasses import field, replace
 from pathlib import Path
 
-from cnnc.compiler.values import FileScope
+from cnnc.compiler.walk.values import FileScope
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
 from cnnc.dsl.parse import parse
@@ -14,7 +14,7 @@ from cnnc.dsl.read import read_source
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Source, Span
 
-SPECS = Path(os.path.realpath(__file__)).parent.parent / "specs"
+SPECS = Path(os.path.realpath(__file__)).parents[2] / "specs"
 STD = SPECS / "std"
 MAX_FILES = 64
 
@@ -62,7 +62,7 @@ class Library:
         return [self._file(use, path) for path in sorted(STD.glob("*.cnn")) if path not in self.opening]
 
     def _file(self, use: s.Use, path: Path) -> FileScope:
-        from cnnc.compiler.declare import declare
+        from cnnc.compiler.walk.declare import declare
 
         key = canonical(path)
         self._refuse_outside(use, key)

@@ -6,12 +6,12 @@ import keyword
 import re
 from collections.abc import Mapping
 
-from cnnc.compiler.evaluate import FUNCTIONS, evaluate
-from cnnc.compiler.fit import FITTED
-from cnnc.compiler.layers import argument_names
-from cnnc.compiler.library import Library
 from cnnc.compiler.ops import op_words
-from cnnc.compiler.values import SIZE_NAMES, BlockDef, Closure, ExternDef, FileScope, SharedDef, Value
+from cnnc.compiler.walk.evaluate import FUNCTIONS, evaluate
+from cnnc.compiler.walk.fit import FITTED
+from cnnc.compiler.walk.layers import argument_names
+from cnnc.compiler.walk.library import Library
+from cnnc.compiler.walk.values import SIZE_NAMES, BlockDef, Closure, ExternDef, FileScope, SharedDef, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail
 from cnnc.dsl.source import Span

@@ -13,7 +13,7 @@ from typing import TypeGuard
 
 from cnnc.compiler.ops import ARGUMENT_WORDS, Sizes, op_words, show
 from cnnc.compiler.sizes import is_free
-from cnnc.compiler.values import SIZE_NAMES, Closure, Env, LayerWord, Value, describe, normal
+from cnnc.compiler.walk.values import SIZE_NAMES, Closure, Env, LayerWord, Value, describe, normal
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
 from cnnc.dsl.source import Span

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnnc.compiler.draft import Draft, Spot, poison
-from cnnc.compiler.evaluate import evaluate, interpolate
-from cnnc.compiler.layers import MAX_SIZE
 from cnnc.compiler.ops import Sizes, show
 from cnnc.compiler.ops.reshape import Input
 from cnnc.compiler.sizes import is_free, symbol
-from cnnc.compiler.values import (
+from cnnc.compiler.walk.draft import Draft, Spot, poison
+from cnnc.compiler.walk.evaluate import evaluate, interpolate
+from cnnc.compiler.walk.layers import MAX_SIZE
+from cnnc.compiler.walk.values import (
     Env,
     Labelled,
 )
@@ -19,7 +19,7 @@ from cnnc.dsl.diagnostics import Diagnostic, did_you_mean, fail
 from cnnc.dsl.source import Span
 
 if TYPE_CHECKING:
-    from cnnc.compiler.elaborate import Walk
+    from cnnc.compiler.walk.elaborate import Walk
 
 
 class Ends:

@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
-from cnnc.compiler.brackets import Brackets
-from cnnc.compiler.calls import Calls
-from cnnc.compiler.draft import Draft, Scope, ScopeKind, Spot, poison
-from cnnc.compiler.ends import Ends
-from cnnc.compiler.evaluate import Poisoned, interpolate
-from cnnc.compiler.fit import FITTED, misplaced
-from cnnc.compiler.labels import Labels
-from cnnc.compiler.layers import Layers
 from cnnc.compiler.ops import op_words
 from cnnc.compiler.sizes import Ledger
-from cnnc.compiler.values import (
+from cnnc.compiler.walk.brackets import Brackets
+from cnnc.compiler.walk.calls import Calls
+from cnnc.compiler.walk.draft import Draft, Scope, ScopeKind, Spot, poison
+from cnnc.compiler.walk.ends import Ends
+from cnnc.compiler.walk.evaluate import Poisoned, interpolate
+from cnnc.compiler.walk.fit import FITTED, misplaced
+from cnnc.compiler.walk.labels import Labels
+from cnnc.compiler.walk.layers import Layers
+from cnnc.compiler.walk.values import (
     CallStep,
     Closure,
     Env,

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnnc.compiler.draft import Draft, Fitted, Scope, Spot, poison
-from cnnc.compiler.evaluate import evaluate
 from cnnc.compiler.ops import by_x
 from cnnc.compiler.ops.base import Axis, Local, Sizes, show
 from cnnc.compiler.ops.convolution import Conv
 from cnnc.compiler.ops.reshape import Crop, PadShortcut
 from cnnc.compiler.sizes import poly_of
-from cnnc.compiler.values import Env, Labelled, Value
+from cnnc.compiler.walk.draft import Draft, Fitted, Scope, Spot, poison
+from cnnc.compiler.walk.evaluate import evaluate
+from cnnc.compiler.walk.values import Env, Labelled, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, fail
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 
 if TYPE_CHECKING:
-    from cnnc.compiler.elaborate import Walk
+    from cnnc.compiler.walk.elaborate import Walk
 
 FITTED = ("shortcut", "crop")
 
@@ -116,7 +116,7 @@ class Fitter:
         return self._shortcut(wait, wait.scope, wait.flow, model)
 
     def _crop(self, wait: _Deferred, flow: Draft, model: Draft) -> Draft:
-        from cnnc.compiler.layers import Arguments
+        from cnnc.compiler.walk.layers import Arguments
 
         size = model.shape[1:]
         if [*map(poly_of, flow.shape[1:])] == [*map(poly_of, size)]:  # for every size, where they are free
@@ -131,7 +131,7 @@ class Fitter:
         return self.walk.layers.place(Crop, args, ins, wait.item.span, wait.label, wait.spot, "own")
 
     def _shortcut(self, wait: _Deferred, scope: Scope, flow: Draft, model: Draft) -> Draft:
-        from cnnc.compiler.layers import Arguments
+        from cnnc.compiler.walk.layers import Arguments
 
         kind, norm = self._arguments(wait)
         span = wait.item.span

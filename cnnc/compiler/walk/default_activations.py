@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from cnnc.compiler.draft import Draft
+from cnnc.compiler.walk.draft import Draft
 
 
 def settle_defaults(drafts: Sequence[Draft], outputs: Iterable[Draft]) -> None:

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import ValidationError
 
-from cnnc.compiler import words
-from cnnc.compiler.draft import Draft, Origin, Role, Spot, poison
-from cnnc.compiler.evaluate import evaluate, number
 from cnnc.compiler.ops import Op, OpError, Place, Sizes, op_words, show
 from cnnc.compiler.ops.reshape import Flatten
 from cnnc.compiler.sizes import is_free
-from cnnc.compiler.values import Closure, Env, LayerWord, Value, describe, ordinal
+from cnnc.compiler.walk import words
+from cnnc.compiler.walk.draft import Draft, Origin, Role, Spot, poison
+from cnnc.compiler.walk.evaluate import evaluate, number
+from cnnc.compiler.walk.values import Closure, Env, LayerWord, Value, describe, ordinal
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 
 if TYPE_CHECKING:
-    from cnnc.compiler.elaborate import Walk
+    from cnnc.compiler.walk.elaborate import Walk
 
 MAX_LAYERS = 20_000
 MAX_SIZE = 2**31 - 1

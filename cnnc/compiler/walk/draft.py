@@ -7,7 +7,7 @@ from dataclasses import field
 from typing import Literal, Protocol, TypeVar
 
 from cnnc.compiler.ops import Op, Shape
-from cnnc.compiler.values import Env, Trace, Value
+from cnnc.compiler.walk.values import Env, Trace, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
