@@ -1,7 +1,9 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: setup check test bench docs tables pictures zoo
+QUICK = architecture errors parse format lalr arithmetic summary cost receptive_field diff expand lock cli reference op_contract properties
+
+.PHONY: setup check quick test bench docs tables pictures zoo
 
 setup:  ## A virtual environment with everything, at known-good versions.
 	$(PYTHON) -m venv .venv
@@ -14,6 +16,10 @@ check:  ## What must be green: lint, format, types, tests.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+quick:  ## The tests to run after every change: under a minute on two cores.
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest $(foreach name,$(QUICK),$(wildcard tests/test_$(name).py))
 
 test:
 	$(BIN)/python -m pytest

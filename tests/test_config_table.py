@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from graphs import graph_of
 from reruns import printed_under_seeds
 
 from cnnc.backends import configuration
@@ -18,19 +19,11 @@ from cnnc.backends.configuration.picture import scene_of
 from cnnc.backends.vector import Text
 from cnnc.backends.vector.scene import bounds, every
 from cnnc.cli.commands import cnnc
-from cnnc.compiler.build import build
-from cnnc.compiler.graph import Graph
-from cnnc.dsl.parse import parse
-from cnnc.dsl.source import Source
 from cnnc.net import load
 
 SVG = "{http://www.w3.org/2000/svg}"
 VGG = ("vgg11", "vgg11_lrn", "vgg13", "vgg16_c", "vgg16", "vgg19")
 RESNET = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-
-
-def graph_of(text: str, name: str = "net") -> Graph:
-    return build(parse(Source(f"{name}.cnn", text)), stem=name)
 
 
 def table(*names: str) -> Table:

@@ -6,14 +6,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from graphs import graph_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from cnnc.compiler.build import build
 from cnnc.compiler.cost import Cost, costs, peak_memory, scope_costs, total
 from cnnc.compiler.depth import depth
-from cnnc.compiler.graph import Graph, Scope
-from cnnc.dsl.parse import parse
-from cnnc.dsl.source import Source
+from cnnc.compiler.graph import Scope
 
 RESNET50 = """
 input 3x224x224
@@ -32,10 +30,6 @@ input 3x224x224
 [[conv3-w]*n -> maxpool for n, w in (2,64), (2,128), (3,256), (3,512), (3,512)]
 [fc-4096 -> dropout]*2 -> fc-1000
 """
-
-
-def graph_of(text: str) -> Graph:
-    return build(parse(Source("net.cnn", text)))
 
 
 # torchvision 0.28: num_params, and MACs and buffers recounted on the meta device.

@@ -7,21 +7,15 @@ from itertools import product
 from math import prod
 
 import pytest
+from graphs import graph_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnc.compiler.build import build
 from cnnc.compiler.cost import Cost, Memory, costs, peak_memory, scope_costs, total
 from cnnc.compiler.graph import Graph, Scope
-from cnnc.dsl.parse import parse
-from cnnc.dsl.source import Source
 
 FIELDS = ("params", "state", "macs", "flops", "activations")
 COSTS = st.builds(Cost, *(st.integers(0, 50) for _ in FIELDS))
-
-
-def graph_of(text: str) -> Graph:
-    return build(parse(Source("net.cnn", text)))
 
 
 @given(COSTS, COSTS, st.integers(0, 5))

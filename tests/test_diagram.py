@@ -12,17 +12,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from graphs import graph_of
 from reruns import printed_under_seeds
 
 from cnnc.backends.diagram import Box, Picture, picture, render, to_dot, to_mermaid
 from cnnc.backends.diagram.fork import ways_of
 from cnnc.backends.diagram.words import cut
 from cnnc.cli.commands import cnnc
-from cnnc.compiler.build import build
-from cnnc.compiler.graph import Graph
 from cnnc.dsl.diagnostics import CnncError
-from cnnc.dsl.parse import parse
-from cnnc.dsl.source import Source
 
 SVG = "{http://www.w3.org/2000/svg}"
 SPECS = Path(__file__).parent.parent / "cnnc" / "specs"
@@ -92,10 +89,6 @@ input 3x32x32
 "a\N\l{x|y}&amp;<b>\": [conv3-8 -> [id + conv3-8] -> pool]
 "-->]]>": fc-10
 """
-
-
-def graph_of(text: str) -> Graph:
-    return build(parse(Source("net.cnn", text)))
 
 
 def box(drawn: Picture, text: str) -> Box:

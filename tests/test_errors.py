@@ -33,7 +33,17 @@ def test_case(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, updat
     assert time.process_time() - start < MAX_SECONDS
     if update_golden:
         case.rewrite(output)
-    assert output == Case.read(path).output
+    expected = Case.read(path).output
+    if output != expected:
+        pytest.fail(differs(path, expected, output), pytrace=False)
+
+
+def differs(path: Path, expected: str, output: str) -> str:
+    """Both texts whole, and how to renew the case."""
+    return (
+        f"{path.name} expects\n\n{expected}\nand cnnc prints\n\n{output}\n"
+        f"Where the new text is right: python -m pytest tests/test_errors.py -k {path.stem} --update-golden"
+    )
 
 
 def test_no_message_shows_the_program() -> None:

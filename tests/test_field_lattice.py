@@ -7,12 +7,11 @@ from fractions import Fraction
 from math import gcd, lcm
 
 import pytest
+from graphs import graph_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnnc.compiler import lattice
-from cnnc.compiler.build import build
-from cnnc.compiler.graph import Graph
 from cnnc.compiler.lattice import IDENTITY, FieldLimit, Hull, Interval, Lattice
 from cnnc.compiler.ops.base import Axis, Spread
 from cnnc.compiler.receptive_field import (
@@ -22,8 +21,6 @@ from cnnc.compiler.receptive_field import (
     receptive_field,
     receptive_fields,
 )
-from cnnc.dsl.parse import parse
-from cnnc.dsl.source import Source
 
 QUICK = settings(max_examples=150, derandomize=True, database=None, deadline=None)
 Window = Axis | Spread
@@ -208,10 +205,6 @@ def test_a_field_has_limits() -> None:
 
 
 # --- on graphs -----------------------------------------------------------------------------
-
-
-def graph_of(text: str) -> Graph:
-    return build(parse(Source("net.cnn", text)))
 
 
 def field_of(text: str) -> ReceptiveField:

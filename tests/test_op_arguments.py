@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from layer_words import codes, graph_of
+from graphs import graph_on
+from layer_words import codes
 
 from cnnc.compiler.ops import Op, all_ops, op_words
 from cnnc.compiler.ops.base import OpError, Place, Shape, one_of
@@ -19,10 +20,10 @@ def test_forms_of_padding_in_numbers() -> None:
         ("((0, 1), (2, 3))", ((0, 1), (2, 3))), ("0", ((0, 0), (0, 0))), ("valid", ((0, 0), (0, 0))),
     ):  # fmt: skip
         for word in ("conv3-2", "tconv9-2", "local3-2", "sepconv3-2", "dwconv3", "maxpool7", "avgpool6"):
-            found: Any = graph_of((2, 9, 9), f"{word}(pad={text})").layers[0].op
+            found: Any = graph_on((2, 9, 9), f"{word}(pad={text})").layers[0].op
             assert found.pad == pads, (word, text)
         if text != "valid":
-            assert graph_of((2, 9, 9), f"pad({text})").layers[-1].out == (2, *(9 + a + b for a, b in pads))
+            assert graph_on((2, 9, 9), f"pad({text})").layers[-1].out == (2, *(9 + a + b for a, b in pads))
     for text, code in (
         ("1x2x3", "E401"), ("(1, 2, 3)", "E303"), ("((0, 1), (1, 2), (1, 2))", "E303"), ("((0, 1, 2), (1, 2, 3))", "E303"), ("-1", "E303"), ("(-1, 0)", "E303"), ("(0, -1)", "E303"),
         ("((0, -1), (0, 0))", "E303"), ("((0, 0), (-1, 0))", "E303"), ("wrong", "E303"), ("1/2", "E305"),
@@ -86,7 +87,7 @@ def test_what_is_refused_and_the_nearest_that_is_not(shape: Shape, word: str, co
 
 def test_how_weights_start() -> None:
     def init(text: str) -> Any:
-        found: Any = graph_of((6, 8, 8), f"conv3-4(act=none, init={text})").layers[-1].op
+        found: Any = graph_on((6, 8, 8), f"conv3-4(act=none, init={text})").layers[-1].op
         return (found.init.rule, found.init.numbers, found.init.mode, str(found.init), found.init.has_fan)
 
     assert init("he") == ("he", (), "fan_in", "he", True)
@@ -133,20 +134,20 @@ def test_what_is_not_said_elsewhere() -> None:
     for word in ("dwconv", "sepconv", "local"):
         (op,) = (
             layer.op
-            for layer in graph_of((4, 9, 9), f"{word}3{'' if word == 'dwconv' else '-4'}(act=none)").layers
+            for layer in graph_on((4, 9, 9), f"{word}3{'' if word == 'dwconv' else '-4'}(act=none)").layers
         )
         assert (op.stride, op.dilation, op.pad) == ((1, 1), (1, 1), ((1, 1), (1, 1)))
         assert op.bias is True
-    (fc,) = (layer.op for layer in graph_of((4,), "fc-3(act=none)").layers)
+    (fc,) = (layer.op for layer in graph_on((4,), "fc-3(act=none)").layers)
     assert fc.dropconnect == 0
-    (lrn,) = (layer.op for layer in graph_of((4, 9, 9), "lrn").layers)
+    (lrn,) = (layer.op for layer in graph_on((4, 9, 9), "lrn").layers)
     assert lrn.size == 5  # Krizhevsky et al. 2012, section 3.3
-    (lppool,) = (layer.op for layer in graph_of((4, 9, 9), "lppool").layers)
+    (lppool,) = (layer.op for layer in graph_on((4, 9, 9), "lppool").layers)
     assert (lppool.p, lppool.kernel) == (2, (2, 2))
     for word in ("dwconv3", "sepconv3-4"):
-        (op,) = (layer.op for layer in graph_of((4, 9, 9), f"{word}(act=none)").layers)
+        (op,) = (layer.op for layer in graph_on((4, 9, 9), f"{word}(act=none)").layers)
         assert op.multiplier == 1
-    (capsule,) = (layer.op for layer in graph_of((16, 3, 2), "capsule5-4").layers)
+    (capsule,) = (layer.op for layer in graph_on((16, 3, 2), "capsule5-4").layers)
     assert (capsule.routing, capsule.of) == (3, 8)
 
 
@@ -167,7 +168,7 @@ def test_branches_that_are_added_are_all_of_one_shape() -> None:
 
 def test_a_layer_that_gets_no_linear_input_leaves_the_default_activation() -> None:
     for after, left in (("scale", 1), ("bn", 0), ("ln", 0), ("prelu", 0), ("relu", 0), ("softmax", 0)):
-        layers = graph_of((4, 8, 8), f"conv3-4 -> {after}").layers
+        layers = graph_on((4, 8, 8), f"conv3-4 -> {after}").layers
         assert sum(layer.role == "act" for layer in layers) == left, after
 
 
@@ -177,8 +178,8 @@ def test_a_layer_that_needs_a_pipeline_says_so() -> None:
 
 
 def test_a_resize_is_for_maps_of_one_axis_to_three() -> None:
-    assert graph_of((2, 8), "upsample(2)").layers[0].out == (2, 16)
-    assert graph_of((2, 4, 4, 4), "upsample(2)").layers[0].out == (2, 8, 8, 8)
+    assert graph_on((2, 8), "upsample(2)").layers[0].out == (2, 16)
+    assert graph_on((2, 4, 4, 4), "upsample(2)").layers[0].out == (2, 8, 8, 8)
     assert codes((8,), "upsample(2)") != set()
 
 
@@ -219,7 +220,7 @@ def test_before_which_layers_a_default_activation_is_left_out() -> None:
 
 def test_how_weights_start_may_be_left_open() -> None:
     place = Place(((4, 9, 9),))
-    start = graph_of((4, 9, 9), "conv3-8(init=he)").layers[0].op.init
+    start = graph_on((4, 9, 9), "conv3-8(init=he)").layers[0].op.init
     for given in (None, start):
         made = op_words()["conv"].model_validate({"kernel": 3, "width": 8, "init": given}, context=place)
         assert made.init == given
@@ -231,7 +232,7 @@ def test_what_branches_give_together() -> None:
         ("[id | conv1-3]", (7, 5, 6)), ("[conv1-3 | id | id]", (11, 5, 6)), ("[id + id]", (4, 5, 6)),
         ("[id & gap]", (4, 5, 6)), ("[gap & id]", (4, 5, 6)), ("[id & conv1-1]", (4, 5, 6)),
     ):  # fmt: skip
-        assert graph_of((4, 5, 6), word).layers[-1].out == out
+        assert graph_on((4, 5, 6), word).layers[-1].out == out
     assert codes((4, 6, 6), "[id | maxpool | maxpool]") == codes((4, 6, 6), "[maxpool | id]") == {"E405"}
     assert codes((4, 6, 6), "[id & maxpool]") != set()
 
@@ -244,13 +245,13 @@ def test_three_axes_are_averaged_over_kernels_no_larger_than_the_map() -> None:
         ((2, 4, 4, 4), "avgpool4/2(ceil=yes)"),
     ):  # fmt: skip
         assert codes(shape, word) == set()
-        assert graph_of(shape, word).layers[0].out[1:] == (1,) * (len(shape) - 1)
+        assert graph_on(shape, word).layers[0].out[1:] == (1,) * (len(shape) - 1)
 
 
 def test_what_an_extern_does_not_declare_counts_as_nothing_and_is_named() -> None:
     def mine(declared: str) -> Any:
         text = f'extern mine = "my.layers:Mine" (shape=same{declared})\nmine'
-        return graph_of((4, 8, 8), text).layers[0].op
+        return graph_on((4, 8, 8), text).layers[0].op
 
     for declared, macs, params, unknown in (
         ("", 0, {}, ("params", "macs")), (", macs=7", 7, {}, ("params",)), (", macs=0, params=0", 0, {}, ()),

@@ -7,9 +7,10 @@ from math import prod
 from typing import Any
 
 import pytest
+from graphs import graph_on
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layer_words import codes, graph_of
+from layer_words import codes
 
 import cnnc
 from cnnc.compiler.build import build
@@ -39,7 +40,7 @@ Sides = tuple[int, int]
 
 def placed(shape: Shape, word: str) -> tuple[Node, tuple[Shape, ...]]:
     """The last layer of these, and the shapes that flow into it."""
-    graph = graph_of(shape, word)
+    graph = graph_on(shape, word)
     node = graph.layers[-1]
     assert all(type(n) is int for other in graph.nodes for n in other.out)
     return node, graph.ins(node)
@@ -288,7 +289,7 @@ def test_a_free_size_is_that_of_every_fixed_one(word: str) -> None:
     out = build(parse(Source("net.cnn", f"input 2xW\n{word}\n"))).layers[0].out[1]
     assert is_free(out)
     for n in range(5, 40):
-        assert number(out, {"W": n}) == graph_of((2, n), word).layers[0].out[1]
+        assert number(out, {"W": n}) == graph_on((2, n), word).layers[0].out[1]
 
 
 # --- layers one by one ------------------------------------------------------------------------
@@ -434,7 +435,7 @@ def test_an_unpool_is_the_pool_turned_round() -> None:
 def test_tensors_that_only_lend_their_size_are_not_seen() -> None:
     for text, out in (("crop(to=s)", (4, 3, 5)), ("upsample(like=s)", (4, 3, 5))):
         lines = f"c: conv1-4(act=none)\ns: maxpool3 -> e: conv1-1\nc -> x: {text} -> y: conv1-1\noutput e, y"
-        graph = graph_of((2, 9, 15), lines)
+        graph = graph_on((2, 9, 15), lines)
         node = graph.nodes[graph.labels["x"]]
         ins = graph.ins(node)
         assert node.out == out

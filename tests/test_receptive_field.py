@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import pytest
 import torch
 import torch.nn.functional as F
+from graphs import graph_of
 
 from cnnc.compiler import lattice
-from cnnc.compiler.build import build
 from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.lattice import Lattice
 from cnnc.compiler.ops.base import (
@@ -37,12 +37,6 @@ from cnnc.compiler.receptive_field import (
     receptive_field,
     receptive_fields,
 )
-from cnnc.dsl.parse import parse
-from cnnc.dsl.source import Source
-
-
-def graph_of(text: str) -> Graph:
-    return build(parse(Source("net.cnn", text)))
 
 
 def field_at(graph: Graph, label: str) -> ReceptiveField:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from graphs import graph_of
 from reruns import printed_under_seeds
 
 from cnnc.backends import rf_picture
@@ -18,12 +19,8 @@ from cnnc.backends.rf_picture.trail import MOST_STEPS
 from cnnc.backends.vector import Polygon, Scene, Text
 from cnnc.backends.vector.scene import Group, bounds, every
 from cnnc.cli.commands import cnnc
-from cnnc.compiler.build import build
-from cnnc.compiler.graph import Graph
 from cnnc.compiler.receptive_field import receptive_field
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
-from cnnc.dsl.parse import parse
-from cnnc.dsl.source import Source
 from cnnc.net import load
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -34,10 +31,6 @@ DRAWN = (
     ("unet", "conv1", None), ("unet", "conv1", (10, 11)), ("resnet50", "layer3", None),
     ("two_stream", "temporal.conv2", None), ("lenet5", "C5", None), ("densenet121", "features", None),
 )  # fmt: skip
-
-
-def graph_of(text: str) -> Graph:
-    return build(parse(Source("net.cnn", text)))
 
 
 def trail(name: str, label: str, position: tuple[int, ...] | None = None) -> Trail:

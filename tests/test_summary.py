@@ -9,16 +9,13 @@ import re
 from dataclasses import fields, replace
 
 import pytest
+from graphs import graph_of
 
 from cnnc.backends.table import COLUMNS, render
 from cnnc.backends.table.rows import rows_of
-from cnnc.compiler.build import build
 from cnnc.compiler.cost import Cost
-from cnnc.compiler.graph import Graph
 from cnnc.compiler.ops.convolution import Conv
 from cnnc.compiler.summary import CONVENTIONS, Group, Layer, Summary, field_json, summarise, to_json
-from cnnc.dsl.parse import parse
-from cnnc.dsl.source import Source
 
 RESNET26 = """
 model resnet26
@@ -31,10 +28,6 @@ layer1: [bottleneck(64)]*3
 layer2: [bottleneck(128, 2) -> [bottleneck(128)]*4]
 gap -> fc: fc-1000
 """
-
-
-def graph_of(text: str) -> Graph:
-    return build(parse(Source("net.cnn", text)))
 
 
 def summary_of(text: str) -> Summary:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from graphs import graph_of
 from reruns import printed_under_seeds
 
 from cnnc.backends import volumes
@@ -22,11 +23,7 @@ from cnnc.backends.volumes.plan import Plan, plan_of
 from cnnc.backends.volumes.scale import LOWEST, TALLEST, Ruler, Scale
 from cnnc.backends.volumes.ushape import place_as_u
 from cnnc.cli.commands import cnnc
-from cnnc.compiler.build import build
-from cnnc.compiler.graph import Graph
 from cnnc.dsl.diagnostics import CnncError
-from cnnc.dsl.parse import parse
-from cnnc.dsl.source import Source
 from cnnc.net import load
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -41,10 +38,6 @@ input 3x32x32
 "a_b & 50% #1 ${x} ~^": [conv3-8 -> pool]
 "back\\\\slash ж": fc-10
 """
-
-
-def graph_of(text: str) -> Graph:
-    return build(parse(Source("net.cnn", text)))
 
 
 def plan(name: str) -> Plan:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from graphs import graph_on
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cnnc.backends.pytorch.write import to_pytorch
-from cnnc.compiler.build import build
 from cnnc.compiler.graph import Graph
 from cnnc.dsl.diagnostics import CnncError
 from cnnc.dsl.parse import parse
@@ -30,11 +30,6 @@ class Built:
     module: nn.Module
 
 
-def graph_of(shape: tuple[int, ...], layers: str) -> Graph:
-    """The graph of some layers on an input of this shape. Raises CnncError."""
-    return build(spec_of(shape, layers))
-
-
 def spec_of(shape: tuple[int, ...], layers: str) -> Spec:
     return parse(Source("net.cnn", f"input {'x'.join(map(str, shape))}\n{layers}"))
 
@@ -42,7 +37,7 @@ def spec_of(shape: tuple[int, ...], layers: str) -> Spec:
 def refused(shape: tuple[int, ...], layers: str) -> CnncError | None:
     """What the analysis has against some layers."""
     try:
-        graph_of(shape, layers)
+        graph_on(shape, layers)
     except CnncError as error:
         return error
     return None
@@ -69,7 +64,7 @@ def declared(graph: Graph) -> tuple[Mapping[str, tuple[int, ...]], Mapping[str, 
 
 def check(shape: tuple[int, ...], layers: str) -> Built:
     """Hold the analysis of some layers against the module compiled from them."""
-    graph = graph_of(shape, layers)
+    graph = graph_on(shape, layers)
     graph.lint()
     built = compiled(graph)
     module = built.module

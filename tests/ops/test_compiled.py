@@ -11,6 +11,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from graphs import graph_on  # noqa: E402
+
 from cnnc.backends.pytorch import helpers  # noqa: E402
 from cnnc.backends.pytorch.layer import emitter_of  # noqa: E402
 from cnnc.compiler.build import build  # noqa: E402
@@ -19,7 +21,7 @@ from cnnc.compiler.ops import all_ops  # noqa: E402
 from cnnc.dsl.diagnostics import CnncError  # noqa: E402
 from cnnc.dsl.parse import parse  # noqa: E402
 from cnnc.dsl.source import Source  # noqa: E402
-from ops.oracle import check, compiled, graph_of  # noqa: E402
+from ops.oracle import check, compiled  # noqa: E402
 
 WORDS = {op.kind: op for op in all_ops() if not op.internal}
 RANKED = [(kind, rank) for kind, op in WORDS.items() for rank in (0, 1, 2, 3) if rank in op.ranks]
@@ -103,7 +105,7 @@ def test_every_helper_has_a_use() -> None:
 @pytest.mark.parametrize("name", USES)
 def test_helper_is_written_where_used_alone(name: str) -> None:
     layers, shape = USES[name]
-    source = compiled(graph_of(shape, layers)).source
+    source = compiled(graph_on(shape, layers)).source
     written = {n for n in USES if f"class {n}(" in source or f"def {n}(" in source}
     assert written == {name}
 
@@ -126,7 +128,7 @@ def test_helper_traces_whole(name: str) -> None:
 
 def _traces_whole(layers: str, shape: tuple[int, ...]) -> None:
     """Under torch.compile there is no break in the graph, in training and in evaluation."""
-    built = compiled(graph_of(shape, layers))
+    built = compiled(graph_on(shape, layers))
     x = torch.rand(2, *shape)
     for training in (True, False):
         module = built.module.train(training)
@@ -144,7 +146,7 @@ def test_helper_runs_on_a_gpu(name: str) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     layers, shape = USES[name]
-    module = compiled(graph_of(shape, layers)).module.double().eval()
+    module = compiled(graph_on(shape, layers)).module.double().eval()
     x = torch.rand(2, *shape, dtype=torch.float64)
     if name == "FractionalMaxPool1d":
         assert copy.deepcopy(module).cuda()(x.cuda()).is_cuda  # its places are random
@@ -159,7 +161,7 @@ def test_expanded_layers_are_the_same_layers(kind: str) -> None:
     """The core that `expand` prints says every argument in a form that reads back."""
     for rank in WORDS[kind].ranks:
         size = {"reshape": 1, "crop": 57}.get(kind, 8)
-        graph = graph_of((64, *(size,) * rank), _example(kind, rank))
+        graph = graph_on((64, *(size,) * rank), _example(kind, rank))
         again = build(parse(Source("net.cnn", expand(graph))))
         assert [node.op for node in again.layers] == [node.op for node in graph.layers], rank
 
@@ -175,7 +177,7 @@ def test_expanded_layers_are_the_same_layers(kind: str) -> None:
     ],
 )
 def test_unusual_arguments_expand_to_themselves(layers: str) -> None:
-    graph = graph_of((8, 6, 6), layers)
+    graph = graph_on((8, 6, 6), layers)
     again = build(parse(Source("net.cnn", expand(graph))))
     assert [node.op for node in again.layers] == [node.op for node in graph.layers]
 
@@ -291,7 +293,7 @@ def test_both_weights_of_a_separable_conv_start_alike() -> None:
 )
 def test_refused_arguments(layers: str, code: str) -> None:
     with pytest.raises(CnncError) as caught:
-        graph_of((8, 6, 6), layers)
+        graph_on((8, 6, 6), layers)
     (diagnostic,) = caught.value.diagnostics
     assert diagnostic.code == code
     assert diagnostic.span is not None

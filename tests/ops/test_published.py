@@ -6,8 +6,10 @@ import pytest
 
 pytest.importorskip("torch")
 
+from graphs import graph_on
+
 from cnnc.compiler.cost import costs
-from ops.oracle import check, graph_of
+from ops.oracle import check
 
 LENET5 = """\
 c1: conv5-6(pad=valid, act=none)
@@ -55,7 +57,7 @@ def test_capsnet() -> None:
     graph = check((1, 28, 28), CAPSNET + "capslength(16)").graph
     # 9x9x256 + 256, 9x9x256x256 + 256, 1152x10x8x16
     assert costs(graph).total.params == 20_992 + 5_308_672 + 1_474_560 == 6_804_224
-    assert costs(graph_of((1, 28, 28), CAPSNET + DECODER)).total.params == 8_215_568
+    assert costs(graph_on((1, 28, 28), CAPSNET + DECODER)).total.params == 8_215_568
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_lecture_slides_on_sharing(layer: str, weights: int) -> None:
 
     Nothing of the size of the weights is allocated to say so.
     """
-    graph = graph_of((1, 1000, 1000), layer)
+    graph = graph_on((1, 1000, 1000), layer)
     assert costs(graph).total.params == weights
 
 

@@ -9,13 +9,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from graphs import graph_on  # noqa: E402
 from hypothesis import HealthCheck, given, reject, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from cnnc.compiler.ops.base import Axis, Local, Pointwise, Spread, Undefined, Whole  # noqa: E402
 from cnnc.dsl.diagnostics import CnncError  # noqa: E402
 from ops.conftest import EXAMPLES  # noqa: E402
-from ops.oracle import compiled, graph_of  # noqa: E402
+from ops.oracle import compiled  # noqa: E402
 from ops.strategies import WORDS, shape_of  # noqa: E402
 
 # Linear in their input, so that with positive weights nothing cancels; the largest of a
@@ -66,7 +67,7 @@ def test_window_is_the_support_of_the_gradient(kind: str, rank: int) -> None:
         if "table" in word or ("pad(" in word and "zeros" not in word):
             reject()  # maps that may see nothing; a border that repeats
         try:
-            graph = graph_of(shape, word)
+            graph = graph_on(shape, word)
         except CnncError:
             reject()
         node = graph.layers[-1]
@@ -95,6 +96,6 @@ def test_undefined_windows_say_why() -> None:
         ("fractionalmaxpool2(0.7)", "the places of the windows are drawn at random"),
         ("upsample(size=5, mode=bilinear)", "interpolation by a fraction"),
     ):
-        graph = graph_of((2, 7, 7), word.replace("(0.7)", "(ratio=0.7)"))
+        graph = graph_on((2, 7, 7), word.replace("(0.7)", "(ratio=0.7)"))
         node = graph.layers[-1]
         assert node.op.window(*graph.ins(node)) == Undefined(reason)
