@@ -19,7 +19,7 @@ from cnnc.compiler.build import build
 from cnnc.compiler.cost import costs
 from cnnc.compiler.ops import Op, OpError, Place, Sizes, all_ops, op_words, show
 from cnnc.compiler.ops.base import Family
-from cnnc.compiler.walk.layers import KIN_DEFAULTS, argument_names
+from cnnc.compiler.walk.layers import argument_names
 from cnnc.compiler.walk.library import STD
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
@@ -245,8 +245,7 @@ def _brings(op: type[Op]) -> str | None:
         parts.append("the norm that `norm=` names")
     act = f", {op.brings.act} unless it says otherwise" if op.brings.act else ""
     parts.append(f"the activation that `act=` names{act}")
-    kin = KIN_DEFAULTS.get(op.kind)
-    return " and ".join(parts) + (f"; `default {kin}(…)` holds for it too" if kin else "")
+    return " and ".join(parts) + (f"; `default {op.kin}(…)` holds for it too" if op.kin else "")
 
 
 def _works_on(op: type[Op]) -> str:

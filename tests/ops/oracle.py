@@ -11,8 +11,9 @@ from graphs import graph_on
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from cnnc.backends.pytorch.layer import emission_of
 from cnnc.backends.pytorch.write import to_pytorch
-from cnnc.compiler.graph import Graph
+from cnnc.compiler.graph import Graph, Node
 from cnnc.dsl.diagnostics import CnncError
 from cnnc.dsl.parse import parse
 from cnnc.dsl.source import Source
@@ -80,15 +81,17 @@ def check(shape: tuple[int, ...], layers: str) -> Built:
     assert {k: tuple(v.shape) for k, v in module.named_parameters()} == dict(params), layers
     buffers = {k: tuple(v.shape) for k, v in module.state_dict().items() if k not in params}
     assert buffers == dict(state), layers
-    if all(_is_counted(node.op) for node in graph.layers):
+    if all(_is_counted(node) for node in graph.layers):
         macs = sum(node.op.macs(*graph.ins(node)) for node in graph.layers)
         assert counter.get_total_flops() == 2 * macs * BATCH, layers
     return built
 
 
-def _is_counted(op: Any) -> bool:
+def _is_counted(node: Node) -> bool:
     """Whether PyTorch's counter counts what our convention counts: see `macs` of the others in their tests."""
-    return op.kind not in {"capsule", "rbf", "stn"} and not getattr(op, "table", None)
+    emission = emission_of(type(node.op))
+    assert emission is not None
+    return emission.counted(node.op)
 
 
 def _out(graph: Graph) -> tuple[int, ...]:

@@ -7,23 +7,9 @@ needs it: a convolution's goes by its input and weights, a norm's by its input.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from cnnc.backends.pytorch.layer import emission_of
 from cnnc.compiler.graph import Graph, Node
-from cnnc.compiler.ops import Op
-from cnnc.compiler.ops.activation import ELU, HardSwish, LeakyReLU, ReLU, ReLU6, SiLU
-from cnnc.compiler.ops.merge import Add, Concat
-
-_ACTIVATIONS: dict[type[Op], Callable[[Any], bool]] = {
-    ReLU: lambda op: True, ReLU6: lambda op: True, SiLU: lambda op: True, HardSwish: lambda op: True,
-    LeakyReLU: lambda op: op.slope >= 0, ELU: lambda op: op.alpha >= 0,
-}  # fmt: skip
-"""Those whose module takes `inplace`, and when its gradient can do without the input."""
-
-_FREE = frozenset(
-    {"conv", "dwconv", "sepconv", "tconv", "local", "fc", "fused", "bias", "bn", "gn", "ln", "instancenorm"}
-)
-"""The layers whose output is memory of their own that their gradient does not need; so is that of a merge."""
 
 
 def overwriting(graph: Graph, is_within: Callable[[Node, Node], bool]) -> frozenset[int]:
@@ -41,24 +27,33 @@ def overwriting(graph: Graph, is_within: Callable[[Node, Node], bool]) -> frozen
     def may(node: Node) -> bool:
         before = graph.nodes[node.inputs[0]]
         return (
-            _ACTIVATIONS[type(node.op)](node.op)
+            _overwrites(node)
             and uses[node.module] == 1
             and before.index not in kept
             and list(readers[before.index]) == [node.index]
-            and _is_free(before)
+            and _is_spare(before)
             and is_within(before, node)
         )
 
-    found = [node for node in graph.layers if type(node.op) in _ACTIVATIONS]
+    found = [node for node in graph.layers if _takes_in_place(node)]
     fitting = {node.index: may(node) for node in found}
     unlike = {_place(node) for node in found if not fitting[node.index]}
     return frozenset(node.index for node in found if _place(node) not in unlike)
 
 
-def _is_free(node: Node) -> bool:
-    if type(node.op) in (Add, Concat):
-        return len(node.inputs) > 1
-    return node.op.kind in _FREE and getattr(node.op, "act", None) is None
+def _takes_in_place(node: Node) -> bool:
+    emission = emission_of(type(node.op))
+    return emission is not None and emission.in_place is not None
+
+
+def _overwrites(node: Node) -> bool:
+    emission = emission_of(type(node.op))
+    return emission is not None and emission.in_place is not None and emission.in_place(node.op)
+
+
+def _is_spare(node: Node) -> bool:
+    emission = emission_of(type(node.op))
+    return emission is not None and emission.spare(node)
 
 
 def _place(node: Node) -> object:

@@ -143,40 +143,75 @@ def kwargs(**given: tuple[Argument, Any]) -> dict[str, Argument]:
 
 
 Emitter = Callable[[Layer], Code]
-_EMITTERS: dict[type[Op], Emitter] = {}
 _E = TypeVar("_E", bound=Emitter)
 
 
-def emits(*ops: type[Op]) -> Callable[[_E], _E]:
-    """Register the emitter of one or more ops."""
+def always(_: Any) -> bool:
+    """The answer that is the same for every layer of a kind."""
+    return True
+
+
+def never(_: Any) -> bool:
+    """The other such answer."""
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Emission:
+    """How one op is written, and what its module does that others depend on.
+
+    `spare(node)`: its output is memory of its own that its gradient does not read, so that an
+    activation may overwrite it. `in_place`: its module takes `inplace`, and `in_place(op)` tells
+    whether its gradient can do without the input. `same_tf`: it can pad by a size that is known as it runs. `counted(op)`:
+    PyTorch's counter finds the multiply-adds that the analysis counts.
+    """
+
+    emitter: Emitter
+    spare: Callable[[Node], bool]
+    in_place: Callable[[Any], bool] | None
+    same_tf: bool
+    counted: Callable[[Any], bool]
+
+
+_EMISSIONS: dict[type[Op], Emission] = {}
+
+
+def emits(
+    *ops: type[Op],
+    spare: Callable[[Node], bool] = never,
+    in_place: Callable[[Any], bool] | None = None,
+    same_tf: bool = False,
+    counted: Callable[[Any], bool] = always,
+) -> Callable[[_E], _E]:
+    """Register the emitter of one or more ops; the keys are those of `Emission`."""
 
     def register(emitter: _E) -> _E:
         for op in ops:
-            if op in _EMITTERS:
+            if op in _EMISSIONS:
                 raise TypeError(f"two emitters for {op.__name__}")
-            _EMITTERS[op] = emitter
+            _EMISSIONS[op] = Emission(emitter, spare, in_place, same_tf, counted)
         return emitter
 
     return register
 
 
-def emitter_of(op: type[Op]) -> Emitter | None:
-    return _EMITTERS.get(op)
+def emission_of(op: type[Op]) -> Emission | None:
+    """How an op is written; None where PyTorch's backend cannot."""
+    return _EMISSIONS.get(op)
 
 
 def emit(layer: Layer) -> Code:
     """The code of a layer. Raises CnncError (E801) where PyTorch's backend has none."""
-    emitter = _EMITTERS.get(type(layer.op))
-    if emitter is None:
+    emission = _EMISSIONS.get(type(layer.op))
+    if emission is None:
         raise fail("E801", f"the PyTorch backend cannot write `{layer.op.kind}`", layer.node.span)
-    code = emitter(layer)
-    if isinstance(getattr(layer.op, "pad", None), SameTF) and "SameTF" not in code.helpers:
+    if isinstance(getattr(layer.op, "pad", None), SameTF) and not emission.same_tf:
         raise cannot(
             layer,
             f"`{layer.op.kind}` with pad=same_tf and a stride where the input's size is free",
             hint="give the size with --input, or pad=same",
         )
-    return code
+    return emission.emitter(layer)
 
 
 def cannot(layer: Layer, what: str, hint: str | None = None) -> CnncError:

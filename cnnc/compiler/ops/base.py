@@ -334,6 +334,8 @@ class Op(Model, ABC):
     aliases: ClassVar[tuple[str, ...]] = ()
     word: ClassVar[WordSlots] = WordSlots()
     brings: ClassVar[Brings | None] = None
+    kin: ClassVar[str | None] = None
+    """The layer whose `default` of the file holds for this one too."""
     ranks: ClassVar[tuple[int, ...]] = (0, 1, 2, 3)
     """Numbers of spatial axes the layer works on; 0 is a vector."""
     flattens: ClassVar[bool] = False

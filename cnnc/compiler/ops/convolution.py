@@ -141,6 +141,7 @@ class DepthwiseConv(Sliding):
     """Depthwise convolution: each map has `multiplier` filters of its own (Howard et al. 2017, section 3.1)."""
 
     kind = "dwconv"
+    kin = "conv"
     example = "dwconv3/2"
     word = WordSlots(size="kernel", stride="stride")
 
@@ -174,6 +175,7 @@ class SeparableConv(Sliding):
     """
 
     kind = "sepconv"
+    kin = "conv"
     example = "sepconv3-64/2"
     word = WordSlots(size="kernel", width="width", stride="stride")
 

@@ -21,6 +21,7 @@ class LocallyConnected(Sliding):
     """
 
     kind = "local"
+    kin = "conv"
     example = "local3-8"
     word = WordSlots(size="kernel", width="width", stride="stride")
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 MAX_LAYERS = 20_000
 MAX_SIZE = 2**31 - 1
-KIN_DEFAULTS = {"dwconv": "conv", "sepconv": "conv", "local": "conv"}
-"""Layers that take the file's default for another layer where they have none of their own."""
 
 
 @record(frozen=False)
@@ -226,7 +224,7 @@ class Layers:
     def _apply_defaults(self, args: Arguments, op: type[Op], env: Env) -> None:
         """What the file says of every layer of this kind, unless it says otherwise."""
         names = argument_names(op)
-        for kind in (op.kind, KIN_DEFAULTS.get(op.kind)):
+        for kind in (op.kind, op.kin):
             for name, argument in env.file.defaults.get(kind or "", {}).items():
                 if name in names and name not in args.values and not isinstance(argument.value, s.Bracket):
                     args.values[name] = evaluate(argument.value, env.file.env())

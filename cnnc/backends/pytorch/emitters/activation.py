@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnc.backends.pytorch.layer import Code, Layer, Module, Raw, Val, emits, kwargs
+from cnnc.backends.pytorch.layer import Code, Layer, Module, Raw, Val, always, emits, kwargs
 from cnnc.compiler.ops.activation import (
     ELU,
     GELU,
@@ -23,18 +23,20 @@ from cnnc.compiler.ops.activation import (
     Tanh,
 )
 
+_IN_PLACE = {ReLU: "nn.ReLU", ReLU6: "nn.ReLU6", SiLU: "nn.SiLU", HardSwish: "nn.Hardswish"}
 _PLAIN = {
-    ReLU: "nn.ReLU", ReLU6: "nn.ReLU6", SELU: "nn.SELU", SiLU: "nn.SiLU", Mish: "nn.Mish",
-    Sigmoid: "nn.Sigmoid", Tanh: "nn.Tanh", HardSigmoid: "nn.Hardsigmoid", HardSwish: "nn.Hardswish",
+    SELU: "nn.SELU", Mish: "nn.Mish", Sigmoid: "nn.Sigmoid", Tanh: "nn.Tanh", HardSigmoid: "nn.Hardsigmoid",
+    **_IN_PLACE,
 }  # fmt: skip
 
 
-@emits(*_PLAIN)
+@emits(*_IN_PLACE, in_place=always)
+@emits(*(op for op in _PLAIN if op not in _IN_PLACE))
 def plain(layer: Layer) -> Code:
     return Module(_PLAIN[type(layer.op)])
 
 
-@emits(LeakyReLU)
+@emits(LeakyReLU, in_place=lambda op: op.slope >= 0)
 def leaky(layer: Layer) -> Code:
     return Module("nn.LeakyReLU", (Val(layer.op.slope),) if layer.op.slope != 0.01 else ())
 
@@ -45,7 +47,7 @@ def prelu(layer: Layer) -> Code:
     return Module("nn.PReLU", () if layer.op.shared else (layer.channels(),), options)
 
 
-@emits(ELU)
+@emits(ELU, in_place=lambda op: op.alpha >= 0)
 def elu(layer: Layer) -> Code:
     return Module("nn.ELU", (Val(layer.op.alpha),) if layer.op.alpha != 1 else ())
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from cnnc.backends.pytorch.emitters.shared import rule
-from cnnc.backends.pytorch.layer import Code, Layer, Module, Val, emits
+from cnnc.backends.pytorch.layer import Code, Layer, Module, Val, always, emits
 from cnnc.compiler.ops.bias import Bias
 
 
-@emits(Bias)
+@emits(Bias, spare=always)
 def bias(layer: Layer) -> Code:
     start = layer.op.init
     init = {"bias": rule(start)} if start is not None else {}

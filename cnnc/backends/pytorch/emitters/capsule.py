@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnc.backends.pytorch.layer import Code, Layer, Module, Val, emits, kwargs
+from cnnc.backends.pytorch.layer import Code, Layer, Module, Val, emits, kwargs, never
 from cnnc.compiler.ops.capsule import CapsuleLength, CapsuleMask, Capsules, Squash
 
 
@@ -12,7 +12,7 @@ def each(layer: Layer) -> Code:
     return Module(name, (layer.arg("dim"),), helper=name)
 
 
-@emits(Capsules)
+@emits(Capsules, counted=never)
 def capsule(layer: Layer) -> Code:
     op = layer.op
     args = (Val(op.below(layer.ins[0])), layer.arg("of"), layer.arg("count"), layer.arg("dim"))

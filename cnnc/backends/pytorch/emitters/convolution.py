@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from cnnc.backends.pytorch.emitters.shared import by_size, flat, initial, is_symmetric, padding
-from cnnc.backends.pytorch.layer import Code, Layer, Module, Raw, Val, emits, kwargs
+from cnnc.backends.pytorch.layer import Code, Layer, Module, Raw, Val, always, emits, kwargs
 from cnnc.backends.pytorch.sym import Const, binary
 from cnnc.compiler.ops.convolution import Conv, DepthwiseConv, SeparableConv, TransposedConv
 from cnnc.compiler.ops.unshared import LocallyConnected
 
 
-@emits(Conv)
+@emits(Conv, spare=always, same_tf=True, counted=lambda op: op.table is None)
 def conv(layer: Layer) -> Code:
     op = layer.op
     if op.table is not None:
@@ -57,7 +57,7 @@ def _same_tf(layer: Layer, channels: Val, width: Val, groups: Val) -> Module:
     return Module(name, args, options, helper=name, needs=("SameTF",), init=initial(layer))
 
 
-@emits(DepthwiseConv)
+@emits(DepthwiseConv, spare=always, same_tf=True)
 def dwconv(layer: Layer) -> Code:
     op = layer.op
     symmetric = is_symmetric(op.pad)
@@ -79,7 +79,7 @@ def dwconv(layer: Layer) -> Code:
     return Module(name, args, options, helper=None if symmetric else name, init=initial(layer))
 
 
-@emits(SeparableConv)
+@emits(SeparableConv, spare=always, same_tf=True)
 def sepconv(layer: Layer) -> Code:
     op = layer.op
     options = kwargs(
@@ -100,7 +100,7 @@ def sepconv(layer: Layer) -> Code:
     return Module(name, args, options, helper=name, init=init)
 
 
-@emits(TransposedConv)
+@emits(TransposedConv, spare=always)
 def tconv(layer: Layer) -> Code:
     op = layer.op
     symmetric = is_symmetric(op.pad)
@@ -117,7 +117,7 @@ def tconv(layer: Layer) -> Code:
     return Module(name, args, options, helper=None if symmetric else name, init=initial(layer))
 
 
-@emits(LocallyConnected)
+@emits(LocallyConnected, spare=always)
 def local(layer: Layer) -> Code:
     op = layer.op
     size = op.out_shape(*layer.ins)[1:]

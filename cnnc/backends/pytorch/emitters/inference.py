@@ -14,6 +14,7 @@ from cnnc.backends.pytorch.inference.ops import (
 )
 from cnnc.backends.pytorch.layer import Argument, Code, Function, Layer, Module, Raw, Val, emit, emits
 from cnnc.backends.pytorch.names import quote
+from cnnc.compiler.graph import Node
 from cnnc.compiler.ops import Op
 from cnnc.compiler.ops.activation import LeakyReLU
 
@@ -26,7 +27,12 @@ def _plain(layer: Layer, op: Op) -> Module:
     return replace(code, init={})
 
 
-@emits(Fused)
+def _has_no_act(node: Node) -> bool:
+    """The gradient of its activation reads what flows out."""
+    return isinstance(node.op, Fused) and node.op.act is None
+
+
+@emits(Fused, spare=_has_no_act)
 def fused(layer: Layer) -> Code:
     act = layer.op.act
     module = _plain(layer, layer.op.of)

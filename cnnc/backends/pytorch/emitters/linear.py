@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from cnnc.backends.pytorch.emitters.shared import initial
-from cnnc.backends.pytorch.layer import Code, Layer, Module, Val, emits, kwargs
+from cnnc.backends.pytorch.layer import Code, Layer, Module, Val, always, emits, kwargs
 from cnnc.compiler.ops.linear import FC, RBF
 
 
-@emits(FC)
+@emits(FC, spare=always)
 def fc(layer: Layer) -> Code:
     args = (layer.channels(), layer.arg("width"))
     options = kwargs(bias=(Val(layer.op.bias), True))

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from cnnc.backends.pytorch.layer import Code, Function, Layer, emits
+from cnnc.compiler.graph import Node
 from cnnc.compiler.ops.merge import Add, Concat, Multiply
 
 
-@emits(Concat)
+def _is_new(node: Node) -> bool:
+    """A merge of one branch is that branch."""
+    return len(node.inputs) > 1
+
+
+@emits(Concat, spare=_is_new)
 def concat(layer: Layer) -> Code:
     return Function("torch.cat([{all}], 1)")
 
 
-@emits(Add)
+@emits(Add, spare=_is_new)
 def add(layer: Layer) -> Code:
     return Function(" + ".join(f"{{{i}}}" for i in range(len(layer.ins))))
 

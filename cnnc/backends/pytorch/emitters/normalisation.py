@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnc.backends.pytorch.layer import Code, Layer, Module, Val, emits, kwargs
+from cnnc.backends.pytorch.layer import Code, Layer, Module, Val, always, emits, kwargs
 from cnnc.compiler.ops.normalisation import (
     BatchNorm,
     GroupNorm,
@@ -13,20 +13,20 @@ from cnnc.compiler.ops.normalisation import (
 )
 
 
-@emits(BatchNorm)
+@emits(BatchNorm, spare=always)
 def bn(layer: Layer) -> Code:
     op = layer.op
     options = kwargs(eps=(Val(op.eps), 1e-5), momentum=(Val(op.momentum), 0.1), affine=(Val(op.affine), True))
     return Module(f"nn.BatchNorm{max(layer.rank, 1)}d", (layer.channels(),), options)
 
 
-@emits(GroupNorm)
+@emits(GroupNorm, spare=always)
 def gn(layer: Layer) -> Code:
     options = kwargs(eps=(Val(layer.op.eps), 1e-5), affine=(Val(layer.op.affine), True))
     return Module("nn.GroupNorm", (layer.arg("groups"), layer.channels()), options)
 
 
-@emits(LayerNorm)
+@emits(LayerNorm, spare=always)
 def ln(layer: Layer) -> Code:
     op = layer.op
     options = kwargs(eps=(Val(op.eps), 1e-5), elementwise_affine=(Val(op.affine), True))
@@ -37,7 +37,7 @@ def ln(layer: Layer) -> Code:
     return Module("ChannelLayerNorm", (layer.channels(),), options, helper="ChannelLayerNorm")
 
 
-@emits(InstanceNorm)
+@emits(InstanceNorm, spare=always)
 def instancenorm(layer: Layer) -> Code:
     options = kwargs(eps=(Val(layer.op.eps), 1e-5), affine=(Val(layer.op.affine), False))
     return Module(f"nn.InstanceNorm{layer.rank}d", (layer.channels(),), options)

@@ -19,7 +19,7 @@ from cnnc.compiler.ops.pooling import (
 )
 
 
-@emits(MaxPool, AvgPool)
+@emits(MaxPool, AvgPool, same_tf=True)
 def sliding_pool(layer: Layer) -> Code:
     op = layer.op
     average = isinstance(op, AvgPool)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from math import prod
 
-from cnnc.backends.pytorch.layer import Code, Layer, Module, Raw, Val, emits, kwargs
+from cnnc.backends.pytorch.layer import Code, Layer, Module, Raw, Val, emits, kwargs, never
 from cnnc.compiler.ops.transformer import SpatialTransformer
 from cnnc.compiler.ops.unpool import Unpool
 
 
-@emits(SpatialTransformer)
+@emits(SpatialTransformer, counted=never)
 def stn(layer: Layer) -> Code:
     op = layer.op
     options = kwargs(
