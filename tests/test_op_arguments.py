@@ -12,6 +12,7 @@ from layer_words import codes
 
 from cnnc.compiler.ops import Op, all_ops, op_words
 from cnnc.compiler.ops.base import OpError, Place, Shape, one_of
+from cnnc.compiler.walk.labels import SOURCES
 
 
 def test_forms_of_padding_in_numbers() -> None:
@@ -206,7 +207,8 @@ def test_through_which_layers_an_activation_looks_and_which_count_as_layers() ->
         "shuffle", "chunk", "upsample", "pixelshuffle", "spacetodepth",
     }  # fmt: skip
     assert kinds(lambda op: op.weighted) == {
-        "conv", "dwconv", "sepconv", "tconv", "local", "fc", "rbf", "capsule", "stn", "subsample",
+        "conv", "dwconv", "sepconv", "tconv", "local", "fc", "linear", "rbf", "capsule", "stn",
+        "subsample",
     }  # fmt: skip
 
 
@@ -216,6 +218,10 @@ def test_before_which_layers_a_default_activation_is_left_out() -> None:
     assert kinds(lambda op: op.takes_linear) == activations | {
         "bn", "gn", "ln", "instancenorm", "add", "tconv", "bias",
     }  # fmt: skip
+
+
+def test_into_which_layers_nothing_flows() -> None:
+    assert kinds(lambda op: op.source) == set(SOURCES)
 
 
 def test_how_weights_start_may_be_left_open() -> None:

@@ -98,7 +98,7 @@ class _Core:
         join = _JOINS.get(type(node.op))
         if join is not None:
             return f"{_label(name)}: [{f' {join} '.join(reference(i) for i in node.inputs)}]"
-        head = "" if node.inputs[0] == before else f"{reference(node.inputs[0])} -> "
+        head = "" if not node.inputs or node.inputs[0] == before else f"{reference(node.inputs[0])} -> "
         return f"{head}{_label(name)}: {self._word(node, reference)}"
 
     def _reference(self, index: int) -> str:
@@ -129,7 +129,9 @@ class _Core:
         word += "" if size is None else _sizes(size)
         word += "" if width is None else f"-{width}"
         word += "" if stride is None else f"/{_sizes(stride)}"
-        args = [f"{name}={_value(value)}" for name, value in fields.items() if value is not None]
+        rest = fields.pop(op.rest) if op.rest else ()
+        args = [_value(value) for value in rest]
+        args += [f"{name}={_value(value)}" for name, value in fields.items() if value is not None]
         further = iter(node.inputs[1:])
         for x in self.folded.get(node.index, ()):
             args.append(f"{x.role}={self._word(x, reference)}")

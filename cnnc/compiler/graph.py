@@ -107,6 +107,11 @@ class Scope:
                 yield item
 
 
+def key_of(layer: str, tensor: str) -> str:
+    """The key in the state dict of a layer's tensor; a tensor of its own has no name beside its layer's."""
+    return f"{layer}.{tensor}" if tensor else layer
+
+
 @record(eq=False, repr=False)
 class Graph:
     """A whole model. `nodes` are in topological order and include the inputs."""
@@ -144,7 +149,7 @@ class Graph:
             if node.module == node.name:
                 ins = self.ins(node)
                 for key, shape in (*node.op.params(*ins).items(), *node.op.state(*ins).items()):
-                    yield node, f"{node.name}.{key}", shape
+                    yield node, key_of(node.name, key), shape
 
     def ins(self, node: Node) -> tuple[Shape, ...]:
         """The shapes that flow into a node, in operand order."""

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cnnc.backends.pytorch.layer import emission_of
 from cnnc.backends.pytorch.write import to_pytorch
-from cnnc.compiler.graph import Graph, Node
+from cnnc.compiler.graph import Graph, Node, key_of
 from cnnc.dsl.diagnostics import CnncError
 from cnnc.dsl.parse import parse
 from cnnc.dsl.source import Source
@@ -58,8 +58,8 @@ def declared(graph: Graph) -> tuple[Mapping[str, tuple[int, ...]], Mapping[str, 
     state: dict[str, tuple[int, ...]] = {}
     for node in graph.nodes:
         ins = graph.ins(node)
-        params |= {f"{node.module}.{key}": shape for key, shape in node.op.params(*ins).items()}
-        state |= {f"{node.module}.{key}": shape for key, shape in node.op.state(*ins).items()}
+        params |= {key_of(node.module, key): shape for key, shape in node.op.params(*ins).items()}
+        state |= {key_of(node.module, key): shape for key, shape in node.op.state(*ins).items()}
     return params, state
 
 
@@ -73,14 +73,16 @@ def check(shape: tuple[int, ...], layers: str) -> Built:
     module.train()
     assert tuple(module(x).shape) == (BATCH, *_out(graph)), layers
     module.eval()
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        y = module(x)
-    assert tuple(y.shape) == (BATCH, *_out(graph)), layers
     params, state = declared(graph)
     assert {k: tuple(v.shape) for k, v in module.named_parameters()} == dict(params), layers
     buffers = {k: tuple(v.shape) for k, v in module.state_dict().items() if k not in params}
     assert buffers == dict(state), layers
+    counter = FlopCounterMode(display=False)
+    module.requires_grad_(False)  # the counter's hooks take no views of parameters that need gradients
+    with counter, torch.no_grad():
+        y = module(x)
+    module.requires_grad_(True)
+    assert tuple(y.shape) == (BATCH, *_out(graph)), layers
     if all(_is_counted(node) for node in graph.layers):
         macs = sum(node.op.macs(*graph.ins(node)) for node in graph.layers)
         assert counter.get_total_flops() == 2 * macs * BATCH, layers

@@ -171,6 +171,22 @@ def fc(draw: Draw, shape: Shape) -> str:
     return f"fc-{draw(st.integers(1, 20))}({more}, act=none)"
 
 
+def linear(draw: Draw, shape: Shape) -> str:
+    return f"linear-{draw(st.integers(1, 20))}(bias={yes_no(draw)}{init(draw, ANY_RULE)})"
+
+
+def tensor(draw: Draw, shape: Shape) -> str:
+    """Added, multiplied or joined, so that it is repeated for each image by itself or by us."""
+    start = draw(
+        st.sampled_from(["", "init=normal(0.1)", "init=2", "value=1", "value=3, learn=no", "learn=no"])
+    )
+    own = shape if draw(st.booleans()) else (shape[0], *[1] * (len(shape) - 1))
+    given = ", ".join([*map(str, own), *([start] if start else [])])
+    joins = "+|&" if own == shape else "&"
+    pair = [f"t: tensor({given})", "id"] if draw(st.booleans()) else ["id", f"t: tensor({given})"]
+    return f"[{f' {draw(st.sampled_from(joins))} '.join(pair)}]"
+
+
 def upsample(draw: Draw, shape: Shape) -> str:
     rank = len(shape) - 1
     mode = draw(st.sampled_from(["nearest", {1: "linear", 2: "bilinear", 3: "trilinear"}[rank]]))
@@ -254,6 +270,8 @@ WORDS: dict[str, Words] = {
     "tconv": tconv,
     "local": local,
     "fc": fc,
+    "tensor": tensor,
+    "linear": linear,
     "bias": one_of("bias", "bias(init=normal(0.1))", "bias(1)"),
     "rbf": one_of("rbf-10", "rbf-3(trainable=yes)"),
     "bn": one_of("bn", "bn(eps=1e-3, momentum=0.01)", "bn(affine=no)"),

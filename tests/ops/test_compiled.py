@@ -38,6 +38,7 @@ def _example(kind: str, rank: int) -> str:
     example = WORDS[kind].example
     if rank != 2:
         example = example.replace("bilinear", {1: "linear", 3: "trilinear"}.get(rank, ""))
+        example = example.replace("64, 1, 1", ", ".join(["64", *["1"] * rank]))
         example = example.replace("64x1x1", "x".join(["64", *["1"] * rank]))
     return f"pool1: maxpool2 -> {example}" if kind == "unpool" else example
 
@@ -56,6 +57,7 @@ ELSEWHERE = ("same_tf", "arithmetic", "inference", "checkpoint")
 USES = {
     "Maxout": ("maxout(2)", (8, 6, 6)),
     "ChannelLayerNorm": ("ln", (8, 6, 6)),
+    "ChannelLinear": ("linear-4", (8, 6, 6)),
     "WithinMapNorm": ("lrn3(within=yes)", (8, 6, 6)),
     "ChannelScale": ("scale(0.1, bias=yes)", (8, 6, 6)),
     "PositionBias": ("bias", (8, 6, 6)),

@@ -24,7 +24,7 @@ from cnnc.backends.pytorch.classes import (
 from cnnc.backends.pytorch.forward import Step, end_of_maps, forward_lines
 from cnnc.backends.pytorch.layer import Raw, Val
 from cnnc.backends.pytorch.loops import numeral, stem
-from cnnc.backends.pytorch.names import MODULE_ATTRIBUTES, is_plain, quote, variable
+from cnnc.backends.pytorch.names import MODULE_ATTRIBUTES, attribute, is_plain, quote, variable
 from cnnc.backends.pytorch.sym import TURN, mentions
 from cnnc.backends.pytorch.sym import text as sym_text
 
@@ -111,7 +111,10 @@ class Body:
             return self._shortcut(name)
         if isinstance(new, LoopNew):
             return self._loop_lines(new, next(texts))
-        return [self._assigned(name, self._new(new, texts))]
+        text = self._new(new, texts)
+        if isinstance(new, LayerNew) and new.module.kept is not None:
+            return [_registered(name, text, new.module.kept)]
+        return [self._assigned(name, text)]
 
     def _assigned(self, name: str, expression: str) -> Line:
         if is_plain(name):
@@ -141,7 +144,8 @@ class Body:
             args = [self._argument(a, texts) for a in new.module.args]
             options = [(k, self._argument(a, texts)) for k, a in new.module.kwargs.items()]
             args += [f"{k}={text}" for k, text in options if text != LEFT_OUT]
-            return _initialised(f"{new.module.cls}({', '.join(args)})", new.module.init)
+            text = _initialised(f"{new.module.cls}({', '.join(args)})", new.module.init)
+            return new.module.around.replace("{}", text)
         if isinstance(new, SequenceNew):
             if new.is_positional:
                 return f"nn.Sequential({', '.join(self._positional(new.items, texts))})"
@@ -312,6 +316,15 @@ def _with_runs(written: Sequence[str], loops: Mapping[int, list[str]]) -> list[s
         out += [f"*[{written[i]} for _ in range({run})]"] if run > 2 else [written[i]] * run
         i += run
     return out + loops.get(len(written), [])
+
+
+def _registered(name: str, expression: str, kept: str) -> Line:
+    """A tensor of the module's own; one whose label has dots belongs to the dictionary of its first steps."""
+    path, _, local = name.rpartition(".")
+    owner = attribute(path) if path else "self"
+    if kept == "parameter" and is_plain(local):
+        return (0, f"{owner}.{local} = {expression}")
+    return (0, f"{owner}.register_{kept}({quote(local)}, {expression})")
 
 
 def _initialised(text: str, rules: Mapping[str, str]) -> str:

@@ -208,7 +208,7 @@ class Plan:
 def walk(new: New, skeleton: list[str]) -> Iterator[Slot]:
     """The values of a constructor expression in a fixed order; its shape is added to the skeleton."""
     if isinstance(new, LayerNew):
-        skeleton.append(f"{new.module.cls}{dict(new.module.init)}")
+        skeleton.append(f"{new.module.cls}{dict(new.module.init)}{new.module.around}")
         yield from _walk_arguments(zip(_positional(new.module), new.module.args, strict=False), skeleton)
         yield from _walk_arguments(new.module.kwargs.items(), skeleton)
     elif isinstance(new, SequenceNew | DictNew):

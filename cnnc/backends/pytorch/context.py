@@ -90,6 +90,15 @@ class Sources:
             inner = self.parent[id(inner)]
         return False
 
+    def home(self, node: int) -> Scope:
+        """The scope whose forward computes a node; steps of dotted labels have none of their own."""
+        scope = self.scope_of[node]
+        while scope.kind == "path":
+            outer = self.parent[id(scope)]
+            assert outer is not None
+            scope = outer
+        return scope
+
     def node_in(self, scope: Scope, node: int) -> bool:
         return self.contains(scope, self.scope_of.get(node))
 
@@ -110,7 +119,7 @@ class Sources:
                 if child.result == node:
                     return Param(f"{name}_{CHANNELS_OF}", 0)
             n = self.graph.nodes[node]
-            width = n.origins.get("width")
+            width = n.origins.get("width") or n.origins.get(f"{n.op.rest}.0")
             if width is not None:
                 found = self.of_origin(width, scope)
                 return Const(n.out[0]) if found is None else integral(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from cnnc.backends.pytorch.sym import Const, Sym, binary
 from cnnc.compiler.graph import Node
@@ -51,7 +51,8 @@ class Module:
 
     `helper` names the class in helpers/ that is written into the output, `needs` what that
     class is made of. `init` says how tensors start that do not start as PyTorch has it: by name, the rule of
-    torch.nn.init and its numbers, as text.
+    torch.nn.init and its numbers, as text. `around` is what the expression is written into, at `{}`.
+    `kept` says what the layer is where it is no module that is called, but a tensor.
     """
 
     cls: str
@@ -61,6 +62,8 @@ class Module:
     needs: tuple[str, ...] = ()
     init: Mapping[str, str] = field(default_factory=dict)
     imports: tuple[str, ...] = ()
+    around: str = "{}"
+    kept: Literal["parameter", "buffer"] | None = None
 
     @property
     def helpers(self) -> tuple[str, ...]:

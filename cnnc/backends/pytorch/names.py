@@ -126,6 +126,13 @@ def attribute(name: str) -> str:
     return head + "".join(f"[{quote(key)}]" for key in keys)
 
 
+def tensor_attribute(name: str) -> str:
+    """How a parameter or buffer is reached in `forward`."""
+    path, _, local = name.rpartition(".")
+    owner = attribute(path) if path else "self"
+    return f"{owner}.{local}" if is_plain(local) else f"getattr({owner}, {quote(local)})"
+
+
 def variable(name: str) -> str:
     """A local variable or parameter after a name of the spec."""
     text = re.sub(r"[^A-Za-z0-9_]", "_", name).lstrip("_") or "value"

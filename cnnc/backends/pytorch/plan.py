@@ -35,6 +35,7 @@ from cnnc.backends.pytorch.layer import Function, Layer, Module, Raw, Val, emit
 from cnnc.backends.pytorch.loops import Placed, fold, turns_between
 from cnnc.backends.pytorch.names import TAKEN, check_child, class_name
 from cnnc.backends.pytorch.sym import Sym
+from cnnc.backends.pytorch.tensors import broadcast, scopes_without_batch
 from cnnc.backends.pytorch.unify import Unlike, detail, settle
 from cnnc.backends.pytorch.uses import padded_by_use
 from cnnc.backends.pytorch.variants import merged
@@ -71,6 +72,8 @@ class Planner:
         self._taken = _foreign_names(graph) | {model_name(graph), f"{model_name(graph)}Output"}
         self._padded = padded_by_use(graph)
         self._overwriting = overwriting(graph, self._within)
+        self.broadcast = broadcast(graph, self.sources)
+        self._batch_from = scopes_without_batch(graph, self.broadcast, self.sources)
         self._helpers: set[str] = set()
         self._imports: set[str] = set()
 
@@ -139,6 +142,10 @@ class Planner:
                 found |= dict.fromkeys(self._modules[id(child)])
         return tuple(found)
 
+    def readers(self, node: int) -> tuple[int, ...]:
+        """The nodes that read a node's output."""
+        return self._consumers[node]
+
     def takes(self, scope: Scope) -> tuple[int, ...]:
         """The nodes outside a scope that it reads, what flows in first."""
         return self.sources.inputs[id(scope)]
@@ -152,6 +159,8 @@ class Planner:
             return tuple(self.graph.inputs.values())
         inside = set(scope.nodes())
         seen = dict.fromkeys(s for n in sorted(inside) for s in self.graph.nodes[n].inputs if s not in inside)
+        if id(scope) in self._batch_from:
+            seen.setdefault(next(iter(self.graph.inputs.values())))
         return _first(seen, scope.source)
 
     def _external_outputs(self, scope: Scope) -> tuple[int, ...]:

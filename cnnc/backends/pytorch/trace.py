@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from cnnc.backends.pytorch.classes import DictNew, Instance, New
+from cnnc.backends.pytorch.classes import DictNew, Instance, LayerNew, New
 from cnnc.backends.pytorch.context import is_empty
 from cnnc.backends.pytorch.forward import Step
-from cnnc.backends.pytorch.layer import Function, Val
-from cnnc.backends.pytorch.names import attribute, check_child, variable
+from cnnc.backends.pytorch.layer import Function, Module, Val
+from cnnc.backends.pytorch.names import attribute, check_child, tensor_attribute, variable
 from cnnc.backends.pytorch.plan import Planner
-from cnnc.compiler.graph import Scope
+from cnnc.compiler.graph import Node, Scope
 
 
 def trace_scope(planner: Planner, scope: Scope) -> Instance:
@@ -63,8 +63,11 @@ class _Tracer:
             elif child.kind == "path":
                 check_child(child.local, child.span, container)
                 inner = self._children(child)
+                tensors = [(name, new) for name, new in inner if _is_tensor(new)]
+                modules = [(name, new) for name, new in inner if not _is_tensor(new)]
                 if inner:
-                    children.append((child.local, DictNew(tuple(inner))))
+                    children.append((child.local, DictNew(tuple(modules))))
+                children += [(f"{child.local}.{name}", new) for name, new in tensors]
             elif child.kind == "shared" and scope is not self.graph.root:
                 continue  # the model has it
             elif child.module == child.name and (not is_empty(child) or child.kind == "shortcut"):
@@ -103,11 +106,33 @@ class _Tracer:
         code = self.planner.emit(n, self.scope)
         ins = [self.shortcut_value.get((node, k), self.number.get(x, -1)) for k, x in enumerate(n.inputs)]
         label = n.label if n.role in ("own", "merge") else None
+        if isinstance(code, Module) and code.kept is not None:
+            self._tensor(n, tensor_attribute(f"{path}{n.local}"))
+            return
         if isinstance(code, Function) and self._is_expression(node):
             values = dict(code.values)
             self._add(None, code.template, ins, [node], starts=False, labels=[label], values=values)
         else:
             self._add(f"{path}{n.local}", "", ins, [node], starts=n.op.weighted, labels=[label])
+
+    def _tensor(self, node: Node, attribute: str) -> None:
+        """A tensor of the module's own, repeated for each image unless whatever reads it does so itself."""
+        if node.index in self.planner.broadcast:
+            self._add(None, attribute, [], [node.index], starts=False, labels=[node.label])
+            return
+        axes = ", ".join(["-1"] * len(node.out))
+        template = f"{attribute}.expand({{0}}.shape[0], {axes})"
+        self._add(None, template, [self._batch(node)], [node.index], starts=False, labels=[node.label])
+
+    def _batch(self, node: Node) -> int:
+        """A value that has the batch's size: what the tensor is joined to, or the first that comes in."""
+        beside = [
+            i
+            for reader in self.planner.readers(node.index)
+            for i in self.graph.nodes[reader].inputs
+            if i < node.index and i in self.number and i not in self.planner.broadcast
+        ]
+        return self.number[beside[0]] if beside else 0
 
     def _call_scope(self, scope: Scope, path: str) -> None:
         target = f"{path}{scope.module.rpartition('.')[2]}"
@@ -139,6 +164,11 @@ class _Tracer:
     def _module(self, name: str) -> str:
         """A shared module as it is reached in this forward."""
         return attribute(name) if self.scope is self.graph.root else variable(name)
+
+
+def _is_tensor(new: New) -> bool:
+    """Whether a child is no module, but a parameter or buffer; its name may have dots already."""
+    return isinstance(new, LayerNew) and new.module.kept is not None
 
 
 def _time(child: int | Scope) -> tuple[int, int]:

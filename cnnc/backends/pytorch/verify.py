@@ -89,7 +89,7 @@ def _shapes_and_macs(graph: Graph, built: torch.nn.Module) -> Iterator[Verdict]:
     for name, child in built.named_modules():
         if name:
             child.register_forward_hook(watch(name))
-    built.eval()
+    built.eval().requires_grad_(False)  # the counter's hooks take no views of parameters that need gradients
     inputs = [torch.empty(1, *map(int, graph.nodes[i].out), device="meta") for i in graph.inputs.values()]
     with torch.no_grad(), flop_counter.FlopCounterMode(display=False) as counter:
         output = built(*inputs)

@@ -344,6 +344,10 @@ class Op(Model, ABC):
     """Arguments that are pipelines on the same input; what flows out of each is a further input."""
     tensors: ClassVar[Mapping[str, Literal["output", "input"]]] = {}
     """Arguments that are labels; the further input is the labelled tensor, or what flowed into its layer."""
+    rest: ClassVar[str | None] = None
+    """The field that takes all arguments without a key, as a tuple: `tensor(768, 1)`."""
+    source: ClassVar[bool] = False
+    """Whether nothing flows in: it stands at the head of a chain, and its label is needed."""
     weighted: ClassVar[bool] = False
     """Whether it counts as a layer in `depth`."""
     transparent: ClassVar[bool] = False

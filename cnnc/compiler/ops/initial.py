@@ -64,7 +64,7 @@ class _Word(Protocol):
     args: tuple[tuple[str | None, Any], ...]
 
 
-def _init(value: Any, info: ValidationInfo) -> Init | None:
+def rule_of(value: Any, info: ValidationInfo) -> Init | None:
     """A rule's word with its numbers; a bare number is a constant."""
     argument = info.field_name or ""
     if value is None or isinstance(value, Init):
@@ -114,11 +114,11 @@ def _ruled(name: str, args: tuple[tuple[str | None, Any], ...], argument: str) -
 
 
 def _bias_init(value: Any, info: ValidationInfo) -> Init | None:
-    init = _init(value, info)
+    init = rule_of(value, info)
     if init is not None and init.has_fan:
         raise OpError("E303", f"`{info.field_name}` is {init}, and a bias has no fan", arg=info.field_name)
     return init
 
 
-WeightInit = Annotated[Init | None, PlainValidator(_init)]
+WeightInit = Annotated[Init | None, PlainValidator(rule_of)]
 BiasInit = Annotated[Init | None, PlainValidator(_bias_init)]

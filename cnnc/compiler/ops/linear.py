@@ -1,12 +1,13 @@
-"""Fully-connected layers."""
+"""Fully-connected layers: on all values of a map, or on the channels at each position."""
 
 from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Mapping
+from math import prod
 
 from cnnc.compiler.ops import base
-from cnnc.compiler.ops.base import Brings, Op, Shape, Whole, Window, WordSlots
+from cnnc.compiler.ops.base import Brings, Op, Pointwise, Shape, Whole, Window, WordSlots
 from cnnc.compiler.ops.initial import BiasInit, WeightInit
 
 
@@ -54,6 +55,44 @@ class FC(_Dense):
 
     def macs(self, *ins: Shape) -> int:
         return ins[0][0] * self.width
+
+
+@base.op
+class Linear(Op):
+    """A linear layer along the channels, the same at every position: y = W x + b.
+
+    The weight is (out, in), as `nn.Linear` has it, where a 1x1 convolution has further axes
+    (the layers of a transformer, Vaswani et al. 2017, section 3.3; of ConvNeXt, Liu et al. 2022).
+    A map is not flattened: for that there is `fc`.
+    """
+
+    kind = "linear"
+    family = "linear"
+    example = "linear-64"
+    word = WordSlots(size="width", width="width")
+    brings = Brings(act=None)
+    weighted = True
+
+    width: base.Positive
+    bias: base.Flag = True
+    init: WeightInit = None
+    bias_init: BiasInit = None
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        return (self.width, *ins[0][1:])
+
+    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+        weight = {"weight": (self.width, ins[0][0])}
+        return {**weight, "bias": (self.width,)} if self.bias else weight
+
+    def state(self, *ins: Shape) -> Mapping[str, Shape]:
+        return {}
+
+    def macs(self, *ins: Shape) -> int:
+        return prod(ins[0]) * self.width
+
+    def window(self, *ins: Shape) -> Window:
+        return Pointwise()
 
 
 @base.op

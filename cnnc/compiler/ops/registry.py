@@ -17,7 +17,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "capsule": ("squash", "capslength", "capsmask", "capsule"),
     "convolution": ("conv", "dwconv", "sepconv", "tconv", "deconv", "upconv"),
     "extern": (),
-    "linear": ("fc", "rbf"),
+    "linear": ("fc", "linear", "rbf"),
     "merge": (),
     "normalisation": (
         "bn", "batchnorm", "gn", "groupnorm", "ln", "layernorm", "instancenorm", "inorm", "lrn", "scale",
@@ -29,6 +29,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "regularisation": ("dropout", "spatialdropout", "droppath", "stochasticdepth"),
     "reshape": ("flatten", "crop", "shortcut_pad", "shuffle", "chunk", "squeeze", "reshape"),
     "resize": ("upsample", "pixelshuffle", "depthtospace", "spacetodepth", "pixelunshuffle", "pad"),
+    "tensor": ("tensor",),
     "transformer": ("stn", "spatialtransformer"),
     "unpool": ("unpool",),
     "unshared": ("local",),

@@ -228,6 +228,8 @@ class Walk:
             out = flow
         elif text is not None and text.lower() in FITTED and not (text.lower() == "crop" and word.args):
             raise misplaced(text.lower(), word.span)
+        elif self.labels.is_source(word, env):
+            out = self.layers.source(word, label, env, spot, head=head)
         else:
             out = self.layers.word(word, label, self.need(flow, word.span), env, spot)
         if label is not None and label not in env.labels.entries and out is not None:

@@ -14,6 +14,9 @@ from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
 from cnnc.dsl.source import Span
 
+SOURCES = ("tensor",)
+"""The layers into which nothing flows; a test compares it with the ops."""
+
 if TYPE_CHECKING:
     from cnnc.compiler.walk.elaborate import Walk
 
@@ -135,8 +138,15 @@ class Labels:
     def is_headed(self, item: s.Item, env: Env) -> bool:
         """Whether an item brings its own tensor: a tensor name, or a bracket all of whose branches do."""
         if isinstance(item.core, s.Word):
-            return self.tensor_name(item.core, env) is not None
+            return self.tensor_name(item.core, env) is not None or self.is_source(item.core, env)
         return all(self.is_headed(chain.items[0], env) for chain in _chains(item.core))
+
+    def is_source(self, word: s.Word, env: Env) -> bool:
+        """Whether a word is a layer into which nothing flows: `tensor(…)`."""
+        text = word.literal
+        if text is None or word.quoted or env.value(text) is not None:
+            return False
+        return text.lower() in SOURCES
 
     def tensor_name(self, word: s.Word, env: Env) -> str | None:
         """The text of a word that names a tensor which can be seen; None for any other word."""

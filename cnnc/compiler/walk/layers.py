@@ -49,17 +49,39 @@ class Layers:
         self._splits: dict[int, words.LayerCall] = {}
 
     def word(self, word: s.Word, label: str | None, flow: Draft, env: Env, spot: Spot) -> Draft:
+        call = self._split(word, env)
+        args = Arguments()
+        for name, expr in call.pieces.items():
+            self._take(args, call.op, name, expr, expr.span, env)
+        self._take_arguments(args, call.op, word.args or (), env)
+        return self.layer(call.op, args, word.span, label, flow, env, spot)
+
+    def source(self, word: s.Word, label: str | None, env: Env, spot: Spot, *, head: bool) -> Draft:
+        """A layer into which nothing flows. Raises E504 where it is not at a chain's head, or has no label."""
+        op = self._split(word, env).op
+        if not head:
+            raise fail(
+                "E504", f"nothing flows into `{op.kind}`: it can stand at the head of a chain only", word.span,
+                hint="join it: [id + NAME: …], or begin a branch or line with it",
+            )  # fmt: skip
+        if label is None:
+            raise fail(
+                "E504", f"`{op.kind}` needs a label, which is its key in the state dict", word.span,
+                hint=f"for instance: {op.example}",
+            )  # fmt: skip
+        args = Arguments()
+        self._take_arguments(args, op, word.args or (), env)
+        self._apply_defaults(args, op, env)
+        return self.place(op, args, (), word.span, label, spot, "own")
+
+    def _split(self, word: s.Word, env: Env) -> words.LayerCall:
         call = self._splits.get(id(word))
         if call is None:
             try:
                 call = self._splits[id(word)] = words.split(word)
             except CnncError as error:
                 raise self._better_hint(error, word, env) from None
-        args = Arguments()
-        for name, expr in call.pieces.items():
-            self._take(args, call.op, name, expr, expr.span, env)
-        self._take_arguments(args, call.op, word.args or (), env)
-        return self.layer(call.op, args, word.span, label, flow, env, spot)
+        return call
 
     def _better_hint(self, error: CnncError, word: s.Word, env: Env) -> CnncError:
         first = error.diagnostics[0]
@@ -97,9 +119,27 @@ class Layers:
         return op, args
 
     def _take_arguments(self, args: Arguments, op: type[Op], given: Sequence[s.Argument], env: Env) -> None:
+        if op.rest is not None:
+            given = self._take_rest(args, op.rest, given, env)
         for i, argument in enumerate(given):
             name = self._field(op, argument.key, i, argument.span)
             self._take(args, op, name, argument.value, argument.span, env)
+
+    def _take_rest(
+        self, args: Arguments, name: str, given: Sequence[s.Argument], env: Env
+    ) -> Sequence[s.Argument]:
+        """The arguments without a key as one tuple, each with its origin; those with a key are left."""
+        loose = [argument for argument in given if argument.key is None]
+        values: list[Value] = []
+        for argument in loose:
+            value = evaluate(argument.value, env)
+            if not isinstance(argument.value, s.Bracket) and not isinstance(value, Sizes):
+                args.origins[f"{name}.{len(values)}"] = Origin(argument.value, env)
+            values += value if isinstance(value, Sizes) else (value,)
+        if loose:
+            args.values[name] = tuple(values)
+            args.spans[name] = loose[0].span
+        return [argument for argument in given if argument.key is not None]
 
     def _take(
         self, args: Arguments, op: type[Op], name: str, expr: s.Expr | s.Bracket, span: Span, env: Env
@@ -238,7 +278,8 @@ class Layers:
         if any(x.poison for x in ins):
             return poison(span)
         shapes = tuple(x.shape for x in ins)
-        self._check_rank(op_type, shapes[0], span)
+        if ins:
+            self._check_rank(op_type, shapes[0], span)
         _check_given(op_type, args, span)
         try:
             makers = {name: x.op for name, x in args.tensors.items() if x.op is not None}

@@ -15,4 +15,5 @@ from cnnc.backends.pytorch.emitters import (  # noqa: F401  (each registers its 
     reshape,
     resize,
     sampling,
+    tensor,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cnnc.backends.pytorch.emitters.shared import initial
 from cnnc.backends.pytorch.layer import Code, Layer, Module, Val, always, emits, kwargs
-from cnnc.compiler.ops.linear import FC, RBF
+from cnnc.compiler.ops.linear import FC, RBF, Linear
 
 
 @emits(FC, spare=always)
@@ -16,6 +16,15 @@ def fc(layer: Layer) -> Code:
         name = "DropConnectLinear"
         return Module(name, args, options, helper=name, init=initial(layer))
     return Module("nn.Linear", args, options, init=initial(layer))
+
+
+@emits(Linear, spare=always)
+def linear(layer: Layer) -> Code:
+    args = (layer.channels(), layer.arg("width"))
+    options = kwargs(bias=(Val(layer.op.bias), True))
+    if layer.rank == 0:
+        return Module("nn.Linear", args, options, init=initial(layer))
+    return Module("ChannelLinear", args, options, helper="ChannelLinear", init=initial(layer))
 
 
 @emits(RBF)

@@ -45,6 +45,18 @@ def initial(layer: Layer, weights: Sequence[str] = ("weight",), bias: str = "bia
 
 def rule(init: Init) -> str:
     """The function of torch.nn.init with what it takes after the tensor."""
+    name, numbers = _rule(init)
+    inner = [f'"{name}"', *(f'"{n}"' if isinstance(n, str) else repr(n) for n in numbers)]
+    return f"({', '.join(inner)}{',' if len(inner) == 1 else ''})"
+
+
+def init_call(init: Init) -> str:
+    """The call of a function of torch.nn.init without a fan, with `{}` in place of the tensor."""
+    name, numbers = _rule(init)
+    return f"nn.init.{name}({', '.join(['{}', *map(repr, numbers)])})"
+
+
+def _rule(init: Init) -> tuple[str, tuple[object, ...]]:
     numbers: tuple[object, ...] = init.numbers
     if init.rule in ("normal", "truncated_normal"):
         std, mean = init.numbers
@@ -53,5 +65,4 @@ def rule(init: Init) -> str:
             numbers = (mean, std, mean - 2 * std, mean + 2 * std)
     elif init.mode == "fan_out":
         numbers = (0, init.mode)
-    inner = [f'"{_RULES[init.rule]}"', *(f'"{n}"' if isinstance(n, str) else repr(n) for n in numbers)]
-    return f"({', '.join(inner)}{',' if len(inner) == 1 else ''})"
+    return _RULES[init.rule], numbers

@@ -1,4 +1,4 @@
-"""Activations, norms and regularisers that PyTorch lacks."""
+"""Activations, norms, regularisers and layers along the channels that PyTorch lacks."""
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,13 @@ class Maxout(nn.Module):
 
 class ChannelLayerNorm(nn.LayerNorm):
     """Layer normalisation over the channels of a map, at each position."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
+class ChannelLinear(nn.Linear):
+    """A linear layer along the channels of a map, at each position."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)
