@@ -22,11 +22,28 @@ _NEWLINES = ["\n", "\n    ", "\n\n", "\n \n\n  ", "\r\n"]
 _LAYERS = [
     "conv3-64", "conv1x7-192/2", "conv3-64/2x1", "pool", "fc-4096", "FC-4096", "soft-max", "id", "shortcut",
     "maxpool3/2", "bn", "conv-11x11x96/4", "c3", "outer.inner", "layer1.0.conv1", "a_b", "w",
+    "maps[0]", "maps[i][1..]", "CONV-9-32", "fc-1_000_000",
 ]  # fmt: skip
 _NAMES = ["a", "n", "w", "k", "width", "C", "H", "c3", "outer.inner", "_x", "x", "exp"]
 _PLAIN_NAMES = [n for n in _NAMES if "." not in n]
 _NUMBERS = ["0", "1", "64", "0.5", "0.50", "1_000", "138M", "2.5K", "1e-3", "1.5E+3", "007"]
-_LABELS = ["stem", "c3", "output", "input", "model", '"block1-0"', '"a b"', "c{i}", "p{i+1}_{j}", "outer.x"]
+_LABELS = [
+    "stem",
+    "c3",
+    "output",
+    "input",
+    "model",
+    '"block1-0"',
+    '"a b"',
+    "c{i}",
+    "p{i+1}_{j}",
+    "outer.x",
+    "_",
+    "s{i}.a",
+    "block{1}",
+    "l.{i}.c2",
+    '"b{i}-{j+1}"',
+]
 _KEYS = ["pad", "groups", "norm", "act", "dilation", "Bias"]
 
 
@@ -78,6 +95,15 @@ def _operations(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
             lambda t: f"{t[0]}{BLANK}{t[1]}{BLANK}{t[2]} {t[1]} {t[0]}"
         ),
         bracketed.map(lambda e: f"not{BLANK}{e}"),
+        st.tuples(
+            bracketed,
+            st.sampled_from(["in", "not  in"]),
+            st.sampled_from(["ws", "1..4", "(a)..n+1", "(1, 2)"]),
+        ).map(lambda t: f"{t[0]} {t[1]}{BLANK}{t[2]}"),
+        st.tuples(st.sampled_from(["ws", "(1, 2)", "f(a)", "ws[0]", '"a"']), inner).map(
+            lambda t: f"{t[0]}[{MAYBE}{t[1]}{MAYBE}]"
+        ),
+        st.tuples(bracketed, bracketed).map(lambda t: f"ws[{t[0]}{MAYBE}..{t[1]}]"),
         st.tuples(bracketed, bracketed, bracketed).map(lambda t: f"{t[0]} if{BLANK}{t[1]}{BLANK}else {t[2]}"),
         st.tuples(inner, inner).map(lambda t: f"({FREE}{t[0]},{FREE}{t[1]}{FREE})"),
         inner.map(lambda e: f"({e},)"),
@@ -86,7 +112,10 @@ def _operations(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
-_ATOMS = st.sampled_from([*_NAMES, *_NUMBERS, "3x224", "3x3", "c{i}", "p{i}{j}_x", '"a b"'])
+_ATOMS = st.sampled_from([
+    *_NAMES, *_NUMBERS, "3x224", "3x3", "c{i}", "p{i}{j}_x", '"a b"', "ws[1..]", "ws[..n]", "s{i}.a", "layer1.{i}.conv1",
+    "a.b{i+1}.0.c", '"block{ i }-{j+1}"', '"{max(a,2)}"', "_",
+])  # fmt: skip
 _EXPRESSION_TREES = st.recursive(_ATOMS, _operations, max_leaves=6)
 
 
@@ -105,7 +134,11 @@ _INLINE_EXPRESSIONS = _EXPRESSIONS.map(lambda e: e.replace(FREE, MAYBE))
 
 
 def _arguments(pipelines: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    value = st.one_of(_EXPRESSIONS, pipelines.map(lambda p: f"[{FREE}{p}{FREE}]"))
+    value = st.one_of(
+        _EXPRESSIONS,
+        pipelines.map(lambda p: f"[{FREE}{p}{FREE}]"),
+        st.sampled_from(["0..31", "1..", "..-2", "-3..-1", "n-1..2*n"]),
+    )
     argument = st.one_of(value, st.tuples(st.sampled_from(_KEYS), value).map(lambda t: f"{t[0]}={t[1]}"))
     return st.lists(argument, max_size=3).map(lambda args: f"({FREE}" + f",{FREE}".join(args) + f"{FREE})")
 
@@ -121,7 +154,7 @@ def _words(pipelines: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 def _brackets(pipelines: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    side = st.sampled_from("|+&")
+    side = st.sampled_from("|+&@")
     target = st.sampled_from(["k", "n, w"])
     condition = st.one_of(_ATOMS, _operations(_ATOMS).map(lambda e: f"({e})"))
     values = st.lists(
@@ -140,11 +173,18 @@ def _brackets(pipelines: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.tuples(pipelines, condition, pipelines).map(
             lambda t: f"{t[0]}{FREE} if {t[1]}{BLANK}else {FREE}{t[2]}"
         ),
+        st.tuples(pipelines, condition).map(lambda t: f"{t[0]}{FREE} if {t[1]}"),
+        st.tuples(pipelines, condition, pipelines, condition).map(
+            lambda t: f"{t[0]}{FREE} if {t[1]}{BLANK}else {FREE}{t[2]} if {t[3]}"
+        ),
+    )
+    args = st.one_of(
+        st.just(""), st.just(""), st.sampled_from(["(axis=W)", f"({FREE}a,{FREE}b{FREE})", "()"])
     )
     count = st.one_of(
         st.just(""), st.sampled_from(["*2", "*n", "* 0", "*{3}"]), _EXPRESSIONS.map(lambda e: f"*{{{e}}}")
     )
-    return st.tuples(body, count).map(lambda t: f"[{FREE}{t[0]}{FREE}]{t[1]}")
+    return st.tuples(body, args, count).map(lambda t: f"[{FREE}{t[0]}{FREE}]{t[1]}{t[2]}")
 
 
 def _longer(pipelines: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -181,7 +221,7 @@ def _top_pipeline(draw: st.DrawFn) -> str:
 def _parameters(pipelines: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     value = st.one_of(_EXPRESSIONS, pipelines.map(lambda p: f"[{p}]"))
     default = st.one_of(st.just(""), value.map(lambda v: f"{MAYBE}={MAYBE}{v}"))
-    parameter = st.tuples(st.sampled_from(_PLAIN_NAMES), default).map("".join)
+    parameter = st.one_of(st.tuples(st.sampled_from(_PLAIN_NAMES), default).map("".join), st.just("*stages"))
     listed = st.lists(parameter, max_size=3).map(
         lambda ps: f"{MAYBE}({FREE}" + f",{FREE}".join(ps) + f"{FREE})"
     )
@@ -197,7 +237,9 @@ _STATEMENTS = st.one_of(
         f"input{BLANK}3x224x224", "input 784", "input CxHxW", "input 3xHxheight", "input 224x224x3 hwc",
         f"input left{MAYBE}:{MAYBE}{{c}}x{{n+1}}x7", "input 3x{H//2}xW",
     ]),
-    st.tuples(_NAME, _INLINE_EXPRESSIONS).map(lambda t: f"param {t[0]}{MAYBE}={MAYBE}{t[1]}"),
+    st.tuples(_NAME, _INLINE_EXPRESSIONS, st.sampled_from(["", f"{BLANK}within 0.25..2", " within (1, 2)", " within 1.."])).map(
+        lambda t: f"param {t[0]}{MAYBE}={MAYBE}{t[1]}{t[2]}"
+    ),
     _arguments(_PIPELINES).map(lambda a: f"default conv{MAYBE}{a}"),
     st.tuples(_NAME, _parameters(_PIPELINES), st.sampled_from([" ", "\n  ", " # why\n  "]), _top_pipeline()).map(
         lambda t: f"block {t[0]}{t[1]}{MAYBE}={t[2]}[{t[3]}]" if "\n" in t[2] else f"block {t[0]}{t[1]} = {t[3]}"
@@ -208,9 +250,13 @@ _STATEMENTS = st.one_of(
     ),
     st.sampled_from([
         "use a from std", f"use a,{BLANK}b as{BLANK}c from{MAYBE}\"my file.cnn\"", "use b as b from std",
+        f'use a from "parts.cnn"{MAYBE}(width=0.5,{FREE}n = 2)',
     ]),
     st.sampled_from(["output a", f"output a{MAYBE},{MAYBE}b.c, c{{i}}, \"x y\""]),
-    _INLINE_EXPRESSIONS.map(lambda e: f"expect{BLANK}{e}"),
+    st.tuples(_INLINE_EXPRESSIONS, st.sampled_from(["", "", f"{BLANK}with width=0.5", " with  a=b,b =(1, 2)"])).map(
+        lambda t: f"expect{BLANK}{t[0]}{t[1]}"
+    ),
+    st.sampled_from(["4 GiB", "4GiB", "1.5MB", "200  KB"]).map(lambda e: f"expect memory(train, batch=32) <= {e}"),
 )  # fmt: skip
 
 

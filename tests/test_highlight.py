@@ -77,6 +77,15 @@ EXAMPLES = [
     ("[id + a -> shortcut]", {"id": "layer", "+": "operator", "shortcut": "layer"}),
     ("expect params ~= 138M", {"expect": "keyword", "params": "layer", "~=": "operator", "138M": "number"}),
     ("conv{max(w, 8)}(norm=gn(32))", {"max": "layer", "norm": "argument", "gn": "layer", "32": "number"}),
+    ("[a @ b](axis=W)", {"@": "operator", "axis": "argument", "W": "layer"}),
+    ("param width = 1.0 within 0.25..2", {"width": "declared", "within": "import", "0.25": "number"}),
+    (
+        "expect memory(train) <= 4 GiB with n=2",
+        {"memory": "layer", "4": "number", "with": "import", "n": "argument"},
+    ),
+    ("expect s{i}.a == 3", {"s": "layer", "i": "variable", ".a": "layer"}),
+    ("block f(*stages) = conv3", {"*": "operator", "stages": "layer"}),
+    ("[a if k not in 1..4]", {"if": "reserved", "not": "reserved", "in": "reserved"}),
     ("# conv3-64 -> pool", {"# conv3-64 -> pool": "comment"}),
 ]
 

@@ -25,6 +25,7 @@ CODES: dict[str, str] = {
     "E108": "a block or shared body of several lines without a bracket",
     "E109": "a side-by-side operator outside brackets",
     "E110": "a statement given twice, or in a form it does not have",
+    "E111": "a form that this version cannot build",
     "E201": "no such layer or block",
     "E202": "no such name in arithmetic",
     "E203": "no such label or tensor",

@@ -241,11 +241,13 @@ class _Printer:
                 branches = [self._flat_body(branch) for branch in body.branches]
                 return None if None in branches else f" {body.op} ".join(b for b in branches if b)
             case s.Choice():
-                out = []
+                arms = []
                 for arm, condition in body.arms:
-                    out += [self._flat_body(arm), "if", self.flat(spell_expr(condition, 1)), "else"]
-                out.append(self._flat_body(body.otherwise))
-                return None if None in out else " ".join(text for text in out if text)
+                    chain, test = self._flat_body(arm), self.flat(spell_expr(condition, 1))
+                    arms.append(None if chain is None or test is None else f"{chain} if {test}")
+                if body.otherwise is not None:
+                    arms.append(self._flat_body(body.otherwise))
+                return None if None in arms else " else ".join(arm for arm in arms if arm)
             case s.Loop():
                 turn = self._flat_body(body.body)
                 values = self._flat_all([spell_expr(v) for v in body.values], ", ")
@@ -384,11 +386,14 @@ class _Printer:
             self.pipeline(branch, indent + STEP)
 
     def _open_choice(self, choice: s.Choice, indent: int) -> None:
-        for arm, condition in choice.arms:
+        for i, (arm, condition) in enumerate(choice.arms):
             self.break_line(indent + STEP, arm.span.start, opened=True)
             self.pipeline(arm, indent + STEP)
             self.break_line(indent, condition.span.start, leads=True)
-            self.emit(["if ", *spell_expr(condition, 1), " else"], indent)
+            goes_on = choice.otherwise is not None or i + 1 < len(choice.arms)
+            self.emit(["if ", *spell_expr(condition, 1), " else" * goes_on], indent)
+        if choice.otherwise is None:
+            return
         self.break_line(indent + STEP, choice.otherwise.span.start, opened=True)
         self.pipeline(choice.otherwise, indent + STEP)
 

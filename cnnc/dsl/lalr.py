@@ -36,9 +36,9 @@ class Tok(str):
         return token
 
 
-def tokens_of(source: Source) -> Iterator[Tok]:
-    """Every token of a source, comments and line breaks included, blanks left out."""
-    for match in _SCAN.finditer(source.text):
+def tokens_of(source: Source, start: int = 0, end: int | None = None) -> Iterator[Tok]:
+    """Every token of a source, or of a stretch of it, comments and line breaks included, blanks left out."""
+    for match in _SCAN.finditer(source.text, start, len(source.text) if end is None else end):
         kind = match.lastgroup
         if kind != BLANK:
             assert kind is not None

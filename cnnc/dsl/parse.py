@@ -11,10 +11,10 @@ from typing import Any, cast
 
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import MAX_ERRORS, CnncError, Diagnostic, at_most
-from cnnc.dsl.lalr import Parser, Tok
+from cnnc.dsl.lalr import Parser, Refused, Tok
 from cnnc.dsl.recover import read_statement
 from cnnc.dsl.source import Source, Span
-from cnnc.dsl.tokens import lay_out
+from cnnc.dsl.tokens import BYTES, inside, lay_out
 
 MAX_DIGITS = 40
 _UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -194,7 +194,7 @@ class _Builder:
         return _Piece(c[0], c[0].span)
 
     def param(self, c: list[Any]) -> s.Param:
-        return s.Param(str(c[1]), c[3], _whole(c))
+        return s.Param(str(c[1]), c[3], c[5] if len(c) > 4 else None, _whole(c))
 
     def default(self, c: list[Any]) -> s.Default:
         return s.Default(s.Call(str(c[1]), c[2].value, _whole(c[1:])), _whole(c))
@@ -217,10 +217,18 @@ class _Builder:
         return s.Extern(str(c[1]), params, target[1:-1], facts, _whole(c), c[1].span)
 
     def use(self, c: list[Any]) -> s.Use:
-        origin = c[-1]
+        settings = c[-1].value if isinstance(c[-1], _Piece) else ()
+        origin = c[-2] if isinstance(c[-1], _Piece) else c[-1]
         is_file = origin.type == "STRING"
-        text = origin[1:-1] if is_file else str(origin)
-        return s.Use(tuple(_nodes(c)), text, is_file, _whole(c), origin.span)
+        names = tuple(n for n in c if isinstance(n, s.UsedName))
+        return s.Use(
+            names=names,
+            origin=origin[1:-1] if is_file else str(origin),
+            is_file=is_file,
+            settings=_all_named(settings),
+            span=_whole(c),
+            origin_span=origin.span,
+        )
 
     def used(self, c: list[Any]) -> s.UsedName:
         return s.UsedName(str(c[0]), str(c[-1]), _whole(c))
@@ -229,7 +237,10 @@ class _Builder:
         return s.Output(tuple(_nodes(c)), _whole(c))
 
     def expect(self, c: list[Any]) -> s.Expect:
-        return s.Expect(c[1], _whole(c))
+        return s.Expect(c[1], tuple(n for n in c[2:] if isinstance(n, s.Argument)), _whole(c))
+
+    def setting(self, c: list[Any]) -> s.Argument:
+        return s.Argument(str(c[0]), c[2], _whole(c))
 
     def flow(self, c: list[Any]) -> s.Flow:
         return s.Flow(c[0], c[0].span)
@@ -241,7 +252,10 @@ class _Builder:
         return _Piece(tuple(_nodes(c)), _whole(c))
 
     def parameter(self, c: list[Any]) -> s.Parameter:
-        return s.Parameter(str(c[0]), c[2] if len(c) > 1 else None, _whole(c))
+        return s.Parameter(str(c[0]), c[2] if len(c) > 1 else None, False, _whole(c))
+
+    def rest(self, c: list[Any]) -> s.Parameter:
+        return s.Parameter(str(c[1]), None, True, _whole(c))
 
     # pipelines
     def pipeline(self, c: list[Any]) -> s.Pipeline:
@@ -264,7 +278,7 @@ class _Builder:
 
     def label(self, c: list[Any]) -> s.Label:
         if isinstance(c[0], Tok):
-            return s.Label((str(c[0])[1:-1],), True, c[0].span)
+            return s.Label(_quoted(c[0]), True, c[0].span)
         pieces = c[0].value
         for piece in pieces:
             if isinstance(piece, Tok) and piece.type in ("MINUS", "SLASH", "DIMS"):
@@ -277,7 +291,7 @@ class _Builder:
         return c[0]
 
     def quoted(self, c: list[Any]) -> s.Word:
-        return s.Word((str(c[0])[1:-1],), None, True, c[0].span, c[0].span)
+        return _word(_quoted(c[0]), (), None, c, quoted=True)
 
     def word_parts(self, c: list[Any]) -> _Piece:
         pieces = [p.value if isinstance(p, _Piece) and isinstance(p.value, Tok) else p for p in c]
@@ -289,13 +303,15 @@ class _Builder:
 
     def word(self, c: list[Any]) -> s.Word:
         args = None
-        if len(c) > 1:
-            args = c[1].value
-            if c[0].span.end != c[1].span.start:
-                message = f"a blank between `{c[0].span.text}` and its arguments"
-                hint = f"write {c[0].span.text}( without a blank"
-                raise CnncError([Diagnostic("E104", message, c[1].span, hint=hint)])
-        return s.Word(_merge(c[0].value), args, False, _whole(c), c[0].span)
+        if len(c) > 1 and isinstance(c[-1], _Piece):
+            args = c[-1].value
+            if c[-2].span.end != c[-1].span.start:
+                head = c[0].span.to(c[-2].span).text
+                message = f"a blank between `{head}` and its arguments"
+                hint = f"write {head}( without a blank"
+                raise CnncError([Diagnostic("E104", message, c[-1].span, hint=hint)])
+        index = tuple(x for x in c[1:] if not isinstance(x, Tok | _Piece))
+        return _word(_merge(c[0].value), index, args, c, quoted=False)
 
     def hole(self, c: list[Any]) -> _Piece:
         return _Piece(c[1], _whole(c))
@@ -308,7 +324,11 @@ class _Builder:
         return _Piece(value, token.span)
 
     def bracket(self, c: list[Any]) -> s.Bracket:
-        return s.Bracket(c[1], _whole(c))
+        closed = _whole(c[:3])
+        if len(c) == 3:
+            return s.Bracket(c[1], None, closed, closed)
+        _check_adjacent([c[2], c[3]], "a bracket with arguments")
+        return s.Bracket(c[1], c[3].value, closed, _whole(c))
 
     def body(self, c: list[Any]) -> Any:
         return c[0]
@@ -333,9 +353,12 @@ class _Builder:
         return s.Loop(None, c[0], c[2].value, c[4].value, _whole(c))
 
     def choice(self, c: list[Any]) -> s.Choice:
-        parts = _nodes(c)
-        arms = tuple((parts[i], parts[i + 1]) for i in range(0, len(parts) - 1, 2))
-        return s.Choice(arms, parts[-1], _whole(c))
+        arms = tuple(p.value for p in c if isinstance(p, _Piece))
+        otherwise = c[-1] if isinstance(c[-1], s.Pipeline) else None
+        return s.Choice(arms, otherwise, _whole(c))
+
+    def arm(self, c: list[Any]) -> _Piece:
+        return _Piece((c[0], c[2]), _whole(c))
 
     def targets(self, c: list[Any]) -> _Piece:
         names = [t for t in c if t.type == "NAME"]
@@ -345,7 +368,13 @@ class _Builder:
         return _Piece(tuple(_nodes(c)), _whole(c))
 
     def value(self, c: list[Any]) -> Any:
-        return c[0] if len(c) == 1 else s.Range(c[0], c[2], _whole(c))
+        return c[0]
+
+    def range(self, c: list[Any]) -> s.Range:
+        return s.Range(c[0], c[2] if len(c) > 2 else None, _whole(c))
+
+    def range_from_start(self, c: list[Any]) -> s.Range:
+        return s.Range(None, c[1], _whole(c))
 
     # arguments and arithmetic
     def args(self, c: list[Any]) -> _Piece:
@@ -378,6 +407,12 @@ class _Builder:
     def compare(self, c: list[Any]) -> Any:
         return c[0] if len(c) == 1 else s.Compare(c[0], _pairs(c), _whole(c))
 
+    def membership(self, c: list[Any]) -> s.Membership:
+        return s.Membership(c[0], c[-1], len(c) > 3, _whole(c))
+
+    def members(self, c: list[Any]) -> Any:
+        return c[0] if len(c) == 1 else s.Range(c[0], c[2], _whole(c))
+
     def arithmetic(self, c: list[Any]) -> Any:
         return c[0] if len(c) == 1 else s.Arithmetic(c[0], _pairs(c), _whole(c))
 
@@ -395,11 +430,27 @@ class _Builder:
     def number(self, c: list[Any]) -> s.Number:
         return _number(c[0])
 
+    def quantity(self, c: list[Any]) -> s.Number:
+        number, unit = _number(c[0]), str(c[1])
+        if number.digits[-1] in _UNITS:
+            raise CnncError([
+                Diagnostic("E101", f"`{number.digits} {unit}` has two units", _whole(c), hint="4 GiB, 200 MB, 4G")
+            ])  # fmt: skip
+        value = number.value * BYTES[unit]
+        exact = value.numerator if isinstance(value, Fraction) and value.denominator == 1 else value
+        return s.Number(exact, f"{number.digits} {unit}", _whole(c))
+
+    def subscript(self, c: list[Any]) -> s.Subscript:
+        return s.Subscript(c[0], c[2], _whole(c))
+
     def dims(self, c: list[Any]) -> s.Dims:
         return _dims([str(c[0])], c[0].span)
 
-    def string(self, c: list[Any]) -> s.String:
-        return s.String(str(c[0])[1:-1], c[0].span)
+    def string(self, c: list[Any]) -> s.String | s.Interpolated:
+        parts = _quoted(c[0])
+        if len(parts) == 1 and isinstance(parts[0], str):
+            return s.String(parts[0], c[0].span)
+        return s.Interpolated(parts, True, c[0].span)
 
     def name(self, c: list[Any]) -> s.Name:
         return s.Name(str(c[0]), c[0].span)
@@ -415,7 +466,79 @@ class _Builder:
 
     def interpolated(self, c: list[Any]) -> s.Interpolated:
         _check_adjacent(c, "a name with braces")
-        return s.Interpolated(_merge(c), _whole(c))
+        return s.Interpolated(_merge(c), False, _whole(c))
+
+
+def _word(
+    parts: tuple[str | s.Expr, ...],
+    index: tuple[s.Expr, ...],
+    args: tuple[s.Argument, ...] | None,
+    c: Sequence[Any],
+    *,
+    quoted: bool,
+) -> s.Word:
+    return s.Word(
+        parts=parts, index=index, args=args, quoted=quoted, span=_whole(c), head_span=c[0].span
+    )  # fmt: skip
+
+
+def _quoted(token: Tok) -> tuple[str | s.Expr, ...]:
+    """What stands between quotes: text, and the arithmetic in its braces. Raises E101 for a brace alone."""
+    text = str(token)[1:-1]
+    if "{" not in text and "}" not in text:
+        return (text,)
+    parts: list[str | s.Expr] = []
+    depth = start = 0
+    for i, char in enumerate(text):
+        if char == "{" and not depth:
+            parts += [text[start:i]] if i > start else []
+            start = i + 1
+        depth += (char == "{") - (char == "}")
+        if depth < 0:
+            break
+        if char == "}" and not depth:
+            at = token.span.start + 1
+            parts.append(_between(Span(token.span.source, at + start, at + i)))
+            start = i + 1
+    if depth:
+        hint = "in quotes too, { } hold arithmetic"
+        raise CnncError([Diagnostic("E102", f"a brace in {token} has no partner", token.span, hint=hint)])
+    return (*parts, text[start:]) if start < len(text) else tuple(parts)
+
+
+def _between(span: Span) -> s.Expr:
+    """The arithmetic that a stretch of a quoted text holds, braces left out. Raises E101, E102."""
+    where = Span(span.source, span.start - 1, span.end + 1)
+    if not span.text.strip():
+        raise CnncError([Diagnostic("E107", "nothing stands between `{` and `}`", where)])
+    head = Tok.make("EXPECT", "expect", Span(span.source, span.start, span.start))
+    try:
+        claim = _parser().parse([head, *inside(span)])
+    except Refused:
+        raise CnncError([
+            Diagnostic("E101", f"`{span.text}` is no arithmetic", where, hint='for instance: "block{i}-{j+1}"')
+        ]) from None  # fmt: skip
+    assert isinstance(claim, s.Expect)
+    _refuse_pipelines(claim.claim)
+    return claim.claim
+
+
+def _refuse_pipelines(expr: s.Expr) -> None:
+    """A quoted name stays on its line: no pipelines in it."""
+    bracket = next((node for node in s.nodes_in(expr) if isinstance(node, s.Bracket)), None)
+    if bracket is not None:
+        raise CnncError([Diagnostic("E101", "a pipeline cannot stand in a name", bracket.span)])
+
+
+def _all_named(settings: tuple[s.Argument, ...]) -> tuple[s.Argument, ...]:
+    """Settings of a used file, each `param=value`. Raises E303 for one without its key."""
+    for setting in settings:
+        if setting.key is None:
+            hint = f"for instance: (width={setting.span.text})"
+            raise CnncError([
+                Diagnostic("E303", f"`{setting.span.text}` does not say which param it is for", setting.span, hint=hint)
+            ])  # fmt: skip
+    return settings
 
 
 def _pairs(c: list[Any]) -> tuple[tuple[str, Any], ...]:

@@ -20,7 +20,8 @@ from cnnc.dsl.tokens import CLOSERS, OPENERS, STATEMENTS
 
 _ENDS_A_LAYER = frozenset(["NAME", "PATH", "NUMBER", "DIMS", "STRING", *CLOSERS])
 # What parts two layers of one bracket, and what begins its tail of conditions or values.
-_BETWEEN = frozenset(["ARROW", "NEWLINE", "PIPE", "PLUS", "AMPERSAND"])
+_SIDES = frozenset(["PIPE", "PLUS", "AMPERSAND", "AT"])
+_BETWEEN = _SIDES | {"ARROW", "NEWLINE"}
 _TAIL = frozenset(["IF", "FOR"])
 
 
@@ -144,13 +145,13 @@ def _unexpected(token: Tok, expected: frozenset[str], tokens: Sequence[Tok]) -> 
     before = tokens[i - 1] if i else None
     around = _in_brackets(tokens[:i])
     expected -= {kind for kind in CLOSERS if around is None or OPENERS[around] != kind}
-    if token.type in ("PIPE", "PLUS", "AMPERSAND") and around is None:
+    if token.type in _SIDES and around is None:
         return Diagnostic(
             "E109", f"`{token}` stands outside brackets", token.span,
             hint=f"bracket the branches: [a {token} b]",
         )  # fmt: skip
-    empty = before is not None and before.type in ("LSQB", "ARROW", "PIPE", "PLUS", "AMPERSAND")
-    if empty and token.type in ("RSQB", "PIPE", "AMPERSAND", "ARROW", "NEWLINE"):
+    empty = before is not None and before.type in ("LSQB", "ARROW", *_SIDES)
+    if empty and token.type in ("RSQB", "PIPE", "AMPERSAND", "AT", "ARROW", "NEWLINE"):
         assert before is not None
         return Diagnostic(
             "E107", f"nothing stands between `{before}` and `{token}`", before.span.to(token.span),
@@ -183,6 +184,8 @@ def _hint(token: Tok, before: Tok | None, first: Tok, around: str | None) -> str
         return "compare with =="
     if token.type in ("LSQB", "NAME") and before is not None and before.type in _ENDS_A_LAYER:
         return "join two layers with `->` or a line break"
+    if around == "INDEX":
+        return "a `[` that touches a name asks for an element of a list; join two layers with `->`"
     if token.type == "COLON":
         return "a label is a name: letters, digits, `_`, and arithmetic in braces; anything else in quotes"
     return None
@@ -208,6 +211,8 @@ _IN_WORDS = {
 
 
 def _wanted(expected: frozenset[str]) -> str:
+    if "COMPARE" in expected:
+        expected -= {"IN"}  # an operator among the others, which are not told either
     if {"NAME", "LSQB"} <= expected and "NUMBER" not in expected:
         return "a layer or `[`"
     if "ARROW" in expected:

@@ -56,7 +56,8 @@ def _spell_line(
             order = " hwc" if statement.channels_last else ""
             return [f"input {name}", *spell_expr(statement.dims), order]
         case s.Param():
-            return [f"param {statement.name} = ", *spell_expr(statement.value)]
+            bounds = [" within ", *spell_expr(statement.bounds)] if statement.bounds is not None else []
+            return [f"param {statement.name} = ", *spell_expr(statement.value), *bounds]
         case s.Default():
             return ["default ", *spell_expr(statement.call)]
         case s.Extern():
@@ -64,11 +65,15 @@ def _spell_line(
         case s.Use():
             names = [n.name if n.name == n.alias else f"{n.name} as {n.alias}" for n in statement.names]
             origin = f'"{statement.origin}"' if statement.is_file else statement.origin
-            return [f"use {', '.join(names)} from {origin}"]
+            settings: list[Piece] = []
+            if statement.settings:
+                settings = [" ", _args(statement.settings, statement.origin_span.end, statement.span.end)]
+            return [f"use {', '.join(names)} from {origin}", *settings]
         case s.Output():
             return ["output ", *_joined([spell_expr(name) for name in statement.names], ", ")]
         case s.Expect():
-            return ["expect ", *spell_expr(statement.claim)]
+            settings = _joined([[f"{a.key}=", *_value(a.value)] for a in statement.settings], ", ")
+            return ["expect ", *spell_expr(statement.claim), *([" with ", *settings] if settings else [])]
 
 
 def _extern(extern: s.Extern) -> list[Piece]:
@@ -85,7 +90,7 @@ def _parameters(params: Sequence[s.Parameter], start: int) -> list[Piece]:
     items = []
     for p in params:
         value = [] if p.default is None else ["=", *_value(p.default)]
-        items.append(([p.name, *value], p.span.start))
+        items.append((["*" * p.rest + p.name, *value], p.span.start))
     return [Args(tuple(items), start, _closing(params[-1].span))]
 
 
@@ -104,9 +109,8 @@ def spell_item(item: s.Item) -> list[Piece]:
     """`label: core*count`."""
     out: list[Piece] = []
     if item.label is not None:
-        label = _parts(item.label.parts)
-        out = ['"', *label, '": '] if item.label.quoted else [*label, ": "]
-    out += [item.core] if isinstance(item.core, s.Bracket) else _word(item.core)
+        out = [*_named(item.label.parts, quoted=item.label.quoted), ": "]
+    out += _bracket(item.core) if isinstance(item.core, s.Bracket) else _word(item.core)
     if item.count is not None:
         bare = isinstance(item.count, s.Number) or (
             isinstance(item.count, s.Name) and "." not in item.count.id
@@ -117,12 +121,36 @@ def spell_item(item: s.Item) -> list[Piece]:
 
 
 def _word(word: s.Word) -> list[Piece]:
-    parts = _parts(word.parts)
     if word.quoted:
-        return ['"', *parts, '"']
+        return _named(word.parts, quoted=True)
+    head = [
+        *_parts(word.parts),
+        *chain.from_iterable(["[", *spell_expr(i, tight=True), "]"] for i in word.index),
+    ]
     if word.args is None:
-        return parts
-    return [*parts, _args(word.args, word.head_span.end, word.span.end)]
+        return head
+    return [*head, _args(word.args, word.head_span.end, word.span.end)]
+
+
+def _bracket(bracket: s.Bracket) -> list[Piece]:
+    """`[…](args)`."""
+    if bracket.args is None:
+        return [bracket]
+    return [bracket, _args(bracket.args, bracket.span.end, bracket.whole.end)]
+
+
+def _named(parts: Sequence[str | s.Expr], *, quoted: bool) -> list[Piece]:
+    """A name with arithmetic in it; in quotes it has no place where a line may be broken."""
+    pieces = _parts(parts)
+    return ['"', *map(_text, pieces), '"'] if quoted else pieces
+
+
+def _text(piece: Piece) -> str:
+    """A piece in one line, no comments in it."""
+    assert not isinstance(piece, s.Bracket), "no pipeline stands in quotes"
+    if isinstance(piece, str):
+        return piece
+    return "(" + ", ".join("".join(map(_text, pieces)) for pieces, _ in piece.items) + ")"
 
 
 def _parts(parts: Sequence[str | s.Expr]) -> list[Piece]:
@@ -142,7 +170,7 @@ def _args(args: Sequence[s.Argument], start: int, end: int) -> Args:
 
 
 def _value(value: s.Expr | s.Bracket) -> list[Piece]:
-    return [value] if isinstance(value, s.Bracket) else spell_expr(value)
+    return _bracket(value) if isinstance(value, s.Bracket) else spell_expr(value)
 
 
 def _joined(all_pieces: Sequence[list[Piece]], between: str) -> list[Piece]:
@@ -169,7 +197,7 @@ def _level(expr: s.Expr) -> int:
             return _OR if expr.op == "or" else _AND
         case s.Unary():
             return _NOT if expr.op == "not" else _SIGN
-        case s.Compare():
+        case s.Compare() | s.Membership():
             return _COMPARE
         case s.Arithmetic():
             return {"+": _SUM, "-": _SUM, "**": _POWER}.get(expr.rest[0][0], _PRODUCT)
@@ -188,19 +216,26 @@ def _bare(expr: s.Expr, *, tight: bool) -> list[Piece]:
         case s.Name():
             return [expr.id]
         case s.Interpolated():
-            return _parts(expr.parts)
+            return _named(expr.parts, quoted=expr.quoted)
+        case s.Subscript():
+            return [*spell_expr(expr.values, _ATOM), "[", *spell_expr(expr.index, tight=True), "]"]
         case s.Tuple():
             items = _joined([spell_expr(item) for item in expr.items], ", ")
             return ["(", *items, ",)" if len(expr.items) == 1 else ")"]
         case s.Range():
-            return [*spell_expr(expr.low, tight=True), "..", *spell_expr(expr.high, tight=True)]
+            low, high = (
+                [] if end is None else spell_expr(end, _SUM, tight=True) for end in (expr.low, expr.high)
+            )
+            return [*low, "..", *high]
         case s.Call():
             return [expr.name, _args(expr.args, expr.span.start, expr.span.end)]
         case _:
             return _operation(expr, tight=tight)
 
 
-def _operation(expr: s.Unary | s.Arithmetic | s.Compare | s.Logic | s.IfElse, *, tight: bool) -> list[Piece]:
+def _operation(
+    expr: s.Unary | s.Arithmetic | s.Compare | s.Membership | s.Logic | s.IfElse, *, tight: bool
+) -> list[Piece]:
     match expr:
         case s.Unary(op="not"):
             return ["not ", *spell_expr(expr.operand, _COMPARE, tight=tight)]
@@ -213,6 +248,13 @@ def _operation(expr: s.Unary | s.Arithmetic | s.Compare | s.Logic | s.IfElse, *,
             for op, operand in expr.rest:
                 out += [f" {op} ", *spell_expr(operand, _SUM, tight=tight)]
             return out
+        case s.Membership():
+            members = expr.members
+            spelled = (
+                _bare(members, tight=True) if isinstance(members, s.Range) else spell_expr(members, _SUM)
+            )
+            word = " not in " if expr.negated else " in "
+            return [*spell_expr(expr.item, _SUM, tight=tight), word, *spelled]
         case s.Logic():
             inner = _AND if expr.op == "or" else _NOT
             return _joined([spell_expr(o, inner, tight=tight) for o in expr.operands], f" {expr.op} ")

@@ -6,7 +6,8 @@ when they say the same thing.
 
 from __future__ import annotations
 
-from dataclasses import field
+from collections.abc import Iterator
+from dataclasses import field, fields, is_dataclass
 from fractions import Fraction
 from typing import Literal
 
@@ -23,7 +24,7 @@ def _span() -> Span:
 
 @record
 class Number:
-    """A number as written; `digits` keeps the spelling (`138M`, `1_000`, `0.50`)."""
+    """A number as written; `digits` keeps the spelling (`138M`, `1_000`, `0.50`, `4 GiB`)."""
 
     value: int | Fraction
     digits: str
@@ -54,9 +55,10 @@ class Name:
 
 @record
 class Interpolated:
-    """A name with arithmetic in it: `c{i}`."""
+    """A name or path with arithmetic in it: `c{i}`, `s{i}.a`; `quoted` where it stands in quotes."""
 
     parts: tuple[str | Expr, ...]
+    quoted: bool
     span: Span = _span()
 
 
@@ -86,6 +88,25 @@ class Compare:
 
 
 @record
+class Membership:
+    """`item in members`, or `not in` where it is `negated`; the members are a list or a range."""
+
+    item: Expr
+    members: Expr
+    negated: bool
+    span: Span = _span()
+
+
+@record
+class Subscript:
+    """`values[index]`: an element, or with a range a part."""
+
+    values: Expr
+    index: Expr
+    span: Span = _span()
+
+
+@record
 class Logic:
     op: Literal["and", "or"]
     operands: tuple[Expr, ...]
@@ -109,10 +130,10 @@ class Tuple:
 
 @record
 class Range:
-    """`lo..hi`, both ends included."""
+    """`lo..hi`, both ends included; None where an end is left open."""
 
-    low: Expr
-    high: Expr
+    low: Expr | None
+    high: Expr | None
     span: Span = _span()
 
 
@@ -133,8 +154,8 @@ class Call:
 
 
 Expr = (
-    Number | Dims | String | Name | Interpolated | Unary | Arithmetic | Compare | Logic
-    | IfElse | Tuple | Range | Call
+    Number | Dims | String | Name | Interpolated | Unary | Arithmetic | Compare | Membership | Subscript
+    | Logic | IfElse | Tuple | Range | Call
 )  # fmt: skip
 
 
@@ -143,13 +164,14 @@ Expr = (
 
 @record
 class Word:
-    """A layer word, call, or tensor name: `conv{k}-64/2(groups=4)`, `bottleneck(64)`, `c3`.
+    """A layer word, call, or tensor name: `conv{k}-64/2(groups=4)`, `bottleneck(64)`, `c3`, `maps[i]`.
 
     `parts` are the literal pieces and the arithmetic between them, in order.
     `quoted` marks a name in quotes. `args` is None where there are no parentheses.
     """
 
     parts: tuple[str | Expr, ...]
+    index: tuple[Expr, ...]
     args: tuple[Argument, ...] | None
     quoted: bool
     span: Span = _span()
@@ -157,8 +179,8 @@ class Word:
 
     @property
     def literal(self) -> str | None:
-        """The whole word where it has no arithmetic in it."""
-        if len(self.parts) == 1 and isinstance(self.parts[0], str):
+        """The whole word where it has no arithmetic in it, arguments aside."""
+        if len(self.parts) == 1 and not self.index and isinstance(self.parts[0], str):
             return self.parts[0]
         return None
 
@@ -189,7 +211,7 @@ class Pipeline:
     span: Span = _span()
 
 
-SideOp = Literal["|", "+", "&"]
+SideOp = Literal["|", "+", "&", "@"]
 
 
 @record
@@ -203,10 +225,10 @@ class Sides:
 
 @record
 class Choice:
-    """`a if c else b`; the arms are (pipeline, condition) in order."""
+    """`a if c else b`; the arms are (pipeline, condition) in order. `otherwise` is None where no `else` ends it."""
 
     arms: tuple[tuple[Pipeline, Expr], ...]
-    otherwise: Pipeline
+    otherwise: Pipeline | None
     span: Span = _span()
 
 
@@ -223,8 +245,12 @@ class Loop:
 
 @record
 class Bracket:
+    """`[body](args)`; `args` is None where there are no parentheses, which `span` leaves out."""
+
     body: Pipeline | Sides | Choice | Loop
+    args: tuple[Argument, ...] | None
     span: Span = _span()
+    whole: Span = _span()
 
 
 # --- statements ---------------------------------------------------------------------
@@ -232,8 +258,11 @@ class Bracket:
 
 @record
 class Parameter:
+    """`name`, `name=default`, or `*name`, which takes what is left."""
+
     name: str
     default: Expr | Bracket | None
+    rest: bool
     span: Span = _span()
 
 
@@ -254,8 +283,11 @@ class Input:
 
 @record
 class Param:
+    """`param name = value within bounds`; the bounds are a range or a list, None where there are none."""
+
     name: str
     value: Expr
+    bounds: Expr | None
     span: Span = _span()
 
 
@@ -296,11 +328,12 @@ class Extern:
 
 @record
 class Use:
-    """`use a, b as c from std` or `from "file.cnn"`; `names` are (name, alias, span)."""
+    """`use a, b as c from std` or `from "file.cnn" (param=value)`; `names` are (name, alias, span)."""
 
     names: tuple[UsedName, ...]
     origin: str
     is_file: bool
+    settings: tuple[Argument, ...]
     span: Span = _span()
     origin_span: Span = _span()
 
@@ -320,7 +353,10 @@ class Output:
 
 @record
 class Expect:
+    """`expect claim with param=value`."""
+
     claim: Expr
+    settings: tuple[Argument, ...]
     span: Span = _span()
 
 
@@ -351,3 +387,15 @@ class Spec:
     statements: tuple[Statement, ...]
     source: Source = field(compare=False, repr=False)
     comments: tuple[Comment, ...] = field(compare=False, repr=False)
+
+
+def nodes_in(tree: object) -> Iterator[object]:
+    """Every node of a tree, the tree itself first, each before what it holds, in the order of the text."""
+    todo = [tree]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, tuple):
+            todo += reversed(node)
+        elif is_dataclass(node) and not isinstance(node, Span | Source):
+            yield node
+            todo += [getattr(node, f.name) for f in reversed(fields(node)) if f.compare]

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from cnnc.dsl.diagnostics import MAX_ERRORS, Diagnostic, fail
+from cnnc.dsl.diagnostics import MAX_ERRORS, CnncError, Diagnostic, fail
 from cnnc.dsl.lalr import Tok, has_more_tokens, tokens_of
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Source, Span
@@ -34,9 +34,15 @@ isolate a direction of writing: with them a line can be shown in another order t
 STATEMENTS = frozenset(
     ["model", "input", "param", "default", "block", "shared", "extern", "use", "output", "expect"]
 )
+BYTES = {"B": 1} | {
+    f"{letter}{ending}": base**power
+    for power, letter in enumerate("KMGT", 1)
+    for ending, base in (("B", 1000), ("iB", 1024))
+}
+"""The units of memory in claims; a name everywhere else."""
 RESERVED = frozenset(["if", "else", "for", "in", "and", "or", "not"])
 
-OPENERS = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
+OPENERS = {"LPAR": "RPAR", "LSQB": "RSQB", "INDEX": "RSQB", "LBRACE": "RBRACE"}
 CLOSERS = frozenset(OPENERS.values())
 _OPERATORS = frozenset(
     [
@@ -44,6 +50,7 @@ _OPERATORS = frozenset(
         "PIPE",
         "PLUS",
         "AMPERSAND",
+        "AT",
         "STAR",
         "EQUAL",
         "COMMA",
@@ -63,8 +70,9 @@ _OPERATORS = frozenset(
     ]
 )
 # A statement goes on where a line ends with, or the next begins with, one of these.
-_GOES_ON_AFTER = _OPERATORS | {"NOT", "AS", "FROM"} | OPENERS.keys()
+_GOES_ON_AFTER = _OPERATORS | {"NOT", "AS", "FROM", "WITHIN", "WITH"} | OPENERS.keys()
 _GOES_ON_BEFORE = (_OPERATORS - {"COLON"}) | CLOSERS
+_ENDS_A_VALUE = frozenset(["NAME", "PATH", "NUMBER", "DIMS", "STRING", "UNIT", *CLOSERS])
 
 
 @record
@@ -120,6 +128,7 @@ def _tokens(
     strays: list[Span],
 ) -> Iterator[Tok]:
     line_is_empty = True
+    before: Tok | None = None
     for token in tokens_of(source):
         if token.type == "COMMENT":
             comments.append(Comment(token.rstrip(), line_is_empty, token.span))
@@ -132,7 +141,16 @@ def _tokens(
             if len(token) > MAX_WORD and token.type != "NUMBER":  # a number has a limit of its own
                 raise fail("E901", f"a word of more than {MAX_WORD:,} characters", token.span)
             line_is_empty = token.type == "BREAK"
-            yield token
+            before = _index(token, before)
+            yield before
+
+
+def _index(token: Tok, before: Tok | None) -> Tok:
+    """A `[` that touches the value before it asks for an element: INDEX; any other token as it is."""
+    if token.type != "LSQB" or before is None or before.span.end != token.span.start:
+        return token
+    holds = before.type in _ENDS_A_VALUE and str(before) not in RESERVED
+    return Tok.make("INDEX", "[", token.span) if holds else token
 
 
 def _stray(text: str, span: Span) -> Diagnostic:
@@ -238,10 +256,23 @@ def _is_beside(head: list[Tok], first: Tok) -> bool:
 
 
 def _starts_statement(tokens: list[Tok], i: int) -> bool:
-    """Whether token i is a statement word: first on its line and not before `:`."""
+    """Whether token i is a statement word: first on its line and not before `:`, nor part of a name that is."""
     first = i == 0 or tokens[i - 1].type == "BREAK"
-    labelled = i + 1 < len(tokens) and tokens[i + 1].type == "COLON"
-    return first and tokens[i].type == "NAME" and str(tokens[i]) in STATEMENTS and not labelled
+    return first and tokens[i].type == "NAME" and str(tokens[i]) in STATEMENTS and not _is_label(tokens, i)
+
+
+def _is_label(tokens: list[Tok], i: int) -> bool:
+    """Whether a label begins at token i: a name, or one with arithmetic in braces, before `:`."""
+    i += 1
+    if i < len(tokens) and tokens[i].type in ("LBRACE", "DOTTED"):
+        depth = 0
+        while i < len(tokens) and (depth or tokens[i - 1].span.end == tokens[i].span.start):
+            kind = tokens[i].type
+            if not depth and kind not in ("LBRACE", "NAME", "PATH", "NUMBER", "DOTTED"):
+                break
+            depth += (kind == "LBRACE") - (kind == "RBRACE")
+            i += 1
+    return i < len(tokens) and tokens[i].type == "COLON"
 
 
 def _split(tokens: list[Tok]) -> tuple[tuple[Tok, ...], ...]:
@@ -254,13 +285,13 @@ def _split(tokens: list[Tok]) -> tuple[tuple[Tok, ...], ...]:
             if current and pending is None and (not stack or stack[-1] == "LSQB"):
                 pending = token
             continue
-        token = _keyword(tokens, i, token, at_top=not stack, in_use=_is_use(current))
+        token = _keyword(tokens, i, token, at_top=not stack, current=current)
         if pending is not None:
             goes_on = current[-1].type in _GOES_ON_AFTER or token.type in _GOES_ON_BEFORE
             if not stack and not goes_on:
                 statements.append(tuple(current))
                 current = []
-                token = _keyword(tokens, i, tokens[i], at_top=True, in_use=False)
+                token = _keyword(tokens, i, tokens[i], at_top=True, current=current)
             elif stack and not goes_on:
                 current.append(Tok.make("NEWLINE", "\n", pending.span))
             pending = None
@@ -274,16 +305,43 @@ def _split(tokens: list[Tok]) -> tuple[tuple[Tok, ...], ...]:
     return tuple(statements)
 
 
-def _is_use(current: list[Tok]) -> bool:
-    return bool(current) and current[0].type == "USE"
-
-
-def _keyword(tokens: list[Tok], i: int, token: Tok, *, at_top: bool, in_use: bool) -> Tok:
+def _keyword(tokens: list[Tok], i: int, token: Tok, *, at_top: bool, current: list[Tok]) -> Tok:
+    """A name as the keyword that it is here, after the tokens of its statement so far; else the token itself."""
     if token.type != "NAME":
         return token
     text = str(token)
-    if text in RESERVED or (in_use and text in ("from", "as")):
+    if (
+        text in RESERVED
+        or (at_top and _starts_statement(tokens, i))
+        or _is_soft(text, current, at_top=at_top)
+    ):
         return Tok.make(text.upper(), text, token.span)
-    if at_top and _starts_statement(tokens, i):
-        return Tok.make(text.upper(), text, token.span)
+    if text in BYTES and current and current[0].type == "EXPECT" and current[-1].type == "NUMBER":
+        return Tok.make("UNIT", text, token.span)
     return token
+
+
+def _is_soft(text: str, current: list[Tok], *, at_top: bool) -> bool:
+    """Whether a name is a keyword in its statement alone. Two values never adjoin, so `with` after one is none."""
+    if not current or text not in ("from", "as", "within", "with"):
+        return False
+    kind = current[0].type
+    if kind == "USE":
+        return text in ("from", "as")
+    word = {"PARAM": "within", "EXPECT": "with"}.get(kind)
+    return text == word and at_top and len(current) > 1 and current[-1].type in _ENDS_A_VALUE
+
+
+def inside(span: Span) -> list[Tok]:
+    """The tokens of a stretch of text that holds arithmetic. Raises E101, E102 or E901 where it cannot."""
+    out: list[Tok] = []
+    for token in tokens_of(span.source, span.start, span.end):
+        if token.type in ("STRAY", "COMMENT", "STRING"):
+            raise fail("E101", f"`{token}` has no meaning here", token.span)
+        reserved = token.type == "NAME" and str(token) in RESERVED
+        token = _index(token, out[-1] if out else None)
+        out.append(Tok.make(str(token).upper(), token, token.span) if reserved else token)
+    _, problems = _match_brackets(out)
+    if problems:
+        raise CnncError(problems)
+    return out

@@ -246,7 +246,8 @@ class Sources:
         values = loop.body.values if isinstance(loop.body, s.Loop) else ()
         if len(values) != 1 or not isinstance(values[0], s.Range):
             return Const(turn.total)
-        low, high = (self.of_expr(end, turn.env, scope) for end in (values[0].low, values[0].high))
+        ends = (values[0].low, values[0].high)
+        low, high = (None if end is None else self.of_expr(end, turn.env, scope) for end in ends)
         if low is None or high is None:
             return None
         return difference(binary("+", high, Const(1)), low)

@@ -130,6 +130,7 @@ class Brackets:
             taken = next((i for i, (_, condition) in arms if truth(condition, env)), len(body.arms))
             spot.scope.choices.append(Decided(body, taken, env, spot.trace))
             chosen = (*(arm for arm, _ in body.arms), body.otherwise)[taken]
+            assert chosen is not None
             return self.walk.pipeline(chosen, flow, env, spot)
         turns = [
             (body.body, bound, spot.step(turn)) for bound, turn in self._turns_of(body, bracket, env, spot)

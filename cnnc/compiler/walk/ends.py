@@ -45,12 +45,9 @@ class Ends:
                 with self.walk.recovering(None):
                     self.walk.labels.take(statement.name, statement.span, spot)
                     label = s.Label((statement.name,), False, statement.span)
-                    item = s.Item(
-                        label,
-                        s.Bracket(s.Pipeline((), (), statement.span), statement.span),
-                        None,
-                        statement.span,
-                    )
+                    nothing = s.Pipeline((), (), statement.span)
+                    core = s.Bracket(nothing, None, statement.span, statement.span)
+                    item = s.Item(label, core, None, statement.span)
                     self.walk.labels.define(name, inputs[name], None, item, env, spot.scope)
                     env.labels.entries[name].used = True
         if not declared:

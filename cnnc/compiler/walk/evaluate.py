@@ -237,6 +237,7 @@ def _if_else(expr: s.IfElse, env: Env) -> Value:
 
 
 def _range(expr: s.Range, env: Env) -> Value:
+    assert expr.low is not None and expr.high is not None
     return range(integer(expr.low, env), integer(expr.high, env) + 1)
 
 

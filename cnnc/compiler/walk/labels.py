@@ -193,5 +193,5 @@ def _chains(bracket: s.Bracket) -> list[s.Pipeline]:
     if isinstance(body, s.Sides):
         return list(body.branches)
     if isinstance(body, s.Choice):
-        return [*(arm for arm, _ in body.arms), body.otherwise]
+        return [*(arm for arm, _ in body.arms), *([] if body.otherwise is None else [body.otherwise])]
     return [body.body]

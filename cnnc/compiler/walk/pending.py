@@ -1,0 +1,45 @@
+"""Forms that the grammar has and the compiler does not: each is refused by name until its meaning is there."""
+
+from __future__ import annotations
+
+from cnnc.dsl import syntax as s
+from cnnc.dsl.diagnostics import CnncError, Diagnostic
+from cnnc.dsl.source import Span
+
+
+def refuse_pending(spec: s.Spec) -> None:
+    """Raises CnncError (E111) for every form of a spec that cannot be built yet."""
+    problems = []
+    for node in s.nodes_in(spec.statements):
+        form = _pending(node)
+        if form is not None:
+            span: Span = node.span  # type: ignore[attr-defined]
+            problems.append(Diagnostic("E111", f"{form} cannot be built yet by this version of cnnc", span))
+    if problems:
+        raise CnncError(problems)
+
+
+def _pending(node: object) -> str | None:
+    """The name of a form without a meaning; None for everything else."""
+    match node:
+        case s.Sides(op="@") | s.Loop(op="@"):
+            return "a matrix product"
+        case s.Bracket() if node.args is not None:
+            return "a bracket with arguments"
+        case s.Choice(otherwise=None):
+            return "a choice without `else`"
+        case s.Membership():
+            return "`in` in a condition"
+        case s.Subscript() | s.Word() if getattr(node, "index", None):
+            return "an element of a list"
+        case s.Argument(value=s.Range()):
+            return "a range as an argument"
+        case s.Range() if node.low is None or node.high is None:
+            return "a range with an open end"
+        case s.Parameter(rest=True):
+            return "a parameter that takes what is left"
+        case s.Param() if node.bounds is not None:
+            return "`within`"
+        case s.Use() | s.Expect() if node.settings:
+            return "a setting of params"
+    return None
