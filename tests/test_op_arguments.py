@@ -194,7 +194,7 @@ def test_which_layers_need_a_map() -> None:
         "conv", "dwconv", "sepconv", "tconv", "local", "maxpool", "avgpool", "sumpool", "lppool", "stochasticpool",
         "subsample", "gap", "gmp", "adaptiveavgpool", "adaptivemaxpool", "fractionalmaxpool", "unpool",
         "instancenorm", "lrn", "spatialdropout", "crop", "pad", "shuffle", "upsample", "pixelshuffle",
-        "spacetodepth", "shortcut_pad",
+        "spacetodepth", "shortcut_pad", "attend",
     }  # fmt: skip
     assert kinds(lambda op: op.ranks == (0,)) == {"fc", "rbf"}
     assert kinds(lambda op: op.ranks == (2, 3)) == {"stn"}
@@ -216,7 +216,7 @@ def test_before_which_layers_a_default_activation_is_left_out() -> None:
     """DESIGN 1.4: an activation, a norm that `norm=` can name, a sum, an up-convolution; a bias by position too."""
     activations = kinds(lambda op: op.family == "activation") - {"capslength", "capsmask", "capsule"}
     assert kinds(lambda op: op.takes_linear) == activations | {
-        "bn", "gn", "ln", "instancenorm", "add", "tconv", "bias",
+        "bn", "gn", "ln", "instancenorm", "add", "tconv", "bias", "attend",
     }  # fmt: skip
 
 

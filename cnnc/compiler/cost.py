@@ -1,7 +1,8 @@
 """What a network costs: parameters, state, MACs, FLOPs, activations, and the memory these take.
 
 All counts are exact integers and per image. MACs are one per multiply-add of
-convolutions, transposed convolutions and fully-connected layers, nothing else;
+convolutions, transposed convolutions, fully-connected and recurrent layers and products of
+matrices, those of attention included and counted whole, and nothing else;
 FLOPs are 2 x MACs and one for each addition of a bias.
 """
 

@@ -132,6 +132,8 @@ class _Core:
         rest = fields.pop(op.rest) if op.rest else ()
         args = [_value(value) for value in rest]
         args += [f"{name}={_value(value)}" for name, value in fields.items() if value is not None]
+        operands = list(zip(op.operands, node.inputs, strict=False))[1:]
+        args += [f"{name}={reference(i)}" for name, i in operands if i != node.inputs[0]]
         further = iter(node.inputs[1:])
         for x in self.folded.get(node.index, ()):
             args.append(f"{x.role}={self._word(x, reference)}")

@@ -175,6 +175,8 @@ def _arguments(op: type[Op]) -> tuple[Argument, ...]:
 
 
 def _argument(op: type[Op], name: str) -> Argument:
+    if name in op.operands:
+        return Argument(name, "a pipeline in [ ] on what flows in, or a label", None, False)
     if name in op.pipelines:
         return Argument(name, "a pipeline in [ ], on the same input", None, True)
     if name in op.tensors:

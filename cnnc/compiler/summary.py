@@ -28,10 +28,10 @@ from cnnc.dsl.record import record
 FORMAT = 1
 
 CONVENTIONS = (
-    "MACs: one per multiply-add of convolutions, transposed convolutions and fully-connected layers, "
-    "nothing else; FLOPs: 2 x MACs + bias adds. Parameters: each weight once, shared ones at their first "
-    "use; state (running statistics) is apart. RF: the hull over all paths, not clipped at the border; "
-    "statistics of normalisation ignored. All per image."
+    "MACs: one per multiply-add of convolutions, transposed convolutions, fully-connected and recurrent "
+    "layers and matrix products (attention's too), nothing else; FLOPs: 2 x MACs + bias adds. Parameters: each "
+    "weight once, shared ones at their first use; state (running statistics) is apart. RF: the hull over all "
+    "paths, not clipped at the border; statistics of normalisation ignored. All per image."
 )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from graphs import graph_on
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from cnnc.backends.pytorch.layer import emission_of
@@ -79,7 +80,7 @@ def check(shape: tuple[int, ...], layers: str) -> Built:
     assert buffers == dict(state), layers
     counter = FlopCounterMode(display=False)
     module.requires_grad_(False)  # the counter's hooks take no views of parameters that need gradients
-    with counter, torch.no_grad():
+    with sdpa_kernel(SDPBackend.MATH), counter, torch.no_grad():
         y = module(x)
     module.requires_grad_(True)
     assert tuple(y.shape) == (BATCH, *_out(graph)), layers

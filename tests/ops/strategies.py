@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 from hypothesis import strategies as st
@@ -187,6 +188,27 @@ def tensor(draw: Draw, shape: Shape) -> str:
     return f"[{f' {draw(st.sampled_from(joins))} '.join(pair)}]"
 
 
+def attend(draw: Draw, shape: Shape) -> str:
+    """With projections or none, on what flows in or on another map."""
+    heads = draw(st.integers(1, 3))
+    width = heads * draw(st.integers(1, 3))
+    more = f"heads={heads}{draw(st.sampled_from(['', ', scale=1', ', scale=0.3']))}"
+    form = draw(st.sampled_from(["bare", "self", "cross", "causal", "bias"]))
+    if form == "bare":
+        return f"attend(heads={divisor(draw, shape[0])}, causal={yes_no(draw)})"
+    parts = [f"{x}=[linear-{width}]" for x in "qk"] + [f"v=[linear-{heads * draw(st.integers(1, 3))}]"]
+    if form == "cross":
+        other = "x".join(str(draw(st.integers(1, 4))) for _ in range(draw(st.integers(1, 3))))
+        start = f't: tensor({width}, {", ".join(other.split("x"))}, init=1)\n"input" -> '
+        return f"{start}attend({parts[0]}, k=t, v=[t -> linear-{2 * heads}], {more})"
+    more += ", causal=yes" if form == "causal" else ""
+    if form != "bias":
+        return f"attend({', '.join(parts)}, {more})"
+    sizes = [draw(st.sampled_from([1, heads])), *(draw(st.sampled_from([1, prod(shape[1:])])) for _ in "qk")]
+    start = f'b: tensor({", ".join(map(str, sizes))}, init=normal(1))\n"input" -> '
+    return f"{start}attend({', '.join(parts)}, {more}, bias=b)"
+
+
 def upsample(draw: Draw, shape: Shape) -> str:
     rank = len(shape) - 1
     mode = draw(st.sampled_from(["nearest", {1: "linear", 2: "bilinear", 3: "trilinear"}[rank]]))
@@ -271,6 +293,7 @@ WORDS: dict[str, Words] = {
     "local": local,
     "fc": fc,
     "tensor": tensor,
+    "attend": attend,
     "linear": linear,
     "bias": one_of("bias", "bias(init=normal(0.1))", "bias(1)"),
     "rbf": one_of("rbf-10", "rbf-3(trainable=yes)"),

@@ -57,6 +57,7 @@ ELSEWHERE = ("same_tf", "arithmetic", "inference", "checkpoint")
 USES = {
     "Maxout": ("maxout(2)", (8, 6, 6)),
     "ChannelLayerNorm": ("ln", (8, 6, 6)),
+    "attend": ("attend", (8, 6, 6)),
     "ChannelLinear": ("linear-4", (8, 6, 6)),
     "WithinMapNorm": ("lrn3(within=yes)", (8, 6, 6)),
     "ChannelScale": ("scale(0.1, bias=yes)", (8, 6, 6)),

@@ -75,13 +75,14 @@ def layer_text(node: Node) -> str:
     fields = list(type(op).model_fields)
     slotted = {slots.size, slots.width, slots.stride}
     extra: list[str] = []
+    keyed = op.rest is not None or op.operands or op.pipelines  # what stands first without a key
     if op.rest is not None:
         extra += map(_compact, getattr(op, op.rest))
         fields.remove(op.rest)
     for place, field in enumerate(fields):
         if field in node.origins and field not in slotted:
             value = _compact(getattr(op, field))
-            extra.append(value if place == len(extra) and op.rest is None else f"{field}={value}")
+            extra.append(value if place == len(extra) and not keyed else f"{field}={value}")
     return text + (f"({', '.join(extra)})" if extra else "")
 
 

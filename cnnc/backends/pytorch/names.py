@@ -108,7 +108,21 @@ CONTAINER_ATTRIBUTES = {
 }
 """The same for what can hold children."""
 TAKEN = frozenset(
-    {"self", "torch", "nn", "F", "Tensor", "OrderedDict", "NamedTuple", "Any", "math", "whole", "divisible"}
+    {
+        "self",
+        "torch",
+        "nn",
+        "F",
+        "Tensor",
+        "OrderedDict",
+        "NamedTuple",
+        "Any",
+        "math",
+        "whole",
+        "divisible",
+        "attend",
+        "centre_crop",
+    }
 )
 """What every generated file may use."""
 

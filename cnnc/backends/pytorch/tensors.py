@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from cnnc.backends.pytorch.context import Sources
 from cnnc.compiler.graph import Graph, Node, Scope
+from cnnc.compiler.ops.attention import Attend
 from cnnc.compiler.ops.merge import Add, Multiply
 
 
@@ -18,13 +19,15 @@ def broadcast(graph: Graph, sources: Sources) -> frozenset[int]:
     for index in tensors - set(graph.outputs.values()):
         takers = [graph.nodes[i] for i in readers[index]]
         home = sources.home(index)
-        if all(sources.home(taker.index) is home and _repeats(taker, tensors) for taker in takers):
+        if all(sources.home(taker.index) is home and _repeats(taker, index, tensors) for taker in takers):
             found.add(index)
     return frozenset(found)
 
 
-def _repeats(node: Node, tensors: set[int]) -> bool:
-    """Whether a node's operands may lack the batch where another has it."""
+def _repeats(node: Node, tensor: int, tensors: set[int]) -> bool:
+    """Whether a node's operand may lack the batch, because another has it."""
+    if isinstance(node.op, Attend):
+        return tensor not in node.inputs[: len(node.op.operands)]
     return isinstance(node.op, Add | Multiply) and any(i not in tensors for i in node.inputs)
 
 

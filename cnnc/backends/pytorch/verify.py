@@ -75,6 +75,7 @@ def _tensors(graph: Graph, built: torch.nn.Module) -> Verdict:
 def _shapes_and_macs(graph: Graph, built: torch.nn.Module) -> Iterator[Verdict]:
     """The output of every module that is a layer, and the multiply-adds of one image."""
     import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils import flop_counter
 
     seen: dict[str, list[tuple[int, ...]]] = {}
@@ -91,7 +92,12 @@ def _shapes_and_macs(graph: Graph, built: torch.nn.Module) -> Iterator[Verdict]:
             child.register_forward_hook(watch(name))
     built.eval().requires_grad_(False)  # the counter's hooks take no views of parameters that need gradients
     inputs = [torch.empty(1, *map(int, graph.nodes[i].out), device="meta") for i in graph.inputs.values()]
-    with torch.no_grad(), flop_counter.FlopCounterMode(display=False) as counter:
+    # The counter finds the products of attention where they are not fused.
+    with (
+        sdpa_kernel(SDPBackend.MATH),
+        torch.no_grad(),
+        flop_counter.FlopCounterMode(display=False) as counter,
+    ):
         output = built(*inputs)
     outputs = list(output) if isinstance(output, tuple) else [output]
     wanted: dict[str, list[tuple[int, ...]]] = {}

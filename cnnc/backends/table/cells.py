@@ -93,6 +93,8 @@ def arguments_text(op: Op) -> str:
     fields = arguments(op)
     slots = op.word
     text = ""
+    if op.rest is not None:
+        del fields[op.rest]  # a shape, which the output shows
     if slots.width is not None:
         del fields[slots.width]
     if slots.size is not None and slots.size != slots.width:

@@ -342,8 +342,13 @@ class Op(Model, ABC):
     """Whether a map is flattened before it comes in."""
     pipelines: ClassVar[tuple[str, ...]] = ()
     """Arguments that are pipelines on the same input; what flows out of each is a further input."""
+    operands: ClassVar[tuple[str, ...]] = ()
+    """Arguments that are its inputs, in their order: a pipeline on what flows in, or a label; what
+    flows in where one is left out."""
     tensors: ClassVar[Mapping[str, Literal["output", "input"]]] = {}
     """Arguments that are labels; the further input is the labelled tensor, or what flowed into its layer."""
+    nonlinear: ClassVar[bool] = False
+    """Whether a weighted layer before it and one after it are more than one, as with an activation between them."""
     rest: ClassVar[str | None] = None
     """The field that takes all arguments without a key, as a tuple: `tensor(768, 1)`."""
     source: ClassVar[bool] = False
@@ -371,7 +376,7 @@ class Op(Model, ABC):
 
     @abstractmethod
     def macs(self, *ins: Shape) -> int:
-        """Multiply-adds of one image by DESIGN's convention: convolution and fully-connected only."""
+        """Multiply-adds of one image by DESIGN's convention: of convolutions, linear layers and products of matrices only."""
 
     @abstractmethod
     def window(self, *ins: Shape) -> Window:

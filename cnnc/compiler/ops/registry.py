@@ -13,6 +13,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
         "relu", "relu6", "leaky", "leakyrelu", "prelu", "elu", "selu", "gelu", "silu", "swish", "mish",
         "sigmoid", "tanh", "hardsigmoid", "hardswish", "softplus", "softmax", "logsoftmax", "maxout",
     ),
+    "attention": ("attend", "attention"),
     "bias": ("bias",),
     "capsule": ("squash", "capslength", "capsmask", "capsule"),
     "convolution": ("conv", "dwconv", "sepconv", "tconv", "deconv", "upconv"),

@@ -147,13 +147,17 @@ class Layers:
         if name in args.spans:
             raise fail("E304", f"the {name} of `{op.kind}` is given twice", span)
         value = evaluate(expr, env)
-        if isinstance(value, Closure) != (name in op.pipelines):
+        is_operand = name in op.operands
+        if isinstance(value, Closure) != (name in op.pipelines) and not (
+            is_operand and isinstance(value, Closure)
+        ):
             wanted = "a pipeline in [ ]" if name in op.pipelines else "no pipeline"
             raise fail("E303", f"`{name}` of `{op.kind}` takes {wanted}", span)
-        if name in op.tensors:
+        if name in op.tensors or (is_operand and not isinstance(value, Closure)):
+            wanted = "a pipeline in [ ] or a label" if is_operand else "a label"
             if not isinstance(value, str):
                 raise fail(
-                    "E303", f"`{name}` of `{op.kind}` is {describe(value)}, and a label is wanted", span
+                    "E303", f"`{name}` of `{op.kind}` is {describe(value)}, and {wanted} is wanted", span
                 )
             args.tensors[name] = self.walk.labels.tensor(value, span, env)
             args.spans[name] = span
@@ -204,12 +208,12 @@ class Layers:
             plain_bias = "bias" not in args.values
         if flow.poison:
             return flow
-        further = self._further(op_type, args, flow, spot)
-        if any(x.poison for x in further):
+        ins = self._inputs(op_type, args, flow, spot)
+        if any(x.poison for x in ins):
             return poison(span)
         if op_type.flattens and len(flow.shape) > 1:
-            flow = self.place(Flatten, Arguments(), (flow,), span, None, spot, "flatten")
-        out = self.place(op_type, args, (flow, *further), span, label, spot, "own")
+            ins[0] = self.place(Flatten, Arguments(), (flow,), span, None, spot, "flatten")
+        out = self.place(op_type, args, tuple(ins), span, label, spot, "own")
         out.plain_bias = plain_bias
         if norm is not None:
             op, norm_args = self._brought_layer("norm", "normalisation", norm, args, span)
@@ -222,13 +226,17 @@ class Layers:
             out.tentative = act_is_default
         return out
 
-    def _further(self, op: type[Op], args: Arguments, flow: Draft, spot: Spot) -> list[Draft]:
-        """The inputs besides what flows in: pipelines on the same input first, then tensors by label."""
-        further = []
-        for name in op.pipelines:
-            if name in args.pipelines:
-                placed = self.walk.closure(args.pipelines[name], flow, spot)
-                further.append(flow if placed is None else placed)
+    def _inputs(self, op: type[Op], args: Arguments, flow: Draft, spot: Spot) -> list[Draft]:
+        """The operands, or what flows in; then pipelines on the same input, then tensors by label."""
+
+        def placed(name: str) -> Draft:
+            out = self.walk.closure(args.pipelines[name], flow, spot)
+            return flow if out is None else out
+
+        further = [
+            placed(name) if name in args.pipelines else args.tensors.get(name, flow) for name in op.operands
+        ] or [flow]
+        further += [placed(name) for name in op.pipelines if name in args.pipelines]
         for name, side in op.tensors.items():
             if name in args.tensors:
                 tensor = args.tensors[name]
@@ -278,12 +286,15 @@ class Layers:
         if any(x.poison for x in ins):
             return poison(span)
         shapes = tuple(x.shape for x in ins)
-        if ins:
+        if ins and not op_type.operands:  # which tell of each
             self._check_rank(op_type, shapes[0], span)
         _check_given(op_type, args, span)
         try:
             makers = {name: x.op for name, x in args.tensors.items() if x.op is not None}
-            given = (*(n for n in op_type.pipelines if n in args.pipelines), *makers)
+            given = (
+                *(n for n in op_type.pipelines if n in args.pipelines),
+                *(n for n in makers if n in op_type.tensors),
+            )
             op = op_type.model_validate(args.values, context=Place(shapes, given, makers))
             self.walk.ledger.place = f"`{span.text}` of line {span.line}"
             shape = op.out_shape(*shapes)
@@ -335,7 +346,7 @@ def _refuse_free_weights(op: Op, shapes: tuple[tuple[int, ...], ...]) -> None:
 
 def argument_names(op: type[Op]) -> list[str]:
     """A layer's argument keys in positional order, those for what it brings last."""
-    names = [*op.pipelines, *op.model_fields, *op.tensors]
+    names = [*op.operands, *op.pipelines, *op.model_fields, *op.tensors]
     if op.brings is not None:
         names += ["norm", "act"] if op.brings.norm else ["act"]
     return names

@@ -109,7 +109,7 @@ def _linear_pairs(walked: Walked) -> list[Diagnostic]:
             assert taker.op is not None
             if taker.op.weighted:
                 linear = True
-            elif taker.op.family != "activation" or taker.dropped:
+            elif not (taker.op.family == "activation" or taker.op.nonlinear) or taker.dropped:
                 linear = linear or reaches[id(taker)]
         reaches[id(draft)] = linear
         if draft.dropped and linear:
