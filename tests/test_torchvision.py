@@ -35,6 +35,23 @@ NETWORKS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "densenet169": (models.densenet169, {}),
     "densenet201": (models.densenet201, {}),
     "mobilenet_v2": (models.mobilenet_v2, {}),
+    "squeezenet1_0": (models.squeezenet1_0, {}),
+    "squeezenet1_1": (models.squeezenet1_1, {}),
+    "resnext50_32x4d": (models.resnext50_32x4d, {}),
+    "resnext101_32x8d": (models.resnext101_32x8d, {}),
+    "resnext101_64x4d": (models.resnext101_64x4d, {}),
+    "wide_resnet50_2": (models.wide_resnet50_2, {}),
+    "wide_resnet101_2": (models.wide_resnet101_2, {}),
+    "mnasnet0_5": (models.mnasnet0_5, {}),
+    "mnasnet0_75": (models.mnasnet0_75, {}),
+    "mnasnet1_0": (models.mnasnet1_0, {}),
+    "mnasnet1_3": (models.mnasnet1_3, {}),
+    "shufflenet_v2_x0_5": (models.shufflenet_v2_x0_5, {}),
+    "shufflenet_v2_x1_0": (models.shufflenet_v2_x1_0, {}),
+    "shufflenet_v2_x1_5": (models.shufflenet_v2_x1_5, {}),
+    "shufflenet_v2_x2_0": (models.shufflenet_v2_x2_0, {}),
+    "mobilenet_v3_large": (models.mobilenet_v3_large, {}),
+    "mobilenet_v3_small": (models.mobilenet_v3_small, {}),
     "inception_v3": (models.inception_v3, {"aux_logits": False, "init_weights": False}),
     "inception_v3_aux": (models.inception_v3, {"aux_logits": True, "init_weights": False}),
 }
@@ -42,7 +59,8 @@ NETWORKS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
 
 QUICK = frozenset((
     "alexnet_torchvision", "vgg16", "vgg16_bn", "resnet18", "resnet50", "googlenet_torchvision_aux",
-    "densenet121", "mobilenet_v2", "inception_v3_aux",
+    "densenet121", "mobilenet_v2", "inception_v3_aux", "squeezenet1_1", "resnext50_32x4d", "mnasnet0_5",
+    "shufflenet_v2_x0_5", "mobilenet_v3_small",
 ))  # fmt: skip
 """One of each family is run every time; the others differ from it in numbers only, and are slow together."""
 
