@@ -23,7 +23,7 @@ from cnnc.net import ZOO, Net, load, resolve
 SPECS = Path(__file__).parent / "specs"
 
 _HEAD = re.compile(
-    r"# (?P<title>[^():]+) \((?P<authors>[^()]*[^() \d,;]) (?P<year>(?:19|20)\d\d)(?:[,;] (?P<place>[^()]+))?\)"
+    r"# (?P<title>[^:]+?) \((?P<authors>[^()]*[^() \d,;]) (?P<year>(?:19|20)\d\d)(?:[,;] (?P<place>[^()]+))?\)"
     r": (?P<idea>\S.*\.)"
 )
 

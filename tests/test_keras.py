@@ -55,6 +55,7 @@ APPLICATIONS: dict[str, tuple[Callable[..., Any], Sizes, Sizes]] = {
     "densenet121": (keras.applications.DenseNet121, none, none),
     "densenet169": (keras.applications.DenseNet169, none, none),
     "densenet201": (keras.applications.DenseNet201, none, none),
+    "xception": (keras.applications.Xception, none, none),
     "nasnet_a_mobile": (nasnet_mobile, none, none),
     "nasnet_a_large": (keras.applications.NASNetLarge, none, none),
 }

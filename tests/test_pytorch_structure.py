@@ -66,7 +66,7 @@ U-Net's innermost level has its convolutions among its own. NASNet's cells are p
 map is even, and skip a projection where it is not needed: another matter, and left out."""
 
 
-TWINS = ("nasnet", "mnasnet", "mobilenet_v3", "shufflenet_v2")
+TWINS = ("nasnet", "mnasnet", "mobilenet_v3", "shufflenet_v2", "r2plus1d", "xception")
 """Families whose blocks still become several classes, where a person would have written one with an `if`."""
 
 

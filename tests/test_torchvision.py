@@ -35,6 +35,10 @@ NETWORKS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "densenet169": (models.densenet169, {}),
     "densenet201": (models.densenet201, {}),
     "mobilenet_v2": (models.mobilenet_v2, {}),
+    "r3d_18": (models.video.r3d_18, {}),
+    "mc3_18": (models.video.mc3_18, {}),
+    "r2plus1d_18": (models.video.r2plus1d_18, {}),
+    "s3d": (models.video.s3d, {}),
     "squeezenet1_0": (models.squeezenet1_0, {}),
     "squeezenet1_1": (models.squeezenet1_1, {}),
     "resnext50_32x4d": (models.resnext50_32x4d, {}),
@@ -60,7 +64,7 @@ NETWORKS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
 QUICK = frozenset((
     "alexnet_torchvision", "vgg16", "vgg16_bn", "resnet18", "resnet50", "googlenet_torchvision_aux",
     "densenet121", "mobilenet_v2", "inception_v3_aux", "squeezenet1_1", "resnext50_32x4d", "mnasnet0_5",
-    "shufflenet_v2_x0_5", "mobilenet_v3_small",
+    "shufflenet_v2_x0_5", "mobilenet_v3_small", "r2plus1d_18",
 ))  # fmt: skip
 """One of each family is run every time; the others differ from it in numbers only, and are slow together."""
 

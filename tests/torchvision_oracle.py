@@ -24,11 +24,11 @@ def torchvision_models() -> ModuleType:
 def give_spread(model: Any) -> None:
     """Weights under which signals keep their size, and statistics that differ from their first values."""
     for module in model.modules():
-        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Conv3d | torch.nn.Linear):
             torch.nn.init.kaiming_normal_(module.weight)
             if module.bias is not None:
                 torch.nn.init.normal_(module.bias, std=0.1)
-        elif isinstance(module, torch.nn.BatchNorm2d):
+        elif isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
             torch.nn.init.normal_(module.bias, std=0.1)
             torch.nn.init.normal_(module.running_mean, std=0.1)
