@@ -31,7 +31,7 @@ def parsed(expression: str) -> s.Expr:
 
 
 def value_of(expression: str, how: Callable[..., Any] = ev.evaluate) -> Any:
-    return how(parsed(expression), FileScope(params=dict(PARAMS)).env())
+    return how(parsed(expression), FileScope(params=dict(PARAMS)).env()).value
 
 
 def code_of(expression: str, how: Callable[..., Any] = ev.evaluate) -> str:

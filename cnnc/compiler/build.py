@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from cnnc.compiler.graph import Fitted, Graph, Node, Scope
+from cnnc.compiler.symbolic import Sourced
 from cnnc.compiler.walk.declare import declare
 from cnnc.compiler.walk.default_activations import settle_defaults
 from cnnc.compiler.walk.draft import Draft
@@ -15,7 +16,7 @@ from cnnc.compiler.walk.layers import MAX_LAYERS
 from cnnc.compiler.walk.library import library_of
 from cnnc.compiler.walk.naming import assign_names
 from cnnc.compiler.walk.smallest import with_smallest_input
-from cnnc.compiler.walk.values import Env, FileScope, LabelScope, Value
+from cnnc.compiler.walk.values import PIPELINE, Closure, Env, FileScope, LabelScope, Value
 from cnnc.compiler.walk.warn import warnings
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
@@ -146,14 +147,25 @@ def _freeze(name: str, spec: s.Spec, env: Env, walked: Walked, problems: Sequenc
     nodes = []
     for i, draft in enumerate(kept):
         assert draft.op is not None
-        inputs = tuple(index[id(x.settled())] for x in draft.inputs)
         draft.name = draft.name or draft.label or "input"
-        module = draft.name if draft.twin is None else draft.twin.name
-        nodes.append(Node(
-            i, draft.name, module, draft.op, inputs, draft.shape, draft.span,
-            draft.trace, draft.role, draft.label, draft.origins, draft.given,
-            {key: index[id(x.settled())] for key, x in draft.named.items()},
-        ))  # fmt: skip
+        nodes.append(
+            Node(
+                index=i,
+                name=draft.name,
+                module=draft.name if draft.twin is None else draft.twin.name,
+                op=draft.op,
+                inputs=tuple(index[id(x.settled())] for x in draft.inputs),
+                out=draft.shape,
+                span=draft.span,
+                trace=draft.trace,
+                role=draft.role,
+                label=draft.label,
+                args=draft.args,
+                written=draft.written,
+                given=draft.given,
+                named={key: index[id(x.settled())] for key, x in draft.named.items()},
+            )
+        )
     labels: dict[str, int] = {}
     root = _freeze_scope(walked.root, index, labels)
     for node in nodes:
@@ -163,17 +175,18 @@ def _freeze(name: str, spec: s.Spec, env: Env, walked: Walked, problems: Sequenc
     inputs_by_name = {key: index[id(draft)] for key, draft in walked.inputs.items()}
     found = tuple(p for p in problems if p.severity != "error")
     return Graph(
-        name,
-        tuple(nodes),
-        inputs_by_name,
-        outputs,
-        root,
-        labels,
-        spec,
-        env,
-        found,
-        walked.free,
-        walked.ledger,
+        name=name,
+        nodes=tuple(nodes),
+        inputs=inputs_by_name,
+        outputs=outputs,
+        root=root,
+        labels=labels,
+        spec=spec,
+        env=env,
+        warnings=found,
+        free=walked.free,
+        ledger=walked.ledger,
+        placed=tuple(index[id(draft.settled())] for draft in walked.drafts),
     )
 
 
@@ -194,12 +207,28 @@ def _freeze_scope(scope: DraftScope, index: Mapping[int, int], labels: dict[str,
     if scope.fitted is not None and scope.fitted.merge is not None:
         like, merge = at(scope.fitted.like), at(scope.fitted.merge)
         assert like is not None and merge is not None
-        path = tuple(index[id(d)] for d in scope.fitted.path if not d.dropped)
-        fitted = Fitted(like, path, scope.fitted.branch, merge)
+        fitted = Fitted(like, scope.fitted.stride, scope.fitted.branch, merge)
     return Scope(
-        scope.name, scope.kind, scope.label, tuple(children), scope.has_sides, at(scope.source), result,
-        scope.name if scope.again is None else scope.again.name, scope.block, scope.args, scope.arg_origins, scope.span, scope.trace, fitted, scope,
-    )  # fmt: skip
+        number=scope.number,
+        name=scope.name,
+        kind=scope.kind,
+        label=scope.label,
+        children=tuple(children),
+        has_sides=scope.has_sides,
+        source=at(scope.source),
+        result=result,
+        module=scope.name if scope.again is None else scope.again.name,
+        block=scope.block,
+        args={
+            name: Sourced(PIPELINE, given.source) if isinstance(given.value, Closure) else given
+            for name, given in scope.args.items()
+        },
+        given=scope.given,
+        decisions=tuple(scope.decisions),
+        span=scope.span,
+        trace=scope.trace,
+        fitted=fitted,
+    )
 
 
 def _collect_labels(scope: LabelScope, prefix: str, index: Mapping[int, int], labels: dict[str, int]) -> None:

@@ -97,9 +97,9 @@ class _Figures:
         """One claim's verdict. Raises CnncError (E602, E203) where it cannot be evaluated."""
         text = claim.span.text
         if not isinstance(claim, s.Compare):
-            return Claim(text, truth(self.known(claim), self.env), None, None, claim.span)
+            return Claim(text, truth(self.known(claim), self.env).value, None, None, claim.span)
         sides = [claim.first, *(operand for _, operand in claim.rest)]
-        values = [evaluate(self.known(side), self.env) for side in sides]
+        values = [evaluate(self.known(side), self.env).value for side in sides]
         for side, value in zip(sides, values, strict=True):
             if isinstance(value, str):
                 raise self._unknown(value, side.span)
@@ -139,7 +139,7 @@ class _Figures:
             parts = tuple(self.graph.free.get(p, p) if isinstance(p, str) else p for p in expr.parts)
             return replace(expr, parts=parts)
         if isinstance(expr, s.String | s.Interpolated):
-            text = expr.value if isinstance(expr, s.String) else evaluate(expr, self.env)
+            text = expr.value if isinstance(expr, s.String) else evaluate(expr, self.env).value
             return _literal(self._shape(text, expr.span), expr.span)
         if isinstance(expr, s.Call):
             if expr.name in QUERIES:
@@ -204,7 +204,7 @@ class _Figures:
             if isinstance(value, s.Name):
                 labels.append((value.id, argument.span))
             elif isinstance(value, s.String | s.Interpolated):
-                labels.append((str(evaluate(value, self.env)), argument.span))
+                labels.append((str(evaluate(value, self.env).value), argument.span))
             else:
                 hint = f"for instance: {call.name}(layer4)"
                 raise fail("E602", f"`{call.name}` asks about a label", argument.span, hint=hint)

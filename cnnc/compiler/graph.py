@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from cnnc.compiler.ops import Op, Shape
 from cnnc.compiler.sizes import Ledger, Limits, limits
-from cnnc.compiler.walk.draft import Origin, Role, ScopeKind, scopes_within
-from cnnc.compiler.walk.draft import Scope as DraftScope
+from cnnc.compiler.symbolic import Sourced, Sym
+from cnnc.compiler.walk.draft import Decision, Role, ScopeKind, scopes_within
 from cnnc.compiler.walk.values import Env, Trace, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import Diagnostic
@@ -37,7 +37,10 @@ class Node:
     trace: Trace | None
     role: Role
     label: str | None
-    origins: Mapping[str, Origin]
+    args: Mapping[str, Sourced[Value]]
+    """Its arguments as evaluated, and where they come from; those that a `default` gives among them."""
+    written: tuple[str, ...]
+    """Those that the text at the layer gives."""
     given: tuple[str, ...]
     """The arguments that brought the inputs after the first, in their order."""
     named: Mapping[str, int]
@@ -54,11 +57,11 @@ class Node:
 
 @record(eq=False)
 class Fitted:
-    """How a shortcut came to its size: it is operand `branch` of node `merge`, as wide as node `like`,
-    its stride the product of the strides of the nodes of `path`."""
+    """How a shortcut came to its size: it is operand `branch` of node `merge`, as wide as node `like`;
+    `stride` is where its stride comes from, the product of those on the way there."""
 
     like: int
-    path: tuple[int, ...]
+    stride: Sym
     branch: int
     merge: int
 
@@ -67,6 +70,8 @@ class Fitted:
 class Scope:
     """A level of names. `children` are nodes (by index) and scopes, in the order of the text."""
 
+    number: int
+    """What sources call it by: the parameters of its block are owned by this number."""
     name: str
     kind: ScopeKind
     label: str | None
@@ -77,13 +82,15 @@ class Scope:
     module: str
     """The owner of the weights: the scope's own name, but for further uses of a shared module."""
     block: s.Block | None
-    args: Mapping[str, Value]
-    arg_origins: Mapping[str, Origin]
+    args: Mapping[str, Sourced[Value]]
+    """The values of its block's parameters, and where they come from."""
+    given: tuple[str, ...]
+    """Those that the call gives; the others have their defaults."""
+    decisions: tuple[Decision, ...]
+    """What of its structure was decided by values, and where those come from."""
     span: Span
     trace: Trace | None
     fitted: Fitted | None
-    identity: DraftScope
-    """The object that origins refer to as the owner of their parameters."""
 
     @property
     def local(self) -> str:
@@ -131,6 +138,8 @@ class Graph:
     """The free sizes of the inputs by name; shapes are expressions of them."""
     ledger: Ledger
     """What the layers assume of the free sizes."""
+    placed: tuple[int, ...]
+    """The node that each tensor became that sources speak of (`SizeOf`), by the tensor's number."""
 
     def __repr__(self) -> str:
         return f"<Graph {self.name}: {len(self.nodes)} nodes>"

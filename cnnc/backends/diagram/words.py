@@ -80,7 +80,7 @@ def layer_text(node: Node) -> str:
         extra += map(_compact, getattr(op, op.rest))
         fields.remove(op.rest)
     for place, field in enumerate(fields):
-        if field in node.origins and field not in slotted:
+        if field in node.written and field not in slotted:
             value = _compact(getattr(op, field))
             extra.append(value if place == len(extra) and not keyed else f"{field}={value}")
     return text + (f"({', '.join(extra)})" if extra else "")
@@ -92,10 +92,8 @@ def call_text(scope: Scope) -> str | None:
         return None
     given: list[str] = []
     for place, parameter in enumerate(scope.block.params):
-        value = scope.args.get(parameter.name)
-        pipeline = value is not None and parameter.name not in scope.arg_origins and str(value) == "[…]"
-        if parameter.name in scope.arg_origins or pipeline:
-            text = str(value) if pipeline else show(value)
+        if parameter.name in scope.given:
+            text = show(scope.args[parameter.name].value)
             given.append(text if place == len(given) else f"{parameter.name}={text}")
     return scope.block.name + (f"({', '.join(given)})" if given else "")
 

@@ -25,8 +25,9 @@ from cnnc.backends.pytorch.forward import Step, end_of_maps, forward_lines
 from cnnc.backends.pytorch.layer import Raw, Val
 from cnnc.backends.pytorch.loops import numeral, stem
 from cnnc.backends.pytorch.names import MODULE_ATTRIBUTES, attribute, is_plain, quote, variable
-from cnnc.backends.pytorch.sym import TURN, mentions
+from cnnc.backends.pytorch.sym import mentions
 from cnnc.backends.pytorch.sym import text as sym_text
+from cnnc.compiler.symbolic import TURN
 
 Line = tuple[int, str]
 """A logical line: how far it is indented within its method, and its text."""

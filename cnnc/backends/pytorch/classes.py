@@ -9,8 +9,8 @@ from typing import Any
 
 from cnnc.backends.pytorch.forward import Step
 from cnnc.backends.pytorch.layer import Argument, Module, Raw, Val
-from cnnc.backends.pytorch.sym import Param, Sym
 from cnnc.compiler.graph import Scope
+from cnnc.compiler.symbolic import Param, Sym
 
 # --- constructor expressions ------------------------------------------------------------
 

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from fractions import Fraction
+from dataclasses import replace
+from typing import Any
 
-from cnnc.backends.pytorch.sym import (
-    Compare,
+from cnnc.backends.pytorch.sym import integral, python
+from cnnc.compiler.graph import Graph, Node, Scope
+from cnnc.compiler.symbolic import (
+    FILE,
     Const,
-    Extreme,
-    Logic,
-    Number,
+    IfElse,
+    Items,
+    Opaque,
     Param,
-    Rounded,
+    SizeOf,
     Sym,
     binary,
-    difference,
-    integral,
-    is_real,
+    kind_of,
+    parts,
+    rebuilt,
 )
-from cnnc.compiler.graph import Graph, Node, Scope
-from cnnc.compiler.walk.draft import Draft, Origin
-from cnnc.compiler.walk.evaluate import truth
-from cnnc.compiler.walk.values import CallStep, Closure, Env, Trace, Turn
-from cnnc.dsl import syntax as s
+from cnnc.compiler.walk.values import PIPELINE, CallStep, Trace
 
 CHANNELS = "in_channels"
 CHANNELS_OF = "channels"
@@ -39,10 +38,9 @@ class Sources:
         self.kept = {name: real for name, real in kept.items() if name not in graph.root.args}
         self.parent: dict[int, Scope | None] = {}
         self.scope_of: dict[int, Scope] = {}
-        self.by_identity: dict[int, Scope] = {}
+        self.by_number: dict[int, Scope] = {}
         self.inputs: dict[int, tuple[int, ...]] = {}
         self.handed: dict[int, Mapping[str, Scope]] = {}
-        self._names = {**graph.labels, **{node.name: node.index for node in graph.nodes}}
         self._channels: dict[tuple[int, int], Sym] = {}
         self._walk()
 
@@ -51,7 +49,7 @@ class Sources:
         while todo:
             scope, parent = todo.pop()
             self.parent[id(scope)] = parent
-            self.by_identity[id(scope.identity)] = scope
+            self.by_number[scope.number] = scope
             for child in scope.children:
                 if isinstance(child, Scope):
                     todo.append((child, scope))
@@ -65,7 +63,7 @@ class Sources:
         A pipeline that gives several children, or stands in the block more than once, is not among them:
         its layers are the block's own.
         """
-        if scope.kind != "block" or not any(isinstance(value, Closure) for value in scope.args.values()):
+        if scope.kind != "block" or not any(given.value is PIPELINE for given in scope.args.values()):
             return {}
         placed: dict[str, list[int | Scope]] = {}
         direct: dict[str, Scope] = {}
@@ -73,7 +71,7 @@ class Sources:
             inner = child if isinstance(child, Scope) else self.graph.nodes[child]
             steps = _steps_between(inner.trace, scope.trace)[1:]  # the first is the block's own call
             name = steps[0].text if steps and isinstance(steps[0], CallStep) else ""
-            if not isinstance(scope.args.get(name), Closure):
+            if name not in scope.args or scope.args[name].value is not PIPELINE:
                 continue
             placed.setdefault(name, []).append(child)
             if isinstance(inner, Scope) and inner.kind in ("block", "bracket") and len(steps) == 1:
@@ -119,14 +117,11 @@ class Sources:
                 if child.result == node:
                     return Param(f"{name}_{CHANNELS_OF}", 0)
             n = self.graph.nodes[node]
-            width = n.origins.get("width") or n.origins.get(f"{n.op.rest}.0")
+            width = width_of(n)
             if width is not None:
-                found = self.of_origin(width, scope)
+                found = self.of(width, scope)
                 return Const(n.out[0]) if found is None else integral(found)
-            fitted = self._fitted(n)
-            if fitted is not None:
-                node = fitted
-            elif n.op.kind == "concat":
+            if n.op.kind == "concat":
                 total = self.channels(n.inputs[0], scope)
                 for i in n.inputs[1:]:
                     total = binary("+", total, self.channels(i, scope))
@@ -139,14 +134,6 @@ class Sources:
             else:
                 return Const(n.out[0])
 
-    def _fitted(self, node: Node) -> int | None:
-        """The node that a shortcut's projection is as wide as."""
-        scope = self.scope_of.get(node.index)
-        if scope is None or scope.kind != "shortcut" or scope.fitted is None:
-            return None
-        same = self.graph.nodes[scope.fitted.like].out[0] == node.out[0]
-        return scope.fitted.like if same else None
-
     def _outside(self, node: int, scope: Scope) -> Sym:
         if scope is self.graph.root:
             return Const(self.graph.nodes[node].out[0])
@@ -158,114 +145,61 @@ class Sources:
 
     # --- expressions ---------------------------------------------------------------------
 
-    def of_origin(self, origin: Origin, scope: Scope) -> Sym | None:
-        """The source of an argument, as the class of `scope` would write it; None where it cannot."""
-        return self.of_expr(origin.expr, origin.env, scope)
+    def of(self, sym: Sym, scope: Scope) -> Sym | None:
+        """A source as the class of `scope` would write it, in Python's arithmetic; None where it cannot."""
+        found = self._seen(sym, scope)
+        return None if found is None else python(found)
 
-    def of_expr(self, expr: s.Expr, env: Env, scope: Scope) -> Sym | None:
-        if isinstance(expr, s.Number):
-            return _const(expr.value)
-        if isinstance(expr, s.Name):
-            return self._name(expr.id, env, scope)
-        if isinstance(expr, s.Arithmetic):
-            return self._arithmetic(expr, env, scope)
-        if isinstance(expr, s.Call) and expr.name in ("min", "max"):
-            items = [
-                self.of_expr(a.value, env, scope) for a in expr.args if not isinstance(a.value, s.Bracket)
-            ]
-            known = tuple(i for i in items if i is not None)
-            return Extreme(expr.name, known) if len(known) == len(items) and len(known) > 1 else None
-        if isinstance(expr, s.Call) and expr.name in _ROUNDED:
-            return self._rounded(expr, env, scope)
-        if isinstance(expr, s.IfElse):
-            taken = next((arm for arm, condition in expr.arms if truth(condition, env)), expr.otherwise)
-            return self.of_expr(taken, env, scope)
-        return None
-
-    def _rounded(self, expr: s.Call, env: Env, scope: Scope) -> Sym | None:
-        items = [self.of_expr(a.value, env, scope) for a in expr.args if not isinstance(a.value, s.Bracket)]
-        known = tuple(i for i in items if i is not None)
-        if not known or len(known) < len(items):
+    def _seen(self, sym: Sym, scope: Scope) -> Sym | None:
+        """A source in terms of what the class of `scope` knows."""
+        if isinstance(sym, Const):
+            return sym if kind_of(sym.value) != "tuple" else None
+        if isinstance(sym, Param):
+            return self._parameter(sym, scope)
+        if isinstance(sym, SizeOf):
+            return self._size(sym, scope)
+        if isinstance(sym, Opaque):
             return None
-        if expr.name == "round":  # half away from zero; sizes are not negative
-            known = (binary("+", known[0], Const(0.5)),)
-        elif len(known) == 1 and not is_real(known[0]):
-            return known[0]
-        return Rounded(_ROUNDED[expr.name], known)
+        if isinstance(sym, IfElse):
+            condition = self._seen(sym.condition, scope)
+            if isinstance(condition, Const):
+                return self._seen(sym.then if condition.value else sym.otherwise, scope)
+        inner = [self._seen(part, scope) for part in parts(sym)]
+        known = tuple(part for part in inner if part is not None)
+        if len(known) < len(inner):
+            return None
+        if isinstance(sym, Items):  # a size for each axis: written as one where all are the same
+            return known[0] if all(part == known[0] for part in known) else None
+        return rebuilt(sym, known)
 
-    def condition(self, expr: s.Expr, env: Env, scope: Scope) -> Sym | None:
-        """The source of a condition, as the class of `scope` would write it; None where it cannot."""
-        if isinstance(expr, s.Compare):
-            sides = [
-                self.of_expr(side, env, scope) for side in (expr.first, *(side for _, side in expr.rest))
-            ]
-            known = [side for side in sides if side is not None]
-            if len(known) < len(sides):
-                return None
-            operators = [op for op, _ in expr.rest]
-            parts = tuple(Compare(op, a, b) for op, a, b in zip(operators, known, known[1:], strict=False))
-            return parts[0] if len(parts) == 1 else Logic("and", parts)
-        if isinstance(expr, s.Logic):
-            op, operands = str(expr.op), expr.operands
-        elif isinstance(expr, s.Unary) and expr.op == "not":
-            op, operands = "not", (expr.operand,)
+    def _parameter(self, param: Param, scope: Scope) -> Sym | None:
+        """A parameter of a block or of the file: one of the class's own or of those around it, or what it is given."""
+        if param.owner == FILE:
+            home, value = self.graph.root, self.graph.env.file.params[param.name]
         else:
+            home = self.by_number[param.owner]
+            given = home.args[param.name]
+            if home is self.graph.root or (home is not scope and self.contains(scope, home)):
+                return self._seen(given.source, scope)
+            value = given.value
+        if kind_of(value) == "tuple":
             return None
-        found = [self.condition(operand, env, scope) for operand in operands]
-        items = tuple(item for item in found if item is not None)
-        return Logic(op, items) if len(items) == len(found) else None
-
-    def _arithmetic(self, expr: s.Arithmetic, env: Env, scope: Scope) -> Sym | None:
-        total = self.of_expr(expr.first, env, scope)
-        for op, operand in expr.rest:
-            right = self.of_expr(operand, env, scope)
-            if total is None or right is None or op == "**":
-                return None
-            # A quotient that is used as a number of channels is whole; what is not is caught by the check
-            # of every instance.
-            real = is_real(total) or is_real(right)
-            total = binary("//" if op == "/" and not real else op, total, right)
-        return total
-
-    def _name(self, name: str, env: Env, scope: Scope) -> Sym | None:
-        binding = env.names.get(name)
-        if binding is None:
-            if name in env.file.params:
-                home = self.graph.root if env.file is self.graph.env.file else None
-                return self.parameter(name, home, env.file.params[name], scope)
-            return self._size(name, env.flow, scope)
-        if binding.owner is None:
-            return _const(binding.value)
-        return self.parameter(name, self.by_identity.get(id(binding.owner)), binding.value, scope)
-
-    def turns(self, turn: Turn, scope: Scope) -> Sym | None:
-        """The number of turns of a repeat or comprehension, as the class of `scope` would write it."""
-        loop = turn.loop
-        if isinstance(loop, s.Item):
-            return None if loop.count is None else self.of_expr(loop.count, turn.env, scope)
-        values = loop.body.values if isinstance(loop.body, s.Loop) else ()
-        if len(values) != 1 or not isinstance(values[0], s.Range):
-            return Const(turn.total)
-        ends = (values[0].low, values[0].high)
-        low, high = (None if end is None else self.of_expr(end, turn.env, scope) for end in ends)
-        if low is None or high is None:
-            return None
-        return difference(binary("+", high, Const(1)), low)
-
-    def parameter(self, name: str, home: Scope | None, value: object, scope: Scope) -> Sym | None:
-        """Parameter `name` of the block call `home`, or of the file, as the class of `scope` would write it."""
-        const = _const(value)
-        if home is None or const is None:
-            return const
-        if home is self.graph.root:
-            if name not in self.kept:
-                return const
-        elif home is not scope and self.contains(scope, home):
-            origin = home.arg_origins.get(name)
-            return const if origin is None else self.of_origin(origin, scope)
         level = self.level(scope, home)
-        real = self.kept[name] if home is self.graph.root else is_real(const)
-        return const if level is None else Param(name, level, real)
+        if level is None or (param.owner == FILE and param.name not in self.kept):
+            return Const(value)
+        return replace(param, owner=level)
+
+    def handed_on(self, param: Param, home: Scope, scope: Scope) -> Sym | None:
+        """What a call in the class of `scope` hands to a parameter that is the file's or that of the block `home`."""
+        owner = home.number if param.name in home.args else FILE
+        return self.of(replace(param, owner=owner), scope)
+
+    def _size(self, sym: SizeOf, scope: Scope) -> Sym | None:
+        node = self.graph.placed[sym.tensor]
+        if sym.axis == "C":
+            return self.channels(node, scope)
+        shape = self.graph.nodes[node].out
+        return Const(dict(zip("WHD", reversed(shape[1:]), strict=False))[sym.axis])
 
     def level(self, scope: Scope, home: Scope) -> int | None:
         """How many scopes `home` lies around `scope`; None where it does not."""
@@ -286,42 +220,18 @@ class Sources:
             scope = outer
         return scope
 
-    def _size(self, name: str, flow: Draft | None, scope: Scope) -> Sym | None:
-        if flow is None:
-            return None
-        node = self._names.get(flow.settled().name)
-        if node is None:
-            return None
-        shape = self.graph.nodes[node].out
-        if name == "C":
-            return self.channels(node, scope)
-        spatial = dict(zip("WHD", reversed(shape[1:]), strict=False))
-        return Const(spatial[name]) if name in spatial else None
-
-    def stride_of_path(self, path: tuple[int, ...], scope: Scope) -> Sym:
-        """The product of the strides of the nodes of a path."""
-        total: Sym = Const(1)
-        for node in path:
-            stride = getattr(self.graph.nodes[node].op, "stride", None)
-            if stride is None:
-                continue
-            origin = self.graph.nodes[node].origins.get("stride")
-            sym = self.of_origin(origin, scope) if origin is not None else None
-            total = binary("*", total, sym if sym is not None else Const(stride[0]))
-        return total
-
     def channels_of(self, scope: Scope, param: Param) -> int | None:
         """The node whose channels a parameter of a scope's class is; None for a parameter of the text."""
-        if param.level or param.name in scope.args:
+        if param.owner or param.name in scope.args:
             return None
         for name, child in self.handed[id(scope)].items():
             if param.name == f"{name}_{CHANNELS_OF}":
                 return child.result
         return self.inputs[id(scope)][int(param.name.removeprefix(CHANNELS) or 1) - 1]
 
-    def param_values(self, scope: Scope) -> Mapping[Param, Number]:
+    def param_values(self, scope: Scope) -> Mapping[Param, Any]:
         """The number behind every parameter that can appear in the class of `scope`."""
-        values: dict[Param, Number] = {}
+        values: dict[Param, Any] = {}
         for position, node in enumerate(self.inputs.get(id(scope), ())):
             name = CHANNELS if position == 0 else f"{CHANNELS}{position + 1}"
             values[Param(name, 0)] = self.graph.nodes[node].out[0]
@@ -332,26 +242,24 @@ class Sources:
         level = 0
         while around is not None:
             for name, given in around.args.items():
-                const = _const(given)
-                if isinstance(const, Const):
-                    values.setdefault(Param(name, level, is_real(const)), const.value)
+                for kind in {kind_of(given.value), "float"} - {"tuple"}:
+                    values[Param(name, level, kind)] = given.value
             if around is self.graph.root:
                 for name, real in self.kept.items():
                     number = self.graph.env.file.params[name]
-                    values[Param(name, level, real)] = float(number) if real else number
+                    values[Param(name, level, "float" if real else "int")] = number
             around = self.parent[id(around)]
             level += 1
         return values
 
 
-def _const(value: object) -> Const | None:
-    if isinstance(value, bool) or not isinstance(value, int | Fraction):
-        return None
-    return Const(value if isinstance(value, int) else float(value))
-
-
-_ROUNDED = {"floor": "math.floor", "round": "math.floor", "ceil": "math.ceil", "divisible": "divisible"}
-"""What the functions of the language are in Python."""
+def width_of(node: Node) -> Sym | None:
+    """Where a layer's number of output channels comes from, if an argument gives it."""
+    given = node.args.get("width")
+    if given is not None:
+        return given.source
+    sizes = node.args.get(node.op.rest or "")
+    return sizes.source.items[0] if sizes is not None and isinstance(sizes.source, Items) else None
 
 
 def _steps_between(trace: Trace | None, outer: Trace | None) -> list[Trace]:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
-from cnnc.backends.pytorch.sym import Const, Sym, binary
 from cnnc.compiler.graph import Node
 from cnnc.compiler.ops import Op, Shape
 from cnnc.compiler.ops.base import SameTF
+from cnnc.compiler.symbolic import Const, Sym, binary
 from cnnc.dsl.diagnostics import CnncError, fail
 
 REQUIRED = object()

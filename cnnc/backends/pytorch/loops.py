@@ -10,14 +10,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from cnnc.backends.pytorch.classes import LEFT_OUT, LoopNew, LoopSlot, LoopText, New, Text, walk
 from cnnc.backends.pytorch.layer import Val
 from cnnc.backends.pytorch.names import literal
-from cnnc.backends.pytorch.sym import TURN, Const, Number, Param, Sym, binary, difference, integral, value
+from cnnc.backends.pytorch.sym import integral
+from cnnc.compiler.symbolic import TURN, Const, Param, Sym, binary, difference, value
 from cnnc.compiler.walk.values import Trace, Turn
 
-Known = Mapping[Param, Number]
+Known = Mapping[Param, Any]
 """The numbers of one instance's parameters."""
 
 
@@ -64,7 +66,7 @@ def _repeat(child: Placed, depth: int) -> tuple[int, int]:
     if len(child.turns) <= depth:
         return (0, 0)
     turn = child.turns[depth]
-    return (id(turn.loop), id(turn.parent))
+    return (hash(turn.loop), id(turn.parent))
 
 
 def _is_regular(run: Sequence[Placed], depth: int) -> bool:

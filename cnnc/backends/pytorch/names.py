@@ -6,6 +6,7 @@ import builtins
 import keyword
 import re
 from collections.abc import Iterable
+from fractions import Fraction
 
 from cnnc.dsl.diagnostics import fail
 from cnnc.dsl.source import Span
@@ -221,4 +222,4 @@ def literal(value: object) -> str:
     if isinstance(value, tuple):
         inner = ", ".join(literal(item) for item in value)
         return f"({inner},)" if len(value) == 1 else f"({inner})"
-    return repr(value)
+    return repr(float(value) if isinstance(value, Fraction) else value)

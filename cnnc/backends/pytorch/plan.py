@@ -34,13 +34,13 @@ from cnnc.backends.pytorch.in_place import overwriting
 from cnnc.backends.pytorch.layer import Function, Layer, Module, Raw, Val, emit
 from cnnc.backends.pytorch.loops import Placed, fold, turns_between
 from cnnc.backends.pytorch.names import TAKEN, check_child, class_name
-from cnnc.backends.pytorch.sym import Sym
 from cnnc.backends.pytorch.tensors import broadcast, scopes_without_batch
 from cnnc.backends.pytorch.unify import Unlike, detail, settle
 from cnnc.backends.pytorch.uses import padded_by_use
 from cnnc.backends.pytorch.variants import merged
 from cnnc.compiler.graph import Graph, Node, Scope
 from cnnc.compiler.ops.extern import Extern
+from cnnc.compiler.symbolic import Const, Items, Sym
 from cnnc.compiler.walk.values import Turn
 from cnnc.dsl.diagnostics import fail
 
@@ -223,14 +223,14 @@ class Planner:
     def emit(self, node: Node, context: Scope) -> Module | Function:
         """A node's code with the sources of its numbers as the class of `context` knows them."""
         found: dict[str, Sym] = {}
-        for name, origin in node.origins.items():
-            sym = self.sources.of_origin(origin, context)
-            if sym is not None:
-                found[name] = sym
-        home = self.sources.scope_of.get(node.index)
-        if home is not None and home.fitted is not None and node.role == "own":
-            found["width"] = self.sources.channels(home.fitted.like, context)
-            found["stride"] = self.sources.stride_of_path(home.fitted.path, context)
+        for name, given in node.args.items():
+            sources = {name: given.source}
+            if isinstance(given.source, Items):
+                sources |= {f"{name}.{i}": item for i, item in enumerate(given.source.items)}
+            for key, source in sources.items():
+                sym = self.sources.of(source, context)
+                if sym is not None:
+                    found[key] = sym
         channels = tuple(self.sources.channels(i, context) for i in node.inputs)
         if node.index in self._padded:
             node = replace(node, op=self._padded[node.index])
@@ -265,7 +265,7 @@ class Planner:
 
     def _count(self, turn: Turn, context: Scope) -> Val:
         """How many turns a repeat has, with its source in `context`."""
-        return Val(turn.total, self.sources.turns(turn, context))
+        return Val(turn.total, self.sources.of(turn.count, context))
 
     def new_layer(self, node: int, context: Scope) -> LayerNew:
         """The constructor expression for a layer that is a module."""
@@ -285,7 +285,7 @@ class Planner:
             assert fitted is not None and scope.source is not None
             return ShortcutNew(
                 self.sequence(scope, context) if scope.children else None,
-                self.sources.stride_of_path(fitted.path, context),
+                self.sources.of(fitted.stride, context) or Const(1),
                 self.sources.channels(scope.source, context),
                 self.sources.channels(fitted.like, context),
             )
@@ -307,11 +307,11 @@ class Planner:
         if param.sym is None:
             return Val(param.given[instance.position])
         number = self.sources.param_values(scope).get(param.sym)
-        home = self.sources.around(scope, param.sym.level)
+        home = self.sources.around(scope, param.sym.owner)
         node = self.sources.channels_of(scope, param.sym)
         if node is not None:
             return Val(number, self.sources.channels(node, context))
-        return Val(number, self.sources.parameter(param.sym.name, home, number, context))
+        return Val(number, self.sources.handed_on(param.sym, home, context))
 
     # --- classes -----------------------------------------------------------------------------
 

@@ -24,8 +24,9 @@ from cnnc.backends.pytorch.context import CHANNELS
 from cnnc.backends.pytorch.layer import REQUIRED, Val
 from cnnc.backends.pytorch.loops import Known, loop_text
 from cnnc.backends.pytorch.names import literal, variable
-from cnnc.backends.pytorch.sym import TURN, Const, Param, integral, params_of, value
+from cnnc.backends.pytorch.sym import integral
 from cnnc.compiler.graph import Scope
+from cnnc.compiler.symbolic import TURN, Const, Param, params_of, value
 
 
 class Unlike(Exception):
@@ -195,10 +196,10 @@ def ordered(scope: Scope, used: Iterable[Param]) -> list[ClassParam]:
     order = list(block)
 
     def rank(param: Param) -> tuple[int, int]:
-        if param.level == 0 and param.name not in block:
+        if param.owner == 0 and param.name not in block:
             position = param.name.removeprefix(CHANNELS) or "1"
             return (0, int(position)) if position.isdecimal() else (3, 0)
-        if param.level > 0:
+        if param.owner > 0:
             return (1, 0)
         return (2, order.index(param.name))
 
@@ -207,10 +208,10 @@ def ordered(scope: Scope, used: Iterable[Param]) -> list[ClassParam]:
         name = variable(param.name)
         while any(p.name == name for p in out):
             name += "_"
-        given = block[param.name].default if param.level == 0 and param.name in block else None
+        given = block[param.name].default if param.owner == 0 and param.name in block else None
         default = getattr(given, "value", None)
         text = None
-        if isinstance(default, int | Fraction if param.real else int):
-            text = str(float(default) if param.real else default)
-        out.append(ClassParam(name, param, "float" if param.real else "int", text))
+        if isinstance(default, int | Fraction if param.kind == "float" else int):
+            text = str(float(default) if param.kind == "float" else default)
+        out.append(ClassParam(name, param, "float" if param.kind == "float" else "int", text))
     return out

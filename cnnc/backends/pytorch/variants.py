@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from cnnc.backends.pytorch.classes import ClassDef, HandedNew, Instance, Leaf
 from cnnc.backends.pytorch.context import Sources
 from cnnc.backends.pytorch.loops import turns_between
-from cnnc.backends.pytorch.sym import Param, Sym, params_of, value
 from cnnc.backends.pytorch.unify import Unlike, ordered, settle
-from cnnc.compiler.walk.draft import Decided
+from cnnc.compiler.symbolic import Param, Sym, params_of, value
+from cnnc.compiler.walk.draft import Decision
 
 Group = list[Instance]
 
@@ -71,21 +71,20 @@ def _chain(groups: list[Group], sources: Sources) -> list[tuple[Sym | None, Grou
     return None
 
 
-def _decisions(instance: Instance) -> list[Decided]:
+def _decisions(instance: Instance) -> list[Decision]:
     """The choices that were made once in an instance."""
     scope = instance.scope
-    return [d for d in scope.identity.choices if not turns_between(d.trace, scope.trace)]
+    return [d for d in scope.decisions if d.kind == "choice" and not turns_between(d.trace, scope.trace)]
 
 
-def _condition(decided: Decided, group: Group, others: Sequence[Group], sources: Sources) -> Sym | None:
+def _condition(decided: Decision, group: Group, others: Sequence[Group], sources: Sources) -> Sym | None:
     """The condition of a choice's first arm, if it holds for all of a group and for none of the others."""
-    expr = decided.choice.arms[0][1]
     found: Sym | None = None
     for instance in (i for g in (group, *others) for i in g):
-        here = [d for d in _decisions(instance) if d.choice is decided.choice]
+        here = [d for d in _decisions(instance) if d.place == decided.place]
         if len(here) != 1:
             return None
-        condition = sources.condition(expr, here[0].env, instance.scope)
+        condition = sources.of(here[0].sources[0], instance.scope)
         if condition is None or (found is not None and condition != found):
             return None
         found = condition

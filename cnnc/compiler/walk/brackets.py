@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from cnnc.compiler.ops import Op, Sizes
 from cnnc.compiler.ops.merge import Add, Concat, Multiply
-from cnnc.compiler.walk.draft import Decided, Draft, Spot, poison
-from cnnc.compiler.walk.evaluate import FUNCTIONS, evaluate, integer, truth
+from cnnc.compiler.symbolic import Const, Items, Sourced, Sym, binary, difference
+from cnnc.compiler.walk.draft import Decision, Draft, Spot, poison
+from cnnc.compiler.walk.evaluate import FUNCTIONS, evaluate, integer, parts_of, truth
 from cnnc.compiler.walk.fit import Fitter, waits_for_siblings
 from cnnc.compiler.walk.layers import Arguments
 from cnnc.compiler.walk.misfit import at_its_branch
 from cnnc.compiler.walk.values import (
     SIZE_NAMES,
-    Binding,
     Env,
     LabelScope,
     Turn,
@@ -86,7 +86,9 @@ class Brackets:
     ) -> Draft | None:
         if item.count is None:
             return self.once(bracket, flow, env, spot)
-        times = integer(item.count, env)
+        count = integer(item.count, env)
+        self.walk.decide("count", count, item.count.span, spot)
+        times = count.value
         if times < 0:
             raise fail(
                 "E303", f"`*{times}` repeats a negative number of times", item.count.span,
@@ -95,7 +97,10 @@ class Brackets:
         for i in range(times):
             before = self._turns
             self.count_turn(bracket.span)
-            turn = Turn(item, i, times, (), bracket.span, spot.trace, env)
+            turn = Turn(
+                loop=item.count.span, index=i, total=times, count=count.source, bindings=(), span=bracket.span,
+                parent=spot.trace,
+            )  # fmt: skip
             flow = self.once(bracket, flow, env, spot.step(turn))
             if flow is not None and flow.poison:
                 break
@@ -126,12 +131,7 @@ class Brackets:
                 body.op, [(branch, env, spot) for branch in body.branches], bracket, flow, spot
             )
         if isinstance(body, s.Choice):
-            arms = enumerate(body.arms)
-            taken = next((i for i, (_, condition) in arms if truth(condition, env)), len(body.arms))
-            spot.scope.choices.append(Decided(body, taken, env, spot.trace))
-            chosen = (*(arm for arm, _ in body.arms), body.otherwise)[taken]
-            assert chosen is not None
-            return self.walk.pipeline(chosen, flow, env, spot)
+            return self.walk.pipeline(self._chosen(body, env, spot), flow, env, spot)
         turns = [
             (body.body, bound, spot.step(turn)) for bound, turn in self._turns_of(body, bracket, env, spot)
         ]
@@ -147,36 +147,63 @@ class Brackets:
                 self._foresee(len(turns) - 2, before, bracket.span)
         return flow
 
+    def _chosen(self, choice: s.Choice, env: Env, spot: Spot) -> s.Pipeline:
+        """The arm of a choice whose condition holds first."""
+        sources = []
+        taken, chosen = len(choice.arms), choice.otherwise
+        for i, (arm, condition) in enumerate(choice.arms):
+            found = truth(condition, env)
+            sources.append(found.source)
+            if found.value:
+                taken, chosen = i, arm
+                break
+        if not all(isinstance(source, Const) for source in sources):
+            decision = Decision("choice", choice.span, tuple(sources), taken, spot.trace)
+            spot.scope.decisions.append(decision)
+        assert chosen is not None
+        return chosen
+
     def _turns_of(self, loop: s.Loop, bracket: s.Bracket, env: Env, spot: Spot) -> list[tuple[Env, Turn]]:
         """The turns of a comprehension, each with its loop variables bound."""
-        values: list[tuple[Value, Span]] = []
+        values: list[tuple[Sourced[Value], Span]] = []
+        count: Sym = Const(0)
         for expr in loop.values:
-            value = evaluate(expr, env)
+            found = evaluate(expr, env)
+            value = found.value
             if isinstance(value, range):
                 if len(values) + len(value) > self._most:
                     hint = f"repeat less, or raise the limit: --max-layers {10 * self.walk.max_layers}"
                     message = f"the comprehension has more than {self._most:,} values"
                     raise fail("E901", message, expr.span, hint=hint)
-                values += [(v, expr.span) for v in value]
+                low, high = _ends(found)
+                values += [(Sourced(v, binary("+", low, Const(i))), expr.span) for i, v in enumerate(value)]
+                count = binary("+", count, difference(binary("+", high, Const(1)), low))
+                self.walk.decide("count", found, expr.span, spot)
             else:
-                values.append((value, expr.span))
+                values.append((found, expr.span))
+                count = binary("+", count, Const(1))
         for name in loop.targets:
             if name in SIZE_NAMES or name in FUNCTIONS:
                 raise fail(
                     "E204", f"`{name}` has a meaning of its own and cannot be a loop variable", loop.span
                 )
         out = []
-        for i, (value, span) in enumerate(values):
+        for i, (found, span) in enumerate(values):
+            value = found.value
             whole = len(loop.targets) == 1 or not isinstance(value, tuple) or isinstance(value, Sizes)
-            parts = (value,) if whole else value
+            parts = (found,) if whole else parts_of(found)
             if len(parts) != len(loop.targets):
                 raise fail(
                     "E303", f"{describe(value)} does not fit the names {', '.join(loop.targets)}", span,
                     hint=f"each value needs {len(loop.targets)} parts: ({', '.join(loop.targets)})",
                 )  # fmt: skip
-            bound = tuple(zip(loop.targets, parts, strict=True))
-            turn = Turn(bracket, i, len(values), bound, bracket.span, spot.trace, env)
-            out.append((env.bind({n: Binding(v, None) for n, v in bound}), turn))
+            bound = dict(zip(loop.targets, parts, strict=True))
+            turn = Turn(
+                loop=bracket.span, index=i, total=len(values), count=count,
+                bindings=tuple((name, part.value) for name, part in bound.items()), span=bracket.span,
+                parent=spot.trace,
+            )  # fmt: skip
+            out.append((env.bind(bound), turn))
         return out
 
     def _sides(
@@ -234,3 +261,11 @@ class Brackets:
         hint = f"repeat less, or raise the limit: --max-layers {10 * self.walk.max_layers}"
         message = f"the spec unrolls to more than {self._most:,} steps"
         self.walk.report(Diagnostic("E901", message, span, hint=hint), None)
+
+
+def _ends(found: Sourced[Value]) -> tuple[Sym, Sym]:
+    """Where the first and the last number of a range come from."""
+    if isinstance(found.source, Items):
+        low, high = found.source.items
+        return low, high
+    return Const(found.value.start), Const(found.value.stop - 1)

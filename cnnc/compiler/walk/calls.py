@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from cnnc.compiler.ops import by_x, show
 from cnnc.compiler.ops.extern import Extern
-from cnnc.compiler.walk.draft import Draft, Origin, Spot, poison
+from cnnc.compiler.symbolic import Param, Sourced, constant, kind_of, opaque
+from cnnc.compiler.walk.draft import Draft, Scope, Spot, poison
 from cnnc.compiler.walk.evaluate import evaluate, integer
 from cnnc.compiler.walk.values import (
-    Binding,
     BlockDef,
     CallStep,
+    Closure,
     Env,
     ExternDef,
     LabelScope,
@@ -42,18 +44,18 @@ class Calls:
     ) -> Draft | None:  # fmt: skip
         """Open a block: bind its parameters, and place its body in a scope of its own."""
         syntax = block.syntax
-        values, origins = self._bind(block, word, env)
-        text = f"{syntax.name}({', '.join(show(v) for v in values.values())})"
+        values, given = self._bind(block, word, env)
+        text = _shown(syntax.name, values)
         trace = CallStep(text, word.span, spot.trace)
         self._check_depth(word.span)
         if inline:
             scope = spot.scope
         else:
             scope = self.walk.open("block", label, word.span, flow, spot)
-        scope.block, scope.args, scope.arg_origins = syntax, values, origins
+        scope.block, scope.args, scope.given = syntax, values, given
         labels = env.labels if inline else LabelScope(None)
         self.walk.label_scopes[id(scope)] = labels
-        names = {name: Binding(value, scope) for name, value in values.items()}
+        names = {name: _parameter(name, value, scope) for name, value in values.items()}
         body_env = Env(block.file, names, flow, labels, scope)
         self.depth += 1
         try:
@@ -71,8 +73,10 @@ class Calls:
             hint = "a block that calls itself needs a choice that ends it"
             raise fail("E901", f"blocks call each other deeper than {MAX_CALLS}", span, hint=hint)
 
-    def _bind(self, block: BlockDef, word: s.Word, env: Env) -> tuple[dict[str, Value], dict[str, Origin]]:
-        """The values of a block's parameters for one call."""
+    def _bind(
+        self, block: BlockDef, word: s.Word, env: Env
+    ) -> tuple[dict[str, Sourced[Value]], tuple[str, ...]]:
+        """The values of a block's parameters for one call, and the names of those that it gives."""
         syntax = block.syntax
         names = [p.name for p in syntax.params]
         given: dict[str, s.Argument] = {}
@@ -92,23 +96,19 @@ class Calls:
             if name in given:
                 raise fail("E304", f"`{name}` is given twice", argument.span)
             given[name] = argument
-        values: dict[str, Value] = {}
-        origins: dict[str, Origin] = {}
+        values: dict[str, Sourced[Value]] = {}
         for parameter in syntax.params:
             if parameter.name in given:
-                expr = given[parameter.name].value
-                values[parameter.name] = evaluate(expr, env)
-                if not isinstance(expr, s.Bracket):
-                    origins[parameter.name] = Origin(expr, env)
+                values[parameter.name] = evaluate(given[parameter.name].value, env)
             elif parameter.default is not None:
-                inner = block.file.env().bind({n: Binding(v, None) for n, v in values.items()})
+                inner = block.file.env().bind(values)
                 values[parameter.name] = evaluate(parameter.default, inner)
             else:
                 raise fail(
                     "E302", f"`{syntax.name}` needs its parameter `{parameter.name}`", word.span,
                     hint=_block_signature(syntax),
                 )  # fmt: skip
-        return values, origins
+        return values, tuple(name for name in values if name in given)
 
     # --- shared modules --------------------------------------------------------------------
 
@@ -178,8 +178,8 @@ class Calls:
         values, _ = self._bind(BlockDef(s.Block(
             syntax.name, syntax.params, s.Pipeline((), (), syntax.span), syntax.span, syntax.name_span,
         ), extern.file), word, env)  # fmt: skip
-        inner = extern.file.env().bind({n: Binding(v, None) for n, v in values.items()}).inside(flow)
-        text = f"{syntax.name}({', '.join(show(v) for v in values.values())})"
+        inner = extern.file.env().bind(values).inside(flow)
+        text = _shown(syntax.name, values)
         args = None
         with self.walk.recovering(CallStep(text, word.span, spot.trace)):
             args = self._facts(syntax, values, flow, inner)
@@ -187,16 +187,17 @@ class Calls:
             return poison(word.span)
         return self.walk.layers.place(Extern, args, (flow,), word.span, label, spot, "own")
 
-    def _facts(self, syntax: s.Extern, values: dict[str, Value], flow: Draft, inner: Env) -> Arguments:
+    def _facts(
+        self, syntax: s.Extern, values: dict[str, Sourced[Value]], flow: Draft, inner: Env
+    ) -> Arguments:
         """What an extern's declaration says of one use. Raises E303 for a shape that is none."""
         from cnnc.compiler.walk.layers import Arguments
 
         facts = {fact.key: fact for fact in syntax.facts}
         shape_fact = facts["shape"].value
         assert not isinstance(shape_fact, s.Bracket)
-        shape = evaluate(shape_fact, inner)
-        if shape == "same":
-            shape = flow.shape
+        found = evaluate(shape_fact, inner)
+        shape = flow.shape if found.value == "same" else found.value
         sizes = shape if isinstance(shape, tuple) else (shape,)
         if not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes):
             raise fail(
@@ -205,16 +206,32 @@ class Calls:
                 facts["shape"].span,
                 hint="shape=same, or integers: shape=(64, H//2, W//2)",
             )
-        counts: dict[str, int | None] = {}
+        counts: dict[str, Sourced[int | None]] = {}
         for key in ("params", "macs"):
             fact = facts.get(key)
-            counts[key] = None
+            counts[key] = constant(None)
             if fact is not None and not isinstance(fact.value, s.Bracket):
-                counts[key] = integer(fact.value, inner)
+                number = integer(fact.value, inner)
+                counts[key] = Sourced(number.value, number.source)
+        arguments = tuple((name, given.value) for name, given in values.items())
         return Arguments({
-            "name": syntax.name, "target": syntax.target, "arguments": tuple(values.items()),
-            "shape": tuple(sizes), "params_declared": counts["params"], "macs_declared": counts["macs"],
+            "name": constant(syntax.name), "target": constant(syntax.target),
+            "arguments": opaque(arguments, *(given.source for given in values.values())),
+            "shape": opaque(tuple(sizes), found.source),
+            "params_declared": counts["params"], "macs_declared": counts["macs"],
         })  # fmt: skip
+
+
+def _parameter(name: str, given: Sourced[Value], scope: Scope) -> Sourced[Value]:
+    """A parameter as its block knows it."""
+    value = given.value
+    if isinstance(value, Closure):
+        return given
+    return Sourced(value, Param(name, scope.number, kind_of(value)))
+
+
+def _shown(name: str, values: Mapping[str, Sourced[Value]]) -> str:
+    return f"{name}({', '.join(show(given.value) for given in values.values())})"
 
 
 def _weights(draft: Draft) -> dict[str, tuple[int, ...]]:

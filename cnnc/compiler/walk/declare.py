@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 
 from cnnc.compiler.ops import op_words
+from cnnc.compiler.symbolic import FILE, Const, Param, Sym, kind_of
 from cnnc.compiler.walk.evaluate import FUNCTIONS, evaluate
 from cnnc.compiler.walk.fit import FITTED
 from cnnc.compiler.walk.layers import argument_names
@@ -28,7 +29,7 @@ def declare(
     """
     refuse_pending(spec)
     file = FileScope()
-    declarer = _Declarer(file, overrides, library)
+    declarer = _Declarer(file, overrides, library, is_main=stem is None)
     problems: list[Diagnostic] = []
     for statement in spec.statements:
         try:
@@ -47,7 +48,11 @@ def declare(
 
 
 class _Declarer:
-    def __init__(self, file: FileScope, overrides: Mapping[str, Value], library: Library) -> None:
+    def __init__(
+        self, file: FileScope, overrides: Mapping[str, Value], library: Library, *, is_main: bool
+    ) -> None:
+        """The params of the file that is compiled can be given other values; those of files that it uses cannot."""
+        self.is_main = is_main
         self.file = file
         self.overrides = overrides
         self.library = library
@@ -89,10 +94,18 @@ class _Declarer:
 
     def _param(self, statement: s.Param) -> None:
         self._take(statement.name, statement.span, "a param")
-        if statement.name in self.overrides:
-            self.file.params[statement.name] = self.overrides[statement.name]
+        name = statement.name
+        if name in self.overrides:
+            self.file.params[name] = self.overrides[name]
+            source: Sym = Const(None)
         else:
-            self.file.params[statement.name] = evaluate(statement.value, self.file.env())
+            found = evaluate(statement.value, self.file.env())
+            self.file.params[name], source = found.value, found.source
+        if isinstance(source, Const) and self.is_main:
+            real = isinstance(statement.value, s.Number) and "." in statement.value.digits
+            kind = kind_of(self.file.params[name])
+            source = Param(name, FILE, "float" if real and kind == "int" else kind)
+        self.file.sources[name] = source
 
 
 def _free(name: str, span: Span, what: str) -> None:
@@ -162,7 +175,7 @@ def _default(file: FileScope, statement: s.Default) -> None:
             )
         if key in table:
             raise fail("E304", f"the default {key} of `{op.kind}` is given twice", argument.span)
-        if isinstance(evaluate(argument.value, file.env()), Closure) or key in op.tensors:
+        if isinstance(evaluate(argument.value, file.env()).value, Closure) or key in op.tensors:
             raise fail("E303", f"a default cannot give `{key}`", argument.span)
         table[key] = argument
 

@@ -7,21 +7,15 @@ from dataclasses import field
 from typing import Literal, Protocol, TypeVar
 
 from cnnc.compiler.ops import Op, Shape
-from cnnc.compiler.walk.values import Env, Trace, Value
+from cnnc.compiler.symbolic import Sourced, Sym
+from cnnc.compiler.walk.values import Trace, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 
 Role = Literal["own", "norm", "act", "flatten", "input", "merge"]
+DecisionKind = Literal["choice", "count", "values", "word", "name"]
 ScopeKind = Literal["model", "block", "bracket", "shared", "shortcut", "path"]
-
-
-@record(eq=False, repr=False)
-class Origin:
-    """Where an argument's value comes from: the expression and its place."""
-
-    expr: s.Expr
-    env: Env
 
 
 @record(frozen=False, eq=False, repr=False)
@@ -32,6 +26,8 @@ class Draft:
     whatever depends on it is not judged.
     """
 
+    number: int
+    """Its place among all drafts; sources speak of tensors by it."""
     op: Op | None
     inputs: tuple[Draft, ...]
     shape: Shape
@@ -40,7 +36,10 @@ class Draft:
     role: Role
     label: str | None
     scope: Scope | None
-    origins: Mapping[str, Origin]
+    args: Mapping[str, Sourced[Value]]
+    """The layer's arguments, the file's defaults for it among them."""
+    written: tuple[str, ...] = ()
+    """Those that the text at the layer gives."""
     given: tuple[str, ...] = ()
     """The arguments that brought the inputs after the first, in their order."""
     named: Mapping[str, Draft] = field(default_factory=dict)
@@ -67,16 +66,27 @@ class Draft:
 
 
 def poison(span: Span) -> Draft:
-    return Draft(None, (), (), span, None, "own", None, None, {})
+    return Draft(
+        number=-1,
+        op=None,
+        inputs=(),
+        shape=(),
+        span=span,
+        trace=None,
+        role="own",
+        label=None,
+        scope=None,
+        args={},
+    )
 
 
 @record(frozen=False, eq=False, repr=False)
 class Fitted:
     """How a shortcut came to its size: operand `branch` of `merge`, as wide as `like`,
-    its stride the product of the strides of `path`."""
+    its stride the product of the strides on the way there."""
 
     like: Draft
-    path: tuple[Draft, ...]
+    stride: Sym
     branch: int
     merge: Draft | None = None
 
@@ -86,14 +96,18 @@ class Scope:
     """A level of names: the model, a block call, a labelled bracket, a shared module, a shortcut,
     or a step of a dotted label."""
 
+    number: int
+    """Its place among all scopes; the parameters of its block are told from others' by it."""
     kind: ScopeKind
     label: str | None
     parent: Scope | None
     span: Span
     trace: Trace | None
     block: s.Block | None = None
-    args: Mapping[str, Value] = field(default_factory=dict)
-    arg_origins: Mapping[str, Origin] = field(default_factory=dict)
+    args: Mapping[str, Sourced[Value]] = field(default_factory=dict)
+    """The values of its block's parameters."""
+    given: tuple[str, ...] = ()
+    """Those that the call gives."""
     children: list[Draft | Scope] = field(default_factory=list)
     labels: dict[str, Span] = field(default_factory=dict)
     has_sides: bool = False
@@ -103,8 +117,8 @@ class Scope:
     """What flows out."""
     fitted: Fitted | None = None
     """For a shortcut: what it was fitted to."""
-    choices: list[Decided] = field(default_factory=list)
-    """The choices in it, in the order in which they were made."""
+    decisions: list[Decision] = field(default_factory=list)
+    """What was decided in it, in this order."""
     again: Scope | None = None
     """For a further use of a shared module: its first use."""
     name: str = ""
@@ -120,12 +134,18 @@ class Scope:
 
 
 @record(eq=False, repr=False)
-class Decided:
-    """A choice, and which of its arms was taken; the last is the one without a condition."""
+class Decision:
+    """Something of the structure that values decided: which arm of a choice is placed, how often a bracket is
+    repeated, over what values a comprehension runs, which layer a word places, what a label is called.
 
-    choice: s.Choice
-    arm: int
-    env: Env
+    `place` is where in the text, `sources` are where the values come from (the conditions of the arms of a
+    choice, in order), `taken` is what was decided: the number of the arm, the count, the word.
+    """
+
+    kind: DecisionKind
+    place: Span
+    sources: tuple[Sym, ...]
+    taken: Value
     trace: Trace | None
 
 

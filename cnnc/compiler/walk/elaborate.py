@@ -14,9 +14,10 @@ from dataclasses import replace
 
 from cnnc.compiler.ops import op_words
 from cnnc.compiler.sizes import Ledger
+from cnnc.compiler.symbolic import Const, Sourced
 from cnnc.compiler.walk.brackets import Brackets
 from cnnc.compiler.walk.calls import Calls
-from cnnc.compiler.walk.draft import Draft, Scope, ScopeKind, Spot, poison
+from cnnc.compiler.walk.draft import Decision, DecisionKind, Draft, Scope, ScopeKind, Spot, poison
 from cnnc.compiler.walk.ends import Ends
 from cnnc.compiler.walk.evaluate import Poisoned, interpolate
 from cnnc.compiler.walk.fit import FITTED, misplaced
@@ -85,7 +86,9 @@ class Walk:
         """The free sizes of the inputs by name."""
         self.drafts: list[Draft] = []
         self.problems: list[Diagnostic] = []
-        self.root = Scope("model", None, None, Span(spec.source, 0, 0), None)
+        self.scopes = 0
+        """How many scopes there are."""
+        self.root = self.scope("model", None, None, Span(spec.source, 0, 0), None, None)
         self.label_scopes: dict[int, LabelScope] = {}
         """The labels of each naming scope, by the scope's identity."""
         self.layers = Layers(self)
@@ -218,7 +221,7 @@ class Walk:
         )
         tensor_name = self.labels.tensor_name(word, env)
         if tensor_name is not None and (head or not is_layer):
-            return self._head_tensor(item, word, tensor_name, is_layer, head, env)
+            return self._head_tensor(item, word, tensor_name, is_layer, head, env, spot)
         if word.quoted:
             raise self.labels.unknown(text or "", word.span, env)
         out: Draft | None
@@ -237,7 +240,7 @@ class Walk:
         return out
 
     def _head_tensor(
-        self, item: s.Item, word: s.Word, name: str, is_layer: bool, head: bool, env: Env
+        self, item: s.Item, word: s.Word, name: str, is_layer: bool, head: bool, env: Env, spot: Spot
     ) -> Draft:
         if is_layer:
             raise fail(
@@ -256,7 +259,9 @@ class Walk:
                 "E205", f"`{name}` is a tensor already and takes no label", item.label.span,
                 hint=f"tap it: {name} -> {item.label.span.text}: id",
             )  # fmt: skip
-        return self.labels.tensor(interpolate(word.parts, env), word.span, env)
+        text = interpolate(word.parts, env)
+        self.decide("name", text, word.span, spot)
+        return self.labels.tensor(text.value, word.span, env)
 
     def _meaning(
         self,
@@ -286,21 +291,23 @@ class Walk:
         return None
 
     def _parameter(
-        self, text: str, value: Value, item: s.Item, word: s.Word, label: str | None,
+        self, text: str, found: Sourced[Value], item: s.Item, word: s.Word, label: str | None,
         flow: Draft | None, env: Env, spot: Spot,
     ) -> Draft | None:  # fmt: skip
         """A parameter in a chain: a pipeline is placed, a word is a layer."""
         if word.args is not None:
             raise fail("E303", f"the parameter `{text}` takes no arguments", word.span)
+        value = found.value
         if isinstance(value, Closure):
+            closure = value
             spot = spot.step(CallStep(text, word.span, spot.trace))
             inner = LabelScope(value.env.labels)
             return self.brackets.scoped(
                 item, label, flow, env, spot, inner,
-                lambda inside, x: self.closure(value, x, inside, inner),
+                lambda inside, x: self.closure(closure, x, inside, inner),
             )  # fmt: skip
         if isinstance(value, str | LayerWord):
-            return self.layers.value(value, word, label, self.need(flow, word.span), env, spot)
+            return self.layers.value(found, word, label, self.need(flow, word.span), env, spot)
         raise fail(
             "E205", f"`{text}` is {describe(value)}, and a layer is wanted", word.span,
             hint=f"did you mean a layer with it, such as conv3-{text}?",
@@ -319,9 +326,21 @@ class Walk:
         home, local = spot.scope, label
         if label is not None:
             home, local = self.labels.home(spot, label, span)
-        scope = Scope(kind, local, home, span, spot.trace, source=flow)
+        scope = self.scope(kind, local, home, span, spot.trace, flow)
         home.children.append(scope)
         return scope
+
+    def scope(
+        self, kind: ScopeKind, label: str | None, parent: Scope | None, span: Span, trace: Trace | None,
+        source: Draft | None,
+    ) -> Scope:  # fmt: skip
+        self.scopes += 1
+        return Scope(self.scopes - 1, kind, label, parent, span, trace, source=source)
+
+    def decide(self, kind: DecisionKind, found: Sourced[Value], place: Span, spot: Spot) -> None:
+        """Record that a value decided something of the structure, unless it depends on nothing."""
+        if not isinstance(found.source, Const):
+            spot.scope.decisions.append(Decision(kind, place, (found.source,), found.value, spot.trace))
 
 
 def replace_trace(diagnostic: Diagnostic, trace: tuple[str, ...]) -> Diagnostic:

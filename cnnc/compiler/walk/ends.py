@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cnnc.compiler.ops import Sizes, show
 from cnnc.compiler.ops.reshape import Input
 from cnnc.compiler.sizes import is_free, symbol
+from cnnc.compiler.symbolic import Sym, opaque
 from cnnc.compiler.walk.draft import Draft, Spot, poison
 from cnnc.compiler.walk.evaluate import evaluate, interpolate
 from cnnc.compiler.walk.layers import MAX_SIZE
@@ -27,6 +28,8 @@ class Ends:
 
     def __init__(self, walk: Walk) -> None:
         self.walk = walk
+        self._sources: list[Sym] = []
+        """Where the sizes of the inputs come from."""
 
     def inputs(self, env: Env, spot: Spot) -> dict[str, Draft]:
         declared = [st for st in self.walk.spec.statements if isinstance(st, s.Input)]
@@ -96,14 +99,19 @@ class Ends:
                 raise fail("E202", f"`{part}` stands for no number here", statement.dims.span, hint=hint)
             self.walk.free.setdefault(part, symbol(part, self.walk.reference, self.walk.ledger))
             return self.walk.free[part]
-        (size,) = evaluate(s.Dims((part,), statement.dims.span), env)
+        found = evaluate(s.Dims((part,), statement.dims.span), env)
+        self._sources.append(found.source)
+        (size,) = found.value
         return int(size)
 
     def _input(self, name: str, shape: tuple[int, ...], span: Span, spot: Spot) -> Draft:
         if not shape:
             return poison(span)
         op = Input(shape=tuple(map(int, shape)))
-        draft = Draft(op, (), shape, span, None, "input", name, spot.scope, {})
+        draft = Draft(
+            number=len(self.walk.drafts), op=op, inputs=(), shape=shape, span=span, trace=None, role="input",
+            label=name, scope=spot.scope, args={"shape": opaque(shape, *self._sources)},
+        )  # fmt: skip
         self.walk.drafts.append(draft)
         return draft
 
@@ -138,7 +146,9 @@ class Ends:
             for name in statement.names:
                 with self.walk.recovering(None):
                     if isinstance(name, s.Interpolated):
-                        text = interpolate(name.parts, env)
+                        found = interpolate(name.parts, env)
+                        self.walk.decide("name", found, name.span, Spot(self.walk.root, None))
+                        text = found.value
                     else:
                         text = name.value if isinstance(name, s.String) else name.id
                     if text in outputs:

@@ -9,6 +9,7 @@ from cnnc.compiler.ops.base import Axis, Local, Sizes, show
 from cnnc.compiler.ops.convolution import Conv
 from cnnc.compiler.ops.reshape import Crop, PadShortcut
 from cnnc.compiler.sizes import poly_of
+from cnnc.compiler.symbolic import Const, SizeOf, Sourced, Sym, binary, constant, opaque
 from cnnc.compiler.walk.draft import Draft, Fitted, Scope, Spot, poison
 from cnnc.compiler.walk.evaluate import evaluate
 from cnnc.compiler.walk.values import Env, Labelled, Value
@@ -136,7 +137,7 @@ class Fitter:
         kind, norm = self._arguments(wait)
         span = wait.item.span
         path = _path(model, flow)
-        scope.fitted = Fitted(model, path or (), wait.index)
+        scope.fitted = Fitted(model, _stride_source(path or ()), wait.index)
         scope.result = flow
         if flow.shape == model.shape:
             return flow
@@ -145,14 +146,16 @@ class Fitter:
         if stride is None or len(flow.shape) != len(model.shape) or len(flow.shape) == 1:
             raise fail("E503", impossible, span, hint="write the projection out as a branch of layers")
         inside = Spot(scope, wait.spot.trace)
+        sizes: dict[str, Sourced[Value]] = {
+            "width": Sourced(model.shape[0], SizeOf("C", model.number)),
+            "stride": Sourced(stride, scope.fitted.stride),
+        }
         if kind == "pad":
-            args = Arguments({"width": model.shape[0], "stride": stride})
+            args = Arguments(sizes)
             out = self.walk.layers.place(PadShortcut, args, (flow,), span, None, inside, "own")
         else:
-            args = Arguments({
-                "kernel": 1, "width": model.shape[0], "stride": stride, "act": "none", "norm": norm,
-                "pad": 0, "groups": 1, "dilation": 1,
-            })  # fmt: skip
+            fixed = {"kernel": 1, "act": "none", "pad": 0, "groups": 1, "dilation": 1}
+            args = Arguments({**sizes, **{key: constant(n) for key, n in fixed.items()}, "norm": norm})
             out = self.walk.layers.layer(Conv, args, span, None, flow, wait.env, inside)
         scope.result = out
         if out.shape != model.shape:
@@ -162,22 +165,25 @@ class Fitter:
             )  # fmt: skip
         return out
 
-    def _arguments(self, wait: _Deferred) -> tuple[str, Value]:
+    def _arguments(self, wait: _Deferred) -> tuple[str, Sourced[Value]]:
         """The kind of a shortcut, and the norm after its projection: the file's unless written."""
         assert isinstance(wait.item.core, s.Word)
-        given: dict[str, Value] = {}
+        given: dict[str, Sourced[Value]] = {}
         for argument in wait.item.core.args or ():
-            key, value = argument.key or "kind", evaluate(argument.value, wait.env)
+            key, found = argument.key or "kind", evaluate(argument.value, wait.env)
+            value = found.value
             if key not in ("kind", "norm"):
                 raise fail("E301", f"`shortcut` has no argument `{key}`", argument.span, hint="kind=pad")
             if key in given:
                 raise fail("E304", f"`{key}` is given twice", argument.span)
             if key == "kind" and value not in ("projection", "pad"):
                 raise fail("E303", f"`kind` is {show(value)}, and projection or pad is wanted", argument.span)
-            given[key] = value
+            given[key] = found
         default = wait.env.file.defaults.get("conv", {}).get("norm")
-        norm = evaluate(default.value, wait.env.file.env()) if default else "none"
-        return str(given.get("kind", "projection")), given.get("norm", norm)
+        norm = evaluate(default.value, wait.env.file.env()) if default else constant("none")
+        kind = given.get("kind", constant("projection"))
+        self.walk.decide("word", kind, wait.item.span, wait.spot)
+        return str(kind.value), given.get("norm", norm)
 
 
 def _path(end: Draft, start: Draft) -> tuple[Draft, ...] | None:
@@ -201,6 +207,18 @@ def _path(end: Draft, start: Draft) -> tuple[Draft, ...] | None:
         path.append(draft)
         draft = next(x for x in draft.inputs if leads[id(x)])
     return tuple(reversed(path))
+
+
+def _stride_source(path: tuple[Draft, ...]) -> Sym:
+    """Where the product of the strides on a path comes from, on maps that are strided alike on each axis."""
+    total: Sym = Const(1)
+    for draft in path:
+        stride = getattr(draft.op, "stride", None)
+        if stride is not None:
+            given = draft.args.get("stride") or constant(stride[0])
+            scalar = isinstance(given.value, int)
+            total = binary("*", total, given.source if scalar else opaque(stride[0], given.source).source)
+    return total
 
 
 def stride_between(start: Draft, end: Draft) -> tuple[int, ...] | None:

@@ -35,8 +35,9 @@ class Labels:
             return None
         with self.walk.recovering(spot.trace):
             text = interpolate(item.label.parts, env)
-            self.take(text, item.label.span, spot)
-            return text
+            self.walk.decide("name", text, item.label.span, spot)
+            self.take(text.value, item.label.span, spot)
+            return text.value
         return None
 
     def take(self, text: str, span: Span, spot: Spot) -> None:
@@ -128,7 +129,7 @@ class Labels:
                 None,
             )
             if inner is None:
-                inner = Scope("path", step, scope, span, spot.trace)
+                inner = self.walk.scope("path", step, scope, span, spot.trace, None)
                 scope.children.append(inner)
             scope = inner
         return scope, local
@@ -153,7 +154,7 @@ class Labels:
         if word.args is not None:
             return None
         try:
-            text = interpolate(word.parts, env)
+            text = interpolate(word.parts, env).value
         except (CnncError, Poisoned):
             # A loop variable is not known yet: the letters before it decide.
             stem = word.parts[0] if isinstance(word.parts[0], str) else ""

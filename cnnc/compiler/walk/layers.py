@@ -11,9 +11,10 @@ from pydantic_core import ValidationError
 from cnnc.compiler.ops import Op, OpError, Place, Sizes, op_words, show
 from cnnc.compiler.ops.reshape import Flatten
 from cnnc.compiler.sizes import is_free
+from cnnc.compiler.symbolic import Items, Sourced, constant, opaque
 from cnnc.compiler.walk import words
-from cnnc.compiler.walk.draft import Draft, Origin, Role, Spot, poison
-from cnnc.compiler.walk.evaluate import evaluate, number
+from cnnc.compiler.walk.draft import Draft, Role, Spot, poison
+from cnnc.compiler.walk.evaluate import evaluate, number, parts_of, together
 from cnnc.compiler.walk.values import Closure, Env, LayerWord, Value, describe, ordinal
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
@@ -31,8 +32,9 @@ MAX_SIZE = 2**31 - 1
 class Arguments:
     """A layer's arguments as evaluated, with where each was written."""
 
-    values: dict[str, Value] = field(default_factory=dict)
-    origins: dict[str, Origin] = field(default_factory=dict)
+    values: dict[str, Sourced[Value]] = field(default_factory=dict)
+    written: list[str] = field(default_factory=list)
+    """Those that the text at the layer gives."""
     tensors: dict[str, Draft] = field(default_factory=dict)
     pipelines: dict[str, Closure] = field(default_factory=dict)
     spans: dict[str, Span] = field(default_factory=dict)
@@ -93,15 +95,17 @@ class Layers:
         return fail(first.code, first.message, first.span, hint=hint)
 
     def value(
-        self, value: str | LayerWord, word: s.Word, label: str | None, flow: Draft, env: Env, spot: Spot
+        self, value: Sourced[Value], word: s.Word, label: str | None, flow: Draft, env: Env, spot: Spot
     ) -> Draft:
         """A word handed in as a parameter (`norm`, `act`): `none` passes its input on."""
-        if value == "none":
+        self.walk.decide("word", value, word.span, spot)
+        if value.value == "none":
             return flow
         op, args = self.op_of_value(value, word.span)
         return self.layer(op, args, word.span, label, flow, env, spot)
 
-    def op_of_value(self, value: Value, span: Span) -> tuple[type[Op], Arguments]:
+    def op_of_value(self, found: Sourced[Value], span: Span) -> tuple[type[Op], Arguments]:
+        value = found.value
         if not isinstance(value, str | LayerWord):
             raise fail("E303", f"{describe(value)} is no layer", span)
         name = value if isinstance(value, str) else value.name
@@ -110,11 +114,13 @@ class Layers:
             raise fail("E201", f"no layer is called `{name}`", span, hint=did_you_mean(name, op_words()))
         args = Arguments()
         if isinstance(value, LayerWord):
+            sources = found.source.items if isinstance(found.source, Items) else ()
             for i, (key, arg) in enumerate(value.args):
                 field_name = self._field(op, key, i, span)
                 if field_name in args.values:
                     raise fail("E304", f"`{field_name}` is given twice", span)
-                args.values[field_name] = arg
+                source = sources[i] if i < len(sources) else opaque(arg, found.source).source
+                args.values[field_name] = Sourced(arg, source)
                 args.spans[field_name] = span
         return op, args
 
@@ -128,16 +134,14 @@ class Layers:
     def _take_rest(
         self, args: Arguments, name: str, given: Sequence[s.Argument], env: Env
     ) -> Sequence[s.Argument]:
-        """The arguments without a key as one tuple, each with its origin; those with a key are left."""
+        """The arguments without a key as one tuple, each with its source; those with a key are left."""
         loose = [argument for argument in given if argument.key is None]
-        values: list[Value] = []
+        values: list[Sourced[Value]] = []
         for argument in loose:
-            value = evaluate(argument.value, env)
-            if not isinstance(argument.value, s.Bracket) and not isinstance(value, Sizes):
-                args.origins[f"{name}.{len(values)}"] = Origin(argument.value, env)
-            values += value if isinstance(value, Sizes) else (value,)
+            found = evaluate(argument.value, env)
+            values += parts_of(found) if isinstance(found.value, Sizes) else (found,)
         if loose:
-            args.values[name] = tuple(values)
+            args.values[name] = together(values)
             args.spans[name] = loose[0].span
         return [argument for argument in given if argument.key is not None]
 
@@ -146,7 +150,8 @@ class Layers:
     ) -> None:
         if name in args.spans:
             raise fail("E304", f"the {name} of `{op.kind}` is given twice", span)
-        value = evaluate(expr, env)
+        found = evaluate(expr, env)
+        value = found.value
         is_operand = name in op.operands
         if isinstance(value, Closure) != (name in op.pipelines) and not (
             is_operand and isinstance(value, Closure)
@@ -167,11 +172,10 @@ class Layers:
             args.spans[name] = span
             return
         if isinstance(value, str) and name in _NUMERIC_PIECES and not isinstance(expr, s.Bracket):
-            value = number(expr, env)
-        args.values[name] = value
+            found = number(expr, env)
+        args.values[name] = found
         args.spans[name] = span
-        if not isinstance(expr, s.Bracket):
-            args.origins[name] = Origin(expr, env)
+        args.written.append(name)
 
     def _field(self, op: type[Op], key: str | None, index: int, span: Span) -> str:
         names = argument_names(op)
@@ -200,9 +204,9 @@ class Layers:
     ) -> Draft:
         """A layer with the flattening before it and the norm and activation after it."""
         self._apply_defaults(args, op_type, env)
-        norm, act, act_is_default = self._brought(op_type, args)
+        norm, act, act_is_default = self._brought(op_type, args, span, spot)
         if norm is not None and "bias" in op_type.model_fields and "bias" not in args.values:
-            args.values["bias"] = False
+            args.values["bias"] = constant(False)
             plain_bias = False
         else:
             plain_bias = "bias" not in args.values
@@ -243,18 +247,25 @@ class Layers:
                 further.append(tensor.inputs[0] if side == "input" and tensor.inputs else tensor)
         return further
 
-    def _brought(self, op: type[Op], args: Arguments) -> tuple[Value, Value, bool]:
+    def _brought(
+        self, op: type[Op], args: Arguments, span: Span, spot: Spot
+    ) -> tuple[Sourced[Value] | None, Sourced[Value] | None, bool]:
         """The norm and activation that a layer word brings, taken out of its arguments."""
         if op.brings is None:
             return None, None, False
         norm = args.values.pop("norm", None)
-        given = args.values.pop("act", None)
-        act_is_default = given is None or "act" not in args.spans
-        act = op.brings.act if given is None else given
-        return (None if norm == "none" else norm), (None if act == "none" else act), act_is_default
+        act = args.values.pop("act", None)
+        act_is_default = act is None or "act" not in args.spans
+        if act is None and op.brings.act is not None:
+            act = constant(op.brings.act)
+        for name, given in (("norm", norm), ("act", act)):
+            if given is not None:
+                self.walk.decide("word", given, args.spans.get(name, span), spot)
+        norm = None if norm is None or norm.value in ("none", None) else norm
+        return norm, (None if act is None or act.value in ("none", None) else act), act_is_default
 
     def _brought_layer(
-        self, name: str, family: str, value: Value, args: Arguments, span: Span
+        self, name: str, family: str, value: Sourced[Value], args: Arguments, span: Span
     ) -> tuple[type[Op], Arguments]:
         """The layer that `norm=` or `act=` names, or the file's default for it."""
         where = args.spans.get(name, span)
@@ -295,7 +306,10 @@ class Layers:
                 *(n for n in op_type.pipelines if n in args.pipelines),
                 *(n for n in makers if n in op_type.tensors),
             )
-            op = op_type.model_validate(args.values, context=Place(shapes, given, makers))
+            op = op_type.model_validate(
+                {name: given.value for name, given in args.values.items()},
+                context=Place(shapes, given, makers),
+            )
             self.walk.ledger.place = f"`{span.text}` of line {span.line}"
             shape = op.out_shape(*shapes)
             _refuse_free_weights(op, shapes)
@@ -312,7 +326,10 @@ class Layers:
         home, local = spot.scope, label
         if label is not None:
             home, local = self.walk.labels.home(spot, label, span)
-        draft = Draft(op, ins, shape, span, spot.trace, role, local, home, args.origins, given, args.tensors)
+        draft = Draft(
+            number=len(self.walk.drafts), op=op, inputs=ins, shape=shape, span=span, trace=spot.trace, role=role,
+            label=local, scope=home, args=args.values, written=tuple(args.written), given=given, named=args.tensors,
+        )  # fmt: skip
         self.walk.drafts.append(draft)
         most = self.walk.max_layers
         if len(self.walk.drafts) > most:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from cnnc.compiler.ops import Sizes, show
+from cnnc.compiler.symbolic import Const, Sourced, Sym
 from cnnc.dsl import syntax as s
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
@@ -44,9 +45,15 @@ class Closure:
         return "[…]"
 
 
-def normal(value: int | Fraction) -> int | Fraction:
-    """The integer where a fraction is whole."""
-    return value.numerator if isinstance(value, Fraction) and value.denominator == 1 else value
+@record
+class Pipeline:
+    """That an argument of a finished graph was a pipeline; its layers are in the graph."""
+
+    def __str__(self) -> str:
+        return "[…]"
+
+
+PIPELINE = Pipeline()
 
 
 def describe(value: Value) -> str:
@@ -69,16 +76,16 @@ def describe(value: Value) -> str:
 
 @record(eq=False, repr=False)
 class Turn:
-    """One turn of a repeat or comprehension; `loop` is the bracket or the item with its count, the same
-    object for all turns, and `env` the names where it stands."""
+    """One turn of a repeat or comprehension; `loop` is where that stands in the text, `count` the source of
+    the number of turns."""
 
-    loop: s.Item | s.Bracket
+    loop: Span
     index: int
     total: int
+    count: Sym
     bindings: tuple[tuple[str, Value], ...]
     span: Span
     parent: Trace | None
-    env: Env
 
 
 @record(eq=False, repr=False)
@@ -168,6 +175,8 @@ class FileScope:
     """What one file declares."""
 
     params: dict[str, Value] = field(default_factory=dict)
+    sources: dict[str, Sym] = field(default_factory=dict)
+    """Where the values of params come from, constants aside."""
     blocks: dict[str, BlockDef] = field(default_factory=dict)
     shareds: dict[str, SharedDef] = field(default_factory=dict)
     externs: dict[str, ExternDef] = field(default_factory=dict)
@@ -205,19 +214,11 @@ class ExternDef:
 
 
 @record(eq=False, repr=False)
-class Binding:
-    """A name's value; `owner` is the block call it is a parameter of (None: a loop variable)."""
-
-    value: Value
-    owner: Scope | None
-
-
-@record(eq=False, repr=False)
 class Env:
     """The names that can be seen at one place, and what flows into its innermost bracket."""
 
     file: FileScope
-    names: Mapping[str, Binding]
+    names: Mapping[str, Sourced[Value]]
     flow: Draft | None
     labels: LabelScope
     call: Scope | None
@@ -226,18 +227,17 @@ class Env:
         """The same names in a bracket into which `flow` flows."""
         return replace(self, flow=flow)
 
-    def bind(self, names: Mapping[str, Binding]) -> Env:
+    def bind(self, names: Mapping[str, Sourced[Value]]) -> Env:
         return replace(self, names={**self.names, **names})
 
-    def value(self, name: str) -> Value | None:
+    def value(self, name: str) -> Sourced[Value] | None:
         """What a name stands for, sizes aside; None where it stands for nothing."""
-        binding = self.names.get(name)
-        if binding is not None:
-            return binding.value
-        if name in self.file.params:
+        found = self.names.get(name)
+        if found is None and name in self.file.params:
             self.file.used.add(name)
-            return self.file.params[name]
-        return None
+            value = self.file.params[name]
+            return Sourced(value, self.file.sources.get(name) or Const(value))
+        return found
 
     def known(self) -> list[str]:
         return [*self.names, *self.file.params, *SIZE_NAMES]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from cnnc.backends.pytorch.emitters.shared import by_size, flat, initial, is_symmetric, padding
 from cnnc.backends.pytorch.layer import Code, Layer, Module, Raw, Val, always, emits, kwargs
-from cnnc.backends.pytorch.sym import Const, binary
 from cnnc.compiler.ops.convolution import Conv, DepthwiseConv, SeparableConv, TransposedConv
 from cnnc.compiler.ops.unshared import LocallyConnected
+from cnnc.compiler.symbolic import Const, binary
 
 
 @emits(Conv, spare=always, same_tf=True, counted=lambda op: op.table is None)

@@ -43,6 +43,7 @@ class _Rewriter:
             outputs={name: self.new[i] for name, i in self.graph.outputs.items()},
             root=replace(root, children=(*added, *root.children)),
             labels={name: self.new[i] for name, i in self.graph.labels.items()},
+            placed=tuple(self.new[i] for i in self.graph.placed),
         )
 
     def _nodes(self) -> tuple[Node, ...]:
@@ -83,7 +84,7 @@ class _Rewriter:
         )
         return replace(
             source, index=source.index + 1, name=name, module=name, op=ChannelsLast(), inputs=(source.index,),
-            role="own", label=None, origins={}, given=(), named={},
+            role="own", label=None, args={}, written=(), given=(), named={},
         )  # fmt: skip
 
     def _scope(self, scope: Scope) -> Scope:
@@ -104,11 +105,10 @@ class _Rewriter:
         )
 
     def _fitted(self, fitted: Fitted) -> Fitted:
-        path = tuple(dict.fromkeys(self.new[i] for i in fitted.path))
         branch = fitted.branch
         for fusion in self.fusions.values():
             if fitted.merge in fusion.nodes:
                 # The shortcut is what comes in second, or the layers before the sum hold it.
                 old = self.graph.nodes[fitted.merge].inputs[fitted.branch]
                 branch = 1 if fusion.other == old else 0
-        return Fitted(self.new[fitted.like], path, branch, self.new[fitted.merge])
+        return Fitted(self.new[fitted.like], fitted.stride, branch, self.new[fitted.merge])
