@@ -61,6 +61,16 @@ def divisor(draw: Draw, *numbers: int) -> int:
     return draw(st.sampled_from([d for d in range(1, max(numbers) + 1) if not any(n % d for n in numbers)]))
 
 
+def is_odd(head: str) -> bool:
+    """Whether the kernel of `conv3x5-8/1` is odd on all axes, and some axis has more than 1."""
+    kernel = [int(k) for k in head.removeprefix("conv").partition("-")[0].split("x")]
+    return all(k % 2 for k in kernel) and max(kernel) > 1
+
+
+def reparam(draw: Draw) -> str:
+    return draw(st.sampled_from(["", "", ", reparam=weight_norm", ", reparam=spectral_norm"]))
+
+
 ANY_RULE = (
     "he", "he_uniform", "he(fan_out)", "xavier", "xavier_normal", "normal(0.01)", "normal(std=0.1, mean=1)",
     "truncated_normal(0.02)", "uniform(0, 1)", "constant(2)", "0.5",
@@ -74,11 +84,15 @@ def conv(draw: Draw, shape: Shape) -> str:
     width = groups * draw(st.integers(1, 4))
     head = f"conv{per_axis(draw, KERNELS, rank)}-{width}/{per_axis(draw, STRIDES, rank)}"
     more = f", bias={yes_no(draw)}" if draw(st.booleans()) else ""
-    if draw(st.integers(0, 3)) == 0:
+    form = draw(st.integers(0, 5))
+    if form == 0 and is_odd(head):
+        more += f", groups={groups}, mask={draw(st.sampled_from('ab'))}"
+    elif form == 1:
         rows = [draw(st.text("01", min_size=width, max_size=width)) for _ in range(shape[0])]
         more += f', table="{",".join(rows)}"'
     else:
         more += f", groups={groups}, standardise={yes_no(draw)}" + init(draw, ANY_RULE)
+    more += reparam(draw)
     dilation = per_axis(draw, st.integers(1, 3), rank)
     return f"{head}(pad={padding(draw, rank, 3)}, dilation={dilation}{more}, act=none)"
 
@@ -86,14 +100,14 @@ def conv(draw: Draw, shape: Shape) -> str:
 def dwconv(draw: Draw, shape: Shape) -> str:
     rank = len(shape) - 1
     head = f"dwconv{per_axis(draw, KERNELS, rank)}/{per_axis(draw, STRIDES, rank)}"
-    more = f"multiplier={draw(st.integers(1, 3))}, bias={yes_no(draw)}" + init(draw, ANY_RULE)
+    more = f"multiplier={draw(st.integers(1, 3))}, bias={yes_no(draw)}" + init(draw, ANY_RULE) + reparam(draw)
     return f"{head}(pad={padding(draw, rank, 3)}, dilation={draw(st.integers(1, 2))}, {more}, act=none)"
 
 
 def sepconv(draw: Draw, shape: Shape) -> str:
     rank = len(shape) - 1
     head = f"sepconv{per_axis(draw, KERNELS, rank)}-{draw(st.integers(1, 6))}/{per_axis(draw, STRIDES, rank)}"
-    more = f"multiplier={draw(st.integers(1, 3))}, bias={yes_no(draw)}" + init(draw, ANY_RULE)
+    more = f"multiplier={draw(st.integers(1, 3))}, bias={yes_no(draw)}" + init(draw, ANY_RULE) + reparam(draw)
     return f"{head}(pad={padding(draw, rank, 3)}, dilation={draw(st.integers(1, 2))}, {more}, act=none)"
 
 
@@ -102,14 +116,14 @@ def tconv(draw: Draw, shape: Shape) -> str:
     stride = draw(STRIDES)
     head = f"tconv{per_axis(draw, KERNELS, rank)}-{groups * draw(st.integers(1, 4))}/{stride}"
     more = f"groups={groups}, bias={yes_no(draw)}, output_pad={draw(st.integers(0, max(stride - 1, 0)))}"
-    more += init(draw, ANY_RULE)
+    more += init(draw, ANY_RULE) + reparam(draw)
     return f"{head}(pad={padding(draw, rank, 2, ('valid',))}, dilation={draw(st.integers(1, 2))}, {more})"
 
 
 def local(draw: Draw, shape: Shape) -> str:
     rank = len(shape) - 1
     head = f"local{per_axis(draw, KERNELS, rank)}-{draw(st.integers(1, 4))}/{per_axis(draw, STRIDES, rank)}"
-    more = f"bias={yes_no(draw)}" + init(draw, ("he", "normal(0.1)", "1"))
+    more = f"bias={yes_no(draw)}" + init(draw, ("he", "normal(0.1)", "1")) + reparam(draw)
     return f"{head}(pad={padding(draw, rank, 3)}, dilation={draw(st.integers(1, 2))}, {more}, act=none)"
 
 
@@ -168,12 +182,16 @@ def chunk(draw: Draw, shape: Shape) -> str:
 
 
 def fc(draw: Draw, shape: Shape) -> str:
-    more = f"bias={yes_no(draw)}, dropconnect={draw(st.sampled_from(['0', '0.5']))}" + init(draw, ANY_RULE)
+    more = (
+        f"bias={yes_no(draw)}, dropconnect={draw(st.sampled_from(['0', '0.5']))}"
+        + init(draw, ANY_RULE)
+        + reparam(draw)
+    )
     return f"fc-{draw(st.integers(1, 20))}({more}, act=none)"
 
 
 def linear(draw: Draw, shape: Shape) -> str:
-    return f"linear-{draw(st.integers(1, 20))}(bias={yes_no(draw)}{init(draw, ANY_RULE)})"
+    return f"linear-{draw(st.integers(1, 20))}(bias={yes_no(draw)}{init(draw, ANY_RULE)}{reparam(draw)})"
 
 
 def tensor(draw: Draw, shape: Shape) -> str:

@@ -88,6 +88,8 @@ USES = {
     ),
     **{f"UnevenConv{r}d": ("conv3-4(pad=(0, 1), act=none)", (2, *[5] * r)) for r in (1, 2, 3)},
     **{f"UnevenConvTranspose{r}d": ("tconv3-4/2(pad=(0, 1))", (2, *[5] * r)) for r in (1, 2, 3)},
+    **{f"MaskedConv{r}d": ("conv3-4(mask=a, act=none)", (2, *[5] * r)) for r in (1, 2, 3)},
+    "reparametrised": ("sepconv3-4(reparam=weight_norm, act=none)", (2, 6, 6)),
     **{f"StandardisedConv{r}d": ("conv3-4(standardise=yes, act=none)", (2, *[5] * r)) for r in (1, 2, 3)},
     **{f"SeparableConv{r}d": ("sepconv3-4(act=none)", (2, *[5] * r)) for r in (1, 2, 3)},
     **{f"UnevenMaxPool{r}d": ("maxpool3/2(pad=(0, 1), ceil=yes)", (2, *[6] * r)) for r in (1, 2, 3)},

@@ -214,7 +214,22 @@ def emit(layer: Layer) -> Code:
             f"`{layer.op.kind}` with pad=same_tf and a stride where the input's size is free",
             hint="give the size with --input, or pad=same",
         )
-    return emission.emitter(layer)
+    return reparametrised(layer, emission.emitter(layer))
+
+
+def reparametrised(layer: Layer, code: Code) -> Code:
+    """The code of a layer with its weights made of others, where its arguments say so."""
+    rule = getattr(layer.op, "reparam", None)
+    if rule is None:
+        return code
+    assert isinstance(code, Module)
+    weights = layer.op.weights
+    if weights == ("weight",):
+        return replace(code, around=code.around.replace("{}", f"{rule}({{}})"))
+    parts = ", ".join(f'"{name.rpartition(".")[0]}"' for name in weights)
+    return replace(
+        code, around=f"reparametrised({{}}, {rule}, {parts})", needs=(*code.needs, "reparametrised")
+    )
 
 
 def cannot(layer: Layer, what: str, hint: str | None = None) -> CnncError:

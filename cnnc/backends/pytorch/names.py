@@ -123,6 +123,8 @@ TAKEN = frozenset(
         "divisible",
         "attend",
         "centre_crop",
+        "weight_norm",
+        "spectral_norm",
     }
 )
 """What every generated file may use."""

@@ -17,6 +17,7 @@ from cnnc.backends.pytorch.plan import plan
 from cnnc.backends.pytorch.wrap import lay_out
 from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.ops import by_x, count, show
+from cnnc.compiler.ops.reparam import RULES
 
 CALLED = ("whole", "divisible", "by_slices")
 """The helpers that expressions call."""
@@ -133,6 +134,8 @@ class _File:
         if re.search(r"\bF[.,]", body):
             lines.append("import torch.nn.functional as F")
         lines.append("from torch import Tensor, nn")
+        rules = [rule for rule in sorted(RULES) if re.search(rf"\b{rule}\b[(,]", body)]
+        lines += [f"from torch.nn.utils.parametrizations import {', '.join(rules)}"] if rules else []
         lines += ["from torch.utils.checkpoint import checkpoint"] if self.checkpointed else []
         lines += ["", *self.plan.imports] if self.plan.imports else []
         return [*standard, *([""] if standard else []), *lines]

@@ -8,9 +8,10 @@ from math import prod
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cnnc.compiler.ops import base, connection, geometry
-from cnnc.compiler.ops.base import Brings, Op, OpError, Shape, Sides, Window, WordSlots
+from cnnc.compiler.ops.base import Brings, OpError, Shape, Sides, Window, WordSlots
 from cnnc.compiler.ops.initial import BiasInit, WeightInit
 from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator
+from cnnc.compiler.ops.reparam import Reparam, Weighted
 
 if TYPE_CHECKING:
     from pydantic_core.core_schema import ValidationInfo
@@ -54,25 +55,26 @@ ConvPad = Annotated[tuple[Sides, ...], PlainValidator(_conv_pad)]
 TransposedPad = Annotated[tuple[Sides, ...], BeforeValidator(_transposed_pad)]
 
 
-class Sliding(Op, ABC):
+class Sliding(Weighted, ABC):
     """What all convolutions share: where the kernel goes, and what it sees."""
 
     family = "convolution"
     brings = Brings()
     ranks = (1, 2, 3)
-    weighted = True
 
     def _sizes(self, shape: Shape) -> tuple[int, ...]:
         """The sizes of the output on each axis."""
         here: Any = self
         return geometry.slide(shape, here.kernel, here.stride, here.pad, here.dilation)
 
-    def state(self, *ins: Shape) -> Mapping[str, Shape]:
-        return {}
-
     def window(self, *ins: Shape) -> Window:
         here: Any = self
         return geometry.local(here.kernel, here.stride, here.pad, here.dilation)
+
+
+def _mask(value: Any, info: ValidationInfo) -> str | None:
+    """`a` or `b`; `none` takes a default of the file's back."""
+    return None if value is None or value == "none" else base.one_of(value, "mask", ("a", "b", "none"))
 
 
 def _divides(groups: int, channels: int, width: int) -> None:
@@ -88,7 +90,9 @@ class Conv(Sliding):
     out = floor((N + p - k_eff)/s) + 1 on each axis, k_eff = k + (k - 1)(dilation - 1).
     `table` names the input maps that each output map sees (LeCun et al. 1998, Table I):
     a row of 0 and 1 for each input map, or `lenet5_c3`. `standardise=yes` gives every
-    filter mean 0 and variance 1 before it is used (Qiao et al. 2019).
+    filter mean 0 and variance 1 before it is used (Qiao et al. 2019). `mask=b` lets a position see those
+    before it, row by row, and itself; `mask=a` those before it alone (van den Oord et al. 2016, PixelRNN, section 3.4).
+    The weights that the mask hides are parameters and are multiplied all the same.
     """
 
     kind = "conv"
@@ -106,12 +110,37 @@ class Conv(Sliding):
     standardise: base.Flag = False
     init: WeightInit = None
     bias_init: BiasInit = None
+    reparam: Reparam = None
+    mask: Annotated[str | None, PlainValidator(_mask)] = None
 
     def out_shape(self, *ins: Shape) -> Shape:
         _divides(self.groups, ins[0][0], self.width)
         if self.table is not None:
             self._check_table(self.table, ins[0][0])
+        if self.mask is not None:
+            self._check_mask()
         return (self.width, *self._sizes(ins[0]))
+
+    def _check_mask(self) -> None:
+        if self.table is not None or self.standardise:
+            raise OpError("E307", "`mask` goes with neither `table` nor `standardise`", arg="mask")
+        even = next((k for k in self.kernel if k % 2 == 0), None)
+        if even is not None:
+            raise OpError(
+                "E307", f"a kernel of {even} has no middle for a mask", arg="kernel", hint="take an odd one"
+            )
+        if self.mask == "a" and prod(self.kernel) == 1:
+            raise OpError("E307", "a kernel of 1 sees nothing under `mask=a`", arg="mask", hint="mask=b")
+
+    def window(self, *ins: Shape) -> Window:
+        """Under a mask the first axis of the kernel ends at its middle: the rows above are seen whole."""
+        if self.mask is None:
+            return super().window(*ins)
+        first = next((i for i, k in enumerate(self.kernel) if k > 1), len(self.kernel) - 1)
+        alone = prod(self.kernel) == self.kernel[first]
+        seen = list(self.kernel)
+        seen[first] = self.kernel[first] // 2 + (self.mask == "b" or not alone)
+        return geometry.local(tuple(seen), self.stride, self.pad, self.dilation)
 
     def _check_table(self, table: tuple[str, ...], channels: int) -> None:
         if self.groups > 1 or self.standardise:
@@ -122,7 +151,7 @@ class Conv(Sliding):
             )
         connection.fits(table, channels, self.width)
 
-    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+    def tensors_of(self, *ins: Shape) -> Mapping[str, Shape]:
         if self.table is not None:
             weight = {"weight": (connection.links(self.table), *self.kernel)}
         else:
@@ -153,11 +182,12 @@ class DepthwiseConv(Sliding):
     bias: base.Flag = True
     init: WeightInit = None
     bias_init: BiasInit = None
+    reparam: Reparam = None
 
     def out_shape(self, *ins: Shape) -> Shape:
         return (ins[0][0] * self.multiplier, *self._sizes(ins[0]))
 
-    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+    def tensors_of(self, *ins: Shape) -> Mapping[str, Shape]:
         width = ins[0][0] * self.multiplier
         weight = {"weight": (width, 1, *self.kernel)}
         return {**weight, "bias": (width,)} if self.bias else weight
@@ -178,6 +208,7 @@ class SeparableConv(Sliding):
     kin = "conv"
     example = "sepconv3-64/2"
     word = WordSlots(size="kernel", width="width", stride="stride")
+    weights = ("depthwise.weight", "pointwise.weight")
 
     kernel: base.PositiveAxes
     width: base.Positive
@@ -188,11 +219,12 @@ class SeparableConv(Sliding):
     bias: base.Flag = True
     init: WeightInit = None
     bias_init: BiasInit = None
+    reparam: Reparam = None
 
     def out_shape(self, *ins: Shape) -> Shape:
         return (self.width, *self._sizes(ins[0]))
 
-    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+    def tensors_of(self, *ins: Shape) -> Mapping[str, Shape]:
         middle, ones = ins[0][0] * self.multiplier, (1,) * len(self.kernel)
         weights = {
             "depthwise.weight": (middle, 1, *self.kernel),
@@ -221,6 +253,7 @@ class TransposedConv(Sliding):
     word = WordSlots(size="kernel", width="width", stride="stride")
     brings = Brings(act=None)
     takes_linear = True
+    outputs_axis = 1
 
     kernel: base.PositiveAxes
     width: base.Positive
@@ -232,6 +265,7 @@ class TransposedConv(Sliding):
     bias: base.Flag = True
     init: WeightInit = None
     bias_init: BiasInit = None
+    reparam: Reparam = None
 
     def out_shape(self, *ins: Shape) -> Shape:
         _divides(self.groups, ins[0][0], self.width)
@@ -246,7 +280,7 @@ class TransposedConv(Sliding):
     def _sizes(self, shape: Shape) -> tuple[int, ...]:
         return geometry.spread(shape, self.kernel, self.stride, self.pad, self.dilation, self.output_pad)
 
-    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+    def tensors_of(self, *ins: Shape) -> Mapping[str, Shape]:
         weight = {"weight": (ins[0][0], self.width // self.groups, *self.kernel)}
         return {**weight, "bias": (self.width,)} if self.bias else weight
 

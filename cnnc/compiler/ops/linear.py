@@ -9,6 +9,7 @@ from math import prod
 from cnnc.compiler.ops import base
 from cnnc.compiler.ops.base import Brings, Op, Pointwise, Shape, Whole, Window, WordSlots
 from cnnc.compiler.ops.initial import BiasInit, WeightInit
+from cnnc.compiler.ops.reparam import Reparam, Weighted
 
 
 class _Dense(Op, ABC):
@@ -30,7 +31,7 @@ class _Dense(Op, ABC):
 
 
 @base.op
-class FC(_Dense):
+class FC(_Dense, Weighted):
     """Fully-connected layer with `width` outputs; a map is flattened first.
 
     `dropconnect` drops each weight and bias with that probability in training
@@ -45,20 +46,18 @@ class FC(_Dense):
     dropconnect: base.Probability = 0.0
     init: WeightInit = None
     bias_init: BiasInit = None
+    reparam: Reparam = None
 
-    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+    def tensors_of(self, *ins: Shape) -> Mapping[str, Shape]:
         weight = {"weight": (self.width, ins[0][0])}
         return {**weight, "bias": (self.width,)} if self.bias else weight
-
-    def state(self, *ins: Shape) -> Mapping[str, Shape]:
-        return {}
 
     def macs(self, *ins: Shape) -> int:
         return ins[0][0] * self.width
 
 
 @base.op
-class Linear(Op):
+class Linear(Weighted):
     """A linear layer along the channels, the same at every position: y = W x + b.
 
     The weight is (out, in), as `nn.Linear` has it, where a 1x1 convolution has further axes
@@ -71,22 +70,19 @@ class Linear(Op):
     example = "linear-64"
     word = WordSlots(size="width", width="width")
     brings = Brings(act=None)
-    weighted = True
 
     width: base.Positive
     bias: base.Flag = True
     init: WeightInit = None
     bias_init: BiasInit = None
+    reparam: Reparam = None
 
     def out_shape(self, *ins: Shape) -> Shape:
         return (self.width, *ins[0][1:])
 
-    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+    def tensors_of(self, *ins: Shape) -> Mapping[str, Shape]:
         weight = {"weight": (self.width, ins[0][0])}
         return {**weight, "bias": (self.width,)} if self.bias else weight
-
-    def state(self, *ins: Shape) -> Mapping[str, Shape]:
-        return {}
 
     def macs(self, *ins: Shape) -> int:
         return prod(ins[0]) * self.width

@@ -10,6 +10,7 @@ from cnnc.compiler.ops.base import OpError, Shape, WordSlots
 from cnnc.compiler.ops.convolution import ConvPad, Sliding
 from cnnc.compiler.ops.initial import BiasInit, WeightInit
 from cnnc.compiler.ops.model import Field
+from cnnc.compiler.ops.reparam import Reparam
 
 
 @base.op
@@ -33,6 +34,7 @@ class LocallyConnected(Sliding):
     bias: base.Flag = True
     init: WeightInit = None
     bias_init: BiasInit = None
+    reparam: Reparam = None
 
     def out_shape(self, *ins: Shape) -> Shape:
         init = self.init
@@ -43,7 +45,7 @@ class LocallyConnected(Sliding):
             )  # fmt: skip
         return (self.width, *self._sizes(ins[0]))
 
-    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+    def tensors_of(self, *ins: Shape) -> Mapping[str, Shape]:
         out = self.out_shape(*ins)
         weight = {"weight": (prod(out), ins[0][0], *self.kernel)}
         return {**weight, "bias": out} if self.bias else weight

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnnc.backends.pytorch.emitters.shared import by_size, flat, initial, is_symmetric, padding
-from cnnc.backends.pytorch.layer import Code, Layer, Module, Raw, Val, always, emits, kwargs
+from cnnc.backends.pytorch.layer import Code, Layer, Module, Raw, Val, always, cannot, emits, kwargs
 from cnnc.compiler.ops.convolution import Conv, DepthwiseConv, SeparableConv, TransposedConv
 from cnnc.compiler.ops.unshared import LocallyConnected
 from cnnc.compiler.symbolic import Const, binary
@@ -14,9 +14,13 @@ def conv(layer: Layer) -> Code:
     op = layer.op
     if op.table is not None:
         return _table_conv(layer)
+    if by_size(op.pad) and op.mask is not None:
+        raise cannot(
+            layer, "a mask on maps that are padded by a free size", hint="give the size with --input"
+        )
     if by_size(op.pad) and not op.standardise:
         return _same_tf(layer, layer.channels(), layer.arg("width"), layer.arg("groups"))
-    by_side = op.standardise or not is_symmetric(op.pad)
+    by_side = op.standardise or op.mask is not None or not is_symmetric(op.pad)
     options = kwargs(
         stride=(layer.arg("stride"), 1),
         padding=(Raw(flat(op.pad)) if by_side else layer.same_padding(), 0),
@@ -27,7 +31,10 @@ def conv(layer: Layer) -> Code:
     args = (layer.channels(), layer.arg("width"), layer.arg("kernel"))
     if not by_side:
         return Module(f"nn.Conv{layer.rank}d", args, options, init=initial(layer))
-    name = f"{'Standardised' if op.standardise else 'Uneven'}Conv{layer.rank}d"
+    if op.mask is not None:
+        options["mask"] = Raw(f'"{op.mask}"')
+    kind = "Masked" if op.mask is not None else "Standardised" if op.standardise else "Uneven"
+    name = f"{kind}Conv{layer.rank}d"
     return Module(name, args, options, helper=name, init=initial(layer))
 
 

@@ -1,5 +1,6 @@
 """Convolutions with what PyTorch's own lack."""
 
+import math
 from typing import Any
 
 import torch
@@ -71,6 +72,66 @@ class UnevenConvTranspose3d(nn.ConvTranspose3d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         return F.pad(super().forward(x, output_size), self.cut)
+
+
+class MaskedConv1d(nn.Conv1d):
+    """Convolution that sees what comes before a position, row by row; with mask "b" itself too.
+
+    van den Oord et al. 2016, PixelRNN. `padding` is in the order of `F.pad`, last axis first.
+    """
+
+    def __init__(
+        self, *args: Any, padding: tuple[int, ...], mask: str, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.sides = padding
+        self.seen = math.prod(self.kernel_size) // 2 + (mask == "b")
+
+    def forward(self, x: Tensor) -> Tensor:
+        taps = self.weight.flatten(2)
+        hidden = taps.shape[2] - self.seen
+        weight = F.pad(taps[:, :, : self.seen], (0, hidden)).view_as(self.weight)
+        return self._conv_forward(F.pad(x, self.sides), weight, self.bias)
+
+
+class MaskedConv2d(nn.Conv2d):
+    """Convolution that sees what comes before a position, row by row; with mask "b" itself too.
+
+    van den Oord et al. 2016, PixelRNN. `padding` is in the order of `F.pad`, last axis first.
+    """
+
+    def __init__(
+        self, *args: Any, padding: tuple[int, ...], mask: str, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.sides = padding
+        self.seen = math.prod(self.kernel_size) // 2 + (mask == "b")
+
+    def forward(self, x: Tensor) -> Tensor:
+        taps = self.weight.flatten(2)
+        hidden = taps.shape[2] - self.seen
+        weight = F.pad(taps[:, :, : self.seen], (0, hidden)).view_as(self.weight)
+        return self._conv_forward(F.pad(x, self.sides), weight, self.bias)
+
+
+class MaskedConv3d(nn.Conv3d):
+    """Convolution that sees what comes before a position, row by row; with mask "b" itself too.
+
+    van den Oord et al. 2016, PixelRNN. `padding` is in the order of `F.pad`, last axis first.
+    """
+
+    def __init__(
+        self, *args: Any, padding: tuple[int, ...], mask: str, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.sides = padding
+        self.seen = math.prod(self.kernel_size) // 2 + (mask == "b")
+
+    def forward(self, x: Tensor) -> Tensor:
+        taps = self.weight.flatten(2)
+        hidden = taps.shape[2] - self.seen
+        weight = F.pad(taps[:, :, : self.seen], (0, hidden)).view_as(self.weight)
+        return self._conv_forward(F.pad(x, self.sides), weight, self.bias)
 
 
 class StandardisedConv1d(nn.Conv1d):

@@ -1,5 +1,7 @@
 """Activations, norms, regularisers and layers along the channels that PyTorch lacks."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -128,4 +130,11 @@ def initialised(module: nn.Module, **rules: tuple[str | float, ...]) -> nn.Modul
     """`module`, started by torch.nn.init: `weight=("normal_", 0.0, 0.01)`."""
     for name, (rule, *numbers) in rules.items():
         getattr(nn.init, str(rule))(module.get_parameter(name), *numbers)
+    return module
+
+
+def reparametrised(module: nn.Module, rule: Any, *parts: str) -> nn.Module:
+    """A module of several layers, the weights of each made of others by `rule`."""
+    for name in parts:
+        rule(module.get_submodule(name))
     return module

@@ -168,11 +168,13 @@ def _indices(nodes: list[Node]) -> tuple[int, ...]:
 def _weights_of(op: Op) -> str | None:
     """The path from a layer's module to the weights that a following norm can go into; None where it cannot.
 
-    A standardised filter is scaled anew at each call, a table's weights lie by link, and
+    A reparametrised weight is made of others, a standardised filter is scaled anew at each call, a table's weights lie by link, and
     DropConnect draws them.
     """
+    if getattr(op, "reparam", None) is not None:
+        return None
     if isinstance(op, Conv):
-        return None if op.table is not None or op.standardise else ""
+        return None if op.table is not None or op.standardise or op.mask is not None else ""
     if isinstance(op, SeparableConv):
         return ".pointwise"
     if isinstance(op, FC):
@@ -187,9 +189,8 @@ def _is_sum(node: Node) -> bool:
 def _has_kernel(op: Op, ins: Shape) -> bool:
     """Whether `FusedConv2d` or `FusedLinear` can run a layer, and does so sooner."""
     if isinstance(op, FC):
-        return not op.dropconnect and ins[0] * op.width >= WORTH_A_KERNEL
+        return _weights_of(op) is not None and ins[0] * op.width >= WORTH_A_KERNEL
     rank = len(ins) - 1
     if not isinstance(op, Conv | DepthwiseConv) or rank != 2:
         return False
-    table = isinstance(op, Conv) and (op.table is not None or op.standardise)
-    return not table and is_symmetric(op.pad)
+    return _weights_of(op) is not None and is_symmetric(op.pad)
