@@ -216,7 +216,7 @@ def test_before_which_layers_a_default_activation_is_left_out() -> None:
     """DESIGN 1.4: an activation, a norm that `norm=` can name, a sum, an up-convolution; a bias by position too."""
     activations = kinds(lambda op: op.family == "activation") - {"capslength", "capsmask", "capsule"}
     assert kinds(lambda op: op.takes_linear) == activations | {
-        "bn", "gn", "ln", "instancenorm", "add", "tconv", "bias", "attend",
+        "bn", "gn", "ln", "instancenorm", "add", "tconv", "bias", "attend", "matmul",
     }  # fmt: skip
 
 

@@ -16,11 +16,11 @@ from cnnc.compiler.graph import Graph, Node, Scope
 from cnnc.compiler.ops import Op, op_words
 from cnnc.compiler.ops.base import SameTF
 from cnnc.compiler.ops.extern import Extern
-from cnnc.compiler.ops.merge import Add, Concat, Multiply
+from cnnc.compiler.ops.merge import Add, Concat, MatMul, Multiply
 from cnnc.compiler.walk.fit import FITTED
 from cnnc.dsl.tokens import RESERVED, STATEMENTS
 
-_JOINS: dict[type[Op], str] = {Concat: "|", Add: "+", Multiply: "&"}
+_JOINS: dict[type[Op], str] = {Concat: "|", Add: "+", Multiply: "&", MatMul: "@"}
 _INFLOW = "inflow"
 _Reference = Callable[[int], str]
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import assert_never
 
@@ -196,6 +197,8 @@ class _State:
     aligned: tuple[bool, ...]
     off: int | None = None
     undefined: str | None = None
+    one_sided: bool = False
+    """Whether a layer on the way lies to one side on purpose."""
 
 
 class _Pass:
@@ -262,7 +265,9 @@ class _Pass:
             elif state.undefined is not None:
                 yield i, state
             else:
-                yield i, self._moved(state, window, self._plain(shape[1:]), self._extent(node))
+                moved = self._moved(state, window, self._plain(shape[1:]), self._extent(node))
+                on_purpose = (state.one_sided or node.op.one_sided) and not moved.local.whole
+                yield i, replace(moved, one_sided=True) if on_purpose else moved
 
     def _moved(self, state: _State, window: Window, shape: Shape, out: Shape) -> _State:
         full = self._through(state.full, window, shape, out)
@@ -336,7 +341,10 @@ class _Pass:
             for branch, *before in zip(off, *(state.aligned for state in states), strict=True)
             if branch is not None and all(before)
         )
-        return _State(full, local, least, aligned, next(begins, None))
+        one_sided = any(state.one_sided for state in states)
+        return _State(
+            full, local, least, aligned, None if one_sided else next(begins, None), one_sided=one_sided
+        )
 
     def _all_aligned(self) -> tuple[bool, ...]:
         return (True,) * len(self.extent)

@@ -15,7 +15,7 @@ from torch.nn.utils.parametrizations import spectral_norm, weight_norm  # noqa: 
 
 import cnnc  # noqa: E402
 from cnnc.compiler.cost import costs  # noqa: E402
-from cnnc.compiler.receptive_field import receptive_field  # noqa: E402
+from cnnc.compiler.receptive_field import misalignments, receptive_field, receptive_fields  # noqa: E402
 from ops.oracle import check  # noqa: E402
 
 RULES = {"weight_norm": weight_norm, "spectral_norm": spectral_norm}
@@ -125,10 +125,13 @@ def test_a_masked_convolution_keeps_all_its_weights() -> None:
 
 def test_a_mask_draws_no_warning_where_it_meets_the_identity() -> None:
     """It is off the centre on purpose, and so is all that follows; another branch that is off is told of."""
-    masked = cnnc.parse("input 2x9x9\n[[conv3-2(mask=b, act=none) + id] -> relu]*2")
-    assert masked.warnings == ()
-    other = cnnc.parse("input 2x9x9\n[conv3-2(pad=(2, 0), act=none) + id] -> relu")
-    assert [w.code for w in other.warnings] == ["W203"]
+
+    def told(layers: str) -> list[str]:
+        graph = graph_on((2, 9, 9), layers)
+        return [warning.code for warning in misalignments(graph, receptive_fields(graph))]
+
+    assert told("[[conv3-2(mask=b, act=none) + id] -> relu]*2") == []
+    assert told("[conv3-2(pad=(2, 0), act=none) + id] -> relu") == ["W203"]
 
 
 def test_masks_expand_and_go_past_free_sizes() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from cnnc.compiler.graph import Graph, Node, Scope
 from cnnc.compiler.ops import Sizes, show
 
-MERGE_WORDS = {"add": "+", "mul": "\N{MULTIPLICATION SIGN}"}
+MERGE_WORDS = {"add": "+", "mul": "\N{MULTIPLICATION SIGN}", "matmul": "@"}
 """Merges that are drawn with their sign; the others with their name."""
 MAX_TEXT = 44
 """A longer line is cut: a box must not be wider than the column it is printed in."""

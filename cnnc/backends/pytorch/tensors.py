@@ -8,7 +8,7 @@ from __future__ import annotations
 from cnnc.backends.pytorch.context import Sources
 from cnnc.compiler.graph import Graph, Node, Scope
 from cnnc.compiler.ops.attention import Attend
-from cnnc.compiler.ops.merge import Add, Multiply
+from cnnc.compiler.ops.merge import Add, MatMul, Multiply
 
 
 def broadcast(graph: Graph, sources: Sources) -> frozenset[int]:
@@ -28,7 +28,7 @@ def _repeats(node: Node, tensor: int, tensors: set[int]) -> bool:
     """Whether a node's operand may lack the batch, because another has it."""
     if isinstance(node.op, Attend):
         return tensor not in node.inputs[: len(node.op.operands)]
-    return isinstance(node.op, Add | Multiply) and any(i not in tensors for i in node.inputs)
+    return isinstance(node.op, Add | Multiply | MatMul) and any(i not in tensors for i in node.inputs)
 
 
 def scopes_without_batch(graph: Graph, found: frozenset[int], sources: Sources) -> frozenset[int]:

@@ -391,6 +391,11 @@ class Op(Model, ABC):
         """Which of params and macs nobody knows; they count as 0 and make totals "at least"."""
         return ()
 
+    @property
+    def one_sided(self) -> bool:
+        """Whether its window lies to one side on purpose, so that merges after it draw no warning."""
+        return False
+
     def flops(self, *ins: Shape) -> int:
         """2 x MACs, and one for each addition of a bias."""
         macs = self.macs(*ins)

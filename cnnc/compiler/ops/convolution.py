@@ -132,6 +132,10 @@ class Conv(Sliding):
         if self.mask == "a" and prod(self.kernel) == 1:
             raise OpError("E307", "a kernel of 1 sees nothing under `mask=a`", arg="mask", hint="mask=b")
 
+    @property
+    def one_sided(self) -> bool:
+        return self.mask is not None
+
     def window(self, *ins: Shape) -> Window:
         """Under a mask the first axis of the kernel ends at its middle: the rows above are seen whole."""
         if self.mask is None:

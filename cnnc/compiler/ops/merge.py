@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC
+from itertools import pairwise
 
 from cnnc.compiler.ops import base
-from cnnc.compiler.ops.base import OpError, Pointwise, Shape, Weightless, Window
+from cnnc.compiler.ops.base import OpError, Pointwise, Shape, Weightless, Whole, Window
 
 
 def _show(ins: tuple[Shape, ...]) -> str:
@@ -73,3 +74,35 @@ class Multiply(_Merge):
                     f"`&` multiplies maps of one shape, axes of size 1 stretched, and these are {_show(ins)}",
                 )
         return out
+
+
+@base.op
+class MatMul(_Merge):
+    """The product of matrices: C x N times N x M is C x M; a map of one axis is a matrix of its channels' rows."""
+
+    kind = "matmul"
+    example = "[weights @ id]"
+    takes_linear = True
+    nonlinear = True
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        if any(len(shape) != 2 for shape in ins):
+            raise OpError(
+                "E401", f"`@` multiplies matrices, which are maps of one axis, and these are {_show(ins)}",
+                hint="reshape a map to channels x positions: reshape(64x196)",
+            )  # fmt: skip
+        rows, inner = ins[0]
+        for left, right in pairwise(ins):
+            if right[0] != inner:
+                raise OpError(
+                    "E405", f"`@` takes C x N and N x M, and these are {_show((left, right))}",
+                    hint="permute(W, C) turns a matrix on its side",
+                )  # fmt: skip
+            inner = right[1]
+        return (rows, inner)
+
+    def macs(self, *ins: Shape) -> int:
+        return sum(ins[0][0] * right[0] * right[1] for right in ins[1:])
+
+    def windows(self, *ins: Shape) -> tuple[Window | None, ...]:
+        return (*[Whole()] * (len(ins) - 1), Pointwise())

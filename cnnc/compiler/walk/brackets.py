@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnc.compiler.ops import Op, Sizes
-from cnnc.compiler.ops.merge import Add, Concat, Multiply
+from cnnc.compiler.ops.merge import Add, Concat, MatMul, Multiply
 from cnnc.compiler.symbolic import Const, Items, Sourced, Sym, binary, difference
 from cnnc.compiler.walk.draft import Decision, Draft, Spot, poison
 from cnnc.compiler.walk.evaluate import FUNCTIONS, evaluate, integer, parts_of, truth
@@ -34,7 +34,7 @@ STEPS_PER_LAYER = 5
 MAX_DEPTH = 500
 """Of brackets, those in the calls and pipelines they open included; Python's stack holds them all."""
 
-_MERGES: dict[str, type[Op]] = {"|": Concat, "+": Add, "&": Multiply}
+_MERGES: dict[str, type[Op]] = {"|": Concat, "+": Add, "&": Multiply, "@": MatMul}
 
 
 class Brackets:
@@ -238,7 +238,7 @@ class Brackets:
                 _MERGES[op], Arguments(), tuple(joined), bracket.span, label, spot, "merge"
             )
         except CnncError as error:
-            if error.diagnostics[0].code != "E405":
+            if error.diagnostics[0].code != "E405" or op == "@":
                 raise
             raise at_its_branch(error, _MERGES[op], [branch for branch, _, _ in turns], joined) from None
         fitter.joined(merge)

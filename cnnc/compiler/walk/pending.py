@@ -22,8 +22,6 @@ def refuse_pending(spec: s.Spec) -> None:
 def _pending(node: object) -> str | None:
     """The name of a form without a meaning; None for everything else."""
     match node:
-        case s.Sides(op="@") | s.Loop(op="@"):
-            return "a matrix product"
         case s.Bracket() if node.args is not None:
             return "a bracket with arguments"
         case s.Choice(otherwise=None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cnnc.backends.pytorch.layer import Code, Function, Layer, emits
 from cnnc.compiler.graph import Node
-from cnnc.compiler.ops.merge import Add, Concat, Multiply
+from cnnc.compiler.ops.merge import Add, Concat, MatMul, Multiply
 
 
 def _is_new(node: Node) -> bool:
@@ -25,3 +25,11 @@ def add(layer: Layer) -> Code:
 @emits(Multiply)
 def multiply(layer: Layer) -> Code:
     return Function(" * ".join(f"{{{i}}}" for i in range(len(layer.ins))))
+
+
+@emits(MatMul, spare=_is_new)
+def matmul(layer: Layer) -> Code:
+    template = "{0}"
+    for i in range(1, len(layer.ins)):
+        template = f"torch.matmul({template}, {{{i}}})"
+    return Function(template)
