@@ -27,7 +27,7 @@ from cnnc.dsl.tokens import RESERVED, STATEMENTS
 
 _groups: Callable[..., Any] = bygroups  # has no annotations of its own
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
-_NUMBER = r"\d[\d_]*(?:\.\d[\d_]*)?(?:[eE][+-]?\d+)?(?:[KMGT](?!\w))?"
+_NUMBER = r"\d[\d_]*(?:\.\d[\d_]*)?(?:[eE][+-]?\d+)?(?:[KMGT](?!\w)|[ \t]?(?:[KMGT]i?)?B(?!\w))?"
 _DIMS = r"\d+(?:x(?:\d+|[A-Z]))+"
 
 

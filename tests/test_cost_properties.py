@@ -11,10 +11,10 @@ from graphs import graph_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnc.compiler.cost import Cost, Memory, costs, peak_memory, scope_costs, total
+from cnnc.compiler.cost import FIGURES, Cost, Memory, costs, peak_memory, scope_costs, total
 from cnnc.compiler.graph import Graph, Scope
 
-FIELDS = ("params", "state", "macs", "flops", "activations")
+FIELDS = tuple(FIGURES)
 COSTS = st.builds(Cost, *(st.integers(0, 50) for _ in FIELDS))
 
 
@@ -25,7 +25,7 @@ def test_costs_are_vectors(a: Cost, b: Cost, times: int) -> None:
         assert getattr(a + b, name) == getattr(a, name) + getattr(b, name)
         assert getattr(a * times, name) == sum(getattr(a, name) for _ in range(times))
     assert total([a, b, a]) == a + b + a == a * 2 + b
-    assert total([]) == Cost() == Cost(0, 0, 0, 0, 0) == a * 0
+    assert total([]) == Cost() == Cost(*(0 for _ in FIELDS)) == a * 0
 
 
 @given(
@@ -54,6 +54,7 @@ def test_a_convolution_costs_what_its_loops_count(
         macs=macs,
         flops=2 * macs + (positions * out if bias else 0),
         activations=positions * out,
+        traffic=4 * (channels * h * w + positions * out + weights + (out if bias else 0)),
     )
     assert rows.unknown == {}
 

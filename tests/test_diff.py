@@ -82,12 +82,13 @@ def test_text() -> None:
         "~ b: stride 1 -> 2; 4x8x8 -> 4x4x4\n"
         "~ outputs: output = c -> output = x\n"
         "\n"
-        "parameters      408 ->    408        =\n"
-        "state             0 ->      0        =\n"
-        "MACs         25,344 -> 11,520  -13,824\n"
-        "FLOPs        51,456 -> 23,424  -28,032\n"
-        "activations     768 ->    384     -384\n"
-        "depth             3 ->      3        =\n"
+        "parameters           408 ->    408        =\n"
+        "state                  0 ->      0        =\n"
+        "MACs              25,344 -> 11,520  -13,824\n"
+        "FLOPs             51,456 -> 23,424  -28,032\n"
+        "activations          768 ->    384     -384\n"
+        "bytes of traffic   7,520 ->  5,216   -2,304\n"
+        "depth                  3 ->      3        =\n"
     )
 
 
@@ -114,5 +115,9 @@ def test_expressions_stand_on_lines_of_their_own() -> None:
         "activations\n"
         "     8*((H + 1)//2)*((W + 1)//2)\n"
         "  =\n"
+        "bytes of traffic\n"
+        "     12*H*W + 48*((H + 1)//2)*((W + 1)//2) + 1040\n"
+        "  -> 12*H*W + 48*((H + 1)//2)*((W + 1)//2) + 2064\n"
+        "  by +1,024\n"
         "depth         2 ->   2     =\n"
     )

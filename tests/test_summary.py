@@ -58,6 +58,7 @@ def test_the_contract() -> None:
     assert conv == {
         "name": "conv1", "op": "conv", "inputs": ["input"], "out": [4, 4, 4],
         "params": 108, "state": 0, "macs": 4 * 4 * 4 * 27,
+        "flops": 2 * 4 * 4 * 4 * 27, "activations": 64, "traffic": 4 * (3 * 64 + 64 + 108),
         "rf": {"size": [3, 3], "stride": [2, 2], "start": [-1, -1], "aligned": True, "whole_input": False},
     }  # fmt: skip
     written = {"kernel": [3, 3], "width": 4, "stride": [2, 2], "pad": [[1, 1], [1, 1]], "bias": False}
@@ -69,6 +70,7 @@ def test_the_contract() -> None:
     assert data["totals"] == {
         "params": 108 + 8 + 650, "state": 9, "macs": 1728 + 640, "flops": 2 * (1728 + 640) + 10,
         "activations": 4 * 64 + 10,
+        "traffic": 4 * ((192 + 64 + 108) + (64 + 64 + 16) + 2 * 128 + (64 + 10 + 650)),
     }  # fmt: skip
     assert data["conventions"] == CONVENTIONS
 

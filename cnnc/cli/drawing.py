@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import click
 from click.core import ParameterSource
 
+from cnnc.backends.diagram.figures import SHOWN
 from cnnc.cli.common import Sizes, Values, complete_spec, file_name, guarded, load, spec_options, tell, write
 
 if TYPE_CHECKING:
@@ -41,9 +42,7 @@ _DIAGRAM_ONLY = ("level", "block", "show", "direction")
 )
 @click.option("--level", type=click.Choice(["blocks", "layers"]), default="blocks", show_default=True)
 @click.option("--block", metavar="NAME", help="Draw the inside of one block.")
-@click.option(
-    "--show", multiple=True, type=click.Choice(["params", "macs", "rf"]), help="Figures on the nodes."
-)
+@click.option("--show", multiple=True, type=click.Choice(SHOWN), help="Figures on the nodes.")
 @click.option("--direction", type=click.Choice(["TB", "LR"]), default="TB", show_default=True)
 @click.option("--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True)
 @guarded

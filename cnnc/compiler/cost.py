@@ -1,54 +1,110 @@
-"""What a network costs: parameters, state, MACs, FLOPs, activations, and the memory these take.
+"""What a network costs: parameters, state, MACs, FLOPs, activations, memory traffic, and the memory these take.
 
-All counts are exact integers and per image. MACs are one per multiply-add of
-convolutions, transposed convolutions, fully-connected and recurrent layers and products of
-matrices, those of attention included and counted whole, and nothing else;
-FLOPs are 2 x MACs and one for each addition of a bias.
+All counts are exact integers and per image. A figure is declared once, as a field of `Cost`: the
+columns of tables, the JSON records, `cnnc diff`, charts, notes on diagrams and `expect` derive from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import field, fields
+from functools import cached_property
 from math import prod
+from typing import Any
 
-from cnnc.compiler.graph import Graph, Scope
-from cnnc.compiler.ops import count
+from cnnc.compiler.graph import Graph, Node, Scope
+from cnnc.compiler.ops import Op, Shape, count
+from cnnc.compiler.ops.base import COUNTER
 from cnnc.dsl.record import record
+
+FLOAT_BYTES = 4
+"""Bytes of a float32, in which memory traffic is counted."""
+
+
+class Use:
+    """One layer where it is used: what its figures are computed from.
+
+    `first` says whether no earlier layer has the same weights.
+    """
+
+    def __init__(self, graph: Graph, node: Node, *, first: bool) -> None:
+        self.op: Op = node.op
+        self.ins = graph.ins(node)
+        self.out: Shape = node.out
+        self.first = first
+        self.weights = count(self.op.params(*self.ins).values())
+        self.state: Mapping[str, Shape] = self.op.state(*self.ins)
+
+    @cached_property
+    def macs(self) -> int:
+        return self.op.macs(*self.ins)
+
+    def traffic(self) -> int:
+        """Bytes read and written in inference; an input of which only the size matters is not read."""
+        ins = self.ins
+        if len(ins) > 1:
+            windows = self.op.windows(*ins)
+            ins = tuple(shape for shape, window in zip(ins, windows, strict=True) if window is not None)
+        kept = count(shape for name, shape in self.state.items() if name != COUNTER)
+        return FLOAT_BYTES * (count(ins) + prod(self.out) + self.weights + kept)
+
+
+def figure(title: str, of: Callable[[Use], int], *, heading: str = "", unit: str = "") -> Any:
+    """A field of `Cost`: what it is called in prose and over a column, how a layer has it, and in which unit."""
+    return field(default=0, metadata={"title": title, "heading": heading or title, "unit": unit, "of": of})
 
 
 @record
 class Cost:
-    """Counts of elements and operations.
+    """Counts of elements, operations and bytes.
 
     `params` are learnable weights. `state` are all elements kept and not learned:
     running means and variances, and each batch norm's one `num_batches_tracked`,
     so that it equals the number of elements in a built module's buffers.
-    `activations` are the elements of the outputs.
+    `macs` are one per multiply-add of convolutions, transposed convolutions, fully-connected and recurrent
+    layers and products of matrices, those of attention included and counted whole, and nothing else; `flops` are 2 x MACs and one for each addition of a bias.
+    `activations` are the elements of the outputs. `traffic` are the bytes that each layer, run by
+    itself in inference, reads and writes: its inputs, its output and its weights with their running
+    statistics, each once, in float32. As in `peak_memory` nothing runs in place and nothing is a view.
     """
 
-    params: int = 0
-    state: int = 0
-    macs: int = 0
-    flops: int = 0
-    activations: int = 0
+    params: int = figure("parameters", lambda use: use.weights if use.first else 0, heading="params")
+    state: int = figure("state", lambda use: count(use.state.values()) if use.first else 0)
+    macs: int = figure("MACs", lambda use: use.macs)
+    flops: int = figure("FLOPs", lambda use: use.op.flops(*use.ins))
+    activations: int = figure("activations", lambda use: prod(use.out))
+    traffic: int = figure("bytes of traffic", Use.traffic, heading="traffic", unit="bytes")
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            self.params + other.params,
-            self.state + other.state,
-            self.macs + other.macs,
-            self.flops + other.flops,
-            self.activations + other.activations,
-        )
+        return total((self, other))
 
     def __mul__(self, times: int) -> Cost:
-        return Cost(
-            self.params * times,
-            self.state * times,
-            self.macs * times,
-            self.flops * times,
-            self.activations * times,
-        )
+        return Cost(*(times * number for number in self.values()))
+
+    def values(self) -> tuple[int, ...]:
+        """The counts in the order of `FIGURES`."""
+        return tuple(getattr(self, key) for key in FIGURES)
+
+    def items(self) -> Iterable[tuple[str, int]]:
+        """The counts by their keys."""
+        return zip(FIGURES, self.values(), strict=True)
+
+
+@record
+class Figure:
+    """One count: the attribute of `Cost` that holds it and, in prose and over a column, its name.
+
+    `unit` is `bytes`, or empty for a plain number.
+    """
+
+    key: str
+    title: str
+    heading: str
+    unit: str
+    of: Callable[[Use], int]
+
+
+FIGURES: Mapping[str, Figure] = {f.name: Figure(f.name, **f.metadata) for f in fields(Cost)}
 
 
 @record
@@ -68,14 +124,14 @@ def costs(graph: Graph) -> Costs:
     """The cost of every node.
 
     A shared module's parameters and state stand at its first use, its MACs,
-    FLOPs and activations at each use, so a total is the sum of its rows.
+    FLOPs, activations and traffic at each use, so a total is the sum of its rows.
 
     >>> from cnnc.compiler.build import build
     >>> from cnnc.dsl.parse import parse
     >>> from cnnc.dsl.source import Source
     >>> graph = build(parse(Source("net.cnn", "input 3x8x8\\nconv3-4")))
     >>> costs(graph).total
-    Cost(params=112, state=0, macs=6912, flops=14080, activations=256)
+    Cost(params=112, state=0, macs=6912, flops=14080, activations=256, traffic=2240)
     """
     seen: set[str] = set()
     rows = []
@@ -86,29 +142,15 @@ def costs(graph: Graph) -> Costs:
         if node.role == "input":
             rows.append(Cost())
             continue
-        ins = graph.ins(node)
-        first = node.module not in seen
+        use = Use(graph, node, first=node.module not in seen)
         seen.add(node.module)
-        rows.append(Cost(
-            count(node.op.params(*ins).values()) if first else 0,
-            count(node.op.state(*ins).values()) if first else 0,
-            node.op.macs(*ins),
-            node.op.flops(*ins),
-            prod(node.out),
-        ))  # fmt: skip
+        rows.append(Cost(*(figure.of(use) for figure in FIGURES.values())))
     return Costs(tuple(rows), total(rows), {what: tuple(names) for what, names in unknown.items()})
 
 
 def total(rows: Iterable[Cost]) -> Cost:
     """The sum of costs."""
-    params = state = macs = flops = activations = 0
-    for row in rows:
-        params += row.params
-        state += row.state
-        macs += row.macs
-        flops += row.flops
-        activations += row.activations
-    return Cost(params, state, macs, flops, activations)
+    return Cost(*map(sum, zip(*(row.values() for row in rows), strict=True)))
 
 
 def scope_costs(graph: Graph, per_node: Costs) -> Mapping[Scope, Cost]:

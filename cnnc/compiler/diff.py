@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cnnc.compiler.cost import Cost, costs
@@ -58,6 +57,13 @@ class Diff:
     def equal(self) -> bool:
         """Whether the networks are the same layer by layer; the models' own names do not count."""
         return not (self.removed or self.added or self.changed or self.outputs)
+
+    def figures(self) -> Iterator[tuple[str, int, int]]:
+        """The total of each figure in the first network and in the second."""
+        return (
+            (key, old, new)
+            for (key, old), new in zip(self.totals[0].items(), self.totals[1].values(), strict=True)
+        )
 
 
 def diff(a: Graph, b: Graph) -> Diff:
@@ -117,8 +123,6 @@ def to_json(difference: Diff) -> dict[str, Any]:
 
     Every pair is [in a, in b]; each of the totals is [in a, in b, b - a].
     """
-    one, two = difference.totals
-    totals = {part.name: (getattr(one, part.name), getattr(two, part.name)) for part in fields(Cost)}
     return {
         "format": FORMAT,
         "a": difference.names[0],
@@ -129,7 +133,7 @@ def to_json(difference: Diff) -> dict[str, Any]:
         "changed": [_change_json(change) for change in difference.changed],
         "outputs": None if difference.outputs is None else list(difference.outputs),
         "depth": list(difference.depths),
-        "totals": {key: [old, new, new - old] for key, (old, new) in totals.items()},
+        "totals": {key: [old, new, new - old] for key, old, new in difference.figures()},
     }
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from math import floor
 
-from cnnc.compiler.cost import Cost, Costs, costs, total
+from cnnc.compiler.cost import FIGURES, Costs, costs, total
 from cnnc.compiler.depth import depth
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.ops import Sizes, show
@@ -20,9 +20,15 @@ from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
+from cnnc.dsl.units import parted
 
-TOTALS = ("params", "macs", "flops", "depth", "output")
-QUERIES = ("rf", "stride", "params", "macs")
+TOTALS = (*FIGURES, "depth", "output")
+QUERIES = ("rf", "stride", *FIGURES)
+
+
+def measured(name: str) -> str:
+    """What a total or query gives an amount of: `bytes`; empty for a count or a size."""
+    return FIGURES[name].unit if name in FIGURES else ""
 
 
 @record
@@ -34,6 +40,8 @@ class Claim:
     left: Value
     right: Value
     span: Span
+    unit: str = ""
+    """`bytes` where both sides are amounts of memory."""
 
     @property
     def difference(self) -> int | Fraction | None:
@@ -45,7 +53,7 @@ class Claim:
         """The finding for a claim that does not hold."""
         message = f"`{self.text}` does not hold"
         if self.left is not None:
-            message += f": it is {plain(self.left)}"
+            message += f": it is {plain(self.left)}{f' {self.unit}' if self.unit else ''}"
         if self.difference:
             way = "more" if self.difference > 0 else "less"
             message += f", {plain(abs(self.difference))} {way} than the {plain(self.right)} claimed"
@@ -99,6 +107,7 @@ class _Figures:
         if not isinstance(claim, s.Compare):
             return Claim(text, truth(self.known(claim), self.env).value, None, None, claim.span)
         sides = [claim.first, *(operand for _, operand in claim.rest)]
+        unit = _unit_of(sides)
         values = [evaluate(self.known(side), self.env).value for side in sides]
         for side, value in zip(sides, values, strict=True):
             if isinstance(value, str):
@@ -111,7 +120,7 @@ class _Figures:
         figure, claimed = values[0], values[1] if len(values) == 2 else None
         if isinstance(claim.first, s.Number | s.Dims):
             figure, claimed = values[1], values[0] if len(values) == 2 else None
-        return Claim(text, all(verdicts), figure, claimed, claim.span)
+        return Claim(text, all(verdicts), figure, claimed, claim.span, unit)
 
     def _compare(self, op: str, left: Value, right: Value, written: s.Expr, span: Span) -> bool:
         if op == "~=":
@@ -160,9 +169,7 @@ class _Figures:
 
     def _name(self, name: s.Name) -> s.Expr:
         totals: dict[str, Callable[[], Value]] = {
-            "params": lambda: self.costs.total.params,
-            "macs": lambda: self.costs.total.macs,
-            "flops": lambda: self.costs.total.flops,
+            **{key: partial(getattr, self.costs.total, key) for key in FIGURES},
             "depth": lambda: depth(self.graph),
             "output": lambda: self._output(name.span),
         }
@@ -214,12 +221,12 @@ class _Figures:
             hint = f"for instance: {call.name}(layer4)"
             raise fail("E602", f"`{call.name}` asks about {asked}", call.span, hint=hint)
         label, span = labels[0]
-        if call.name in ("params", "macs"):
+        if call.name in FIGURES:
             nodes = self.modules.get(label)
             if nodes is None:
                 raise self._unknown(label, span)
-            cost: Cost = total(self.costs.nodes[i] for i in nodes)
-            return cost.params if call.name == "params" else cost.macs
+            number: int = getattr(total(self.costs.nodes[i] for i in nodes), call.name)
+            return number
         wrt = self._place(*labels[1]) if len(labels) == 2 else None
         field = receptive_field(self.graph, self._place(label, span), wrt)
         if field is None:
@@ -265,6 +272,44 @@ def _literal(value: Value, span: Span) -> s.Expr:
     return s.Number(value, str(value), span)
 
 
+def _unit_of(sides: Sequence[s.Expr]) -> str:
+    """What a comparison's figures are amounts of. Raises CnncError (E602) where a number has another unit."""
+    names = [name for side in sides for name in _figures_in(side)]
+    for side in sides:
+        if isinstance(side, s.Number) and (unit := parted(side.digits)[2]):
+            for name in names:
+                if measured(name) != unit:
+                    raise fail(
+                        "E602",
+                        f"`{side.digits}` is in {unit}, and `{name}` is not",
+                        side.span,
+                        hint=_in_units(),
+                    )
+    return next((measured(name) for name in names), "")
+
+
+def _figures_in(expr: s.Expr) -> list[str]:
+    """The totals and queries that an expression adds up or scales."""
+    match expr:
+        case s.Name():
+            return [expr.id]
+        case s.Call():
+            return [expr.name] if expr.name in QUERIES else []
+        case s.Arithmetic():
+            return [
+                name
+                for part in (expr.first, *(operand for _, operand in expr.rest))
+                for name in _figures_in(part)
+            ]
+        case _:
+            return []
+
+
+def _in_units() -> str:
+    """Which figures are amounts of memory."""
+    return f"in bytes: {', '.join(dict.fromkeys(name for name in (*TOTALS, *QUERIES) if measured(name)))}"
+
+
 def _last_digit(number: s.Number) -> Fraction:
     """The worth of the last digit written: 100,000 for 1.2M.
 
@@ -273,9 +318,8 @@ def _last_digit(number: s.Number) -> Fraction:
     >>> _last_digit(s.Number(1_200_000, "1.2M", span))
     Fraction(100000, 1)
     """
-    text = number.digits.replace("_", "")
-    unit = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}.get(text[-1], 1)
-    mantissa, _, exponent = text.rstrip("KMGT").lower().partition("e")
+    text, unit, _ = parted(number.digits)
+    mantissa, _, exponent = text.lower().partition("e")
     decimals = len(mantissa.partition(".")[2])
     return Fraction(unit) * Fraction(10) ** (int(exponent or 0) - decimals)
 

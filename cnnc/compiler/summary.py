@@ -30,8 +30,9 @@ FORMAT = 1
 CONVENTIONS = (
     "MACs: one per multiply-add of convolutions, transposed convolutions, fully-connected and recurrent "
     "layers and matrix products (attention's too), nothing else; FLOPs: 2 x MACs + bias adds. Parameters: each "
-    "weight once, shared ones at their first use; state (running statistics) is apart. RF: the hull over all "
-    "paths, not clipped at the border; statistics of normalisation ignored. All per image."
+    "weight once, shared ones at their first use; state (running statistics) is apart. Traffic: the bytes "
+    "that each layer by itself reads and writes in inference, inputs, output and weights once each, float32. RF: the "
+    "hull over all paths, not clipped at the border; statistics of normalisation ignored. All per image."
 )
 
 
@@ -151,7 +152,7 @@ def to_json(summary: Summary) -> dict[str, Any]:
         "outputs": {name: list(shape) for name, shape in summary.outputs.items()},
         "depth": summary.depth,
         "layers": [_layer_json(layer) for layer in summary.layers],
-        "totals": cost_json(summary.totals),
+        "totals": dict(summary.totals.items()),
         "conventions": CONVENTIONS,
     }
     if summary.unknown:
@@ -171,17 +172,6 @@ def _expressions(value: Any) -> Any:
     if isinstance(value, list):
         return [_expressions(item) for item in value]
     return repr(value) if is_free(value) else value
-
-
-def cost_json(cost: Cost) -> dict[str, int]:
-    """A sum of costs as JSON."""
-    return {
-        "params": cost.params,
-        "state": cost.state,
-        "macs": cost.macs,
-        "flops": cost.flops,
-        "activations": cost.activations,
-    }
 
 
 def _limits_json(one: Limits) -> dict[str, Any]:
@@ -213,9 +203,7 @@ def _layer_json(layer: Layer) -> dict[str, Any]:
         "args": dict(layer.args),
         "inputs": list(layer.inputs),
         "out": list(layer.out),
-        "params": layer.cost.params,
-        "state": layer.cost.state,
-        "macs": layer.cost.macs,
+        **dict(layer.cost.items()),
         "rf": None if layer.rf is None else field_json(layer.rf),
     }
 

@@ -14,10 +14,10 @@ from cnnc.dsl.diagnostics import MAX_ERRORS, CnncError, Diagnostic, at_most
 from cnnc.dsl.lalr import Parser, Refused, Tok
 from cnnc.dsl.recover import read_statement
 from cnnc.dsl.source import Source, Span
-from cnnc.dsl.tokens import BYTES, inside, lay_out
+from cnnc.dsl.tokens import inside, lay_out
+from cnnc.dsl.units import POWERS, UNITS, parted
 
 MAX_DIGITS = 40
-_UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def parse(source: Source) -> s.Spec:
@@ -91,10 +91,7 @@ class _Piece:
 
 
 def _number(token: Tok) -> s.Number:
-    text = str(token).replace("_", "")
-    scale = 1
-    if text[-1] in _UNITS:
-        scale, text = _UNITS[text[-1]], text[:-1]
+    text, scale, _ = parted(token)
     mantissa, _, exponent = text.lower().partition("e")
     if len(mantissa) > MAX_DIGITS or len(exponent) > 4 or abs(int(exponent or 0)) > MAX_DIGITS:
         raise CnncError([
@@ -432,11 +429,11 @@ class _Builder:
 
     def quantity(self, c: list[Any]) -> s.Number:
         number, unit = _number(c[0]), str(c[1])
-        if number.digits[-1] in _UNITS:
+        if number.digits[-1] in POWERS:
             raise CnncError([
                 Diagnostic("E101", f"`{number.digits} {unit}` has two units", _whole(c), hint="4 GiB, 200 MB, 4G")
             ])  # fmt: skip
-        value = number.value * BYTES[unit]
+        value = number.value * UNITS[unit][1]
         exact = value.numerator if isinstance(value, Fraction) and value.denominator == 1 else value
         return s.Number(exact, f"{number.digits} {unit}", _whole(c))
 

@@ -17,6 +17,7 @@ from cnnc.dsl.lalr import END, Parser, Refused, Tok
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 from cnnc.dsl.tokens import CLOSERS, OPENERS, STATEMENTS
+from cnnc.dsl.units import POWERS, UNITS
 
 _ENDS_A_LAYER = frozenset(["NAME", "PATH", "NUMBER", "DIMS", "STRING", *CLOSERS])
 # What parts two layers of one bracket, and what begins its tail of conditions or values.
@@ -182,6 +183,8 @@ def _hint(token: Tok, before: Tok | None, first: Tok, around: str | None) -> str
         return "sizes are joined by x: input 3x224x224"
     if token.type == "EQUAL" and first.type == "EXPECT":
         return "compare with =="
+    if token.type == "NAME" and first.type == "EXPECT" and before is not None and before.type == "NUMBER":
+        return _about_unit(str(token))
     if token.type in ("LSQB", "NAME") and before is not None and before.type in _ENDS_A_LAYER:
         return "join two layers with `->` or a line break"
     if around == "INDEX":
@@ -189,6 +192,15 @@ def _hint(token: Tok, before: Tok | None, first: Tok, around: str | None) -> str
     if token.type == "COLON":
         return "a label is a name: letters, digits, `_`, and arithmetic in braces; anything else in quotes"
     return None
+
+
+def _about_unit(name: str) -> str:
+    """The unit that was probably meant by a name behind a number."""
+    known = {unit.lower(): unit for unit in (*POWERS, *UNITS)}
+    meant = known.get(name.lower())
+    if meant is None:
+        return f"units are {', '.join((*POWERS, *UNITS))}"
+    return f"write `{meant}`" + (" right behind the number" if meant in POWERS else "")
 
 
 def _in_brackets(tokens: Sequence[Tok]) -> str | None:

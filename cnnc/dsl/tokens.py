@@ -16,6 +16,7 @@ from cnnc.dsl.lalr import Tok, has_more_tokens, tokens_of
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Source, Span
 from cnnc.dsl.syntax import Comment
+from cnnc.dsl.units import UNITS
 
 MAX_NESTING = 100
 MAX_TOKENS = 500_000
@@ -34,12 +35,6 @@ isolate a direction of writing: with them a line can be shown in another order t
 STATEMENTS = frozenset(
     ["model", "input", "param", "default", "block", "shared", "extern", "use", "output", "expect"]
 )
-BYTES = {"B": 1} | {
-    f"{letter}{ending}": base**power
-    for power, letter in enumerate("KMGT", 1)
-    for ending, base in (("B", 1000), ("iB", 1024))
-}
-"""The units of memory in claims; a name everywhere else."""
 RESERVED = frozenset(["if", "else", "for", "in", "and", "or", "not"])
 
 OPENERS = {"LPAR": "RPAR", "LSQB": "RSQB", "INDEX": "RSQB", "LBRACE": "RBRACE"}
@@ -316,7 +311,7 @@ def _keyword(tokens: list[Tok], i: int, token: Tok, *, at_top: bool, current: li
         or _is_soft(text, current, at_top=at_top)
     ):
         return Tok.make(text.upper(), text, token.span)
-    if text in BYTES and current and current[0].type == "EXPECT" and current[-1].type == "NUMBER":
+    if text in UNITS and current and current[0].type == "EXPECT" and current[-1].type == "NUMBER":
         return Tok.make("UNIT", text, token.span)
     return token
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Literal
 
-from cnnc.backends.diagram.figures import Figure
 from cnnc.backends.diagram.fork import Fork, Ways, ways_of
 from cnnc.backends.diagram.heading import FRAME_MARGIN, Pad, heading, pads_of
 from cnnc.backends.diagram.picture import FAMILY_NAMES, Box, Cluster, Edge, Kind, Picture
@@ -32,7 +31,7 @@ def to_dot(
     *,
     level: Level = "blocks",
     block: str | None = None,
-    show: Sequence[Figure] = (),
+    show: Sequence[str] = (),
     rankdir: Direction = "TB",
     theme: ThemeName = "light",
 ) -> graphviz.Digraph:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from cnnc.backends.diagram.figures import Figure
 from cnnc.backends.diagram.picture import Box, Kind, Picture
 from cnnc.backends.diagram.plan import Level, picture
 from cnnc.backends.diagram.theme import LOOKS, THEMES, ThemeName, fill
@@ -30,7 +29,7 @@ def to_mermaid(
     *,
     level: Level = "blocks",
     block: str | None = None,
-    show: Sequence[Figure] = (),
+    show: Sequence[str] = (),
     rankdir: Literal["TB", "LR"] = "TB",
     theme: ThemeName = "light",
 ) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from cnnc.backends.diagram.figures import Figure, figures
+from cnnc.backends.diagram.figures import figures
 from cnnc.backends.diagram.fold import Detail, Part, boxes_of, parts_of
 from cnnc.backends.diagram.picture import Picture
 from cnnc.backends.diagram.sketch import draw
@@ -29,7 +29,7 @@ MOST = 2_000
 
 
 def picture(
-    graph: Graph, *, level: Level = "blocks", block: str | None = None, show: Sequence[Figure] = ()
+    graph: Graph, *, level: Level = "blocks", block: str | None = None, show: Sequence[str] = ()
 ) -> Picture:
     """The picture of a graph.
 

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.ops import Shape
+from cnnc.compiler.ops.base import COUNTER
 
 Tensors = Mapping[str, Shape]
 """Shapes by name, in the order of the network or the file."""
-
-COUNTER = "num_batches_tracked"
-"""Older files lack it in their batch norms, and PyTorch loads them all the same."""
 
 
 def wanted_tensors(graph: Graph) -> tuple[dict[str, Shape], tuple[str, ...]]:

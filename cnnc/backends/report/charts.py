@@ -7,17 +7,19 @@ from html import escape
 
 from cnnc.backends.diagram.words import count_text, cut
 from cnnc.backends.table.rows import Row, rows_of
+from cnnc.compiler.cost import FIGURES, Figure
 from cnnc.compiler.summary import Summary
 
 FEWEST, MOST = 5, 20
 """Blocks are looked into while a chart would have fewer bars than the one, and never for more than the other."""
-TITLES = {"params": "Parameters", "macs": "MACs", "activations": "Activations"}
 
 
 def charts_html(summary: Summary) -> str:
-    """A chart for each count, the parts of the network in the order of the text."""
+    """A chart for each count that is not 0, the parts of the network in the order of the text."""
     parts = parts_of(summary)
-    return "\n".join(_chart(summary, parts, count, title) for count, title in TITLES.items())
+    return "\n".join(
+        _chart(summary, parts, figure) for key, figure in FIGURES.items() if getattr(summary.totals, key)
+    )
 
 
 def parts_of(summary: Summary) -> list[Row]:
@@ -49,7 +51,8 @@ def _cut_at(rows: Sequence[Row]) -> list[Row]:
     return kept
 
 
-def _chart(summary: Summary, parts: Sequence[Row], count: str, title: str) -> str:
+def _chart(summary: Summary, parts: Sequence[Row], figure: Figure) -> str:
+    count, title = figure.key, figure.title[0].upper() + figure.title[1:]
     bars = [(row.path, int(getattr(row.cost, count))) for row in parts if getattr(row.cost, count)]
     whole = sum(number for _, number in bars)
     if len(bars) > MOST:

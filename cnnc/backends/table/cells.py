@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from cnnc.backends.table.rows import Row
+from cnnc.compiler.cost import FIGURES, Figure
 from cnnc.compiler.ops import Op, by_x
 from cnnc.compiler.receptive_field import AxisField, ReceptiveField
 from cnnc.compiler.sizes import is_free
@@ -54,8 +55,9 @@ def _words(title: str, cell: Callable[[Row, Summary], str], least: int, weight: 
     return Column(title, cell, cell, _nothing, least, weight)
 
 
-def _counts(title: str, count: str, weight: int) -> Column:
-    """A column of one of the counts of `Cost`: thousands separated for people, plain for programs."""
+def _counts(figure: Figure) -> Column:
+    """A column of a count: thousands separated for people, plain for programs."""
+    count = figure.key
 
     def separated(number: int) -> str:
         return f"{number:,}" if number else ""
@@ -66,11 +68,11 @@ def _counts(title: str, count: str, weight: int) -> Column:
         return "" if is_free(number) else f"{number:,}"
 
     return Column(
-        title,
+        figure.heading,
         lambda row, _: separated(getattr(row.cost, count)),
         lambda row, _: str(getattr(row.cost, count)),
         total,
-        weight=weight,
+        weight={"params": 90, "macs": 80}.get(count, 0),
     )
 
 
@@ -213,15 +215,11 @@ COLUMNS: Mapping[str, Column] = {
     "op": _words("op", lambda row, _: row.op, 13, 70),
     "output": _words("output", _output, 13, 60),
     "arguments": _words("arguments", _arguments, 9, 30),
-    "params": _counts("params", "params", 90),
-    "macs": _counts("MACs", "macs", 80),
+    **{key: _counts(figure) for key, figure in FIGURES.items()},
     "share": Column("share", _share, _share_data, _whole_share, weight=20),
     "rf": Column("RF", _rf, _rf, _nothing, weight=50),
     "stride": Column("stride", _stride, _stride, _nothing, weight=10),
     "start": Column("start", _start, _start, _nothing),
-    "state": _counts("state", "state", 0),
-    "flops": _counts("FLOPs", "flops", 0),
-    "activations": _counts("activations", "activations", 0),
 }
 
 DEFAULT_COLUMNS = ("name", "op", "output", "arguments", "params", "macs", "share", "rf", "stride")

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Any
 
 from cnnc.backends.table.cells import agreed
-from cnnc.compiler.cost import Cost
+from cnnc.compiler.cost import FIGURES
 from cnnc.compiler.diff import Change, Diff, Pair
 from cnnc.compiler.ops import by_x
 
 WIDEST = 24
 """A total that is wider, as an expression of free sizes may be, stands on a line of its own."""
-_TITLES = {
-    "params": "parameters",
-    "state": "state",
-    "macs": "MACs",
-    "flops": "FLOPs",
-    "activations": "activations",
-}
 
 
 def render_diff(difference: Diff) -> str:
@@ -79,8 +71,7 @@ def _show(value: Any) -> str:
 
 
 def _totals(difference: Diff) -> Iterator[str]:
-    one, two = difference.totals
-    rows = [(_TITLES[part.name], getattr(one, part.name), getattr(two, part.name)) for part in fields(Cost)]
+    rows = [(FIGURES[key].title, old, new) for key, old, new in difference.figures()]
     rows.append(("depth", *difference.depths))
     cells = [
         (title, f"{old:,}", f"{new:,}", f"{new - old:+,}" if new != old else "=") for title, old, new in rows

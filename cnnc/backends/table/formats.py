@@ -11,6 +11,7 @@ from unicodedata import east_asian_width
 
 from cnnc.backends.table.cells import Column
 from cnnc.backends.table.rows import Row
+from cnnc.compiler.cost import FIGURES
 from cnnc.compiler.ops import Shape, by_x
 from cnnc.compiler.summary import CONVENTIONS, Summary
 
@@ -38,9 +39,13 @@ def facts(summary: Summary) -> list[str]:
     reference = "" if plain == _shapes(summary.inputs) else f", with {plain}"  # free sizes
     return [
         f"{summary.model}: {_shapes(summary.inputs)} -> {_shapes(summary.outputs)}",
-        f"{totals.params:,} parameters, {totals.state:,} state, {totals.macs:,} MACs, {totals.flops:,} FLOPs, "
-        f"depth {summary.depth}",
-        f"{totals.activations:,} activations; at their peak {memory.inference:,} bytes in inference "
+        ", ".join(
+            [
+                *(f"{number:,} {FIGURES[key].title}" for key, number in totals.items()),
+                f"depth {summary.depth}",
+            ]
+        ),
+        f"Activations take at their peak {memory.inference:,} bytes in inference "
         f"(at {memory.inference_at}), {memory.training:,} in training ({8 * memory.dtype_bytes} bits a value, "
         f"batch {memory.batch}{reference})",
         *least,

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pydantic_core.core_schema import ValidationInfo
 
 Shape = tuple[int, ...]
+COUNTER = "num_batches_tracked"
+"""The state of a batch norm that counts its training steps: one integer, which inference does not read."""
 Family = Literal[
     "input", "convolution", "linear", "pooling", "normalisation", "activation",
     "regularisation", "merge", "reshape", "head",

@@ -40,7 +40,7 @@ class BatchNorm(_Norm):
         return _gain_and_shift(self.affine, (ins[0][0],))
 
     def state(self, *ins: Shape) -> Mapping[str, Shape]:
-        return {"running_mean": (ins[0][0],), "running_var": (ins[0][0],), "num_batches_tracked": ()}
+        return {"running_mean": (ins[0][0],), "running_var": (ins[0][0],), base.COUNTER: ()}
 
 
 @base.op
