@@ -185,7 +185,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     import difflib
 
     words = sorted(set(known))
-    near = difflib.get_close_matches(word.lower(), words, n=2, cutoff=0.6)
+    longer = [other for other in words if len(word) > 3 and other.startswith(word.lower())]
+    near = longer[:2] or difflib.get_close_matches(word.lower(), words, n=2, cutoff=0.6)
     near = near or [other for other in words if _one_letter_apart(word, other)][:2]
     return f"did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else None
 

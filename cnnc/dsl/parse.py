@@ -46,8 +46,34 @@ def parse(source: Source) -> s.Spec:
         hint = "a spec is a chain of layers, for instance: conv3-64 -> pool -> fc-10"
         problems.append(Diagnostic("E107", "the spec is empty", where, hint=hint))
     if problems:
-        raise CnncError(at_most(problems))
+        raise CnncError(at_most(_by_habit(problems, source)))
     return s.Spec(tuple(statements), source, layout.comments)
+
+
+def _by_habit(problems: list[Diagnostic], source: Source) -> list[Diagnostic]:
+    """The problems, with one in place of those that a form of another language caused."""
+    from cnnc.dsl import foreign
+
+    lines: dict[int, list[Diagnostic]] = {}
+    kept = [problem for problem in problems if problem.span is None]
+    for problem in problems:
+        if problem.span is not None:
+            lines.setdefault(problem.span.line, []).append(problem)
+    for line, found in lines.items():
+        form = foreign.form(source.line(line))
+        if form is None:
+            kept += found
+            continue
+        assert found[0].span is not None
+        start = source.text.rfind("\n", 0, found[0].span.start) + 1
+        where = Span(source, start + form.start, start + form.end)
+        caused = [p for p in found if p.span and p.span.start < where.end and where.start < p.span.end]
+        caused = caused or found[:1]
+        one = replace(caused[0], message=form.message, span=where, hint=form.hint)
+        if form.ends_the_file:
+            return [one]
+        kept += [one, *(p for p in found if p not in caused)]
+    return kept
 
 
 def _refuse_loose_body(previous: s.Statement | None, tokens: Sequence[Tok]) -> None:

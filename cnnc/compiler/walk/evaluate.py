@@ -174,7 +174,10 @@ def _unknown(expr: s.Name, env: Env) -> CnncError:
 def _layer_word(expr: s.Call, env: Env) -> Sourced[LayerWord]:
     known = expr.name.lower() in op_words() or expr.name in ARGUMENT_WORDS
     if not known and expr.name not in env.file.externs:
-        hint = did_you_mean(expr.name, [*FUNCTIONS, *op_words()])
+        from cnnc.dsl import foreign
+
+        form = foreign.form(expr.span.text)
+        hint = form.hint if form is not None else did_you_mean(expr.name, [*FUNCTIONS, *op_words()])
         raise fail("E202", f"`{expr.name}` is no function and no layer", expr.span, hint=hint)
     args = [(a.key, evaluate(a.value, env)) for a in expr.args]
     word = LayerWord(expr.name, tuple((key, arg.value) for key, arg in args))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import ValidationError
@@ -55,7 +55,10 @@ class Layers:
         args = Arguments()
         for name, expr in call.pieces.items():
             self._take(args, call.op, name, expr, expr.span, env)
-        self._take_arguments(args, call.op, word.args or (), env)
+        try:
+            self._take_arguments(args, call.op, word.args or (), env)
+        except CnncError as error:
+            raise self._by_habit(error, word) from None
         return self.layer(call.op, args, word.span, label, flow, env, spot)
 
     def source(self, word: s.Word, label: str | None, env: Env, spot: Spot, *, head: bool) -> Draft:
@@ -85,13 +88,24 @@ class Layers:
                 raise self._better_hint(error, word, env) from None
         return call
 
-    def _better_hint(self, error: CnncError, word: s.Word, env: Env) -> CnncError:
+    def _by_habit(self, error: CnncError, word: s.Word) -> CnncError:
+        """The mistake in arguments; where the whole word is another library's (`Linear(3072, 10)`), its form here."""
+        from cnnc.compiler.walk import hints
+
         first = error.diagnostics[0]
-        if first.code != "E201":
-            return error
-        known = [*op_words(), *env.file.blocks, *env.file.shareds, *env.labels.visible(), *env.names]
-        text = word.literal or word.head_span.text
-        hint = self.walk.labels.elsewhere(text) or did_you_mean(text, known) or first.hint
+        hint = hints.of_another_library(word) if first.code.startswith("E3") else None
+        return error if hint is None else CnncError([replace(first, hint=hint)])
+
+    def _better_hint(self, error: CnncError, word: s.Word, env: Env) -> CnncError:
+        from cnnc.compiler.walk import hints
+
+        first = error.diagnostics[0]
+        hint = hints.for_layer(word, env.known())
+        if first.code == "E201" and hint is None:
+            known = [*op_words(), *env.file.blocks, *env.file.shareds, *env.labels.visible(), *env.names]
+            text = word.literal or word.head_span.text
+            hint = self.walk.labels.elsewhere(text) or did_you_mean(text, known)
+        hint = hint or first.hint
         return fail(first.code, first.message, first.span, hint=hint)
 
     def value(
@@ -188,8 +202,7 @@ class Layers:
                 raise fail("E301", message, span, hint=_signature_hint(op))
             return names[index]
         if key.lower() not in names:
-            hint = did_you_mean(key, names) or _signature_hint(op)
-            raise fail("E301", f"`{op.kind}` has no argument `{key}`", span, hint=hint)
+            raise fail("E301", f"`{op.kind}` has no argument `{key}`", span, hint=_key_hint(op, key, span))
         return key.lower()
 
     def layer(
@@ -367,6 +380,14 @@ def argument_names(op: type[Op]) -> list[str]:
     if op.brings is not None:
         names += ["norm", "act"] if op.brings.norm else ["act"]
     return names
+
+
+def _key_hint(op: type[Op], key: str, span: Span) -> str | None:
+    """The argument that was meant by a key of another library, or a misspelt one."""
+    from cnnc.dsl import foreign
+
+    value = span.text.partition("=")[2]
+    return foreign.argument(key, value) or did_you_mean(key, argument_names(op)) or _signature_hint(op)
 
 
 def _signature_hint(op: type[Op]) -> str | None:

@@ -1,0 +1,45 @@
+"""Hints for words that mean nothing here, and something elsewhere: another library, std, a block's parameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from cnnc.compiler.ops import op_words
+from cnnc.compiler.walk.library import STD
+from cnnc.dsl import foreign
+from cnnc.dsl import syntax as s
+
+_STD_BLOCK = re.compile(r"^block (\w+)", re.MULTILINE)
+
+
+def for_layer(word: s.Word, names: Iterable[str]) -> str | None:
+    """What a layer word that is unknown, or has a form no layer has, was meant to be.
+
+    `names` are those that arithmetic knows in its place.
+    """
+    text = word.literal or word.head_span.text
+    return of_another_library(word) or _of_std(text) or _without_braces(text, set(names))
+
+
+def of_another_library(word: s.Word) -> str | None:
+    """How cnnc writes a layer of another library; names there have their case."""
+    given = [(a.key, a.value.span.text) for a in word.args or ()]
+    return foreign.layer_hint(word.literal or word.head_span.text, given)
+
+
+def _of_std(text: str) -> str | None:
+    """`se`, `bottleneck`: blocks that ship, and are to be brought first."""
+    blocks = {
+        name for path in STD.glob("*.cnn") for name in _STD_BLOCK.findall(path.read_text(encoding="utf8"))
+    }
+    return f"it is a block of the library: use {text} from std" if text in blocks else None
+
+
+def _without_braces(text: str, names: set[str]) -> str | None:
+    """`convk-w` in a block of k and w: a name inside a word stands in braces."""
+    for kind in sorted(op_words(), key=len, reverse=True):
+        match = re.fullmatch(rf"({kind})([A-Za-z_]\w*)(-.*|/.*)?", text)
+        if match is not None and match[2] in names:
+            return f"write `{match[1]}{{{match[2]}}}{match[3] or ''}`: a name stands in braces there"
+    return None
