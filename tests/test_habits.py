@@ -75,7 +75,7 @@ HABITS = (
     ("- [-1, 1, Conv, [64, 3, 2]]", "c3: conv3-64", "c3: conv3-64"),
     ("model my.net\nconv3-64", "write model my_net", "model my_net\nconv3-64"),
     ("0: conv3-8", 'write "0": conv3-8', '"0": conv3-8'),
-    ("conv3-64\nexpect params < 3k", "write 3K", "conv3-64\nexpect params < 3K"),
+    ("conv3-64\nexpect params < 3k", "write `K` right behind", "conv3-64\nexpect params < 3K"),
     ("param w = 8\nconv3-2*w", "write conv3-{2*w}", "param w = 8\nconv3-{2*w}"),
     ("block b(k, w) = convk-w\nb(3, 8)", "write `conv{k}-w`", "block b(k, w) = conv{k}-w\nb(3, 8)"),
     ("<<<<<<< ours\nconv3-8\n=======\nconv3-9\n>>>>>>> theirs", "delete the three marks", "conv3-8"),

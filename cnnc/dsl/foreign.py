@@ -355,7 +355,6 @@ _FORMS: tuple[tuple[str, str, str], ...] = (
     (r"'(?P<word>[^'\n]*)'", "words need no quotes, and names take \"", "write {word}"),
     (r"^\s*(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<value>-?[\d._]+(?:e-?\d+)?)\s*$", "a value needs its statement", "write param {name} = {value}"),
     (r"^\s*(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<layer>[A-Za-z\[]\S*)", "a label is given with a colon", "write {name}: {layer}"),
-    (r"\b(?P<n>[\d.]+)k\b", "a thousand is `K`", "write {n}K"),
     (r"^\s*model\s+(?P<name>[\w.-]+[.-][\w.-]*)", "a model's name is of letters, digits and `_`", "write model {plain}"),
     (r"^\s*(?P<n>\d+)\s*:\s*(?P<layer>\S+)", "a label is a name, or quoted", 'write "{n}": {layer}'),
 )  # fmt: skip

@@ -57,9 +57,9 @@ class Layers:
             self._take(args, call.op, name, expr, expr.span, env)
         try:
             self._take_arguments(args, call.op, word.args or (), env)
+            return self.layer(call.op, args, word.span, label, flow, env, spot)
         except CnncError as error:
             raise self._by_habit(error, word) from None
-        return self.layer(call.op, args, word.span, label, flow, env, spot)
 
     def source(self, word: s.Word, label: str | None, env: Env, spot: Spot, *, head: bool) -> Draft:
         """A layer into which nothing flows. Raises E504 where it is not at a chain's head, or has no label."""
