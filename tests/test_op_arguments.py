@@ -197,6 +197,7 @@ def test_which_layers_need_a_map() -> None:
         "spacetodepth", "shortcut_pad", "attend",
     }  # fmt: skip
     assert kinds(lambda op: op.ranks == (0,)) == {"fc", "rbf"}
+    assert kinds(lambda op: op.ranks == (1,)) == {"lstm", "gru"}
     assert kinds(lambda op: op.ranks == (2, 3)) == {"stn"}
 
 
@@ -207,7 +208,7 @@ def test_through_which_layers_an_activation_looks_and_which_count_as_layers() ->
         "shuffle", "chunk", "upsample", "pixelshuffle", "spacetodepth",
     }  # fmt: skip
     assert kinds(lambda op: op.weighted) == {
-        "conv", "dwconv", "sepconv", "tconv", "local", "fc", "linear", "rbf", "capsule", "stn",
+        "conv", "dwconv", "sepconv", "tconv", "local", "fc", "linear", "lstm", "gru", "rbf", "capsule", "stn",
         "subsample",
     }  # fmt: skip
 

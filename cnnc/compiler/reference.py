@@ -34,7 +34,7 @@ WORDS: Mapping[str, str] = {
 }
 """Words that the language itself gives a meaning; they have no class."""
 
-_INPUTS = ("64x56x56", "64x1x1", "64")
+_INPUTS = ("64x56x56", "64x1x1", "64", "64x56")
 """The maps on which an example is compiled: the first that it takes."""
 
 
@@ -257,7 +257,7 @@ def _works_on(op: type[Op]) -> str:
     maps = (
         f"a map of {axes[0]} to {axes[-1]} axes"
         if len(axes) > 1
-        else f"a map of {axes[0]} axes"
+        else f"a map of {axes[0]} {'axis' if axes == [1] else 'axes'}"
         if axes
         else ""
     )

@@ -227,6 +227,16 @@ def attend(draw: Draw, shape: Shape) -> str:
     return f"{start}attend({', '.join(parts)}, {more}, bias=b)"
 
 
+def recurrent(kind: str) -> Words:
+    def words(draw: Draw, shape: Shape) -> str:
+        layers = draw(st.integers(1, 3))
+        more = f"bidirectional={yes_no(draw)}, layers={layers}, bias={yes_no(draw)}"
+        more += ", dropout=0.2" if layers > 1 and draw(st.booleans()) else ""
+        return f"{kind}-{draw(st.integers(1, 5))}({more})"
+
+    return words
+
+
 def upsample(draw: Draw, shape: Shape) -> str:
     rank = len(shape) - 1
     mode = draw(st.sampled_from(["nearest", {1: "linear", 2: "bilinear", 3: "trilinear"}[rank]]))
@@ -311,6 +321,8 @@ WORDS: dict[str, Words] = {
     "local": local,
     "fc": fc,
     "tensor": tensor,
+    "lstm": recurrent("lstm"),
+    "gru": recurrent("gru"),
     "attend": attend,
     "linear": linear,
     "bias": one_of("bias", "bias(init=normal(0.1))", "bias(1)"),

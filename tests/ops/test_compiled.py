@@ -57,6 +57,8 @@ ELSEWHERE = ("same_tf", "arithmetic", "inference", "checkpoint")
 USES = {
     "Maxout": ("maxout(2)", (8, 6, 6)),
     "ChannelLayerNorm": ("ln", (8, 6, 6)),
+    "LSTM": ("lstm-4", (3, 5)),
+    "GRU": ("gru-4", (3, 5)),
     "attend": ("attend", (8, 6, 6)),
     "ChannelLinear": ("linear-4", (8, 6, 6)),
     "WithinMapNorm": ("lrn3(within=yes)", (8, 6, 6)),

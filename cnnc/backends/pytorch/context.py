@@ -257,7 +257,8 @@ def width_of(node: Node) -> Sym | None:
     """Where a layer's number of output channels comes from, if an argument gives it."""
     given = node.args.get("width")
     if given is not None:
-        return given.source
+        ways = getattr(node.op, "ways", 1)  # a recurrent layer that runs back too has its width twice
+        return given.source if ways == 1 or given.source is None else binary("*", Const(ways), given.source)
     sizes = node.args.get(node.op.rest or "")
     return sizes.source.items[0] if sizes is not None and isinstance(sizes.source, Items) else None
 

@@ -27,6 +27,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
         "maxpool", "pool", "avgpool", "sumpool", "lppool", "stochasticpool", "subsample", "gap", "gmp",
         "adaptiveavgpool", "adaptivemaxpool", "fractionalmaxpool",
     ),
+    "recurrent": ("lstm", "gru"),
     "regularisation": ("dropout", "spatialdropout", "droppath", "stochasticdepth"),
     "reshape": ("flatten", "crop", "shortcut_pad", "shuffle", "chunk", "squeeze", "reshape"),
     "resize": ("upsample", "pixelshuffle", "depthtospace", "spacetodepth", "pixelunshuffle", "pad"),

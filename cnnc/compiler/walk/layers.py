@@ -358,6 +358,9 @@ class Layers:
         got = f"{'x'.join(map(str, shape))}, " + ("a vector" if rank == 0 else f"a map of {rank} axes")
         wants = "a map (channels x height x width)" if 0 not in op.ranks else "a vector"
         hint = "layers on maps stand before the flattening" if rank == 0 else "flatten it first"
+        if op.ranks == (1,):
+            wants = "a map of one axis (channels x positions)"
+            hint = "`squeeze` takes axes of size 1 out, `reshape` makes positions of an axis"
         raise fail("E401", f"`{op.kind}` wants {wants}, and what flows in is {got}", span, hint=hint)
 
 

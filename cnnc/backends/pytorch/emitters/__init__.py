@@ -12,6 +12,7 @@ from cnnc.backends.pytorch.emitters import (  # noqa: F401  (each registers its 
     merge,
     normalisation,
     pooling,
+    recurrent,
     regularisation,
     reshape,
     resize,
