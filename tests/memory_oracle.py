@@ -54,7 +54,9 @@ def tracked_peak(
                 model.train()
                 with _autocast(amp):
                     outputs = model(*inputs)
-                outputs = [o for o in (outputs if isinstance(outputs, tuple) else (outputs,)) if o.requires_grad]
+                outputs = [
+                    o for o in (outputs if isinstance(outputs, tuple) else (outputs,)) if o.requires_grad
+                ]
                 gradients = [torch.ones_like(o) for o in outputs]
                 torch.autograd.backward(outputs, gradients)
                 del outputs, gradients

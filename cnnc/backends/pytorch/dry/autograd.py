@@ -46,10 +46,14 @@ class Node:
     def run(self, gradients: Gradients) -> Gradients:
         kept = [saved if isinstance(saved, Storage) else saved.unpack() for saved in self.saved]
         found = self.formula(self, gradients)
-        return [
-            None if g is None or edge is None else _fitted(g, *self.shapes[i])
-            for i, (g, edge) in enumerate(zip(found, self.edges, strict=False))
-        ] if kept is not None else ()
+        return (
+            [
+                None if g is None or edge is None else _fitted(g, *self.shapes[i])
+                for i, (g, edge) in enumerate(zip(found, self.edges, strict=False))
+            ]
+            if kept is not None
+            else ()
+        )
 
 
 class Leaf:
@@ -105,7 +109,9 @@ def done(node: Node | None, out: Tensor, save: Iterable[Tensor | None] = ()) -> 
     return out
 
 
-def done_all(node: Node | None, outs: Sequence[Tensor], save: Iterable[Tensor | None] = ()) -> Sequence[Tensor]:
+def done_all(
+    node: Node | None, outs: Sequence[Tensor], save: Iterable[Tensor | None] = ()
+) -> Sequence[Tensor]:
     if node is not None:
         node.save(save)
         node.count = len(outs)

@@ -33,6 +33,10 @@ class _Placeholder:
         self.frame = frame
         self.handle: _Handle | None = None
 
+    def inputs(self) -> list[Any]:
+        """The storages of the block's inputs, which are kept in place of this."""
+        return [a.storage for a in self.frame.args if isinstance(a, Tensor)]
+
     def unpack(self) -> Any:
         frame = self.frame
         if not frame.ran:
@@ -46,7 +50,9 @@ class _Placeholder:
 class _Frame:
     """One call of a checkpointed block: its inputs, and its placeholders in the order in which they were made."""
 
-    def __init__(self, run: Callable[..., Any], args: tuple[Any, ...], contexts: Callable[[], Any] | None) -> None:
+    def __init__(
+        self, run: Callable[..., Any], args: tuple[Any, ...], contexts: Callable[[], Any] | None
+    ) -> None:
         self.run, self.args, self.contexts = run, args, contexts
         self.amp = STATE.amp
         self.where = STATE.ledger.where

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cnnc.backends.pytorch.dry.register import TORCH, function
+from cnnc.backends.pytorch.dry.register import TORCH, function, methods
 from cnnc.backends.pytorch.dry.tensor import DType, Tensor, bool_, float32, int64, new
 
 
@@ -39,7 +39,9 @@ def new_like(x: Tensor, *shape: Any, dtype: DType | None = None, **kwargs: Any) 
 
 
 @function("new_full", torch=False, method=True)
-def new_full(x: Tensor, shape: Sequence[int], value: Any, *, dtype: DType | None = None, **kwargs: Any) -> Tensor:
+def new_full(
+    x: Tensor, shape: Sequence[int], value: Any, *, dtype: DType | None = None, **kwargs: Any
+) -> Tensor:
     return new(shape, dtype or x.dtype)
 
 
@@ -96,19 +98,31 @@ def _filled(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return x
 
 
-for _name in "fill_ zero_ bernoulli_ uniform_ normal_ exponential_ random_ copy_ trunc_normal_ requires_grad_".split():
-    setattr(Tensor, _name, _filled)
-setattr(Tensor, "dim", lambda x: len(x.shape))
-setattr(Tensor, "ndim", property(lambda x: len(x.shape)))
-setattr(Tensor, "ndimension", lambda x: len(x.shape))
-setattr(Tensor, "numel", lambda x: x.shape.numel())
-setattr(Tensor, "size", lambda x, dim=None: x.shape if dim is None else x.shape[dim])
-setattr(Tensor, "is_contiguous", lambda x, **kwargs: x.is_contiguous_now)
-setattr(Tensor, "is_floating_point", lambda x: x.dtype.is_float)
-setattr(Tensor, "device", property(lambda x: "device"))
-setattr(Tensor, "is_cuda", property(lambda x: True))
-setattr(Tensor, "__len__", lambda x: x.shape[0])
-setattr(Tensor, "stride", lambda x, dim=None: x.strides if dim is None else x.strides[dim])
-setattr(Tensor, "bool", lambda x: new(x.shape, bool_))
-setattr(Tensor, "long", lambda x: new(x.shape, int64))
+methods(
+    fill_=_filled,
+    zero_=_filled,
+    bernoulli_=_filled,
+    uniform_=_filled,
+    normal_=_filled,
+    exponential_=_filled,
+    random_=_filled,
+    copy_=_filled,
+    trunc_normal_=_filled,
+    requires_grad_=_filled,
+)
+methods(
+    dim=lambda x: len(x.shape),
+    ndim=property(lambda x: len(x.shape)),
+    ndimension=lambda x: len(x.shape),
+    numel=lambda x: x.shape.numel(),
+    size=lambda x, dim=None: x.shape if dim is None else x.shape[dim],
+    is_contiguous=lambda x, **kwargs: x.is_contiguous_now,
+    is_floating_point=lambda x: x.dtype.is_float,
+    device=property(lambda x: "device"),
+    is_cuda=property(lambda x: True),
+    __len__=lambda x: x.shape[0],
+    stride=lambda x, dim=None: x.strides if dim is None else x.strides[dim],
+    bool=lambda x: new(x.shape, bool_),
+    long=lambda x: new(x.shape, int64),
+)
 TORCH["manual_seed"] = lambda seed: None

@@ -19,6 +19,10 @@ class Module:
     """A module: its parameters, buffers and children, and the path it has in the model."""
 
     training = True
+    _own: dict[str, Parameter]
+    _buffers: dict[str, Tensor | None]
+    _modules: dict[str, Module]
+    _path: str
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.__dict__.update(_own={}, _buffers={}, _modules={}, _path="")
@@ -217,13 +221,17 @@ class _Conv(Module):
         self.padding = padding if isinstance(padding, str) else tuple_of(padding, self.rank)
         self.padding_mode = padding_mode
         self.output_padding = tuple_of(kwargs.get("output_padding", 0), self.rank)
-        pair = (in_channels, out_channels // groups) if self.transposed else (out_channels, in_channels // groups)
+        pair = (
+            (in_channels, out_channels // groups)
+            if self.transposed
+            else (out_channels, in_channels // groups)
+        )
         self.weight = _parameter(*pair, *self.kernel_size)
         self.bias = _parameter(out_channels) if bias else None
 
     def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         run = FUNCTIONAL[f"conv{self.rank}d"]
-        padding = self.padding
+        padding: Any = self.padding
         if self.padding_mode != "zeros":
             sides = [n for p in reversed(tuple_of(padding, self.rank)) for n in (p, p)]
             x, padding = FUNCTIONAL["pad"](x, sides, self.padding_mode), 0
@@ -248,7 +256,14 @@ class _ConvTranspose(_Conv):
 
     def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
         y: Tensor = FUNCTIONAL[f"conv_transpose{self.rank}d"](
-            input, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation
+            input,
+            self.weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            self.output_padding,
+            self.groups,
+            self.dilation,
         )
         return y
 
@@ -296,6 +311,8 @@ class _BatchNorm(Module):
         track_running_stats: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
+        self.running_mean: Tensor | None = None
+        self.running_var: Tensor | None = None
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         self.weight = _parameter(num_features) if affine else None
@@ -307,7 +324,14 @@ class _BatchNorm(Module):
     def forward(self, input: Tensor) -> Any:
         training = self.training or self.running_mean is None
         return FUNCTIONAL["batch_norm"](
-            input, self.running_mean, self.running_var, self.weight, self.bias, training, self.momentum, self.eps
+            input,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            training,
+            self.momentum,
+            self.eps,
         )
 
 
@@ -517,7 +541,9 @@ class Unflatten(Module):
 
 @known()
 class Upsample(Module):
-    def __init__(self, size: Any = None, scale_factor: Any = None, mode: str = "nearest", **kwargs: Any) -> None:
+    def __init__(
+        self, size: Any = None, scale_factor: Any = None, mode: str = "nearest", **kwargs: Any
+    ) -> None:
         super().__init__()
         self.size, self.scale_factor, self.mode = size, scale_factor, mode
 

@@ -51,6 +51,7 @@ class _Guard:
 
     def __call__(self, f: Any = None) -> Any:
         if callable(f):
+
             def run(*args: Any, **kwargs: Any) -> Any:
                 with grad_mode(self.on):
                     return f(*args, **kwargs)
@@ -108,15 +109,18 @@ def executed(source: Any, others: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = {**dry_torch(), **others}
 
-    def imported(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+    def imported(
+        name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
+    ) -> Any:
         if name in found:
             return found[name] if fromlist or "." not in name else found[name.partition(".")[0]]
         if name in STANDARD:
             return importlib.import_module(name) if fromlist else builtins.__import__(name)
         raise fail("E804", f"a written file imports `{name}`, whose memory is not known")
 
-    names: dict[str, Any] = {"__name__": "cnnc_dry", "__builtins__": {**vars(builtins), "__import__": imported}}
+    names: dict[str, Any] = {
+        "__name__": "cnnc_dry",
+        "__builtins__": {**vars(builtins), "__import__": imported},
+    }
     exec(source, names)
     return names
-
-

@@ -7,16 +7,53 @@ from typing import Any
 
 from cnnc.backends.pytorch.dry.autograd import Formula, Node, done, fresh, full, passed, start
 from cnnc.backends.pytorch.dry.ledger import STATE
-from cnnc.backends.pytorch.dry.register import FUNCTIONAL, TORCH, cast, function, raised
+from cnnc.backends.pytorch.dry.register import FUNCTIONAL, TORCH, cast, function, methods, raised
 from cnnc.backends.pytorch.dry.tensor import DType, Tensor, bool_, float32, like, new, promoted
 
 # What the backward pass of each needs: its input, its output, or neither. (tools/autograd/derivatives.yaml)
 _INPUT = (
-    "relu6 hardtanh silu gelu hardswish hardsigmoid mish softplus elu leaky_relu selu celu log abs sin cos "
-    "softsign logsigmoid hardshrink clamp clamp_min clamp_max log1p log2 erf"
-).split()  # fmt: skip
-_OUTPUT = "relu sigmoid tanh exp sqrt rsqrt reciprocal".split()
-_NEITHER = "neg floor ceil round sign".split()
+    "relu6",
+    "hardtanh",
+    "silu",
+    "gelu",
+    "hardswish",
+    "hardsigmoid",
+    "mish",
+    "softplus",
+    "elu",
+    "leaky_relu",
+    "selu",
+    "celu",
+    "log",
+    "abs",
+    "sin",
+    "cos",
+    "softsign",
+    "logsigmoid",
+    "hardshrink",
+    "clamp",
+    "clamp_min",
+    "clamp_max",
+    "log1p",
+    "log2",
+    "erf",
+)
+_OUTPUT = (
+    "relu",
+    "sigmoid",
+    "tanh",
+    "exp",
+    "sqrt",
+    "rsqrt",
+    "reciprocal",
+)
+_NEITHER = (
+    "neg",
+    "floor",
+    "ceil",
+    "round",
+    "sign",
+)
 _IN_PLACE_BY_OUTPUT = frozenset({"relu", "sigmoid", "tanh", "elu", "leaky_relu", "selu", "celu"})
 """Those whose backward pass can do with the output; of the others PyTorch keeps a copy of what they overwrite."""
 _FULL_PRECISION = frozenset({"exp", "log", "rsqrt", "reciprocal", "softplus", "log1p", "log2"})
@@ -221,9 +258,11 @@ for _name, _function in {"add_": add, "sub_": add, "mul_": mul, "div_": div}.ite
     setattr(Tensor, _name, _in_place(_function))
 for _name in ("eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or"):
     function(_name, method=True)(_compare)
-setattr(Tensor, "__neg__", UNARY["neg"])
-setattr(Tensor, "__invert__", lambda x: like(x))
-setattr(Tensor, "__abs__", UNARY["abs"])
+methods(
+    __neg__=UNARY["neg"],
+    __invert__=lambda x: like(x),
+    __abs__=UNARY["abs"],
+)
 function("logical_not", "isnan", "isinf", method=True)(lambda x: new(x.shape, bool_))
 
 

@@ -40,7 +40,13 @@ def max_pool(
 def _with_indices(x: Tensor, shape: Sequence[int], return_indices: bool) -> Any:
     node = start((x,), fresh, (x,))
     out = new(shape, x.dtype)
-    if node is None and not return_indices and STATE.device == "cpu" and not STATE.watched and len(shape) == 3:
+    if (
+        node is None
+        and not return_indices
+        and STATE.device == "cpu"
+        and not STATE.watched
+        and len(shape) == 3
+    ):
         return out  # on CPUs one axis has a kernel without
     indices = new(shape, int64)
     done(node, out, (indices,))
@@ -83,7 +89,9 @@ def fractional_max_pool(
     return out if samples is not out else x
 
 
-def lp_pool(x: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
+def lp_pool(
+    x: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Tensor:
     rank = len(x.shape) - 2
     area = 1
     for k in tuple_of(kernel_size, rank):

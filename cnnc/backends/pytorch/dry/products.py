@@ -8,7 +8,7 @@ from typing import Any
 
 from cnnc.backends.pytorch.dry.autograd import Node, done, fresh, full, start
 from cnnc.backends.pytorch.dry.pointwise import add, broadcast, mul
-from cnnc.backends.pytorch.dry.register import function, lowered_all, raised
+from cnnc.backends.pytorch.dry.register import function, lowered_all, methods, raised
 from cnnc.backends.pytorch.dry.shapes import permute, reshape
 from cnnc.backends.pytorch.dry.tensor import Tensor, float32, new
 
@@ -63,11 +63,16 @@ for _rank in (1, 2, 3):
 # --- matrix products --------------------------------------------------------------------
 
 
+def _each_for_other(x: Tensor, y: Tensor) -> list[Tensor]:
+    """What the gradients of a product need: each operand for that of the other."""
+    return ([y] if x.requires_grad else []) + ([x] if y.requires_grad else [])
+
+
 @function("linear", torch=False, functional=True)
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     x, weight, bias = lowered_all((x, weight, bias))
     flat = x if len(x.shape) == 2 else reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
-    node = start((flat, weight, *([bias] if bias is not None else [])), fresh, (flat, weight))
+    node = start((flat, weight, *([bias] if bias is not None else [])), fresh, _each_for_other(flat, weight))
     out = done(node, new((flat.shape[0], weight.shape[0]), flat.dtype))
     return out if len(x.shape) == 2 else reshape(out, (*x.shape[:-1], weight.shape[0]))
 
@@ -75,22 +80,27 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 @function("matmul", "mm", "bmm", method=True)
 def matmul(x: Tensor, y: Tensor) -> Tensor:
     x, y = lowered_all((x, y))
-    saved = ([y] if x.requires_grad else []) + ([x] if y.requires_grad else [])
-    node = start((x, y), fresh, saved)
+    node = start((x, y), fresh, _each_for_other(x, y))
     if len(x.shape) == 1 or len(y.shape) == 1:
-        shape = (*x.shape[:-1], *(y.shape[:-2] if len(x.shape) == 1 else ()), *y.shape[-1:][: len(y.shape) - 1])
+        shape = (
+            *x.shape[:-1],
+            *(y.shape[:-2] if len(x.shape) == 1 else ()),
+            *y.shape[-1:][: len(y.shape) - 1],
+        )
     else:
         shape = (*broadcast((x.shape[:-2], y.shape[:-2])), x.shape[-2], y.shape[-1])
     return done(node, new(shape, x.dtype))
 
 
-setattr(Tensor, "__matmul__", matmul)
+methods(
+    __matmul__=matmul,
+)
 
 
 @function("baddbmm", "addmm", method=True)
 def addmm(x: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     x, a, b = lowered_all((x, a, b))
-    return done(start((x, a, b), fresh, (a, b)), new((*a.shape[:-1], b.shape[-1]), a.dtype))
+    return done(start((x, a, b), fresh, _each_for_other(a, b)), new((*a.shape[:-1], b.shape[-1]), a.dtype))
 
 
 @function("einsum")
@@ -159,10 +169,10 @@ def grid_sample(x: Tensor, grid: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 
 @function("embedding", torch=False, functional=True)
 def embedding(index: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    return done(start((weight,), _embedding_back, (index,)), new((*index.shape, weight.shape[1]), weight.dtype))
+    return done(
+        start((weight,), _embedding_back, (index,)), new((*index.shape, weight.shape[1]), weight.dtype)
+    )
 
 
 def _embedding_back(node: Node, gradients: Sequence[Any]) -> Sequence[Any]:
     return [new(*node.shapes[0])]
-
-

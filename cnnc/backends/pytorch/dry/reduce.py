@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from cnnc.backends.pytorch.dry.autograd import Formula, Node, done, fresh, full, start
-from cnnc.backends.pytorch.dry.pointwise import add, div, mul, power
+from cnnc.backends.pytorch.dry.pointwise import div, mul
 from cnnc.backends.pytorch.dry.register import FUNCTIONAL, function, raised
 from cnnc.backends.pytorch.dry.shapes import _pad, repeat, reshape, squeeze, unsqueeze
 from cnnc.backends.pytorch.dry.tensor import DType, Tensor, bool_, float32, int64, like, new
@@ -15,7 +15,9 @@ from cnnc.backends.pytorch.dry.tensor import DType, Tensor, bool_, float32, int6
 
 def _without(shape: Sequence[int], dim: Any, keepdim: bool) -> list[int]:
     rank = len(shape)
-    dims = range(rank) if dim is None else [d % rank for d in (dim if isinstance(dim, tuple | list) else (dim,))]
+    dims = (
+        range(rank) if dim is None else [d % rank for d in (dim if isinstance(dim, tuple | list) else (dim,))]
+    )
     return [1 if i in dims else n for i, n in enumerate(shape) if i not in dims or keepdim]
 
 
@@ -26,7 +28,9 @@ def _stretched(node: Node, gradients: Sequence[Any]) -> Sequence[Any]:
 
 
 def _reduction(formula: Formula, saves_in: bool = False, saves_out: bool = False) -> Callable[..., Tensor]:
-    def apply(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, **kwargs: Any) -> Tensor:
+    def apply(
+        x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, **kwargs: Any
+    ) -> Tensor:
         node = start((x,), formula, (x,) if saves_in else ())
         kind = dtype or (int64 if x.dtype is bool_ else x.dtype)
         out = new(_without(x.shape, dim, keepdim), kind)
@@ -47,8 +51,12 @@ def _extreme_back(node: Node, gradients: Sequence[Any]) -> Sequence[Any]:
 
 
 function("amax", "amin", method=True)(_reduction(_extreme_back, saves_in=True, saves_out=True))
-function("norm", "prod", "logsumexp", "std", "var", method=True)(_reduction(fresh, saves_in=True, saves_out=True))
-function("all", "any", method=True)(lambda x, dim=None, keepdim=False: new(_without(x.shape, dim, keepdim), bool_))
+function("norm", "prod", "logsumexp", "std", "var", method=True)(
+    _reduction(fresh, saves_in=True, saves_out=True)
+)
+function("all", "any", method=True)(
+    lambda x, dim=None, keepdim=False: new(_without(x.shape, dim, keepdim), bool_)
+)
 
 
 @function("linalg_vector_norm", "vector_norm")
@@ -74,7 +82,9 @@ def argmax(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 
 
 @function("var_mean")
-def var_mean(x: Tensor, dim: Any = None, *args: Any, keepdim: bool = False, **kwargs: Any) -> tuple[Tensor, Tensor]:
+def var_mean(
+    x: Tensor, dim: Any = None, *args: Any, keepdim: bool = False, **kwargs: Any
+) -> tuple[Tensor, Tensor]:
     shape = _without(x.shape, dim, keepdim)
     var = done(start((x,), fresh, (x,)), new(shape, x.dtype))
     return var, done(start((x,), fresh), new(shape, x.dtype))
@@ -133,7 +143,9 @@ def group_norm(
 
 
 @function("rms_norm", functional=True)
-def rms_norm(x: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: Any = None) -> Tensor:
+def rms_norm(
+    x: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: Any = None
+) -> Tensor:
     rows = prod(x.shape) // prod(normalized_shape)
     node = start((x, *([weight] if weight is not None else [])), fresh, (x,))
     out = new(x.shape, x.dtype)
@@ -153,7 +165,9 @@ def instance_norm(
 
 
 @function("local_response_norm", torch=False, functional=True)
-def local_response_norm(x: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+def local_response_norm(
+    x: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
     pool: Any = FUNCTIONAL["avg_pool2d"] if len(x.shape) == 3 else FUNCTIONAL["avg_pool3d"]
     energy = mul(x, x)
     if len(x.shape) == 3:

@@ -17,7 +17,9 @@ FUNCTIONAL: dict[str, Any] = {}
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def function(*names: str, torch: bool = True, method: bool = False, functional: bool = False) -> Callable[[_F], _F]:
+def function(
+    *names: str, torch: bool = True, method: bool = False, functional: bool = False
+) -> Callable[[_F], _F]:
     """Make a function known under names: of `torch`, of tensors, of `torch.nn.functional`."""
 
     def register(f: _F) -> _F:
@@ -64,3 +66,9 @@ def lowered_all(tensors: Iterable[Tensor | None]) -> list[Any]:
 def raised(tensor: Tensor) -> Tensor:
     """What autocast makes of an operand where half precision would not do."""
     return cast(tensor, float32) if STATE.amp is not None and tensor.dtype.is_float else tensor
+
+
+def methods(**found: Any) -> None:
+    """Give tensors methods and properties."""
+    for name, method in found.items():
+        setattr(Tensor, name, method)

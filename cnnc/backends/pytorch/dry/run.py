@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from cnnc.backends.pytorch.dry import tensor as tensors
-from cnnc.backends.pytorch.dry.autograd import backward, grad_mode
+from cnnc.backends.pytorch.dry.autograd import Node, backward, grad_mode
 from cnnc.backends.pytorch.dry.checkpointing import autocast
-from cnnc.backends.pytorch.dry.ledger import STATE, Ledger, Storage
+from cnnc.backends.pytorch.dry.ledger import STATE, Entry, Kind, Ledger, Storage
 from cnnc.backends.pytorch.dry.modules import Module
 from cnnc.backends.pytorch.dry.namespace import executed
 from cnnc.backends.pytorch.dry.tensor import DType, Tensor, new
@@ -17,7 +17,11 @@ from cnnc.dsl.record import record
 Optimiser = Literal["sgd", "sgd-momentum", "adam", "adamw"]
 STATES: Mapping[str, int] = {"sgd": 0, "sgd-momentum": 1, "adam": 2, "adamw": 2}
 """How many tensors of its size an optimiser keeps for each parameter."""
-DTYPES: Mapping[str, DType] = {"float32": tensors.float32, "bfloat16": tensors.bfloat16, "float16": tensors.float16}
+DTYPES: Mapping[str, DType] = {
+    "float32": tensors.float32,
+    "bfloat16": tensors.bfloat16,
+    "float16": tensors.float16,
+}
 
 
 @record
@@ -72,6 +76,7 @@ def _step(model: Module, run: Run, ledger: Ledger) -> None:
     with autocast(amp):
         outputs = model(*inputs)
     outputs = [t for t in (outputs if isinstance(outputs, tuple) else (outputs,)) if t.requires_grad]
+    ledger.kept = sum(entry.size for entry in _kept(outputs))
     ledger.begin("backward")
     gradients = [tensors.like(t) for t in outputs]
     backward(outputs, gradients)
@@ -82,11 +87,36 @@ def _step(model: Module, run: Run, ledger: Ledger) -> None:
     del states
 
 
+def _kept(outputs: Sequence[Tensor]) -> list[Entry]:
+    """What the graph of the outputs holds for the backward pass, each storage once; parameters are not among it."""
+    found: dict[int, Entry] = {}
+    seen: set[int] = set()
+    todo = [t.grad_fn for t in outputs]
+    while todo:
+        node = todo.pop()
+        if id(node) in seen or not isinstance(node, Node):
+            continue
+        seen.add(id(node))
+        todo += [edge[0] for edge in node.edges if edge is not None]
+        for saved in node.saved:
+            for storage in [saved] if isinstance(saved, Storage) else saved.inputs():
+                if storage.entry.kind not in ("params", "buffers"):
+                    found[id(storage)] = storage.entry
+    return list(found.values())
+
+
 def _prepare(model: Module, dtype: DType) -> None:
     """Paths, kinds, and the dtype of the run."""
     for path, module in model.named_modules():
         module.__dict__["_path"] = path
-        for kind, found in (("params", module._own), ("buffers", module._buffers)):
+        if hasattr(module, "placed"):
+            module.placed(path)
+        own: Mapping[str, Tensor | None] = module._own
+        kinds: tuple[tuple[Kind, Mapping[str, Tensor | None]], ...] = (
+            ("params", own),
+            ("buffers", module._buffers),
+        )
+        for kind, found in kinds:
             for tensor in found.values():
                 if tensor is None:
                     continue
@@ -121,5 +151,3 @@ def _update(parameters: Sequence[Tensor], run: Run) -> None:
             root = tensors.like(p)
             quotient = tensors.like(p)
             del root, quotient
-
-

@@ -7,7 +7,6 @@ from math import prod
 from typing import Any
 
 from cnnc.backends.pytorch.dry.autograd import Node, done, done_all, fresh, passed, reshaped, start
-
 from cnnc.backends.pytorch.dry.register import function
 from cnnc.backends.pytorch.dry.tensor import Tensor, contiguous_strides, like, new, promoted
 
@@ -59,7 +58,9 @@ def _copied(x: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 function("view", torch=False, method=True)(reshape)
-function("view_as", "reshape_as", "expand_as_", torch=False, method=True)(lambda x, y: reshape(x, tuple(y.shape)))
+function("view_as", "reshape_as", "expand_as_", torch=False, method=True)(
+    lambda x, y: reshape(x, tuple(y.shape))
+)
 
 
 @function("flatten", method=True)
@@ -128,7 +129,9 @@ def unsqueeze(x: Tensor, dim: int) -> Tensor:
 @function("squeeze", method=True)
 def squeeze(x: Tensor, dim: Any = None) -> Tensor:
     rank = len(x.shape)
-    dims = range(rank) if dim is None else [d % rank for d in (dim if isinstance(dim, tuple | list) else (dim,))]
+    dims = (
+        range(rank) if dim is None else [d % rank for d in (dim if isinstance(dim, tuple | list) else (dim,))]
+    )
     kept = [i for i in range(rank) if not (i in dims and x.shape[i] == 1)]
     shape, strides = [x.shape[i] for i in kept], tuple(x.strides[i] for i in kept)
     return done(start((x,), reshaped), x.viewed(shape, strides))
@@ -246,7 +249,10 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
     def backward(node: Node, gradients: Sequence[Any]) -> Sequence[Any]:
         g = gradients[0]
-        return [g.viewed(s, g.strides) if need else None for (s, _), need in zip(node.shapes, node.needs, strict=True)]
+        return [
+            g.viewed(s, g.strides) if need else None
+            for (s, _), need in zip(node.shapes, node.needs, strict=True)
+        ]
 
     first = tensors[0].shape
     node = start(tuple(tensors), backward)

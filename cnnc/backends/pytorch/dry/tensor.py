@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnc.backends.pytorch.dry.ledger import STATE, Storage
 from cnnc.dsl.record import record
@@ -31,12 +31,14 @@ float64, float32 = DType("float64", 8), DType("float32", 4)
 float16, bfloat16 = DType("float16", 2), DType("bfloat16", 2)
 int64, int32, int16 = DType("int64", 8, False), DType("int32", 4, False), DType("int16", 2, False)
 uint8, int8, bool_ = DType("uint8", 1, False), DType("int8", 1, False), DType("bool", 1, False)
-_RANK = {d: i for i, d in enumerate((bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64))}
+_RANK = {
+    d: i for i, d in enumerate((bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64))
+}
 
 
 def promoted(tensors: Iterable[Tensor]) -> DType:
     """The dtype of a result of several tensors; a scalar tensor does not widen one of its own kind."""
-    found = [t for t in tensors]
+    found = list(tensors)
     dims = [t for t in found if t.shape] or found
     best = max(dims, key=lambda t: _RANK[t.dtype]).dtype
     if {t.dtype for t in dims} >= {float16, bfloat16} and best in (float16, bfloat16):
@@ -65,7 +67,18 @@ def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
 class Tensor:
     """A view of a storage. The methods of `torch.Tensor` that layers use are added by the files of functions."""
 
-    __slots__ = ("__weakref__", "dtype", "grad", "grad_fn", "leaf", "nr", "requires_grad", "shape", "storage", "strides")
+    __slots__ = (
+        "__weakref__",
+        "dtype",
+        "grad",
+        "grad_fn",
+        "leaf",
+        "nr",
+        "requires_grad",
+        "shape",
+        "storage",
+        "strides",
+    )
 
     def __init__(
         self, shape: Sequence[int], dtype: DType, storage: Storage, strides: tuple[int, ...] | None = None
@@ -80,6 +93,10 @@ class Tensor:
         self.grad: Tensor | None = None
         self.leaf: Any = None
         """The node that adds to this leaf's gradient, once there is one."""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
 
     @property
     def is_contiguous_now(self) -> bool:
@@ -100,7 +117,12 @@ class Tensor:
 
     @data.setter
     def data(self, other: Tensor) -> None:
-        self.shape, self.dtype, self.storage, self.strides = other.shape, other.dtype, other.storage, other.strides
+        self.shape, self.dtype, self.storage, self.strides = (
+            other.shape,
+            other.dtype,
+            other.storage,
+            other.strides,
+        )
 
     def alias(self) -> Tensor:
         """The same memory without history."""

@@ -1,0 +1,230 @@
+"""How much memory the written module takes, moment by moment: simulated on the module itself, without torch.
+
+The Python that is written for a network is run on tensors without values (`dry/`), so what lives how
+long follows from the very text that will run: variables, in-place activations, checkpointed blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, get_args
+
+from cnnc.backends.pytorch.checkpoint import to_checkpointed
+from cnnc.backends.pytorch.dry.externs import extern_modules
+from cnnc.backends.pytorch.dry.ledger import Entry, Ledger
+from cnnc.backends.pytorch.dry.run import Optimiser, Program, Run
+from cnnc.backends.pytorch.plan import model_name
+from cnnc.backends.pytorch.write import to_pytorch
+from cnnc.compiler.graph import Graph
+from cnnc.dsl.diagnostics import fail
+from cnnc.dsl.record import record
+
+DTypeName = Literal["float32", "bfloat16", "float16"]
+DTYPES: tuple[str, ...] = get_args(DTypeName)
+OPTIMISERS: tuple[str, ...] = get_args(Optimiser)
+RESERVE = 0.06
+"""The share of memory left for the workspace of cuDNN and cuBLAS, for the CUDA context and fragmentation."""
+KINDS = {
+    "params": "parameters", "buffers": "buffers", "gradients": "gradients", "optimiser": "optimiser",
+    "inputs": "inputs", "activations": "activations", "temporary": "temporary",
+}  # fmt: skip
+
+
+@record
+class Held:
+    """Memory that one layer made and that is held at the peak, in bytes."""
+
+    layer: str
+    kind: str
+    size: int
+
+
+@record
+class MemoryPlan:
+    """The memory of a forward pass, or of a step of training, in bytes.
+
+    `parts` are what is held at the peak, by kind; `kept` what the forward pass saves for the
+    backward pass (inputs in, parameters out), `curve` what is held at each allocation and free, `phases`
+    where in it each phase begins. `biggest` is the largest batch whose peak leaves `reserve` of `limit`
+    free, None where no limit was given, 0 where not even one image fits. `unknown` names the externs, whose
+    own memory is not counted.
+    """
+
+    model: str
+    batch: int
+    train: str | None
+    dtype: str
+    amp: bool
+    checkpointed: bool
+    device: str
+    peak: int
+    peak_layer: str
+    peak_phase: str
+    parts: Mapping[str, int]
+    kept: int
+    largest: tuple[Held, ...]
+    curve: tuple[int, ...]
+    phases: Mapping[str, int]
+    unknown: tuple[str, ...] = ()
+    limit: int | None = None
+    reserve: float = RESERVE
+    biggest: int | None = None
+    biggest_peak: int | None = None
+
+
+@record
+class Question:
+    """What is asked about a network's memory. `train` is an optimiser, None for inference."""
+
+    batch: int = 1
+    train: str | None = None
+    dtype: str = "float32"
+    amp: bool = False
+    checkpoint: bool = False
+    device: str = "cuda"
+    block: int | None = None
+    """What an allocation is rounded up to, in bytes: 512 on GPUs, 1 on CPUs, unless given."""
+    watched: bool = False
+    """As under a dispatch mode of torch (MemTracker), where no gradient is added to in place."""
+
+    def check(self) -> None:
+        """Raise ValueError where an answer would mean nothing."""
+        if self.batch < 1:
+            raise ValueError(f"batch (={self.batch}) must be at least 1")
+        for name, value, choices in (
+            ("train", self.train, (None, *OPTIMISERS)),
+            ("dtype", self.dtype, DTYPES),
+            ("device", self.device, ("cuda", "cpu")),
+        ):
+            if value not in choices:
+                raise ValueError(f"{name} (={value!r}) must be one of {', '.join(str(c) for c in choices)}")
+        if self.checkpoint and self.train is None:
+            raise ValueError("checkpoint is about training: say which optimiser, for instance train='sgd'")
+
+
+class Simulator:
+    """One network's written module, compiled once; `peak` and `plan` run it."""
+
+    def __init__(self, graph: Graph, *, checkpoint: bool = False) -> None:
+        """Raises CnncError (E803) where a size is free, (E801) where there is nothing to checkpoint."""
+        if graph.free:
+            sizes = " and ".join(f"`{name}`" for name in graph.free)
+            shape = "x".join(str(n) for n in graph.nodes[next(iter(graph.inputs.values()))].out)
+            raise fail("E803", f"the memory depends on {sizes}", hint=f"give the size: --input {shape}")
+        self.graph = graph
+        self.checkpoint = checkpoint
+        source = to_checkpointed(graph) if checkpoint else to_pytorch(graph)
+        self.program = Program(source, model_name(graph), lambda: extern_modules(graph))
+        self.unknown = tuple(node.name for node in graph.nodes if node.op.kind == "extern")
+
+    def ledger(self, question: Question) -> Ledger:
+        """The ledger of one run."""
+        question.check()
+        shapes = tuple(tuple(int(n) for n in self.graph.nodes[i].out) for i in self.graph.inputs.values())
+        default_block = 512 if question.device == "cuda" else 1
+        half = question.dtype if question.dtype != "float32" else "bfloat16"
+        run: Any = Run(
+            shapes=shapes,
+            batch=question.batch,
+            optimiser=question.train,  # type: ignore[arg-type]
+            dtype="float32" if question.amp else question.dtype,
+            amp=half if question.amp else None,
+            device=question.device,  # type: ignore[arg-type]
+            block=question.block or default_block,
+            watched=question.watched,
+        )
+        return self.program.run(run)
+
+    def peak(self, question: Question) -> int:
+        """The most bytes held at once."""
+        return self.ledger(question).peak
+
+    def plan(
+        self, question: Question, *, limit: int | None = None, reserve: float = RESERVE, largest: int = 5
+    ) -> MemoryPlan:
+        """Everything that `cnnc plan` says about memory."""
+        if not 0 <= reserve < 1:
+            raise ValueError(f"reserve (={reserve}) must lie in [0, 1)")
+        ledger = self.ledger(question)
+        held = ledger.live_at(ledger.peak_at)
+        parts = dict.fromkeys(KINDS.values(), 0)
+        for entry in held:
+            parts[KINDS[entry.kind]] += entry.size
+        phase = max(
+            (p for p in ledger.starts), key=lambda p: (ledger.starts[p] <= ledger.peak_at, ledger.starts[p])
+        )
+        biggest, at_biggest = self._biggest(question, ledger.peak, limit, reserve)
+        return MemoryPlan(
+            model=self.graph.name, batch=question.batch, train=question.train, dtype=question.dtype,
+            amp=question.amp, checkpointed=self.checkpoint, device=question.device, peak=ledger.peak,
+            peak_layer=_maker(ledger), peak_phase=phase, parts=parts, kept=ledger.kept,
+            largest=_largest(held, largest), curve=tuple(ledger.curve[ledger.starts["forward"]:]),
+            phases={p: at - ledger.starts["forward"] for p, at in ledger.starts.items()},
+            unknown=self.unknown, limit=limit, reserve=reserve, biggest=biggest, biggest_peak=at_biggest,
+        )  # fmt: skip
+
+    def _biggest(
+        self, question: Question, peak: int, limit: int | None, reserve: float
+    ) -> tuple[int | None, int | None]:
+        """The largest batch that fits, and its peak. The peak grows with the batch and all but linearly."""
+        if limit is None:
+            return None, None
+        room = int(limit * (1 - reserve))
+        known = {question.batch: peak}
+
+        def fits(batch: int) -> bool:
+            if batch not in known:
+                known[batch] = self.peak(replace(question, batch=batch))
+            return known[batch] <= room
+
+        if not fits(1):
+            return 0, known[1]
+        low, high = 1, None
+        while high is None or high - low > 1:
+            guess = _guess(known, low, high, room)
+            if fits(guess):
+                low = guess
+            else:
+                high = guess
+            if low > 1 << 40:
+                break
+        return low, known[low]
+
+
+def _guess(known: Mapping[int, int], low: int, high: int | None, room: int) -> int:
+    """The batch where the line through two known peaks meets the limit; within the bounds."""
+    batches = sorted(known)
+    if len(batches) < 2:
+        return max(2, 2 * batches[0])
+    a = low
+    b = high if high is not None else max(n for n in batches if n != low)
+    slope = (known[b] - known[a]) / (b - a)
+    guess = a + int((room - known[a]) / slope) if slope > 0 else 2 * a
+    if high is None:
+        return max(guess, low + 1) if guess <= 2 * low else max(guess, 2 * low)
+    return min(max(guess, low + 1), high - 1) if high - low > 2 else low + 1
+
+
+def _maker(ledger: Ledger) -> str:
+    """The layer whose allocation made the peak."""
+    made = next((e for e in reversed(ledger.entries) if e.born <= ledger.peak_at), None)
+    return "" if made is None else made.where
+
+
+def _largest(held: Sequence[Entry], count: int) -> tuple[Held, ...]:
+    """What takes most at the peak: activations and what else a layer made, by layer and kind."""
+    sums: dict[tuple[str, str], int] = {}
+    for entry in held:
+        key = (entry.where, KINDS[entry.kind])
+        sums[key] = sums.get(key, 0) + entry.size
+    found = sorted(sums.items(), key=lambda item: (-item[1], item[0]))[:count]
+    return tuple(Held(layer, kind, size) for (layer, kind), size in found)
+
+
+def memory_plan(
+    graph: Graph, question: Question, *, limit: int | None = None, reserve: float = RESERVE
+) -> MemoryPlan:
+    """The memory of one forward pass or training step. Raises CnncError (E803, E801), ValueError."""
+    question.check()
+    return Simulator(graph, checkpoint=question.checkpoint).plan(question, limit=limit, reserve=reserve)
