@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import torch
 
     from cnnc.backends.diagram.render import Format
+    from cnnc.planning import Plan
 
 ZOO = "zoo:"
 Form = Literal["inference", "checkpoint"] | None
@@ -154,6 +155,27 @@ class Net:
         if state is not None:
             built.load_state_dict(state, strict=True)
         return built
+
+    def plan(
+        self, *, batch: int = 1, train: str | None = None, dtype: str = "float32", amp: bool = False,
+        checkpoint: bool = False, fits: int | str | None = None, reserve: float = 0.06, device: str = "cuda",
+    ) -> Plan:  # fmt: skip
+        """What memory a forward pass takes, or with `train` (sgd, sgd-momentum, adam, adamw) a step of training.
+
+        `amp` is autocast in bfloat16, or in float16 where `dtype` says so; else `dtype` is that of weights and
+        images. `fits` is an amount of memory (bytes, or "80GiB") for which the biggest batch is found,
+        a share `reserve` of it left for workspace. Needs no torch. Raises CnncError (E803) where a size is free,
+        (E801) where there is nothing to checkpoint, ValueError for an argument out of range.
+        """
+        from cnnc.backends.pytorch.memory import Question, memory_plan
+        from cnnc.compiler.units import bytes_of
+        from cnnc.planning import Plan
+
+        question = Question(
+            batch=batch, train=train, dtype=dtype, amp=amp, checkpoint=checkpoint, device=device
+        )
+        limit = bytes_of(fits) if isinstance(fits, str) else fits
+        return Plan(memory_plan(self.graph, question, limit=limit, reserve=reserve))
 
     def draw(self, format: str = "svg", **options: Any) -> bytes:
         """The diagram as svg, png, pdf, dot or mmd (Mermaid text); options as of `cnnc.backends.diagram.to_dot`."""

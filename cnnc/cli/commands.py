@@ -17,6 +17,7 @@ COMMANDS = Commands({
     "fmt": "cnnc.cli.formatting:fmt",
     "lock": "cnnc.cli.lock:lock",
     "ops": "cnnc.cli.reference:ops",
+    "plan": "cnnc.cli.planning:plan",
     "report": "cnnc.cli.report:report",
     "summary": "cnnc.cli.summarising:summary",
     "verify": "cnnc.cli.verifying:verify",

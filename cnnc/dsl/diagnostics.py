@@ -63,6 +63,8 @@ CODES: dict[str, str] = {
     "E705": "a file outside the folder of the spec",
     "E801": "a thing the chosen output cannot express",
     "E802": "a program or package that is missing",
+    "E803": "a figure that depends on a free size",
+    "E804": "a layer whose memory is not known",
     "E901": "a limit exceeded",
     "W101": "a name that is never used",
     "W201": "a bias before a batch norm",

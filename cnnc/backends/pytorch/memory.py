@@ -114,8 +114,8 @@ class Simulator:
             raise fail("E803", f"the memory depends on {sizes}", hint=f"give the size: --input {shape}")
         self.graph = graph
         self.checkpoint = checkpoint
-        source = to_checkpointed(graph) if checkpoint else to_pytorch(graph)
-        self.program = Program(source, model_name(graph), lambda: extern_modules(graph))
+        self.source = to_checkpointed(graph) if checkpoint else to_pytorch(graph)
+        self.program = Program(self.source, model_name(graph), lambda: extern_modules(graph))
         self.unknown = tuple(node.name for node in graph.nodes if node.op.kind == "extern")
 
     def ledger(self, question: Question) -> Ledger:
@@ -159,7 +159,7 @@ class Simulator:
             model=self.graph.name, batch=question.batch, train=question.train, dtype=question.dtype,
             amp=question.amp, checkpointed=self.checkpoint, device=question.device, peak=ledger.peak,
             peak_layer=_maker(ledger), peak_phase=phase, parts=parts, kept=ledger.kept,
-            largest=_largest(held, largest), curve=tuple(ledger.curve[ledger.starts["forward"]:]),
+            largest=_largest(held, largest), curve=tuple(ledger.curve[ledger.starts["forward"]:ledger.end]),
             phases={p: at - ledger.starts["forward"] for p, at in ledger.starts.items()},
             unknown=self.unknown, limit=limit, reserve=reserve, biggest=biggest, biggest_peak=at_biggest,
         )  # fmt: skip

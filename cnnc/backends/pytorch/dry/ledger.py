@@ -52,6 +52,8 @@ class Ledger:
         self.starts: dict[Phase, int] = {}
         """The moment at which each phase began."""
         self.entries: list[Entry] = []
+        self.end = 0
+        """The moment at which the run was over."""
         self.kept = 0
         """What the forward pass saved for the backward pass, in bytes."""
 

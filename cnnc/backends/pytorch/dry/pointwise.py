@@ -117,6 +117,9 @@ def _binary(x: Any, y: Any, formula: Formula, saves: bool, dtype: DType | None =
         saved = ([y] if x.requires_grad else []) + ([x] if y.requires_grad else [])
     node = start(tensors, formula, saved)
     kind = dtype or promoted(tensors)
+    alike = next((t for t in tensors if t.dtype is kind and not t.is_contiguous_now), None)
+    if alike is not None and all(len(t.shape) == 0 or t.shape == alike.shape for t in tensors):
+        return done(node, like(alike))
     if len(tensors) == 1 and isinstance(x if tensors[0] is y else y, float) and not kind.is_float:
         kind = float32
     return done(node, new(broadcast([t.shape for t in tensors]), kind))
@@ -302,7 +305,7 @@ def clone(x: Tensor, **kwargs: Any) -> Tensor:
 
 @function("contiguous", torch=False, method=True)
 def contiguous(x: Tensor, **kwargs: Any) -> Tensor:
-    return x if x.is_contiguous_now or kwargs else clone(x)
+    return x if x.is_contiguous_now or kwargs else done(start((x,), passed), new(x.shape, x.dtype))
 
 
 @function("detach", method=True)

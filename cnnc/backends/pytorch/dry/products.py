@@ -7,9 +7,9 @@ from math import prod
 from typing import Any
 
 from cnnc.backends.pytorch.dry.autograd import Node, done, fresh, full, start
-from cnnc.backends.pytorch.dry.pointwise import add, broadcast, mul
-from cnnc.backends.pytorch.dry.register import function, lowered_all, methods, raised
-from cnnc.backends.pytorch.dry.shapes import permute, reshape
+from cnnc.backends.pytorch.dry.pointwise import broadcast
+from cnnc.backends.pytorch.dry.register import cast, function, lowered_all, methods, raised
+from cnnc.backends.pytorch.dry.shapes import reshape
 from cnnc.backends.pytorch.dry.tensor import Tensor, float32, new
 
 
@@ -124,25 +124,37 @@ def attention(
     query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
     is_causal: bool = False, scale: float | None = None, **kwargs: Any,
 ) -> Tensor:  # fmt: skip
-    """The fused kernel: its output and the logarithm of a sum for each query are kept, no matrix of weights."""
+    """Fused where the last axis of all three is contiguous and no bias is learnt; else by two products.
+
+    The fused kernel keeps its output and the logarithm of a sum for each query, and no matrix of weights.
+    """
     query, key, value = lowered_all((query, key, value))
+    learnt = attn_mask is not None and attn_mask.requires_grad
+    if learnt or any(t.strides[-1] != 1 and t.shape[-1] != 1 for t in (query, key, value)):
+        return _by_products(query, key, value, attn_mask, is_causal)
     ins = (query, key, value, *([attn_mask] if attn_mask is not None else []))
-    if attn_mask is not None and attn_mask.requires_grad:
-        return _unfused(query, key, value, attn_mask)
     node = start(ins, fresh, ins)
     out = new((*query.shape[:-1], value.shape[-1]), query.dtype)
     sums = new(query.shape[:-1], float32)
     return done(node, out, (out, sums))
 
 
-def _unfused(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-    """Where the bias needs a gradient there is no fused kernel on CPUs: products and a softmax."""
-    scores = matmul(mul(query, 1.0), permute(mul(key, 1.0), (0, 1, 3, 2)))
-    scores = add(scores, bias)
+def _by_products(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, is_causal: bool) -> Tensor:
+    """Query and key are scaled by the root of the scale each; half types are widened."""
+    dtype = query.dtype
+    if dtype.bytes == 2:
+        query, key, value = (cast(t, float32) for t in (query, key, value))
+    if is_causal:
+        bias = new((query.shape[-2], key.shape[-2]), query.dtype)
+    query = done(start((query,), full), new(query.shape, query.dtype))
+    scores = matmul(query, done(start((key,), full), new(key.shape, key.dtype)).transpose(-1, -2))
+    if bias is not None:
+        scores = scores.__iadd__(bias)
     node = start((scores,), full)
     weights = new(scores.shape, scores.dtype)
-    weights = done(node, weights, (weights,))
-    return matmul(weights, value)
+    done(node, weights, (weights,))
+    del scores
+    return cast(matmul(weights, value), dtype)
 
 
 @function("bilinear", torch=False, functional=True)

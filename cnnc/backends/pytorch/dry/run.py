@@ -70,7 +70,7 @@ def _step(model: Module, run: Run, ledger: Ledger) -> None:
         model.eval()
         with grad_mode(False), autocast(amp):
             outputs = model(*inputs)
-        ledger.begin("step")
+        ledger.end = len(ledger.curve)
         return
     model.train()
     with autocast(amp):
@@ -84,6 +84,7 @@ def _step(model: Module, run: Run, ledger: Ledger) -> None:
     ledger.begin("step")
     ledger.where = "the optimiser"
     _update(parameters, run)
+    ledger.end = len(ledger.curve)
     del states
 
 

@@ -149,5 +149,17 @@ def new(shape: Sequence[int], dtype: DType) -> Tensor:
 
 
 def like(tensor: Tensor) -> Tensor:
-    """A new tensor of the shape and dtype of another."""
-    return Tensor(tensor.shape, tensor.dtype, Storage(STATE.ledger, prod(tensor.shape) * tensor.dtype.bytes))
+    """A new tensor of the shape, dtype and order of axes of another."""
+    storage = Storage(STATE.ledger, prod(tensor.shape) * tensor.dtype.bytes)
+    strides = None if tensor.is_contiguous_now or not _is_dense(tensor) else tensor.strides
+    return Tensor(tensor.shape, tensor.dtype, storage, strides)
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    """Whether its values fill its memory, in some order of the axes."""
+    expected = 1
+    for stride, n in sorted((s, n) for s, n in zip(tensor.strides, tensor.shape, strict=True) if n != 1):
+        if stride != expected:
+            return False
+        expected *= n
+    return True
