@@ -17,6 +17,7 @@ from cnnc.backends.pytorch.dry.run import Optimiser, Program, Run
 from cnnc.backends.pytorch.plan import model_name
 from cnnc.backends.pytorch.write import to_pytorch
 from cnnc.compiler.graph import Graph
+from cnnc.compiler.sizes import is_free
 from cnnc.dsl.diagnostics import fail
 from cnnc.dsl.record import record
 
@@ -110,8 +111,11 @@ class Simulator:
         """Raises CnncError (E803) where a size is free, (E801) where there is nothing to checkpoint."""
         if graph.free:
             sizes = " and ".join(f"`{name}`" for name in graph.free)
-            shape = "x".join(str(n) for n in graph.nodes[next(iter(graph.inputs.values()))].out)
-            raise fail("E803", f"the memory depends on {sizes}", hint=f"give the size: --input {shape}")
+            sides = graph.nodes[next(iter(graph.inputs.values()))].out
+            shape = "x".join("224" if is_free(n) else str(n) for n in sides)
+            raise fail(
+                "E803", f"the memory depends on {sizes}", hint=f"give the size, such as --input {shape}"
+            )
         self.graph = graph
         self.checkpoint = checkpoint
         self.source = to_checkpointed(graph) if checkpoint else to_pytorch(graph)
