@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from cnnc.dsl.diagnostics import CnncError, Diagnostic
     from cnnc.net import Net, load, parse
 
+__version__ = "0.1.0"
+"""The one place of it: a source tree, a zip or a vendored folder has no installed metadata."""
+
 __all__ = ["CnncError", "Diagnostic", "Net", "load", "parse"]
 
 _HOMES = {
@@ -29,10 +32,6 @@ def __getattr__(name: str) -> Any:
     """Import what is asked for when it is asked for, so that `import cnnc` costs next to nothing."""
     from importlib import import_module
 
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("cnnc")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'cnnc' has no attribute {name!r}")

@@ -222,7 +222,7 @@ class Net:
         return notebook_html(self.graph)
 
     def __repr__(self) -> str:
-        return f"<Net {self.name}: {self.params:,} parameters, {self.macs:,} MACs>"
+        return f"<Net {self.name}: {self.costs.told('params')} parameters, {self.costs.told('macs')} MACs>"
 
 
 def load(

@@ -15,6 +15,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from cnnc import __version__
 from cnnc.cli import completion
 from cnnc.cli.commands import cnnc
 from cnnc.compiler.baseline import baseline
@@ -148,13 +149,32 @@ def test_in_the_shell_itself(shell: str, folder: Path) -> None:
 # --- versions and help ----------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "words", [["--version"], ["compile", "zoo:lenet5", "-o", "-"], ["check", "x.cnn", "--format=sarif"]]
+)
+def test_a_folder_that_was_never_installed(words: list[str], tmp_path: Path) -> None:
+    """A source tree, a zip or a vendored folder has no metadata to look up."""
+    package = Path(__file__).parents[1] / "cnnc"
+    shutil.copytree(package, tmp_path / "cnnc", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "x.cnn").write_text("conv3-4")
+    run = (
+        "import importlib.metadata as m\ndef none(name): raise m.PackageNotFoundError(name)\n"
+        "m.version = none\nimport sys, cnnc.cli\nsys.argv = ['cnnc', *sys.argv[1:]]\ncnnc.cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", run, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert __version__ in done.stdout
+
+
 def test_versions_of_what_matters() -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "cnnc", "--version"],
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     lines = done.stdout.splitlines()
-    assert lines[0] == f"cnnc {version('cnnc')}"
+    assert lines[0] == f"cnnc {version('cnnc')}" == f"cnnc {__version__}"
     assert lines[1].startswith(f"python {sys.version.split()[0]} on ")
     assert f"lark {version('lark')}" in lines
     assert f"pydantic {version('pydantic')}" in lines

@@ -198,6 +198,7 @@ def test_every_code_is_explained() -> None:
     assert headings == CODES
     sources = [p for p in (ROOT / "cnnc").rglob("*.py") if p.name != "diagnostics.py"]
     drawn = set(re.findall(r'"([EWN]\d{3})"', "".join(p.read_text(encoding="utf8") for p in sources)))
+    assert drawn <= set(CODES)
     for section in re.split(r"^### ", text, flags=re.MULTILINE)[1:]:
         code = section[:4]
         assert code not in drawn or re.search(

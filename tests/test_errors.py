@@ -20,6 +20,7 @@ ELSEWHERE = {
     "E804": "a function that the simulation lacks; tests/test_memory.py holds that no layer needs one",
     "E603": "test_lock: the lock is of a network that was another",
     "E604": "test_lock: the lock is damaged, or of other specs",
+    "N702": "test_weights: a file of weights is needed",
     "E802": "test_cli: a program is missing, which no case can arrange",
 }
 """Codes that no case shows."""

@@ -34,12 +34,15 @@ def test_record_is_whole(record: Layer) -> None:
 
 @pytest.mark.parametrize("record", layers(), ids=lambda record: record.kind)
 def test_positions_and_defaults_are_the_layers(record: Layer) -> None:
-    """All arguments without their keys, defaults as shown, mean the same as the example."""
+    """All arguments, those without their keys that may be, defaults as shown, mean the same as the example."""
     plain = [a for a in record.arguments if a.name not in ("norm", "act")]
     if record.sample is None or any(a.default is None for a in plain):
         return
     spec = f"input {record.sample.inflow}\n"
-    given = f"{record.kind}({', '.join(str(a.default) for a in plain)})" if plain else record.kind
+    bare = op_words()[record.kind].positional
+    bare = len(plain) if bare is None else bare
+    values = [f"{a.default}" if i < bare else f"{a.name}={a.default}" for i, a in enumerate(plain)]
+    given = f"{record.kind}({', '.join(values)})" if plain else record.kind
     assert parse(spec + given).expand() == parse(spec + record.kind).expand()
 
 

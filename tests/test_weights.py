@@ -76,6 +76,16 @@ def test_a_file_that_fits(folder: Path) -> None:
     assert (done.exit_code, done.stdout) == (0, "w.safetensors: 8 tensors fit, all of the spec's\n")
 
 
+def test_tensors_of_an_extern_are_passed_over_and_told(folder: Path) -> None:
+    (folder / "net.cnn").write_text('input 3x8x8\nextern att = "a:B" (shape=same)\natt -> conv1-2\n')
+    safetensors(
+        folder / "w.safetensors", {"conv1.weight": (2, 3, 1, 1), "conv1.bias": (2,), "extern1.own": (7,)}
+    )
+    done = run("weights", "net.cnn", "w.safetensors")
+    assert done.exit_code == 0
+    assert "note N702: the tensors of extern1 are known to their package only" in done.output
+
+
 def test_what_differs(folder: Path) -> None:
     shapes = without("conv_bn.bias", **{"fc.weight": (10, 4), "extra.weight": (1,)})
     safetensors(folder / "w.safetensors", shapes)

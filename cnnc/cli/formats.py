@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from cnnc import __version__
 from cnnc.cli.verdict import Outcome, Verdict, total_line
 from cnnc.dsl.diagnostics import CODES, Diagnostic, printable
 from cnnc.dsl.source import Span
@@ -79,6 +80,8 @@ def _verdict_json(verdict: Verdict, strict: bool) -> dict[str, Any]:
             "macs": figures.macs,
             "outputs": {name: list(shape) for name, shape in figures.outputs.items()},
         }
+        if figures.unknown:
+            out["unknown"] = {what: list(names) for what, names in figures.unknown.items()}
     out["claims"] = [
         {"text": claim.text, "holds": claim.holds, "margin": claim.margin or None, "line": claim.span.line}
         for claim in verdict.claims
@@ -200,8 +203,6 @@ def _is_of(finding: Diagnostic, claims: dict[int, Outcome]) -> bool:
 
 def to_sarif(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """A SARIF 2.1.0 log of one run, for code scanning and editors."""
-    from importlib.metadata import version
-
     found = [(verdict, finding) for verdict in verdicts for finding in verdict.findings]
     codes = sorted({finding.code for _, finding in found})
     rules = [{"id": code, "shortDescription": {"text": CODES[code]}} for code in codes]
@@ -210,7 +211,7 @@ def to_sarif(verdicts: Sequence[Verdict]) -> dict[str, Any]:
         "version": "2.1.0",
         "runs": [
             {
-                "tool": {"driver": {"name": "cnnc", "version": version("cnnc"), "rules": rules}},
+                "tool": {"driver": {"name": "cnnc", "version": __version__, "rules": rules}},
                 "columnKind": "unicodeCodePoints",
                 "properties": {"summary": total_line(verdicts)},
                 "results": [

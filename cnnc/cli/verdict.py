@@ -45,6 +45,8 @@ class Figures:
     """The outputs' shapes as they are written: `64x56x56`."""
     needs: tuple[str, ...]
     """Conditions on the free sizes."""
+    unknown: Mapping[str, tuple[str, ...]]
+    """The layers of which nobody knows the `params` or `macs`: the counts are at least what they say."""
 
 
 @record
@@ -140,7 +142,13 @@ def _figures(net: Net) -> Figures:
     outputs = {name: tuple(map(_count, shape)) for name, shape in net.outputs.items()}
     shapes = tuple(by_x(shape) for shape in net.outputs.values())
     return Figures(
-        net.name, _count(net.params), _count(net.macs), outputs, shapes, tuple(map(str, net.limits))
+        model=net.name,
+        params=_count(net.params),
+        macs=_count(net.macs),
+        outputs=outputs,
+        shapes=shapes,
+        needs=tuple(map(str, net.limits)),
+        unknown=net.costs.unknown,
     )
 
 
@@ -152,7 +160,8 @@ def margin(claim: Claim) -> str:
     """By how much a claim holds or fails, in words; empty where it holds exactly or has no figure."""
     if claim.difference:
         way = "more" if claim.difference > 0 else "less"
-        return f"it is {plain(claim.left)}, {plain(abs(claim.difference))} {way}"
+        least = "at least " if claim.at_least else ""
+        return f"it is {least}{plain(claim.left)}, {plain(abs(claim.difference))} {way}"
     return f"it is {plain(claim.left)}" if claim.right is None and claim.left is not None else ""
 
 
@@ -166,7 +175,11 @@ def line_of(verdict: Verdict) -> str | None:
     outs = ", ".join(figures.shapes)
     claims = f", {_held(verdict.claims)}" if verdict.claims else ""
     mark = "failed" if verdict.errors else "ok"
-    counts = f"{_shown(figures.params)} parameters, {_shown(figures.macs)} MACs"
+    params, macs = (
+        f"{'at least ' if what in figures.unknown else ''}{_shown(count)}"
+        for what, count in (("params", figures.params), ("macs", figures.macs))
+    )
+    counts = f"{params} parameters, {macs} MACs"
     head = f"{verdict.spec}: {mark}: {counts}, output {outs}{claims}"
     return "\n".join([head, *(f"  needs {condition}" for condition in figures.needs)])
 

@@ -47,7 +47,8 @@ def compile(
         source = net.pytorch(
             optimize="inference" if purpose == "inference" else "checkpoint" if checkpoint else None
         )
-        write(path, source, f"{net.params:,} parameters, {net.macs:,} MACs, {source.count(chr(10))} lines")
+        counts = f"{net.costs.told('params')} parameters, {net.costs.told('macs')} MACs"
+        write(path, source, f"{counts}, {source.count(chr(10))} lines")
     elif target == "json":
         write(path, json.dumps(net.to_dict(), indent=1) + "\n", "summary")
     elif target == "core":

@@ -21,7 +21,7 @@ class Baseline:
     """A network as a lock records it; two are equal where nothing that is recorded differs.
 
     `figures` are `params`, `macs`, and for each end `inputs.NAME`, `outputs.NAME`, `rf.NAME`;
-    counts are integers, all else (shapes, expressions of free sizes) is text.
+    counts are integers, all else (shapes, expressions of free sizes, counts of which a part is unknown) is text.
     `tensors` are the keys of the built module's state_dict with their shapes, sorted with numbers
     as numbers. Those of an extern, which only its own package knows, stand under one key `NAME.*`.
     """
@@ -44,8 +44,11 @@ def baseline(graph: Graph) -> Baseline:
     >>> found.tensors
     {'conv1.bias': '4', 'conv1.weight': '4x3x3x3'}
     """
-    total = costs(graph).total
-    figures: dict[str, int | str] = {"params": _count(total.params), "macs": _count(total.macs)}
+    counted = costs(graph)
+    figures: dict[str, int | str] = {
+        what: f"at least {total}" if what in counted.unknown else _count(total)
+        for what, total in (("params", counted.total.params), ("macs", counted.total.macs))
+    }
     spans: dict[str, Span] = {}
     for name, index in graph.inputs.items():
         figures[f"inputs.{name}"] = by_x(graph.nodes[index].out)

@@ -16,7 +16,7 @@ from cnnc.compiler.walk.layers import MAX_LAYERS
 from cnnc.compiler.walk.library import library_of
 from cnnc.compiler.walk.naming import assign_names
 from cnnc.compiler.walk.smallest import with_smallest_input
-from cnnc.compiler.walk.values import PIPELINE, Closure, Env, FileScope, LabelScope, Value
+from cnnc.compiler.walk.values import PIPELINE, Closure, Env, FileScope, LabelScope, Value, render_trace
 from cnnc.compiler.walk.warn import warnings
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
@@ -136,7 +136,8 @@ def _unreached(walked: Walked) -> list[Diagnostic]:
             continue
         what = f"the input `{draft.name}`" if draft.role == "input" else "what flows out here"
         hint = "name it in `output`, join it to the rest, or take it out"
-        problems.append(Diagnostic("E501", f"{what} reaches no output", draft.span, hint=hint))
+        trace = render_trace(draft.trace, draft.span)
+        problems.append(Diagnostic("E501", f"{what} reaches no output", draft.span, trace, hint))
     return problems
 
 

@@ -119,6 +119,19 @@ class Costs:
     total: Cost
     unknown: Mapping[str, tuple[str, ...]]
 
+    def told(self, what: str) -> str:
+        """A total in words: `408`, or `at least 408` where some of it is unknown."""
+        return f"{'at least ' if lacking(self.unknown, what) else ''}{getattr(self.total, what):,}"
+
+
+_DEPENDS_ON = {"flops": "macs", "traffic": "params"}
+"""Figures that are unknown where others are."""
+
+
+def lacking(unknown: Mapping[str, tuple[str, ...]], what: str) -> tuple[str, ...]:
+    """The layers that leave a figure open, so that it is at least what is known of it."""
+    return unknown.get(_DEPENDS_ON.get(what, what), ())
+
 
 def costs(graph: Graph) -> Costs:
     """The cost of every node.

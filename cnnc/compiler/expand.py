@@ -14,7 +14,7 @@ from typing import Any
 
 from cnnc.compiler.graph import Graph, Node, Scope
 from cnnc.compiler.ops import Op, op_words
-from cnnc.compiler.ops.base import SameTF
+from cnnc.compiler.ops.base import SameTF, Sizes
 from cnnc.compiler.ops.extern import Extern
 from cnnc.compiler.ops.merge import Add, Concat, MatMul, Multiply
 from cnnc.compiler.walk.fit import FITTED
@@ -227,6 +227,8 @@ def _label(name: str) -> str:
 def _sizes(value: Any) -> str:
     if not isinstance(value, tuple):
         return str(value)
+    if isinstance(value, Sizes):  # a shape, not a number for each axis
+        return "x".join(map(str, value))
     return str(value[0]) if all(v == value[0] for v in value) else "x".join(map(str, value))
 
 

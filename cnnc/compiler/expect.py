@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import cached_property, partial
 from math import floor
 
-from cnnc.compiler.cost import FIGURES, Costs, costs, total
+from cnnc.compiler.cost import FIGURES, Costs, costs, lacking, total
 from cnnc.compiler.depth import depth
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.ops import Sizes, show
@@ -42,6 +42,8 @@ class Claim:
     span: Span
     unit: str = ""
     """`bytes` where both sides are amounts of memory."""
+    at_least: bool = False
+    """Whether the figure is a bound, since a part of it is unknown."""
 
     @property
     def difference(self) -> int | Fraction | None:
@@ -53,7 +55,8 @@ class Claim:
         """The finding for a claim that does not hold."""
         message = f"`{self.text}` does not hold"
         if self.left is not None:
-            message += f": it is {plain(self.left)}{f' {self.unit}' if self.unit else ''}"
+            least = "at least " if self.at_least else ""
+            message += f": it is {least}{plain(self.left)}{f' {self.unit}' if self.unit else ''}"
         if self.difference:
             way = "more" if self.difference > 0 else "less"
             message += f", {plain(abs(self.difference))} {way} than the {plain(self.right)} claimed"
@@ -108,19 +111,26 @@ class _Figures:
             return Claim(text, truth(self.known(claim), self.env).value, None, None, claim.span)
         sides = [claim.first, *(operand for _, operand in claim.rest)]
         unit = _unit_of(sides)
-        values = [evaluate(self.known(side), self.env).value for side in sides]
+        lacking = [self._lacking(side) for side in sides]
+        values = [
+            evaluate(self.known(side, may_lack=bool(names)), self.env).value
+            for side, names in zip(sides, lacking, strict=True)
+        ]
         for side, value in zip(sides, values, strict=True):
             if isinstance(value, str):
                 raise self._unknown(value, side.span)
-        verdicts = [
-            self._compare(op, values[i], values[i + 1], claim.rest[i][1], claim.span)
-            for i, (op, _) in enumerate(claim.rest)
-        ]
+        verdicts = []
+        for i, (op, operand) in enumerate(claim.rest):
+            left, right = values[i], values[i + 1]
+            holds = self._compare(op, left, right, operand, claim.span)
+            if lacking[i] or lacking[i + 1]:
+                self._refuse_guess(op, holds, left, right, lacking[i], lacking[i + 1], claim.span)
+            verdicts.append(holds)
         # Where the figure stands on the right (100K <= params < 1M), it is still told first.
         figure, claimed = values[0], values[1] if len(values) == 2 else None
         if isinstance(claim.first, s.Number | s.Dims):
             figure, claimed = values[1], values[0] if len(values) == 2 else None
-        return Claim(text, all(verdicts), figure, claimed, claim.span, unit)
+        return Claim(text, all(verdicts), figure, claimed, claim.span, unit, any(lacking))
 
     def _compare(self, op: str, left: Value, right: Value, written: s.Expr, span: Span) -> bool:
         if op == "~=":
@@ -138,10 +148,54 @@ class _Figures:
             raise fail("E602", f"`{op}` compares numbers, and these are {show(left)} and {show(right)}", span)
         return _ORDER[op](numbers[0], numbers[1])
 
+    # --- what nobody declares ------------------------------------------------------------
+
+    def _lacking(self, expr: s.Expr) -> tuple[str, ...]:
+        """The externs that leave a figure open, so that it is at least what is known of it."""
+        if isinstance(expr, s.Name) and expr.id in FIGURES:
+            return lacking(self.costs.unknown, expr.id)
+        if isinstance(expr, s.Call) and expr.name in FIGURES and len(expr.args) == 1:
+            label = expr.args[0].value
+            nodes = self.modules.get(self._text(label) or "", ())
+            names = lacking(self.costs.unknown, expr.name)
+            return tuple(name for name in names if any(self.graph.nodes[i].name == name for i in nodes))
+        return ()
+
+    def _text(self, label: s.Expr | s.Bracket) -> str | None:
+        if isinstance(label, s.Name):
+            return label.id
+        return str(evaluate(label, self.env).value) if isinstance(label, s.String | s.Interpolated) else None
+
+    def _refuse_guess(
+        self, op: str, holds: bool, left: Value, right: Value, left_lacks: tuple[str, ...],
+        right_lacks: tuple[str, ...], span: Span,
+    ) -> None:  # fmt: skip
+        """Raises E602 where a comparison depends on what is unknown of a figure that is at least so much."""
+        more, less = (left, right) if left_lacks else (right, left)
+        up = {">": "<", ">=": "<=", "<": ">", "<=": ">="}.get(op, op) if not left_lacks else op
+        known = (
+            not (left_lacks and right_lacks)
+            and isinstance(more, int | Fraction)
+            and isinstance(less, int | Fraction)
+            and (holds if up in (">", ">=") else not holds if up in ("<", "<=") else more > less)
+        )
+        if not known:
+            names = ", ".join(f"`{name}`" for name in dict.fromkeys((*left_lacks, *right_lacks)))
+            message = f"it is at least {plain(more)}, and what {names} adds is unknown"
+            hint = "claim `>=`, or let the extern declare it: (shape=same, params=98, macs=0)"
+            raise fail("E602", message, span, hint=hint)
+
     # --- names and queries to values -----------------------------------------------------
 
-    def known(self, expr: s.Expr) -> s.Expr:
-        """The expression with every name and query of the model replaced by its value."""
+    def known(self, expr: s.Expr, *, may_lack: bool = False) -> s.Expr:
+        """The expression with every name and query of the model replaced by its value.
+
+        Raises E602 for a figure of which a part is unknown, but where `may_lack` says that it is a bound.
+        """
+        if not may_lack and self._lacking(expr):
+            names = ", ".join(f"`{name}`" for name in self._lacking(expr))
+            hint = "compare the figure alone, by `>=`, or let the extern declare it: (shape=same, params=98, macs=0)"
+            raise fail("E602", f"{names} leaves `{expr.span.text}` unknown", expr.span, hint=hint)
         if isinstance(expr, s.Name):
             return self._name(expr)
         if isinstance(expr, s.Dims):
@@ -223,6 +277,9 @@ class _Figures:
         label, span = labels[0]
         if call.name in FIGURES:
             nodes = self.modules.get(label)
+            if nodes is None and label in self.graph.labels:
+                hint = did_you_mean(label, self.modules) or "name a layer, a block or a labelled bracket"
+                raise fail("E602", f"`{label}` names a tensor and no module", span, hint=hint)
             if nodes is None:
                 raise self._unknown(label, span)
             number: int = getattr(total(self.costs.nodes[i] for i in nodes), call.name)

@@ -67,10 +67,13 @@ CODES: dict[str, str] = {
     "E804": "a layer whose memory is not known",
     "E901": "a limit exceeded",
     "W101": "a name that is never used",
+    "W102": "a label that reads as a statement",
     "W201": "a bias before a batch norm",
     "W202": "two weighted layers with no activation between them",
     "W203": "branches whose receptive fields are not centred on each other",
     "N101": "no input declared",
+    "N702": "tensors that only an extern's own package knows",
+    "N102": "an input whose sizes look as if they came in another order",
 }
 
 

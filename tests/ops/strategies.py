@@ -311,7 +311,7 @@ WORDS: dict[str, Words] = {
     "elu": one_of("elu", "elu(0.5)"),
     "gelu": one_of("gelu", "gelu(tanh=yes)"),
     "softplus": one_of("softplus", "softplus(2)"),
-    "prelu": one_of("prelu", "prelu(0.1)", "prelu(shared=yes)"),
+    "prelu": one_of("prelu", "prelu(start=0.1)", "prelu(shared=yes)"),
     "maxout": maxout,
     "squash": dividing("squash({})"),
     "conv": conv,

@@ -242,6 +242,36 @@ def test_rules_have_their_spread(rule: str, std: float) -> None:
     assert float(weight.detach().std()) == pytest.approx(std, rel=0.01, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    "word",
+    [
+        "conv3-64(pad=valid, {})", "conv3-64(pad=valid, groups=4, {})", "dwconv3(pad=valid, {})",
+        "tconv3-64(pad=2, {})", "tconv3-64(pad=2, groups=4, {})", "tconv4-64/2(pad=3, {})", "fc-4096({}, act=none)",
+        "tconv3-1(pad=2, {})", "tconv2x4-64/1x2(pad=(1, 3), {})",
+    ],
+)  # fmt: skip
+def test_a_start_by_the_fan_in_keeps_the_spread(word: str) -> None:
+    """He et al. 2015, eq. 7: with variance 2/fan-in, what flows out has twice the second moment of what flows in."""
+    torch.manual_seed(0)
+    for rule in ("he", "he_uniform"):
+        text = word.format(f"init={rule}, bias=no")
+        text = text if "conv" not in text or text.startswith("tconv") else text.replace(")", ", act=none)")
+        module = check((128, 16, 16), text).module
+        with torch.no_grad():
+            moment = float(module(torch.randn(4, 128, 16, 16)).square().mean())
+        assert moment == pytest.approx(2, rel=0.25), text
+
+
+@pytest.mark.parametrize("word", ["conv3-64(groups={}, {})", "tconv3-64(groups={}, {})"])
+def test_glorots_rule_heeds_groups(word: str) -> None:
+    """A filter of a group sums the group's channels, and a channel goes into the group's filters."""
+    for groups in (1, 4, 32):
+        fans = (32 / groups + 64 / groups) * 9
+        weights = check((32, 4, 4), word.format(groups, "init=xavier, bias=no")).module.parameters()
+        (weight,) = list(weights)
+        assert float(weight.detach().std()) == pytest.approx((2 / fans) ** 0.5, rel=0.06), groups
+
+
 def test_both_weights_of_a_separable_conv_start_alike() -> None:
     built = check((8, 6, 6), "sepconv3-4(init=3, bias_init=1)")
     for key, value in built.module.state_dict().items():

@@ -93,7 +93,7 @@ def test_window_is_the_support_of_the_gradient(kind: str, rank: int) -> None:
 def test_undefined_windows_say_why() -> None:
     for word, reason in (
         ("adaptiveavgpool3", "adaptive windows of unequal sizes"),
-        ("fractionalmaxpool2(0.7)", "the places of the windows are drawn at random"),
+        ("fractionalmaxpool2(ratio=0.7)", "the places of the windows are drawn at random"),
         ("upsample(size=5, mode=bilinear)", "interpolation by a fraction"),
     ):
         graph = graph_on((2, 7, 7), word.replace("(0.7)", "(ratio=0.7)"))

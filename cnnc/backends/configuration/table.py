@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 
 from cnnc.backends.configuration.stages import Entry, Stage, stages_of
 from cnnc.backends.diagram.words import count_text, cut
-from cnnc.compiler.cost import costs
+from cnnc.compiler.cost import Costs, costs
 from cnnc.compiler.depth import depth
 from cnnc.compiler.graph import Graph
 
@@ -56,21 +56,19 @@ def table_of(graphs: Sequence[Graph]) -> Table:
         raise ValueError("a table needs at least one network")
     totals = [costs(graph) for graph in graphs]
     columns = [stages_of(graph) for graph in graphs]
-    least = ["at least " if "params" in one.unknown else "" for one in totals]
     return Table(
         names=tuple(cut(graph.name) for graph in graphs),
         head=(("weight layers", tuple(str(depth(graph)) for graph in graphs)),),
         rows=tuple(_row(stages) for stages in _lined_up(columns)),
         foot=(
-            (
-                "params",
-                tuple(
-                    f"{more}{count_text(one.total.params)}" for more, one in zip(least, totals, strict=True)
-                ),
-            ),
-            ("MACs", tuple(count_text(one.total.macs) for one in totals)),
+            ("params", tuple(_at_least(one, "params") + count_text(one.total.params) for one in totals)),
+            ("MACs", tuple(_at_least(one, "macs") + count_text(one.total.macs) for one in totals)),
         ),
     )
+
+
+def _at_least(one: Costs, what: str) -> str:
+    return "at least " if what in one.unknown else ""
 
 
 Lined = tuple[Stage | None, ...]

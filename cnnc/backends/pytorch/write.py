@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 
+from cnnc import __version__
 from cnnc.backends.pytorch.body import Body, Line, Slices
 from cnnc.backends.pytorch.branches import joined
 from cnnc.backends.pytorch.classes import ClassDef, ClassParam, Plan
@@ -15,8 +15,9 @@ from cnnc.backends.pytorch.names import distinct, field, prose, variable
 from cnnc.backends.pytorch.params import Kept, default_texts, kept_params
 from cnnc.backends.pytorch.plan import plan
 from cnnc.backends.pytorch.wrap import lay_out
-from cnnc.compiler.graph import Graph, Node
-from cnnc.compiler.ops import by_x, count, show
+from cnnc.compiler.cost import costs
+from cnnc.compiler.graph import Graph
+from cnnc.compiler.ops import by_x, show
 from cnnc.compiler.ops.reparam import RULES
 
 CALLED = ("whole", "divisible", "by_slices")
@@ -97,24 +98,21 @@ class _File:
         return "\n\n\n".join("\n".join(part) for part in parts) + "\n"
 
     def _docstring(self) -> list[str]:
-        params = sum(count(n.op.params(*self.graph.ins(n)).values()) for n in self._owners())
-        macs = sum(n.op.macs(*self.graph.ins(n)) for n in self.graph.nodes)
+        counted = costs(self.graph)
         ins = ", ".join(f"{prose(k)}: {by_x(self.graph.nodes[i].out)}" for k, i in self.graph.inputs.items())
         outs = ", ".join(
             f"{prose(k)}: {by_x(self.graph.nodes[i].out)}" for k, i in self.graph.outputs.items()
         )
         return [
-            f'"""{prose(self.graph.name)}: {params:,} parameters, {macs:,} multiply-adds for each image.',
+            f'"""{prose(self.graph.name)}: {counted.told("params")} parameters, '
+            f"{counted.told('macs')} multiply-adds for each image.",
             "",
             f"in   {ins}",
             f"out  {outs}",
             "",
-            f"Written by cnnc {version('cnnc')}{f', {self.note}' if self.note else ''}.",
+            f"Written by cnnc {__version__}{f', {self.note}' if self.note else ''}.",
             '"""',
         ]
-
-    def _owners(self) -> Iterator[Node]:
-        return (n for n in self.graph.nodes if n.module == n.name)
 
     def _imports(self, helpers: list[list[str]], classes: list[list[str]]) -> list[str]:
         body = "\n".join(line for part in (*helpers, *classes) for line in part)

@@ -11,7 +11,7 @@ from unicodedata import east_asian_width
 
 from cnnc.backends.table.cells import Column
 from cnnc.backends.table.rows import Row
-from cnnc.compiler.cost import FIGURES
+from cnnc.compiler.cost import FIGURES, lacking
 from cnnc.compiler.ops import Shape, by_x
 from cnnc.compiler.summary import CONVENTIONS, Summary
 
@@ -41,7 +41,10 @@ def facts(summary: Summary) -> list[str]:
         f"{summary.model}: {_shapes(summary.inputs)} -> {_shapes(summary.outputs)}",
         ", ".join(
             [
-                *(f"{number:,} {FIGURES[key].title}" for key, number in totals.items()),
+                *(
+                    f"{'at least ' if lacking(summary.unknown, key) else ''}{number:,} {FIGURES[key].title}"
+                    for key, number in totals.items()
+                ),
                 f"depth {summary.depth}",
             ]
         ),

@@ -51,7 +51,8 @@ class PReLU(PositionWise):
 
     kind = "prelu"
     family = "activation"
-    example = "prelu(0.1)"
+    example = "prelu(start=0.1)"
+    positional = 0
     takes_linear = True
 
     start: base.Real = 0.25

@@ -216,6 +216,20 @@ def _positive_real(value: Any, info: ValidationInfo) -> float:
     return number
 
 
+def _natural_real(value: Any, info: ValidationInfo) -> float:
+    number = _real(value, info)
+    if number < 0:
+        raise OpError("E303", f"`{_name(info)}` (={show(value)}) must be at least 0", arg=_name(info))
+    return number
+
+
+def _share(value: Any, info: ValidationInfo) -> float:
+    number = _real(value, info)
+    if not 0 <= number <= 1:
+        raise OpError("E303", f"`{_name(info)}` (={show(value)}) must lie in [0, 1]", arg=_name(info))
+    return number
+
+
 def _probability(value: Any, info: ValidationInfo) -> float:
     number = _real(value, info)
     if not 0 <= number < 1:
@@ -251,6 +265,8 @@ Natural = Annotated[int, BeforeValidator(_natural)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Real = Annotated[float, BeforeValidator(_real)]
 PositiveReal = Annotated[float, BeforeValidator(_positive_real)]
+NaturalReal = Annotated[float, BeforeValidator(_natural_real)]
+Share = Annotated[float, BeforeValidator(_share)]
 Probability = Annotated[float, BeforeValidator(_probability)]
 PositiveAxes = Annotated[tuple[int, ...], BeforeValidator(_positive_axes)]
 NaturalAxes = Annotated[tuple[int, ...], BeforeValidator(_natural_axes)]
@@ -335,6 +351,12 @@ class Op(Model, ABC):
     example: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     word: ClassVar[WordSlots] = WordSlots()
+    positional: ClassVar[int | None] = None
+    """How many of its arguments may stand without their key, the first ones (None: all of them).
+
+    The rest are given by key: by position they would be read as what another library has there
+    (`bn(64)` its channels, `conv(3, 64, 3)` its input channels).
+    """
     brings: ClassVar[Brings | None] = None
     kin: ClassVar[str | None] = None
     """The layer whose `default` of the file holds for this one too."""

@@ -90,6 +90,7 @@ class Capsules(Op):
     family = "head"
     example = "capsule10-16(of=8)"
     word = WordSlots(size="count", width="dim")
+    positional = 0
     weighted = True
 
     count: base.Positive

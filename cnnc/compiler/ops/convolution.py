@@ -59,6 +59,7 @@ class Sliding(Weighted, ABC):
     """What all convolutions share: where the kernel goes, and what it sees."""
 
     family = "convolution"
+    positional = 0
     brings = Brings()
     ranks = (1, 2, 3)
 

@@ -107,6 +107,12 @@ def _ruled(name: str, args: tuple[tuple[str | None, Any], ...], argument: str) -
                 "E303", f"the std in `{argument}` (={show(value)}) must be at least 0", arg=argument
             )
         numbers.append(float(value))
+    if name == "truncated_normal" and numbers[0] == 0:
+        raise OpError(
+            "E303",
+            f"the std in `{argument}` must be more than 0: nothing lies within two of it",
+            arg=argument,
+        )
     if name == "uniform" and numbers[0] > numbers[1]:
         raise OpError("E303", f"the range in `{argument}` is empty: {show(tuple(numbers))}", arg=argument)
     mode = base.one_of(given.get("mode", "fan_in"), argument, MODES) if rule.has_mode else None

@@ -17,6 +17,7 @@ class _Dense(Op, ABC):
 
     family = "linear"
     word = WordSlots(size="width", width="width")
+    positional = 0
     ranks = (0,)
     flattens = True
     weighted = True

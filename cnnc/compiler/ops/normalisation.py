@@ -14,6 +14,7 @@ class _Norm(PositionWise, ABC):
     """A norm keeps the shape; its statistics are no part of what a position sees (DESIGN 1.4)."""
 
     family = "normalisation"
+    positional = 0
     takes_linear = True
 
 
@@ -32,8 +33,8 @@ class BatchNorm(_Norm):
     example = "bn(eps=1e-3)"
     aliases = ("batchnorm",)
 
-    eps: base.Real = 1e-5
-    momentum: base.Real = 0.1
+    eps: base.PositiveReal = 1e-5
+    momentum: base.Share = 0.1
     affine: base.Flag = True
 
     def params(self, *ins: Shape) -> Mapping[str, Shape]:
@@ -49,10 +50,11 @@ class GroupNorm(_Norm):
 
     kind = "gn"
     example = "gn(4)"
+    positional = 1
     aliases = ("groupnorm",)
 
     groups: base.Positive = 32
-    eps: base.Real = 1e-5
+    eps: base.PositiveReal = 1e-5
     affine: base.Flag = True
 
     def out_shape(self, *ins: Shape) -> Shape:
@@ -78,7 +80,7 @@ class LayerNorm(_Norm):
     example = "ln(over=all)"
     aliases = ("layernorm",)
 
-    eps: base.Real = 1e-5
+    eps: base.PositiveReal = 1e-5
     over: Annotated[str, base.word("channels", "all")] = "channels"
     affine: base.Flag = True
 
@@ -95,7 +97,7 @@ class InstanceNorm(_Norm):
     aliases = ("inorm",)
     ranks = (1, 2, 3)
 
-    eps: base.Real = 1e-5
+    eps: base.PositiveReal = 1e-5
     affine: base.Flag = False
 
     def out_shape(self, *ins: Shape) -> Shape:
@@ -123,17 +125,20 @@ class LocalResponseNorm(SameShape):
     family = "normalisation"
     example = "lrn5(k=2)"
     word = WordSlots(size="size")
+    positional = 1
     ranks = (1, 2, 3)
 
     size: base.Positive = 5
-    alpha: base.Real = 1e-4
+    alpha: base.NaturalReal = 1e-4
     beta: base.Real = 0.75
-    k: base.Real = 1.0
+    k: base.NaturalReal = 1.0
     within: base.Flag = False
 
     def out_shape(self, *ins: Shape) -> Shape:
         if self.within and self.size % 2 == 0:
             raise OpError("E303", f"`size` (={self.size}) must be odd within a map", arg="size")
+        if self.k == self.alpha == 0:
+            raise OpError("E303", "`k` and `alpha` are both 0, and nothing is left to divide by", arg="k")
         return ins[0]
 
 
@@ -146,6 +151,7 @@ class Scale(_Norm):
 
     kind = "scale"
     example = "scale(1e-6)"
+    positional = 1
     takes_linear = False
 
     start: base.Real = 1.0

@@ -74,6 +74,7 @@ class _Windowed(Weightless, ABC):
 
     family = "pooling"
     word = WordSlots(size="kernel", stride="stride")
+    positional = 3
     ranks = (1, 2, 3)
 
     kernel: base.PositiveAxes = Field(2, validate_default=True)
@@ -136,6 +137,7 @@ class LpPool(_Windowed):
 
     kind = "lppool"
     example = "lppool2(p=2)"
+    positional = 1  # PyTorch's p comes first, then the kernel
 
     p: base.PositiveReal = 2.0
 
@@ -244,6 +246,7 @@ class FractionalMaxPool(Weightless):
     family = "pooling"
     example = "fractionalmaxpool2(ratio=0.7)"
     word = WordSlots(size="kernel")
+    positional = 1
     ranks = (1, 2, 3)
 
     kernel: base.PositiveAxes = Field(2, validate_default=True)

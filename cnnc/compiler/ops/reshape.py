@@ -20,7 +20,7 @@ from cnnc.compiler.ops.base import (
     Whole,
     Window,
 )
-from cnnc.compiler.ops.model import BeforeValidator, Field
+from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator
 from cnnc.compiler.sizes import require
 
 if TYPE_CHECKING:
@@ -204,12 +204,12 @@ class Squeeze(Weightless):
 def _shape(value: Any, info: ValidationInfo) -> Shape:
     """`64x7x7`, or one number for a vector."""
     if isinstance(value, Sizes) and len(value) <= 4:
-        return tuple(base.as_int(n, "shape", 1) for n in value)
+        return Sizes(base.as_int(n, "shape", 1) for n in value)
     if isinstance(value, tuple):
         raise OpError(
             "E303", f"`shape` is {base.show(value)}, and channels and up to 3 sizes are wanted", arg="shape"
         )
-    return (base.as_int(value, "shape", 1),)
+    return Sizes((base.as_int(value, "shape", 1),))
 
 
 @base.op
@@ -221,7 +221,8 @@ class Reshape(Weightless):
     example = "reshape(64x1x1)"
     transparent = True
 
-    shape: Annotated[Shape, BeforeValidator(_shape)]
+    # Plain: a shape stays one (`8x8x8`), where the same number for each axis would fold (`8`).
+    shape: Annotated[Shape, PlainValidator(_shape)]
 
     def out_shape(self, *ins: Shape) -> Shape:
         if prod(self.shape) != prod(ins[0]):

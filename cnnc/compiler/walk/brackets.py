@@ -57,7 +57,7 @@ class Brackets:
             turns = [(branch, env, spot) for branch in bracket.body.branches]
             out = self._sides(bracket.body.op, turns, bracket, flow, spot, label)
             if out is not None:
-                self.walk.labels.define(label, out, None, item, env, spot.scope)
+                self.walk.labels.define(label, out, None, item, env, spot)
             return out
         inner = LabelScope(env.labels)
         inner_env = replace(env, labels=inner)
@@ -78,7 +78,7 @@ class Brackets:
         out = body(Spot(scope, spot.trace), flow)
         scope.result = out
         if out is not None:
-            self.walk.labels.define(label, out, inner, item, env, spot.scope)
+            self.walk.labels.define(label, out, inner, item, env, spot)
         return out
 
     def _repeated(

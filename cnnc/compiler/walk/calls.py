@@ -65,7 +65,7 @@ class Calls:
         if not inline:
             scope.result = out
         if label is not None and item is not None and out is not None:
-            self.walk.labels.define(label, out, labels, item, env, spot.scope)
+            self.walk.labels.define(label, out, labels, item, env, spot)
         return out
 
     def _check_depth(self, span: Span) -> None:

@@ -61,7 +61,7 @@ class Walked:
     problems: list[Diagnostic]
     free: dict[str, int]
     ledger: Ledger
-    taps: list[tuple[str, Labelled]]
+    taps: list[tuple[str, Labelled, Trace | None]]
 
 
 class Walk:
@@ -113,7 +113,7 @@ class Walk:
         if key in self._seen:
             return
         self._seen.add(key)
-        self.problems.append(replace_trace(diagnostic, (*diagnostic.trace, *render_trace(trace, span))))
+        self.problems.append(replace(diagnostic, trace=(*diagnostic.trace, *render_trace(trace, span))))
         errors = [p for p in self.problems if p.severity == "error"]
         if len(errors) > MAX_ERRORS or diagnostic.code == "E901":
             raise _GivenUp(at_most(errors))
@@ -189,7 +189,7 @@ class Walk:
                 return self._word(item, item.core, label, flow, env, spot, head=head)
             return self.brackets.item(item, item.core, label, flow, env, spot)
         if label is not None:
-            self.labels.define(label, poison(item.span), None, item, env, spot.scope)
+            self.labels.define(label, poison(item.span), None, item, env, spot)
         return poison(item.span)
 
     def need(self, flow: Draft | None, span: Span) -> Draft:
@@ -236,7 +236,7 @@ class Walk:
         else:
             out = self.layers.word(word, label, self.need(flow, word.span), env, spot)
         if label is not None and label not in env.labels.entries and out is not None:
-            self.labels.define(label, out, None, item, env, spot.scope)
+            self.labels.define(label, out, None, item, env, spot)
         return out
 
     def _head_tensor(
@@ -341,8 +341,3 @@ class Walk:
         """Record that a value decided something of the structure, unless it depends on nothing."""
         if not isinstance(found.source, Const):
             spot.scope.decisions.append(Decision(kind, place, (found.source,), found.value, spot.trace))
-
-
-def replace_trace(diagnostic: Diagnostic, trace: tuple[str, ...]) -> Diagnostic:
-    """The same finding with the way to it."""
-    return Diagnostic(diagnostic.code, diagnostic.message, diagnostic.span, trace, diagnostic.hint)

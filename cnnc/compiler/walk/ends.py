@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from cnnc.compiler.walk.elaborate import Walk
 
 
+_IMAGE_CHANNELS = (1, 3)
+_IMAGE_SIDE = 16
+"""An image has so many channels, and at least so many rows and columns."""
+
+
 class Ends:
     """Places the inputs and finds the outputs of a walk."""
 
@@ -43,6 +48,7 @@ class Ends:
                     hint = "give each input a name of its own: input left: 3x64x64"
                     raise fail("E204", f"there are two inputs called `{name}`", statement.span, hint=hint)
                 shape = self._input_shape(statement, env)
+                self._note_order(statement, shape)
             inputs[name] = self._input(name, shape, statement.span, spot)
             if statement.name is not None:
                 with self.walk.recovering(None):
@@ -51,7 +57,7 @@ class Ends:
                     nothing = s.Pipeline((), (), statement.span)
                     core = s.Bracket(nothing, None, statement.span, statement.span)
                     item = s.Item(label, core, None, statement.span)
-                    self.walk.labels.define(name, inputs[name], None, item, env, spot.scope)
+                    self.walk.labels.define(name, inputs[name], None, item, env, spot)
                     env.labels.entries[name].used = True
         if not declared:
             if None not in self.walk.sizes:
@@ -86,6 +92,8 @@ class Ends:
         shape = (sizes[-1], *sizes[:-1]) if statement.channels_last else sizes
         if is_free(shape[0]):
             hint = "only the axes of a map can be free: input 3xHxW"
+            if len(shape) == 3 and not statement.channels_last and not is_free(shape[2]):
+                hint = f"channels come first: input {shape[2]}x{show(Sizes(sizes[:2]))}, or {show(value)} hwc"
             raise fail(
                 "E407", f"the channels of `{show(value)}` must be known", statement.dims.span, hint=hint
             )
@@ -103,6 +111,20 @@ class Ends:
         self._sources.append(found.source)
         (size,) = found.value
         return int(size)
+
+    def _note_order(self, statement: s.Input, shape: tuple[int, ...]) -> None:
+        """N102 where the sizes read as an image with its channels last, or as a batch of images."""
+        hint = None
+        if len(shape) == 3 and shape[2] in _IMAGE_CHANNELS and min(map(int, shape[:2])) >= _IMAGE_SIDE:
+            if not statement.channels_last:
+                hint = f"if it is height x width x channels, say so: input {show(Sizes(shape))} hwc"
+                what = f"{int(shape[0])} channels"
+        elif len(shape) == 4 and shape[1] in _IMAGE_CHANNELS and min(map(int, shape[2:])) >= _IMAGE_SIDE:
+            hint = f"if {int(shape[0])} is a batch, leave it out: input {show(Sizes(shape[1:]))}"
+            what = f"a map of three axes, {int(shape[1])} deep"
+        if hint is not None:
+            note = f"the input {show(Sizes(shape))} is taken as {what}"
+            self.walk.problems.append(Diagnostic("N102", note, statement.dims.span, hint=hint))
 
     def _input(self, name: str, shape: tuple[int, ...], span: Span, spot: Spot) -> Draft:
         if not shape:

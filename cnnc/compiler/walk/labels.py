@@ -9,7 +9,7 @@ from cnnc.compiler.ops import op_words
 from cnnc.compiler.walk.draft import Draft, Scope, Spot
 from cnnc.compiler.walk.evaluate import Poisoned, interpolate
 from cnnc.compiler.walk.naming import MAX_NAME
-from cnnc.compiler.walk.values import Env, Labelled, LabelScope
+from cnnc.compiler.walk.values import Env, Labelled, LabelScope, Trace
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
 from cnnc.dsl.source import Span
@@ -26,8 +26,8 @@ class Labels:
 
     def __init__(self, walk: Walk) -> None:
         self.walk = walk
-        self.taps: list[tuple[str, Labelled]] = []
-        """Labels that name a tensor and no module: `name: id`."""
+        self.taps: list[tuple[str, Labelled, Trace | None]] = []
+        """Labels that name a tensor and no module (`name: id`), and the way to each."""
 
     def read(self, item: s.Item, env: Env, spot: Spot) -> str | None:
         """The text of an item's label, taken in its scope; None where there is none or it is refused."""
@@ -64,18 +64,18 @@ class Labels:
         spot.scope.labels[text] = span
 
     def define(
-        self, text: str, tensor: Draft, inner: LabelScope | None, item: s.Item, env: Env, scope: Scope
+        self, text: str, tensor: Draft, inner: LabelScope | None, item: s.Item, env: Env, spot: Spot
     ) -> None:
         """Let a label name a tensor from here on."""
         assert item.label is not None
         entry = Labelled(tensor, inner, item.label.span)
         env.labels.entries[text] = entry
         # What a pipeline handed in labels is seen on the level it is placed on, too.
-        home = self.walk.label_scopes.get(id(scope))
+        home = self.walk.label_scopes.get(id(spot.scope))
         if home is not None:
             home.entries.setdefault(text, entry)
         if isinstance(item.core, s.Word) and item.core.literal == "id":
-            self.taps.append((text, entry))
+            self.taps.append((text, entry, spot.trace))
 
     def tensor(self, text: str, span: Span, env: Env) -> Draft:
         """The tensor that a label or path names. Raises E203 where there is none."""

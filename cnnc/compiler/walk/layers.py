@@ -106,7 +106,7 @@ class Layers:
             text = word.literal or word.head_span.text
             hint = self.walk.labels.elsewhere(text) or did_you_mean(text, known)
         hint = hint or first.hint
-        return fail(first.code, first.message, first.span, hint=hint)
+        return CnncError([replace(first, hint=hint)])
 
     def value(
         self, value: Sourced[Value], word: s.Word, label: str | None, flow: Draft, env: Env, spot: Spot
@@ -130,7 +130,7 @@ class Layers:
         if isinstance(value, LayerWord):
             sources = found.source.items if isinstance(found.source, Items) else ()
             for i, (key, arg) in enumerate(value.args):
-                field_name = self._field(op, key, i, span)
+                field_name = self._field(op, key, i, span, [x for k, x in value.args if k is None])
                 if field_name in args.values:
                     raise fail("E304", f"`{field_name}` is given twice", span)
                 source = sources[i] if i < len(sources) else opaque(arg, found.source).source
@@ -139,10 +139,11 @@ class Layers:
         return op, args
 
     def _take_arguments(self, args: Arguments, op: type[Op], given: Sequence[s.Argument], env: Env) -> None:
+        bare = [a.value.value for a in given if a.key is None and isinstance(a.value, s.Number)]
         if op.rest is not None:
             given = self._take_rest(args, op.rest, given, env)
         for i, argument in enumerate(given):
-            name = self._field(op, argument.key, i, argument.span)
+            name = self._field(op, argument.key, i, argument.span, bare)
             self._take(args, op, name, argument.value, argument.span, env)
 
     def _take_rest(
@@ -191,9 +192,12 @@ class Layers:
         args.spans[name] = span
         args.written.append(name)
 
-    def _field(self, op: type[Op], key: str | None, index: int, span: Span) -> str:
+    def _field(self, op: type[Op], key: str | None, index: int, span: Span, bare: Sequence[Value]) -> str:
+        """The argument that a key or a position means; `bare` are the values without keys, for a hint."""
         names = argument_names(op)
         if key is None:
+            if op.positional is not None and op.positional <= index < len(names):
+                raise fail("E301", _by_key_only(op, index), span, hint=words.without_positions(op, bare))
             if index >= len(names):
                 message = f"`{op.kind}` takes no arguments"
                 if names:
@@ -288,7 +292,7 @@ class Layers:
                 raise fail("E303", f"`{op.kind}` is no {family}", where)
         except CnncError as error:
             first = error.diagnostics[0]
-            raise fail(first.code, first.message, where, first.hint, _by_default(args, name)) from None
+            raise CnncError([replace(first, span=where, trace=_by_default(args, name))]) from None
         if name in args.defaults:
             brought.defaults = dict.fromkeys(brought.values, args.defaults[name])
         return op, brought
@@ -391,6 +395,12 @@ def _key_hint(op: type[Op], key: str, span: Span) -> str | None:
 
     value = span.text.partition("=")[2]
     return foreign.argument(key, value) or did_you_mean(key, argument_names(op)) or _signature_hint(op)
+
+
+def _by_key_only(op: type[Op], index: int) -> str:
+    if not op.positional:
+        return f"`{op.kind}` takes its arguments by key"
+    return f"`{op.kind}` takes its {ordinal(index + 1)} argument by key"
 
 
 def _signature_hint(op: type[Op]) -> str | None:

@@ -77,7 +77,7 @@ class Library:
             source = read_source(path)
         except CnncError as error:
             first = error.diagnostics[0]
-            raise fail(first.code, first.message, use.origin_span, hint=first.hint) from None
+            raise CnncError([replace(first, span=use.origin_span)]) from None
         self.opening.append(key)
         try:
             self.files[key] = declare(parse(source), {}, self, stem=path.stem)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cnnc.compiler.ops import Op, OpError
 from cnnc.compiler.walk.draft import Draft
 from cnnc.compiler.walk.fit import stride_between
 from cnnc.dsl import syntax as s
-from cnnc.dsl.diagnostics import CnncError, Diagnostic
+from cnnc.dsl.diagnostics import CnncError
 
 
 def at_its_branch(
@@ -18,7 +19,7 @@ def at_its_branch(
     odd = _first_odd(merge, joined)
     found = error.diagnostics[0]
     hint = _hint(merge, branches, joined, odd)
-    return CnncError([Diagnostic(found.code, found.message, branches[odd].span, found.trace, hint)])
+    return CnncError([replace(found, span=branches[odd].span, hint=hint)])
 
 
 def _first_odd(merge: type[Op], joined: Sequence[Draft]) -> int:

@@ -10,16 +10,17 @@ from cnnc.compiler.walk.values import FileScope, render_trace
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import Diagnostic
 from cnnc.dsl.source import Span
+from cnnc.dsl.tokens import STATEMENTS
 
 
 def warnings(walked: Walked, file: FileScope) -> list[Diagnostic]:
     """Unused declarations, biases before batch norms, weighted layers with no activation between them."""
     found = [*_unused(walked.spec, file), *_unused_taps(walked), *_unused_parameters(walked.spec)]
-    found += [*_biases(walked), *_linear_pairs(walked)]
-    seen: set[tuple[str, int]] = set()
+    found += [*_statement_words(walked.spec), *_biases(walked), *_linear_pairs(walked)]
+    seen: set[tuple[str, int, str]] = set()
     out = []
     for problem in sorted(found, key=lambda d: d.span.start if d.span else 0):
-        key = (problem.code, problem.span.start if problem.span else 0)
+        key = (problem.code, problem.span.start if problem.span else 0, problem.message)
         if key not in seen:
             seen.add(key)
             out.append(problem)
@@ -51,10 +52,31 @@ def _unused_taps(walked: Walked) -> list[Diagnostic]:
     """A label on `id` names no module: it is there to be used."""
     claimed = " ".join(st.span.text for st in walked.spec.statements if isinstance(st, s.Expect))
     return [
-        Diagnostic("W101", f"the label `{text}` is never used", entry.span, hint="take it out, or use it")
-        for text, entry in walked.taps
+        Diagnostic(
+            "W101", f"the label `{text}` is never used", entry.span, render_trace(trace, entry.span),
+            hint="take it out, or use it",
+        )
+        for text, entry, trace in walked.taps
         if not entry.used and not _mentions(claimed, text)
-    ]
+    ]  # fmt: skip
+
+
+def _statement_words(spec: s.Spec) -> list[Diagnostic]:
+    """W102: `output: fc-10` begins a line as the statement would, and is a layer with a label."""
+    found = []
+    for statement in spec.statements:
+        if not isinstance(statement, s.Flow):
+            continue
+        for i, item in enumerate(statement.pipeline.items):
+            label = item.label
+            word = label.parts[0] if label is not None and len(label.parts) == 1 else None
+            begins = i == 0 or statement.pipeline.breaks[i]
+            if label is None or label.quoted or not begins or word not in STATEMENTS:
+                continue
+            message = f"`{word}:` makes `{word}` the label of a layer, and no statement"
+            hint = f'take the `:` out for the statement; quote the label if it is meant: "{word}": …'
+            found.append(Diagnostic("W102", message, label.span, hint=hint))
+    return found
 
 
 def _unused_parameters(spec: s.Spec) -> list[Diagnostic]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from cnnc.compiler.ops import Op, op_words
 from cnnc.dsl import syntax as s
@@ -159,3 +160,31 @@ def _unknown(word: s.Word, text: str) -> Exception:
     near = did_you_mean(head[0], op_words()) if head and len(head[0]) > 2 else None
     hint = near or "`cnnc ops` lists the layers"
     return fail("E201", f"no layer, block or label is called `{shown}`", word.head_span, hint=hint)
+
+
+def without_positions(op: type[Op], bare: Sequence[object]) -> str:
+    """A hint for values given by position to a layer that takes them by key: what was most likely meant.
+
+    The orders of other libraries are known: PyTorch's `Conv2d(3, 64, 3, 2)`, `Linear(512, 10)` and
+    `BatchNorm2d(64)`, Keras's `Conv2D(64, 3, 2)`.
+    """
+    numbers = [n for n in bare if isinstance(n, int) and not isinstance(n, bool)]
+    follows = "the input's channels are never written"
+    word, kind = op.word, op.kind
+    if word.size is None and not op.positional:
+        return f"{follows}: `{kind}` alone, or {op.example}"
+    if word.size is None or not numbers:
+        return f"{follows}; for instance: {op.example}"
+    if word.size == word.width:
+        return f"{follows}: {kind}-{numbers[-1]}"
+    if word.width is None:
+        return f"the kernel stands in the word: {kind}{min(numbers)}"
+    if len(numbers) == 1:
+        return f"kernel and width stand in the word: {op.example}"
+    if len(numbers) == 2:
+        return f"kernel and width stand in the word: {kind}{min(numbers)}-{max(numbers)}"
+    torch = f"{kind}{numbers[2]}-{numbers[1]}" + (f"/{numbers[3]}" if len(numbers) > 3 else "")
+    keras = f"{kind}{numbers[1]}-{numbers[0]}/{numbers[2]}"
+    if len(numbers) == 3 and numbers[1] < numbers[0]:
+        return f"kernel, width and stride stand in the word: {torch} (PyTorch's order) or {keras} (Keras's)"
+    return f"{follows}: {torch}"

@@ -1,5 +1,6 @@
 """Activations, norms, regularisers and layers along the channels that PyTorch lacks."""
 
+import math
 from typing import Any
 
 import torch
@@ -127,9 +128,23 @@ class RBF(nn.Module):
 
 
 def initialised(module: nn.Module, **rules: tuple[str | float, ...]) -> nn.Module:
-    """`module`, started by torch.nn.init: `weight=("normal_", 0.0, 0.01)`."""
+    """`module`, started by torch.nn.init: `weight=("normal_", 0.0, 0.01)`.
+
+    He's and Glorot's rules depend on how many values one output sums: within one group,
+    and for a transposed convolution over its inputs, of which a stride skips some.
+    """
     for name, (rule, *numbers) in rules.items():
-        getattr(nn.init, str(rule))(module.get_parameter(name), *numbers)
+        tensor = module.get_parameter(name).detach()
+        owner: Any = module.get_submodule(name.rpartition(".")[0])
+        start = getattr(nn.init, str(rule))
+        has_fan = str(rule).startswith(("kaiming", "xavier"))
+        if not has_fan or not hasattr(owner, "groups"):
+            start(tensor, *numbers)
+            continue
+        for part in tensor.chunk(owner.groups):
+            start(part.transpose(0, 1) if owner.transposed else part, *numbers)
+        if owner.transposed and "kaiming" in str(rule) and "fan_out" not in numbers:
+            tensor.mul_(math.prod(owner.stride) ** 0.5)
     return module
 
 
