@@ -285,3 +285,10 @@ def test_words_are_told_with_an_or() -> None:
     with pytest.raises(OpError, match=r"^`mode` is 3, and a, b or c is wanted$"):
         one_of(3, "mode", ("a", "b", "c"))
     assert one_of("b", "mode", ("a", "b", "c")) == "b"
+
+
+def test_widths_that_stand_in_the_word_are_given_by_no_position() -> None:
+    """`Linear(512, 10)` and `Conv2d(3, 64, 3)` of other libraries would be read as something else."""
+    for op in all_ops():
+        if not op.internal and op.word.width is not None:
+            assert op.positional == 0, op.kind

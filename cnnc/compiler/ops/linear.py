@@ -70,6 +70,7 @@ class Linear(Weighted):
     family = "linear"
     example = "linear-64"
     word = WordSlots(size="width", width="width")
+    positional = 0
     brings = Brings(act=None)
 
     width: base.Positive
