@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cnnc.dsl.version import VERSION
+
 if TYPE_CHECKING:
     from cnnc.dsl.diagnostics import CnncError, Diagnostic
     from cnnc.net import Net, load, parse
 
-__version__ = "0.1.0"
-"""The one place of it: a source tree, a zip or a vendored folder has no installed metadata."""
+__version__ = VERSION
 
 __all__ = ["CnncError", "Diagnostic", "Net", "load", "parse"]
 

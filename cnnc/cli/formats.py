@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cnnc import __version__
 from cnnc.cli.verdict import Outcome, Verdict, total_line
 from cnnc.dsl.diagnostics import CODES, Diagnostic, printable
 from cnnc.dsl.source import Span
+from cnnc.dsl.version import VERSION
 
 FORMAT = 1
 """The version of the JSON record."""
@@ -211,7 +211,7 @@ def to_sarif(verdicts: Sequence[Verdict]) -> dict[str, Any]:
         "version": "2.1.0",
         "runs": [
             {
-                "tool": {"driver": {"name": "cnnc", "version": __version__, "rules": rules}},
+                "tool": {"driver": {"name": "cnnc", "version": VERSION, "rules": rules}},
                 "columnKind": "unicodeCodePoints",
                 "properties": {"summary": total_line(verdicts)},
                 "results": [

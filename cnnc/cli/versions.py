@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from cnnc import __version__
+from cnnc.dsl.version import VERSION
 
 _MATTER = ("click", "lark", "pydantic", "networkx", "rich", "graphviz", "pygraphviz", "torch")
 """The packages on which it depends what is printed or written; torch is looked up, never imported."""
@@ -17,7 +17,7 @@ def print_versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
     """Print the versions and end, where that was asked for."""
     if not wanted or ctx.resilient_parsing:
         return
-    click.echo(f"cnnc {__version__}")
+    click.echo(f"cnnc {VERSION}")
     click.echo(f"python {platform.python_version()} on {platform.system()} {platform.machine()}")
     for name in _MATTER:
         try:

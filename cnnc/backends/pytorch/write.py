@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from cnnc import __version__
 from cnnc.backends.pytorch.body import Body, Line, Slices
 from cnnc.backends.pytorch.branches import joined
 from cnnc.backends.pytorch.classes import ClassDef, ClassParam, Plan
@@ -19,6 +18,7 @@ from cnnc.compiler.cost import costs
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.ops import by_x, show
 from cnnc.compiler.ops.reparam import RULES
+from cnnc.dsl.version import VERSION
 
 CALLED = ("whole", "divisible", "by_slices")
 """The helpers that expressions call."""
@@ -110,7 +110,7 @@ class _File:
             f"in   {ins}",
             f"out  {outs}",
             "",
-            f"Written by cnnc {__version__}{f', {self.note}' if self.note else ''}.",
+            f"Written by cnnc {VERSION}{f', {self.note}' if self.note else ''}.",
             '"""',
         ]
 
