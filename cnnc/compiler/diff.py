@@ -40,6 +40,11 @@ class Change:
     inputs: Pair | None
     module: Pair | None
 
+    @property
+    def follows(self) -> bool:
+        """Whether only its size differs, which follows from a change before it."""
+        return self.out is not None and not (self.op or self.args or self.inputs or self.module)
+
 
 @record
 class Diff:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 from cnnc.backends.table.cells import COLUMNS, DEFAULT_COLUMNS, columns_named
-from cnnc.backends.table.diff import render_diff
+from cnnc.backends.table.diff import render_diff, render_summary
 from cnnc.backends.table.formats import render_csv, render_latex, render_markdown, render_text
 from cnnc.backends.table.rows import rows_of
 from cnnc.compiler.summary import Summary
 
-__all__ = ["COLUMNS", "DEFAULT_COLUMNS", "Format", "render", "render_diff"]
+__all__ = ["COLUMNS", "DEFAULT_COLUMNS", "Format", "render", "render_diff", "render_summary"]
 
 Format = Literal["text", "csv", "md", "latex"]
 
