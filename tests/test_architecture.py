@@ -93,3 +93,35 @@ def test_a_forgotten_answer_fails_at_import() -> None:
 
     with pytest.raises(TypeError, match="does not answer: macs, params, state, window"):
         op(Forgetful)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "densenet_bc100_k12", "unet", "two_stream", "siamese"])
+def test_a_graph_needs_nothing_of_the_walk(name: str) -> None:
+    """No draft, environment or syntax can be reached from a graph, but for the claims about it."""
+    import dataclasses
+
+    import cnnc
+    from cnnc.compiler.walk import draft, values
+    from cnnc.dsl import syntax
+
+    graph = cnnc.load(f"zoo:{name}").graph
+    data = {values.Pipeline, values.LayerWord, values.Turn, values.CallStep, draft.Decision}
+    seen: set[int] = set()
+    todo: list[object] = [getattr(graph, f.name) for f in dataclasses.fields(graph) if f.name != "claims"]
+    while todo:
+        found = todo.pop()
+        if id(found) in seen or isinstance(found, str | int | float | type(None) | type):
+            continue
+        seen.add(id(found))
+        kind = type(found)
+        assert kind.__module__ != syntax.__name__, kind
+        assert kind in data or kind.__module__ not in (draft.__name__, values.__name__), kind
+        if dataclasses.is_dataclass(found):
+            todo += [getattr(found, f.name) for f in dataclasses.fields(found)]
+        elif isinstance(found, dict):
+            todo += [*found, *found.values()]
+        elif isinstance(found, list | tuple | set | frozenset):
+            todo += found
+        else:
+            todo += getattr(found, "__dict__", {}).values()
+    assert len(seen) > len(graph.nodes)

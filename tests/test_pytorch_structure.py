@@ -234,7 +234,7 @@ def test_every_param_of_the_zoo_is_taken_or_named() -> None:
         net = cnnc.load(f"zoo:{name}")
         source = net.pytorch()
         signature = source.rpartition("\nclass ")[2].partition("-> None:")[0]
-        for param in net.graph.env.file.params:
+        for param in net.graph.params:
             assert f"{param}: " in signature or f"Compiled for {param}=" in source, (name, param)
 
 

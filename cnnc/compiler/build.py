@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 
-from cnnc.compiler.graph import Fitted, Graph, Node, Scope
+from cnnc.compiler.graph import Block, Fitted, Graph, Node, Scope
 from cnnc.compiler.symbolic import Sourced
 from cnnc.compiler.walk.declare import declare
 from cnnc.compiler.walk.default_activations import settle_defaults
@@ -16,7 +16,7 @@ from cnnc.compiler.walk.layers import MAX_LAYERS
 from cnnc.compiler.walk.library import library_of
 from cnnc.compiler.walk.naming import assign_names
 from cnnc.compiler.walk.smallest import with_smallest_input
-from cnnc.compiler.walk.values import PIPELINE, Closure, Env, FileScope, LabelScope, Value, render_trace
+from cnnc.compiler.walk.values import PIPELINE, Closure, FileScope, LabelScope, Value, render_trace
 from cnnc.compiler.walk.warn import warnings
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
@@ -45,7 +45,7 @@ def build(
     problems = [*walked.problems, *_unreached(walked)]
     _raise_errors(problems)
     name = next((st.name for st in spec.statements if isinstance(st, s.Model)), stem)
-    return _freeze(name, spec, file.env(), walked, problems)
+    return _freeze(name, spec, file, walked, problems)
 
 
 _FRAMES = 20_000
@@ -141,7 +141,9 @@ def _unreached(walked: Walked) -> list[Diagnostic]:
     return problems
 
 
-def _freeze(name: str, spec: s.Spec, env: Env, walked: Walked, problems: Sequence[Diagnostic]) -> Graph:
+def _freeze(
+    name: str, spec: s.Spec, file: FileScope, walked: Walked, problems: Sequence[Diagnostic]
+) -> Graph:
     kept = [d for d in walked.drafts if not d.dropped]
     index = {id(d): i for i, d in enumerate(kept)}
 
@@ -182,8 +184,9 @@ def _freeze(name: str, spec: s.Spec, env: Env, walked: Walked, problems: Sequenc
         outputs=outputs,
         root=root,
         labels=labels,
-        spec=spec,
-        env=env,
+        source=spec.source,
+        params={name: Sourced(value, file.sources[name]) for name, value in file.params.items()},
+        claims=tuple(st.claim for st in spec.statements if isinstance(st, s.Expect)),
         warnings=found,
         free=walked.free,
         ledger=walked.ledger,
@@ -219,7 +222,7 @@ def _freeze_scope(scope: DraftScope, index: Mapping[int, int], labels: dict[str,
         source=at(scope.source),
         result=result,
         module=scope.name if scope.again is None else scope.again.name,
-        block=scope.block,
+        block=None if scope.block is None else _frozen_block(scope.block),
         args={
             name: Sourced(PIPELINE, given.source) if isinstance(given.value, Closure) else given
             for name, given in scope.args.items()
@@ -230,6 +233,11 @@ def _freeze_scope(scope: DraftScope, index: Mapping[int, int], labels: dict[str,
         trace=scope.trace,
         fitted=fitted,
     )
+
+
+def _frozen_block(block: s.Block) -> Block:
+    defaults = {p.name: p.default.value if isinstance(p.default, s.Number) else None for p in block.params}
+    return Block(block.name, defaults, block.span)
 
 
 def _collect_labels(scope: LabelScope, prefix: str, index: Mapping[int, int], labels: dict[str, int]) -> None:

@@ -15,7 +15,7 @@ from cnnc.compiler.ops import Sizes, show
 from cnnc.compiler.receptive_field import ReceptiveField, receptive_field
 from cnnc.compiler.sizes import is_free, poly_of
 from cnnc.compiler.walk.evaluate import evaluate, truth
-from cnnc.compiler.walk.values import Value
+from cnnc.compiler.walk.values import FileScope, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail
 from cnnc.dsl.record import record
@@ -77,12 +77,11 @@ def check_claims(graph: Graph) -> tuple[list[Claim], list[Diagnostic]]:
     figures = _Figures(graph)
     claims: list[Claim] = []
     problems: list[Diagnostic] = []
-    for statement in graph.spec.statements:
-        if isinstance(statement, s.Expect):
-            try:
-                claims.append(figures.judge(statement.claim))
-            except CnncError as error:
-                problems += error.diagnostics
+    for claim in graph.claims:
+        try:
+            claims.append(figures.judge(claim))
+        except CnncError as error:
+            problems += error.diagnostics
     return claims, problems
 
 
@@ -91,7 +90,7 @@ class _Figures:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.env = graph.env
+        self.env = FileScope({name: given.value for name, given in graph.params.items()}).env()
 
     @cached_property
     def costs(self) -> Costs:

@@ -9,11 +9,11 @@ from cnnc.compiler.ops import Op, Shape
 from cnnc.compiler.sizes import Ledger, Limits, limits
 from cnnc.compiler.symbolic import Sourced, Sym
 from cnnc.compiler.walk.draft import Decision, Role, ScopeKind, scopes_within
-from cnnc.compiler.walk.values import Env, Trace, Value
+from cnnc.compiler.walk.values import Trace, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import Diagnostic
 from cnnc.dsl.record import record
-from cnnc.dsl.source import Span
+from cnnc.dsl.source import Source, Span
 
 if TYPE_CHECKING:
     import networkx
@@ -67,6 +67,16 @@ class Fitted:
 
 
 @record(eq=False, repr=False)
+class Block:
+    """The block that a scope is a call of: its name, its parameters with their defaults, where it is declared."""
+
+    name: str
+    params: Mapping[str, object]
+    """None for a parameter without a default, and for one whose default is worked out."""
+    span: Span
+
+
+@record(eq=False, repr=False)
 class Scope:
     """A level of names. `children` are nodes (by index) and scopes, in the order of the text."""
 
@@ -81,7 +91,7 @@ class Scope:
     result: int | None
     module: str
     """The owner of the weights: the scope's own name, but for further uses of a shared module."""
-    block: s.Block | None
+    block: Block | None
     args: Mapping[str, Sourced[Value]]
     """The values of its block's parameters, and where they come from."""
     given: tuple[str, ...]
@@ -130,9 +140,12 @@ class Graph:
     root: Scope
     labels: Mapping[str, int]
     """Every label and path, and every node's and scope's name, to the node it names."""
-    spec: s.Spec
-    env: Env
-    """The names of the file's top level, for its claims."""
+    source: Source
+    """The text that it was built from."""
+    params: Mapping[str, Sourced[Value]]
+    """The file's params: `Param` where another value can be given, else what they are made of."""
+    claims: tuple[s.Expr, ...]
+    """What `expect` says of the model; the only syntax that is kept, for it speaks of figures of the graph."""
     warnings: tuple[Diagnostic, ...]
     free: Mapping[str, int]
     """The free sizes of the inputs by name; shapes are expressions of them."""

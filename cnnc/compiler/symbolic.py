@@ -185,6 +185,13 @@ def rebuilt(sym: Sym, items: tuple[Sym, ...]) -> Sym:
     return sym if isinstance(sym, Const | Param | SizeOf) else replace(sym, items=items)
 
 
+def substituted(sym: Sym, known: Mapping[Param, Sym]) -> Sym:
+    """The expression with parameters replaced."""
+    if isinstance(sym, Param):
+        return known.get(sym, sym)
+    return rebuilt(sym, tuple(substituted(part, known) for part in parts(sym)))
+
+
 def leaves(sym: Sym) -> Iterator[Param | SizeOf]:
     """The parameters and sizes in an expression, in the order of its text."""
     todo = [sym]
@@ -293,8 +300,11 @@ def normal(number: Exact) -> Exact:
     return number.numerator if isinstance(number, Fraction) and number.denominator == 1 else number
 
 
-def divisible(size: Any, by: Any) -> Any:
-    """The multiple of `by` that is nearest to a size, at least `by` and never under 90% of the size."""
+def divisible(size: float, by: int) -> int:
+    """The multiple of `by` nearest to `size`.
+
+    At least `by`, and not under 90 % of `size`.
+    """
     nearest = max(by, math.floor((2 * size + by) // (2 * by)) * by)
     return nearest + by if 10 * nearest < 9 * size else nearest
 
@@ -306,6 +316,7 @@ def half_up(x: Exact) -> int:
 
 
 FUNCTIONS: dict[str, Callable[..., Exact]] = {
+    # A copy of `divisible` is written into files that call it.
     "min": lambda *items: min(items), "max": lambda *items: max(items), "round": half_up, "ceil": math.ceil, "floor": math.floor, "divisible": divisible,
 }  # fmt: skip
 ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {

@@ -92,9 +92,9 @@ def call_text(scope: Scope) -> str | None:
         return None
     given: list[str] = []
     for place, parameter in enumerate(scope.block.params):
-        if parameter.name in scope.given:
-            text = show(scope.args[parameter.name].value)
-            given.append(text if place == len(given) else f"{parameter.name}={text}")
+        if parameter in scope.given:
+            text = show(scope.args[parameter].value)
+            given.append(text if place == len(given) else f"{parameter}={text}")
     return scope.block.name + (f"({', '.join(given)})" if given else "")
 
 

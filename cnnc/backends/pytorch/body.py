@@ -101,7 +101,8 @@ class Body:
         if self.cls.first.sequential and is_positional(children):
             yield [(0, f"super().__init__({', '.join(self._positional(children, texts))})")]
             return
-        yield [(0, "super().__init__()")]
+        exact = [(0, f"{name} = Fraction(str({name}))") for name in self.cls.exact]
+        yield [(0, "super().__init__()"), *exact]
         for name, kept in self._kept().items():
             yield [(0, f"{kept} = {name}")]
         for name, new in children:

@@ -153,6 +153,12 @@ class LoopText:
     body: tuple[Text, ...] = ()
     count: Text | None = None
 
+    @property
+    def all(self) -> tuple[Text, ...]:
+        """Every text in it."""
+        inner = [text for turn in self.head for text in turn]
+        return (*inner, *self.body, *([] if self.count is None else [self.count]))
+
 
 SlotText = Text | LoopText
 
@@ -177,6 +183,8 @@ class ClassDef:
     shortcuts: dict[str, ShortcutText] = field(default_factory=dict)
     leaves: list[Leaf] = field(default_factory=list)
     """Where a choice of the block makes instances differ: what it is under each condition."""
+    exact: tuple[str, ...] = ()
+    """The parameters that it turns into fractions, since the arithmetic with them must be exact."""
 
     @property
     def first(self) -> Instance:

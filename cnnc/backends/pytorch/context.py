@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 from cnnc.backends.pytorch.sym import integral, python
+from cnnc.compiler.dependence import Dependence
 from cnnc.compiler.graph import Graph, Node, Scope
 from cnnc.compiler.symbolic import (
     FILE,
+    TURN,
     Const,
     IfElse,
     Items,
@@ -20,6 +22,7 @@ from cnnc.compiler.symbolic import (
     Sym,
     binary,
     kind_of,
+    params_of,
     parts,
     rebuilt,
 )
@@ -32,10 +35,13 @@ CHANNELS_OF = "channels"
 class Sources:
     """Answers, for any scope, what a number in it comes from."""
 
-    def __init__(self, graph: Graph, kept: Mapping[str, bool]) -> None:
-        """`kept` are the file's params that the model's constructor takes, and whether they are real."""
+    def __init__(self, graph: Graph, kept: Collection[str], dependence: Dependence) -> None:
+        """`kept` are the file's params that the model's constructor takes."""
         self.graph = graph
-        self.kept = {name: real for name, real in kept.items() if name not in graph.root.args}
+        self.kept = kept
+        self.dependence = dependence
+        self.fixed: set[str] = set()
+        """The params on which something depends that is written without them: the constructor cannot take them."""
         self.parent: dict[int, Scope | None] = {}
         self.scope_of: dict[int, Scope] = {}
         self.by_number: dict[int, Scope] = {}
@@ -120,26 +126,31 @@ class Sources:
             width = width_of(n)
             if width is not None:
                 found = self.of(width, scope)
-                return Const(n.out[0]) if found is None else integral(found)
+                return self._fix_channels(node) if found is None else integral(found)
             if n.op.kind == "concat":
                 total = self.channels(n.inputs[0], scope)
                 for i in n.inputs[1:]:
                     total = binary("+", total, self.channels(i, scope))
                 return total
             elif n.op.kind == "flatten":
+                self.fixed |= self.dependence.space[n.inputs[0]]
                 size = math.prod(self.graph.nodes[n.inputs[0]].out[1:])
                 return binary("*", Const(int(size)), self.channels(n.inputs[0], scope))
             elif n.inputs and self.graph.nodes[n.inputs[0]].out[0] == n.out[0]:
+                self.fixed |= self.dependence.channels[node] - self.dependence.channels[n.inputs[0]]
                 node = n.inputs[0]
             else:
-                return Const(n.out[0])
+                return self._fix_channels(node)
+
+    def _fix_channels(self, node: int) -> Const:
+        """The channels of a node as a plain number, which then cannot change."""
+        self.fixed |= self.dependence.channels[node]
+        return Const(int(self.graph.nodes[node].out[0]))
 
     def _outside(self, node: int, scope: Scope) -> Sym:
-        if scope is self.graph.root:
-            return Const(self.graph.nodes[node].out[0])
-        inputs = self.inputs.get(id(scope), ())
+        inputs = () if scope is self.graph.root else self.inputs.get(id(scope), ())
         if node not in inputs:
-            return Const(self.graph.nodes[node].out[0])
+            return self._fix_channels(node)
         position = inputs.index(node)
         return Param(CHANNELS if position == 0 else f"{CHANNELS}{position + 1}", 0)
 
@@ -175,7 +186,7 @@ class Sources:
     def _parameter(self, param: Param, scope: Scope) -> Sym | None:
         """A parameter of a block or of the file: one of the class's own or of those around it, or what it is given."""
         if param.owner == FILE:
-            home, value = self.graph.root, self.graph.env.file.params[param.name]
+            home, value = self.graph.root, self.graph.params[param.name].value
         else:
             home = self.by_number[param.owner]
             given = home.args[param.name]
@@ -186,6 +197,7 @@ class Sources:
             return None
         level = self.level(scope, home)
         if level is None or (param.owner == FILE and param.name not in self.kept):
+            self.fixed |= self.dependence.of(param)
             return Const(value)
         return replace(param, owner=level)
 
@@ -198,6 +210,7 @@ class Sources:
         node = self.graph.placed[sym.tensor]
         if sym.axis == "C":
             return self.channels(node, scope)
+        self.fixed |= self.dependence.space[node]
         shape = self.graph.nodes[node].out
         return Const(dict(zip("WHD", reversed(shape[1:]), strict=False))[sym.axis])
 
@@ -222,12 +235,26 @@ class Sources:
 
     def channels_of(self, scope: Scope, param: Param) -> int | None:
         """The node whose channels a parameter of a scope's class is; None for a parameter of the text."""
-        if param.owner or param.name in scope.args:
+        if param.owner or param.name in scope.args or scope is self.graph.root:
             return None
         for name, child in self.handed[id(scope)].items():
             if param.name == f"{name}_{CHANNELS_OF}":
                 return child.result
         return self.inputs[id(scope)][int(param.name.removeprefix(CHANNELS) or 1) - 1]
+
+    def fix(self, sym: Sym | None, scope: Scope) -> None:
+        """A value that has this source in the class of `scope` is written as a plain number."""
+        for param in params_of(sym) if sym is not None else ():
+            if param != TURN:
+                self.fixed |= self.dependence_of(param, scope)
+
+    def dependence_of(self, param: Param, scope: Scope) -> frozenset[str]:
+        """The params of the file that a parameter of the class of `scope` depends on."""
+        home = self.around(scope, param.owner)
+        if param.name in home.args:
+            return self.dependence.of(replace(param, owner=home.number))
+        node = self.channels_of(scope, param) if home is scope else None
+        return frozenset({param.name} & set(self.kept)) if node is None else self.dependence.channels[node]
 
     def param_values(self, scope: Scope) -> Mapping[Param, Any]:
         """The number behind every parameter that can appear in the class of `scope`."""
@@ -245,9 +272,10 @@ class Sources:
                 for kind in {kind_of(given.value), "float"} - {"tuple"}:
                     values[Param(name, level, kind)] = given.value
             if around is self.graph.root:
-                for name, real in self.kept.items():
-                    number = self.graph.env.file.params[name]
-                    values[Param(name, level, "float" if real else "int")] = number
+                for name in self.kept:
+                    source = self.graph.params[name].source
+                    assert isinstance(source, Param)
+                    values[replace(source, owner=level)] = self.graph.params[name].value
             around = self.parent[id(around)]
             level += 1
         return values

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
+from cnnc.compiler.dependence import Dependence, union
 from cnnc.compiler.graph import Node
 from cnnc.compiler.ops import Op, Shape
 from cnnc.compiler.ops.base import SameTF
-from cnnc.compiler.symbolic import Const, Sym, binary
+from cnnc.compiler.symbolic import Const, Sym, binary, kind_of
 from cnnc.dsl.diagnostics import CnncError, fail
 
 REQUIRED = object()
@@ -91,40 +92,137 @@ class Function:
 Code = Module | Function
 
 
+class Reads:
+    """What an emitter reads of a layer whose arguments or inputs depend on params of the file.
+
+    A number that is read other than by its source is written as it is, or decides what is written: `fixed` are
+    the params that then cannot change.
+    """
+
+    def __init__(self, node: Node, dependence: Dependence, fixed: set[str]) -> None:
+        self.node = node
+        self.dependence = dependence
+        self.fixed = fixed
+        self.unread = set(node.args)
+
+    def within(self, op: Op) -> Reads:
+        """The same for the op that a fused one began as."""
+        inner = Reads(replace(self.node, op=op), self.dependence, self.fixed)
+        inner.unread = self.unread
+        return inner
+
+    def argument(self, name: str, sym: Sym | None) -> None:
+        """An argument is read by its source."""
+        self.unread.discard(name)
+        if sym is None:
+            self.value(name)
+
+    def value(self, name: str) -> None:
+        """A field of the layer is read as it is; one that is not given may be worked out of those before it."""
+        self.unread.discard(name)
+        given = self.node.args.get(name)
+        if given is not None and kind_of(given.value) != "str":
+            self.fixed |= self.dependence.of(given.source)
+        elif fold(getattr(self.node.op, name)) != type(self.node.op).model_fields[name].default:
+            for field in self._before(name):
+                self.fixed |= self.dependence.of(self.node.args[field].source)
+            if given is not None and given.value == "same_tf":  # the one rule that looks at the map's size
+                self.fixed |= union(self.dependence.space[i] for i in self.node.inputs)
+
+    def _before(self, name: str) -> Iterator[str]:
+        """The arguments that the validator of a field can see, but for the width, on which no other depends."""
+        for field in type(self.node.op).model_fields:
+            if field == name:
+                return
+            if field in self.node.args and field != self.node.op.word.width:
+                yield field
+
+    def everything(self) -> None:
+        """A size of an input is read as it is, or something that is worked out of all there is."""
+        ins = self.node.inputs
+        self.fixed |= self.dependence.of_layer(self.node)
+        self.fixed |= union(
+            (*(self.dependence.channels[i] for i in ins), *(self.dependence.space[i] for i in ins))
+        )
+
+    def done(self) -> None:
+        """What was not read at all is not in the code."""
+        for name in self.unread:
+            self.fixed |= self.dependence.of(self.node.args[name].source)
+
+
+class _Watched:
+    """A layer's op that notes what is read of it."""
+
+    def __init__(self, op: Op, reads: Reads) -> None:
+        object.__setattr__(self, "_told", (op, reads))
+
+    def __getattribute__(self, name: str) -> Any:
+        op, reads = object.__getattribute__(self, "_told")
+        if name == "__class__":
+            return type(op)
+        if name in type(op).model_fields:
+            reads.value(name)
+        elif hasattr(op, name) and not isinstance(getattr(type(op), name), str | bool | tuple):
+            reads.everything()
+        return getattr(op, name)
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A node as its emitter sees it. The `sym` of a value is filled in where the text allows."""
+    """A node as its emitter sees it. The `sym` of a value is filled in where the text allows.
+
+    `shapes` flow in, `channel_syms` and `arg_syms` are the sources of their channels and of the arguments.
+    """
 
     node: Node
-    ins: tuple[Shape, ...]
+    shapes: tuple[Shape, ...]
     channel_syms: tuple[Sym | None, ...]
     arg_syms: Mapping[str, Sym]
+    reads: Reads | None = None
 
     @property
     def op(self) -> Any:
-        return self.node.op
+        return self.node.op if self.reads is None else _Watched(self.node.op, self.reads)
+
+    @property
+    def ins(self) -> tuple[Shape, ...]:
+        """The shapes that flow in, for whoever writes their numbers or decides by them."""
+        if self.reads is not None:
+            self.reads.everything()
+        return self.shapes
 
     @property
     def rank(self) -> int:
         """The number of spatial axes of the first input."""
-        return len(self.ins[0]) - 1
+        return len(self.shapes[0]) - 1
 
     def channels(self, i: int = 0) -> Val:
         """The channels (or features) of input i."""
-        return Val(self.ins[i][0], self.channel_syms[i])
+        return Val(self.shapes[i][0], self.channel_syms[i])
 
     def arg(self, name: str) -> Val:
         """An argument of the op; equal numbers on all axes fold to one."""
-        return Val(fold(getattr(self.op, name)), self.arg_syms.get(name))
+        sym = self.arg_syms.get(name)
+        if self.reads is not None:
+            self.reads.argument(name, sym)
+        return Val(fold(getattr(self.node.op, name)), sym)
+
+    def items(self, name: str, what: str) -> tuple[Val, ...]:
+        """The items of an argument that is a tuple, each of them `what` in the code."""
+        values = getattr(self.node.op, name)
+        syms = [self.arg_syms.get(f"{name}.{i}") for i in range(len(values))]
+        if self.reads is not None:
+            self.reads.argument(name, None if None in syms else Const(None))
+        return tuple(Val(value, sym, name=what) for value, sym in zip(values, syms, strict=True))
 
     def same_padding(self) -> Val:
         """(k - 1)/2 for a symmetric padding that follows from the kernel; the kernel's source carries over."""
-        pads = tuple(before for before, _ in self.op.pad)
+        op: Any = self.op
+        pads = tuple(before for before, _ in op.pad)
         padding = fold(pads)
         kernel = self.arg_syms.get("kernel")
-        follows = kernel is not None and all(
-            2 * p == k - 1 for p, k in zip(pads, self.op.kernel, strict=True)
-        )
+        follows = kernel is not None and all(2 * p == k - 1 for p, k in zip(pads, op.kernel, strict=True))
         if kernel is not None and follows and not isinstance(kernel, Const):
             return Val(padding, binary("//", kernel, Const(2)))
         return Val(padding)
@@ -205,16 +303,19 @@ def emission_of(op: type[Op]) -> Emission | None:
 
 def emit(layer: Layer) -> Code:
     """The code of a layer. Raises CnncError (E801) where PyTorch's backend has none."""
-    emission = _EMISSIONS.get(type(layer.op))
+    emission = _EMISSIONS.get(type(layer.node.op))
     if emission is None:
         raise fail("E801", f"the PyTorch backend cannot write `{layer.op.kind}`", layer.node.span)
-    if isinstance(getattr(layer.op, "pad", None), SameTF) and not emission.same_tf:
+    if isinstance(getattr(layer.node.op, "pad", None), SameTF) and not emission.same_tf:
         raise cannot(
             layer,
             f"`{layer.op.kind}` with pad=same_tf and a stride where the input's size is free",
             hint="give the size with --input, or pad=same",
         )
-    return reparametrised(layer, emission.emitter(layer))
+    code = reparametrised(layer, emission.emitter(layer))
+    if layer.reads is not None:
+        layer.reads.done()
+    return code
 
 
 def reparametrised(layer: Layer, code: Code) -> Code:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import groupby
 from typing import Any
 
@@ -16,9 +17,10 @@ from cnnc.backends.pytorch.classes import LEFT_OUT, LoopNew, LoopSlot, LoopText,
 from cnnc.backends.pytorch.layer import Val
 from cnnc.backends.pytorch.names import literal
 from cnnc.backends.pytorch.sym import integral
-from cnnc.compiler.symbolic import TURN, Const, Param, Sym, binary, difference, value
+from cnnc.compiler.symbolic import TURN, Const, Param, Sym, binary, difference, params_of, substituted, value
 from cnnc.compiler.walk.values import Trace, Turn
 
+Depends = Callable[[int, Sym | None], bool]
 Known = Mapping[Param, Any]
 """The numbers of one instance's parameters."""
 
@@ -107,11 +109,13 @@ def loop_text(
     known: Sequence[Known],
     common: Common,
     settled: Callable[[Sequence[Val]], Text | None],
+    depends: Depends,
 ) -> LoopText | None:
     """How a loop is written that has these values in the instances of a class; None where it cannot be.
 
     Its first turn may differ from the others and is then written before it. Short loops whose
     number of turns is the same everywhere are written turn by turn, and so are irregular ones.
+    `depends` says of a source in one instance whether it changes with a param of the file.
     """
     lengths = {len(slot.turns) for slot in slots}
     counted = settled([slot.count for slot in slots])
@@ -119,7 +123,7 @@ def loop_text(
     for peeled in () if is_short else (0, 1):
         if min(lengths) < peeled or (isinstance(counted, str) and max(lengths) - peeled <= 2):
             continue
-        body = _body(slots, known, peeled)
+        body = _body(slots, known, peeled, depends)
         if body is None:
             continue
         head = tuple(
@@ -139,36 +143,57 @@ def _less(count: Val, peeled: int) -> Val:
     return Val(count.value - peeled, sym)
 
 
-def _body(slots: Sequence[LoopSlot], known: Sequence[Known], peeled: int) -> tuple[Text, ...] | None:
+def _body(
+    slots: Sequence[LoopSlot], known: Sequence[Known], peeled: int, depends: Depends
+) -> tuple[Text, ...] | None:
     """The texts of a loop's values after `peeled` turns; None where one of them is irregular."""
     width = len(slots[0].turns[0])
     texts = []
     for k in range(width):
-        text = regular_text([[turn[k] for turn in slot.turns[peeled:]] for slot in slots], known)
+        text = regular_text([[turn[k] for turn in slot.turns[peeled:]] for slot in slots], known, depends)
         if text is None:
             return None
         texts.append(text)
     return tuple(texts)
 
 
-def regular_text(rows: Sequence[Sequence[Val]], known: Sequence[Known]) -> Text | None:
+def regular_text(rows: Sequence[Sequence[Val]], known: Sequence[Known], depends: Depends) -> Text | None:
     """The source of a value that grows by the same step from turn to turn; `rows` has a row for each instance."""
     longest = max(rows, key=len)
     if not longest:
         return None
     if all(v.is_default for row in rows for v in row):
         return LEFT_OUT
+    free = [[depends(i, v.sym) for v in row] for i, row in enumerate(rows)]
     for candidate in _candidates(longest):
         if all(
-            type(v.value) is int and value(candidate, {**numbers, TURN: t}) == v.value
-            for row, numbers in zip(rows, known, strict=True)
+            type(v.value) is int
+            and gives(integral(candidate), {**numbers, TURN: t}, v.value)
+            and (not free[i][t] or (v.sym is not None and _same(candidate, t, v.sym)))
+            for i, (row, numbers) in enumerate(zip(rows, known, strict=True))
             for t, v in enumerate(row)
         ):
             return integral(candidate)
     values = [v.value for row in rows for v in row]
-    if all(v == values[0] and type(v) is type(values[0]) for v in values):
+    if all(v == values[0] and type(v) is type(values[0]) for v in values) and not any(map(any, free)):
         return literal(values[0])
     return None
+
+
+def _same(candidate: Sym, turn: int, sym: Sym) -> bool:
+    """Whether a source with the number of the turn in it is another, whatever the parameters are."""
+    return difference(substituted(candidate, {TURN: Const(turn)}), sym) == Const(0)
+
+
+def gives(sym: Sym, known: Known, wanted: object) -> bool:
+    """Whether an expression gives a number: exactly, and in Python's arithmetic where floats stand in it."""
+    if value(sym, known) != wanted:
+        return False
+    params = params_of(sym)
+    if not any(isinstance(known.get(param), Fraction) for param in params):
+        return True
+    floats = {p: float(x) if isinstance(x, Fraction) else x for p, x in known.items()}
+    return bool(value(sym, floats) == wanted)
 
 
 def _candidates(row: Sequence[Val]) -> list[Sym]:

@@ -119,6 +119,7 @@ TAKEN = frozenset(
         "NamedTuple",
         "Any",
         "math",
+        "Fraction",
         "whole",
         "divisible",
         "attend",

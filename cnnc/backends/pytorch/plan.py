@@ -10,7 +10,7 @@ a constructor parameter.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from cnnc.backends.pytorch.classes import (
@@ -21,48 +21,114 @@ from cnnc.backends.pytorch.classes import (
     Instance,
     InstanceNew,
     LayerNew,
+    LoopText,
     New,
     Plan,
     SequenceNew,
     ShortcutNew,
+    SlotText,
     walk,
     walk_items,
 )
 from cnnc.backends.pytorch.context import Sources, is_empty
 from cnnc.backends.pytorch.helpers import helper_names
 from cnnc.backends.pytorch.in_place import overwriting
-from cnnc.backends.pytorch.layer import Function, Layer, Module, Raw, Val, emit
+from cnnc.backends.pytorch.layer import Function, Layer, Module, Raw, Reads, Val, emit
 from cnnc.backends.pytorch.loops import Placed, fold, turns_between
-from cnnc.backends.pytorch.names import TAKEN, check_child, class_name
+from cnnc.backends.pytorch.names import TAKEN, check_child, class_name, literal
+from cnnc.backends.pytorch.sym import functions, is_quotient
 from cnnc.backends.pytorch.tensors import broadcast, scopes_without_batch
 from cnnc.backends.pytorch.unify import Unlike, detail, settle
 from cnnc.backends.pytorch.uses import padded_by_use
 from cnnc.backends.pytorch.variants import merged
+from cnnc.compiler.dependence import NONE, AnyParameter, Dependence, Names, union
 from cnnc.compiler.graph import Graph, Node, Scope
 from cnnc.compiler.ops.extern import Extern
-from cnnc.compiler.symbolic import Const, Items, Sym
+from cnnc.compiler.symbolic import Binary, Const, Items, Param, Sym
 from cnnc.compiler.walk.values import Turn
 from cnnc.dsl.diagnostics import fail
 
 
-def plan(
-    graph: Graph, kept: Mapping[str, bool] | None = None, defaults: Mapping[str, str] | None = None
-) -> Plan:
+def plan(graph: Graph) -> Plan:
     """The classes of a graph. Raises CnncError (E801) where PyTorch cannot express it.
 
-    `kept` are the file's params that the model's constructor takes, and whether they are real;
-    `defaults` their defaults as Python.
+    The model's constructor takes those of the file's params on which no decision depends that made the
+    structure, and nothing that is written as a plain number.
     """
-    return Planner(graph, kept or {}, defaults or {}).run()
+    dependence = Dependence(graph)
+    kept = kept_params(graph, dependence)
+    while True:
+        planner = Planner(graph, kept, dependence)
+        found = planner.run()
+        if not planner.sources.fixed.intersection(kept):
+            return found
+        kept = [name for name in kept if name not in planner.sources.fixed]
+
+
+def kept_params(graph: Graph, dependence: Dependence) -> list[str]:
+    """The params of a file that are numbers which decide nothing of the structure."""
+    kept = [
+        name
+        for name, given in graph.params.items()
+        if isinstance(given.source, Param)
+        and given.source.kind in ("int", "float")
+        and name not in graph.root.args
+    ]
+    if not kept:
+        return []
+    decided = union([*_decided(graph, dependence), *_shortcuts(graph, kept, dependence)])
+    return [name for name in kept if name not in decided]
+
+
+def _decided(graph: Graph, dependence: Dependence) -> Iterator[Names]:
+    """What the decisions depend on that made the structure, but for choices that a class can have as an `if`."""
+    for scope in graph.scopes():
+        decisions = dependence.of_decisions(scope)
+        if not _is_open(scope):
+            yield union(names for _, names in decisions)
+
+
+def _is_open(scope: Scope) -> bool:
+    """Whether all that is decided in a scope is one choice of a block between two arms."""
+    if scope.kind != "block" or len(scope.decisions) != 1:
+        return False
+    (decision,) = scope.decisions
+    return decision.is_closed and not turns_between(decision.trace, scope.trace)
+
+
+def _shortcuts(graph: Graph, kept: Sequence[str], dependence: Dependence) -> Iterator[Names]:
+    """What it depends on whether shortcuts are identities, where that can change."""
+    sources = Sources(graph, kept, dependence)
+    for scope in graph.scopes():
+        if scope.fitted is None or scope.source is None:
+            continue
+        flow, like = scope.source, scope.fitted.like
+        yield dependence.of(scope.fitted.stride) | dependence.space[flow] | dependence.space[like]
+        if dependence.channels[flow] | dependence.channels[like]:
+            before, after = (sources.channels(node, graph.root) for node in (flow, like))
+            if not (before == after or _differ(before, after)):
+                yield dependence.channels[flow] | dependence.channels[like]
+
+
+def _differ(before: Sym, after: Sym) -> bool:
+    """Whether two numbers of channels differ, whatever their params are: multiples of one number that is not 0."""
+    pairs = [
+        (sym.right, sym.left)
+        if isinstance(sym, Binary) and sym.op == "*" and isinstance(sym.left, Const)
+        else (sym, Const(1))
+        for sym in (before, after)
+    ]
+    (base, factor), (other, times) = pairs
+    return base == other and factor != times
 
 
 class Planner:
     """Plans one graph; `run` is called once."""
 
-    def __init__(self, graph: Graph, kept: Mapping[str, bool], defaults: Mapping[str, str]) -> None:
+    def __init__(self, graph: Graph, kept: Sequence[str], dependence: Dependence) -> None:
         self.graph = graph
-        self.defaults = defaults
-        self.sources = Sources(graph, kept)
+        self.kept = kept
+        self.sources = Sources(graph, kept, dependence)
         self._consumers = graph.consumers()
         self._outputs = set(graph.outputs.values())
         self._given: dict[int, tuple[int, ...]] = {}
@@ -91,17 +157,24 @@ class Planner:
             scopes = [s for s, h in heights.items() if h == height and self.needs_class(s)]
             for groups in self._grouped(sorted(scopes, key=lambda s: next(s.nodes(), 0))):
                 classes += self._classes(groups)
+        self._check_choices()
         model = classes[-1]
-        order = list(self.defaults)
-        model.params = sorted(
-            (
-                replace(param, default=self.defaults[param.sym.name])
-                for param in model.params
-                if param.sym is not None
-            ),
-            key=lambda param: order.index(param.sym.name if param.sym is not None else ""),
-        )
-        return Plan(tuple(classes), tuple(sorted(self._helpers)), tuple(sorted(self._imports)))
+        model.params = [
+            replace(param, default=self._default(name))
+            for name in self.kept
+            for param in model.params
+            if param.sym is not None and param.sym.name == name
+        ]
+        model.exact = tuple(param.name for param in model.params if param.annotation == "float")
+        called = [name for cls in classes for name in _called(cls)]
+        helpers = self._helpers.union(name for name in called if name in helper_names())
+        return Plan(tuple(classes), tuple(sorted(helpers)), tuple(sorted(self._imports)))
+
+    def _default(self, name: str) -> str:
+        """The value that a param of the file has in this graph, as Python."""
+        given = self.graph.params[name]
+        assert isinstance(given.source, Param)
+        return literal(float(given.value) if given.source.kind == "float" else given.value)
 
     def _heights(self) -> dict[Scope, int]:
         """How many levels of classes stand between each scope and the innermost that it constructs."""
@@ -220,7 +293,7 @@ class Planner:
 
     # --- instances -------------------------------------------------------------------------
 
-    def emit(self, node: Node, context: Scope) -> Module | Function:
+    def emit(self, node: Node, context: Scope, reads: Reads | None = None) -> Module | Function:
         """A node's code with the sources of its numbers as the class of `context` knows them."""
         found: dict[str, Sym] = {}
         for name, given in node.args.items():
@@ -232,15 +305,24 @@ class Planner:
                 if sym is not None:
                     found[key] = sym
         channels = tuple(self.sources.channels(i, context) for i in node.inputs)
+        reads = reads or self._reads(node)
         if node.index in self._padded:
             node = replace(node, op=self._padded[node.index])
-        code = emit(Layer(node, self.graph.ins(node), channels, found))
+        code = emit(Layer(node, self.graph.ins(node), channels, found, reads))
         if node.index in self._overwriting:
             assert isinstance(code, Module)
             code = replace(code, kwargs={**code.kwargs, "inplace": Raw("True")})
         self._helpers.update(code.helpers)
         self._imports.update(code.imports)
         return code
+
+    def _reads(self, node: Node) -> Reads | None:
+        """What notes how the emitter reads a node, where anything about it depends on a param of the file."""
+        dependence = self.sources.dependence
+        sizes = [*(dependence.channels[i] for i in node.inputs), *(dependence.space[i] for i in node.inputs)]
+        if not self.kept or not (any(sizes) or dependence.of_layer(node)):
+            return None
+        return Reads(node, dependence, self.sources.fixed)
 
     def _within(self, inner: Node, node: Node) -> bool:
         """Whether a node lies in the scope of another."""
@@ -311,7 +393,10 @@ class Planner:
         node = self.sources.channels_of(scope, param.sym)
         if node is not None:
             return Val(number, self.sources.channels(node, context))
-        return Val(number, self.sources.handed_on(param.sym, home, context))
+        found = self.sources.handed_on(param.sym, home, context)
+        if found is None or is_quotient(found):  # the block could be handed a number that is not whole
+            self.sources.fixed |= self.sources.dependence_of(param.sym, scope)
+        return Val(number, found)
 
     # --- classes -----------------------------------------------------------------------------
 
@@ -368,14 +453,60 @@ class Planner:
     def _settled(self, instances: list[Instance]) -> list[ClassDef]:
         """The class of a group, or several where its shortcuts or loops cannot be written as one."""
         try:
-            return [settle(instances, [self.sources.param_values(i.scope) for i in instances])]
+            return [settle(instances, self.sources)]
         except Unlike:
             apart: dict[str, list[Instance]] = {}
             for instance in instances:
                 apart.setdefault(detail(instance), []).append(instance)
-            return [
-                settle(group, [self.sources.param_values(i.scope) for i in group]) for group in apart.values()
-            ]
+            return [settle(group, self.sources) for group in apart.values()]
+
+    def _check_choices(self) -> None:
+        """Fix the params on which a choice depends that its class has not as an `if` for all numbers alike."""
+        for scope in self.graph.scopes():
+            names = self.sources.dependence.of_decisions(scope)[0][1] if _is_open(scope) else NONE
+            instance = self._made.get(id(scope))
+            if names and not (
+                instance is not None and instance.cls is not None and self._is_if(instance.cls, scope)
+            ):
+                self.sources.fixed |= names
+
+    def _is_if(self, cls: ClassDef, scope: Scope) -> bool:
+        """Whether a class has the one choice of a block's call as an `if`, and each arm right for any numbers."""
+        condition = self.sources.of(scope.decisions[0].sources[0], scope)
+        if (
+            len(cls.leaves) != 2
+            or cls.leaves[0].condition != condition
+            or not all(map(_is_open, _scopes(cls)))
+        ):
+            return False
+        ends = [self.gives(i.scope) for i in cls.instances]
+        gives = {
+            self.sources.channels(nodes[0], i.scope) for nodes, i in zip(ends, cls.instances, strict=True)
+        }
+        return (
+            len(gives) == 1
+            and all(len(nodes) == 1 for nodes in ends)
+            and all(self._is_general(leaf.cls) for leaf in cls.leaves)
+        )
+
+    def _is_general(self, cls: ClassDef) -> bool:
+        """Whether no number in a class is written as it is that could be another in another call."""
+        sources = Sources(self.graph, self.kept, AnyParameter(self.graph))
+        sources.inputs = self.sources.inputs
+        settle(cls.instances, sources)
+        for instance in cls.instances:
+            for node in self._own(instance.scope):
+                reads = Reads(node, sources.dependence, sources.fixed)
+                self.emit(node, instance.scope, reads)
+        return not sources.fixed
+
+    def _own(self, scope: Scope) -> Iterator[Node]:
+        """The layers that stand in the class of a scope itself."""
+        for child in scope.children:
+            if isinstance(child, int):
+                yield self.graph.nodes[child]
+            elif not self.needs_class(child):
+                yield from self._own(child)
 
     def _named(self, cls: ClassDef) -> ClassDef:
         cls.name = self._class_name(cls.first.scope)
@@ -390,6 +521,29 @@ class Planner:
         name = _free(base, self._taken)
         self._taken.add(name)
         return name
+
+
+def _called(cls: ClassDef) -> Iterator[str]:
+    """The functions that the expressions in a class call."""
+    for part in (cls, *(leaf.cls for leaf in cls.leaves)):
+        slots: list[SlotText] = [
+            *part.texts,
+            *(t for shortcut in part.shortcuts.values() for t in shortcut.texts),
+        ]
+        for slot in slots:
+            texts = slot.all if isinstance(slot, LoopText) else (slot,)
+            for text in texts:
+                yield from functions(text) if not isinstance(text, str) else ()
+    for shortcut in cls.shortcuts.values() if not cls.leaves else ():
+        if shortcut.depends:
+            for sym in (shortcut.new.stride, shortcut.new.source, shortcut.new.target):
+                yield from functions(sym)
+    for leaf in cls.leaves:
+        yield from functions(leaf.condition) if leaf.condition is not None else ()
+
+
+def _scopes(cls: ClassDef) -> list[Scope]:
+    return [instance.scope for instance in cls.instances]
 
 
 def model_name(graph: Graph) -> str:

@@ -118,11 +118,17 @@ def _is_natural(sym: Sym) -> bool:
 
 def integral(sym: Sym) -> Sym:
     """The expression where a whole number is wanted, and known to be one; `whole` looks again where it need not be."""
-    if isinstance(sym, Binary) and sym.op == "/" and not is_real(sym.left) and not is_real(sym.right):
+    if is_quotient(sym):
+        assert isinstance(sym, Binary)
         return binary("//", sym.left, sym.right)
     if isinstance(sym, IfElse):
         return IfElse(sym.condition, integral(sym.then), integral(sym.otherwise))
     return Rounded(WHOLE, (sym,)) if is_real(sym) else sym
+
+
+def is_quotient(sym: Sym) -> bool:
+    """Whether an expression divides whole numbers last, and so may be no whole number itself."""
+    return isinstance(sym, Binary) and sym.op == "/" and not is_real(sym.left) and not is_real(sym.right)
 
 
 def mentions(sym: Sym | str, param: Param | None) -> bool:

@@ -20,31 +20,30 @@ from cnnc.backends.pytorch.classes import (
     Text,
     walk,
 )
-from cnnc.backends.pytorch.context import CHANNELS
+from cnnc.backends.pytorch.context import CHANNELS, Sources
 from cnnc.backends.pytorch.layer import REQUIRED, Val
-from cnnc.backends.pytorch.loops import Known, loop_text
+from cnnc.backends.pytorch.loops import Known, gives, loop_text
 from cnnc.backends.pytorch.names import literal, variable
 from cnnc.backends.pytorch.sym import integral
 from cnnc.compiler.graph import Scope
-from cnnc.compiler.symbolic import TURN, Const, Param, params_of, value
+from cnnc.compiler.symbolic import TURN, Const, Param, Sym, params_of, value
 
 
 class Unlike(Exception):
     """The shortcuts or loops of these instances cannot be written as those of one class."""
 
 
-def settle(instances: list[Instance], known: Sequence[Known]) -> ClassDef:
-    """The class of instances with one skeleton; its name is left to the caller.
-
-    `known` has the numbers of each instance's parameters. Raises Unlike.
-    """
-    return _Settling(instances, known).run()
+def settle(instances: list[Instance], sources: Sources) -> ClassDef:
+    """The class of instances with one skeleton; its name is left to the caller. Raises Unlike."""
+    return _Settling(instances, sources).run()
 
 
 class _Settling:
-    def __init__(self, instances: list[Instance], known: Sequence[Known]) -> None:
+    def __init__(self, instances: list[Instance], sources: Sources) -> None:
         self.instances = instances
-        self.known = known
+        self.sources = sources
+        self.known = [sources.param_values(i.scope) for i in instances]
+        """The numbers of each instance's parameters."""
         self.extras: list[ClassParam] = []
 
     def run(self) -> ClassDef:
@@ -75,7 +74,7 @@ class _Settling:
         if vals:
             return self._common(vals)
         loops = [slot for slot in slots if isinstance(slot, LoopSlot)]
-        text = loop_text(loops, self.known, self._common, self._known_text)
+        text = loop_text(loops, self.known, self._common, self._known_text, self._depends)
         if text is None:
             raise Unlike
         return text
@@ -87,13 +86,14 @@ class _Settling:
 
     def _extra(self, vals: Sequence[Val]) -> str:
         """A parameter that only calls know, named after the argument it is handed to."""
+        self._fix(vals)
         given = tuple(v.value for v in vals)
         base = vals[0].name or "value"
         known = next((p.name for p in self.extras if p.given == given and p.name.startswith(base)), None)
         if known is not None:
             return known
         block = self.instances[0].scope.block
-        taken = {variable(p.name) for p in block.params} if block is not None else set()
+        taken = {variable(name) for name in block.params} if block is not None else set()
         taken |= {p.name for p in self.extras} | {CHANNELS}
         name, number = base, 2
         while name in taken:
@@ -105,7 +105,21 @@ class _Settling:
         return name
 
     def _known_text(self, vals: Sequence[Val]) -> Text | None:
-        return common_text(vals, self.known)
+        text = common_text(vals, self.known)
+        if isinstance(text, str):
+            self._fix(vals)
+        return text
+
+    def _fix(self, vals: Sequence[Val]) -> None:
+        """These values, one of each instance, are written as plain numbers."""
+        for val, instance in zip(vals, self.instances, strict=True):
+            self.sources.fix(val.sym, instance.scope)
+
+    def _depends(self, instance: int, sym: Sym | None) -> bool:
+        """Whether a source in one of the instances can change with a param of the file."""
+        scope = self.instances[instance].scope
+        params = params_of(sym) if sym is not None else ()
+        return any(self.sources.dependence_of(param, scope) for param in params)
 
     def _shortcut(self, name: str) -> ShortcutText:
         news = [dict(i.children)[name] for i in self.instances]
@@ -122,7 +136,14 @@ class _Settling:
         if any(s != skeletons[0] for s in skeletons):
             raise Unlike
         params = [k for _, k in projected]
-        texts = [common_text(vals, params) for vals in zip(*slots, strict=True)]
+        scopes = [
+            i.scope for i, new in zip(self.instances, shortcuts, strict=True) if new.projection is not None
+        ]
+        texts = []
+        for vals in zip(*slots, strict=True):
+            texts.append(common_text(vals, params))
+            for val, scope in zip(vals, scopes, strict=True) if isinstance(texts[-1], str) else ():
+                self.sources.fix(val.sym, scope)
         if len(projected) < len(shortcuts):
             for new, values in zip(shortcuts, self.known, strict=True):
                 same = value(new.stride, values) == 1 and value(new.source, values) == value(
@@ -155,13 +176,10 @@ def common_text(vals: Sequence[Val], known: Sequence[Known]) -> Text | None:
     if all(v.is_default for v in vals):
         return LEFT_OUT
     first = vals[0]
-    if first.sym is not None and not isinstance(first.sym, Const):
-        sourced = all(
-            v.sym == first.sym and value(first.sym, params) == v.value
-            for v, params in zip(vals, known, strict=True)
-        )
-        if sourced:
-            return integral(first.sym) if type(first.value) is int else first.sym
+    if first.sym is not None and not isinstance(first.sym, Const) and all(v.sym == first.sym for v in vals):
+        sym = integral(first.sym) if type(first.value) is int else first.sym
+        if all(gives(sym, params, v.value) for v, params in zip(vals, known, strict=True)):
+            return sym
     if all(v.value == first.value and type(v.value) is type(first.value) for v in vals):
         return literal(first.value)
     return None
@@ -170,12 +188,7 @@ def common_text(vals: Sequence[Val], known: Sequence[Known]) -> Text | None:
 def _params(text: SlotText) -> Iterable[Param]:
     """The parameters that a text speaks of."""
     if isinstance(text, LoopText):
-        inner = [
-            *(t for turn in text.head for t in turn),
-            *text.body,
-            *([] if text.count is None else [text.count]),
-        ]
-        return [p for t in inner for p in _params(t) if p != TURN]
+        return [p for t in text.all for p in _params(t) if p != TURN]
     return () if isinstance(text, str) else params_of(text)
 
 
@@ -192,7 +205,7 @@ def _type(given: object) -> str:
 
 def ordered(scope: Scope, used: Iterable[Param]) -> list[ClassParam]:
     """Constructor parameters: channels first, then what is handed through, then the block's own in its order."""
-    block = {p.name: p for p in scope.block.params} if scope.block is not None else {}
+    block = scope.block.params if scope.block is not None else {}
     order = list(block)
 
     def rank(param: Param) -> tuple[int, int]:
@@ -208,8 +221,7 @@ def ordered(scope: Scope, used: Iterable[Param]) -> list[ClassParam]:
         name = variable(param.name)
         while any(p.name == name for p in out):
             name += "_"
-        given = block[param.name].default if param.owner == 0 and param.name in block else None
-        default = getattr(given, "value", None)
+        default = block.get(param.name) if param.owner == 0 else None
         text = None
         if isinstance(default, int | Fraction if param.kind == "float" else int):
             text = str(float(default) if param.kind == "float" else default)

@@ -29,7 +29,7 @@ def merged(groups: Sequence[Group], sources: Sources) -> ClassDef | None:
     leaves: list[Leaf] = []
     for condition, group in chain:
         try:
-            leaves.append(Leaf(condition, settle(group, [sources.param_values(i.scope) for i in group])))
+            leaves.append(Leaf(condition, settle(group, sources)))
         except Unlike:
             return None
     if any(param.given for leaf in leaves for param in leaf.cls.params):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 WIDTH = 88
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 _ONE_A_LINE = ("nn.Sequential(", "super().__init__(", "OrderedDict(")
@@ -27,11 +29,23 @@ def lay_out(line: str, indent: int) -> list[str]:
         return [pad + head, f"{pad}    {body}", pad + tail]
     # A comprehension is one element and its `for`, with no comma after either.
     clause = _clause(parts[0]) if len(parts) == 1 else None
-    comma = "," if clause is None else ""
+    # So is what brackets hold that only group.
+    comma = "" if clause is not None or _groups(head, body, parts) else ","
     lines = [pad + head]
     for part in parts if clause is None else [parts[0][:clause], parts[0][clause + 1 :]]:
         lines += lay_out(part + comma, indent + 4)
     return [*lines, pad + tail]
+
+
+def _groups(head: str, body: str, parts: list[str]) -> bool:
+    """Whether a bracket groups one expression, and neither calls nor makes a tuple."""
+    before = head[:-1]
+    return (
+        len(parts) == 1
+        and not body.rstrip().endswith(",")
+        and head.endswith("(")
+        and not re.search(r"[\w)\]}\"']$", before)
+    )
 
 
 def _clause(part: str) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from cnnc.backends.pytorch.body import Body, Line, Slices
@@ -11,17 +11,14 @@ from cnnc.backends.pytorch.branches import joined
 from cnnc.backends.pytorch.classes import ClassDef, ClassParam, Plan
 from cnnc.backends.pytorch.helpers import helper_source
 from cnnc.backends.pytorch.names import distinct, field, prose, variable
-from cnnc.backends.pytorch.params import Kept, default_texts, kept_params
 from cnnc.backends.pytorch.plan import plan
 from cnnc.backends.pytorch.wrap import lay_out
 from cnnc.compiler.cost import costs
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.ops import by_x, show
 from cnnc.compiler.ops.reparam import RULES
+from cnnc.compiler.symbolic import Param, Sourced
 from cnnc.dsl.version import VERSION
-
-CALLED = ("whole", "divisible", "by_slices")
-"""The helpers that expressions call."""
 
 
 def to_pytorch(
@@ -44,16 +41,8 @@ def to_pytorch(
     import cnnc.backends.pytorch.emitters  # noqa: F401  (registers the emitters)
 
     extras = _Extras(note, tuple(helpers), tuple(tail), checkpointed, slices)
-
-    def classes(graph: Graph, kept: Kept, defaults: Mapping[str, str]) -> str:
-        """The classes of a file alone, without what their docstrings tell."""
-        formed = form(graph)
-        the_file = _File(formed, plan(formed, kept, defaults), _Extras(None, (), (), (), None))
-        return "\n".join(line for cls in the_file.plan.classes for line in the_file.definition(cls))
-
-    kept = kept_params(graph, classes)
     formed = form(graph)
-    return _File(formed, plan(formed, kept, default_texts(graph, kept)), extras).text()
+    return _File(formed, plan(formed), extras).text()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +72,7 @@ class _File:
     def text(self) -> str:
         classes = [self._class(cls) for cls in self.plan.classes]
         written = "\n".join(line for cls in classes for line in cls)
-        self.helpers = sorted({*self.helpers, *(name for name in CALLED if f"{name}(" in written)})
+        self.helpers = sorted({*self.helpers, *(["by_slices"] if "by_slices(" in written else [])})
         helpers = [helper_source(name).rstrip("\n").split("\n") for name in self.helpers]
         outputs = self._outputs_class()
         head = [*self._docstring(), "", *self._imports(helpers, classes)]
@@ -124,6 +113,8 @@ class _File:
             standard.append("from contextlib import contextmanager, nullcontext")
         if "math." in body:
             standard.insert(0, "import math")
+        if self.model.exact:
+            standard.append("from fractions import Fraction")
         typing = ["Any"] if ": Any" in body else []
         typing += ["NamedTuple"] if len(self.graph.outputs) > 1 else []
         if typing:
@@ -203,7 +194,7 @@ class _File:
             outs = " and ".join(by_x(self.graph.nodes[i].out) for i in self.graph.outputs.values())
             return [*self._model_doc(f"`{self.graph.name}`: {ins} to {outs}."), ""]
         if scope.block is not None:
-            shown = ", ".join(p.name for p in scope.block.params)
+            shown = ", ".join(scope.block.params)
             lines = _doc(f"The block `{scope.block.name}({shown})`.")
         else:
             lines = _doc(f"The bracket `{scope.local}`.")
@@ -212,10 +203,10 @@ class _File:
     def _model_doc(self, summary: str) -> list[str]:
         """What the model is; and those of the file's params that it does not take, with the reason."""
         taken = {param.sym.name for param in self.model.params if param.sym is not None}
-        fixed = [name for name in self.graph.env.file.params if name not in taken]
+        fixed = [name for name, given in self.graph.params.items() if name not in taken and _is_given(given)]
         if not fixed:
             return _doc(summary)
-        shown = ", ".join(f"{name}={show(self.graph.env.file.params[name])}" for name in fixed)
+        shown = ", ".join(f"{name}={show(self.graph.params[name].value)}" for name in fixed)
         return [
             f'    """{prose(summary)}',
             "",
@@ -251,6 +242,11 @@ class _File:
 def _laid_out(lines: Sequence[Line]) -> list[str]:
     """The lines of a method."""
     return [laid for indent, line in lines for laid in lay_out(line, 8 + indent)]
+
+
+def _is_given(param: Sourced[object]) -> bool:
+    """Whether a param of the file can be given another value; else it is made of others."""
+    return isinstance(param.source, Param)
 
 
 def _parameter(param: ClassParam) -> str:

@@ -51,7 +51,7 @@ def to_report(graph: Graph, lexer: Lexer) -> str:
             "charts": charts_html(summary),
             "table": table_html(graph, summary),
             "conventions": escape(FOLDED + CONVENTIONS),
-            "spec": coloured(graph.spec.source.text, lexer),
+            "spec": coloured(graph.source.text, lexer),
             "code": _code(graph),
             "data": to_script(_data(graph)),
             "script": script,

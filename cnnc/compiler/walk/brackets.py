@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -131,7 +131,7 @@ class Brackets:
                 body.op, [(branch, env, spot) for branch in body.branches], bracket, flow, spot
             )
         if isinstance(body, s.Choice):
-            return self.walk.pipeline(self._chosen(body, env, spot), flow, env, spot)
+            return self._choice(body, flow, env, spot)
         turns = [
             (body.body, bound, spot.step(turn)) for bound, turn in self._turns_of(body, bracket, env, spot)
         ]
@@ -147,9 +147,9 @@ class Brackets:
                 self._foresee(len(turns) - 2, before, bracket.span)
         return flow
 
-    def _chosen(self, choice: s.Choice, env: Env, spot: Spot) -> s.Pipeline:
-        """The arm of a choice whose condition holds first."""
-        sources = []
+    def _choice(self, choice: s.Choice, flow: Draft | None, env: Env, spot: Spot) -> Draft | None:
+        """Place the arm whose condition holds first."""
+        sources: list[Sym] = []
         taken, chosen = len(choice.arms), choice.otherwise
         for i, (arm, condition) in enumerate(choice.arms):
             found = truth(condition, env)
@@ -157,11 +157,14 @@ class Brackets:
             if found.value:
                 taken, chosen = i, arm
                 break
-        if not all(isinstance(source, Const) for source in sources):
-            decision = Decision("choice", choice.span, tuple(sources), taken, spot.trace)
-            spot.scope.decisions.append(decision)
         assert chosen is not None
-        return chosen
+        place, before = len(spot.scope.decisions), len(self.walk.drafts)
+        out = self.walk.pipeline(chosen, flow, env, spot)
+        if not all(isinstance(source, Const) for source in sources):
+            is_closed = len(choice.arms) == 1 and not _ends_open(out, self.walk.drafts[before:])
+            decision = Decision("choice", choice.span, tuple(sources), taken, spot.trace, is_closed)
+            spot.scope.decisions.insert(place, decision)
+        return out
 
     def _turns_of(self, loop: s.Loop, bracket: s.Bracket, env: Env, spot: Spot) -> list[tuple[Env, Turn]]:
         """The turns of a comprehension, each with its loop variables bound."""
@@ -269,3 +272,15 @@ def _ends(found: Sourced[Value]) -> tuple[Sym, Sym]:
         low, high = found.source.items
         return low, high
     return Const(found.value.start), Const(found.value.stop - 1)
+
+
+def _ends_open(out: Draft | None, placed: Sequence[Draft]) -> bool:
+    """Whether what follows some layers decides on a default activation among them."""
+    seen = {id(out)}
+    for draft in reversed(placed):
+        if id(draft) in seen:
+            if draft.tentative:
+                return True
+            if draft.op is not None and draft.op.transparent:
+                seen.update(map(id, draft.inputs))
+    return False

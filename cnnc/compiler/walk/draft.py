@@ -147,6 +147,8 @@ class Decision:
     sources: tuple[Sym, ...]
     taken: Value
     trace: Trace | None
+    is_closed: bool = False
+    """Whether it is a choice between two arms, the default activations in which do not depend on what follows."""
 
 
 @record(eq=False, repr=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cnnc.backends.pytorch.layer import Code, Layer, Module, Raw, Val, always, emits, kwargs
+from cnnc.compiler.ops import Op
 from cnnc.compiler.ops.activation import (
     ELU,
     GELU,
@@ -23,8 +24,10 @@ from cnnc.compiler.ops.activation import (
     Tanh,
 )
 
-_IN_PLACE = {ReLU: "nn.ReLU", ReLU6: "nn.ReLU6", SiLU: "nn.SiLU", HardSwish: "nn.Hardswish"}
-_PLAIN = {
+_IN_PLACE: dict[type[Op], str] = {
+    ReLU: "nn.ReLU", ReLU6: "nn.ReLU6", SiLU: "nn.SiLU", HardSwish: "nn.Hardswish",
+}  # fmt: skip
+_PLAIN: dict[type[Op], str] = {
     SELU: "nn.SELU", Mish: "nn.Mish", Sigmoid: "nn.Sigmoid", Tanh: "nn.Tanh", HardSigmoid: "nn.Hardsigmoid",
     **_IN_PLACE,
 }  # fmt: skip
@@ -33,7 +36,7 @@ _PLAIN = {
 @emits(*_IN_PLACE, in_place=always)
 @emits(*(op for op in _PLAIN if op not in _IN_PLACE))
 def plain(layer: Layer) -> Code:
-    return Module(_PLAIN[type(layer.op)])
+    return Module(_PLAIN[type(layer.node.op)])
 
 
 @emits(LeakyReLU, in_place=lambda op: op.slope >= 0)

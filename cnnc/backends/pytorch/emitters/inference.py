@@ -22,7 +22,10 @@ from cnnc.compiler.ops.activation import LeakyReLU
 def _plain(layer: Layer, op: Op) -> Module:
     """The module of the layer that a fused one began as."""
     node = replace(layer.node, op=op, inputs=layer.node.inputs[:1])
-    code = emit(replace(layer, node=node, ins=layer.ins[:1], channel_syms=layer.channel_syms[:1]))
+    reads = None if layer.reads is None else layer.reads.within(op)
+    code = emit(
+        replace(layer, node=node, shapes=layer.shapes[:1], channel_syms=layer.channel_syms[:1], reads=reads)
+    )
     assert isinstance(code, Module)
     return replace(code, init={})
 

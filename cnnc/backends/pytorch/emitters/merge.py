@@ -19,17 +19,17 @@ def concat(layer: Layer) -> Code:
 
 @emits(Add, spare=_is_new)
 def add(layer: Layer) -> Code:
-    return Function(" + ".join(f"{{{i}}}" for i in range(len(layer.ins))))
+    return Function(" + ".join(f"{{{i}}}" for i in range(len(layer.shapes))))
 
 
 @emits(Multiply)
 def multiply(layer: Layer) -> Code:
-    return Function(" * ".join(f"{{{i}}}" for i in range(len(layer.ins))))
+    return Function(" * ".join(f"{{{i}}}" for i in range(len(layer.shapes))))
 
 
 @emits(MatMul, spare=_is_new)
 def matmul(layer: Layer) -> Code:
     template = "{0}"
-    for i in range(1, len(layer.ins)):
+    for i in range(1, len(layer.shapes)):
         template = f"torch.matmul({template}, {{{i}}})"
     return Function(template)

@@ -21,7 +21,7 @@ def flatten(layer: Layer) -> Code:
 
 @emits(Crop)
 def crop(layer: Layer) -> Code:
-    if len(layer.ins) == 2:
+    if len(layer.shapes) == 2:
         return Function("centre_crop({0}, {1})", helper="centre_crop")
     slices: list[str] = []
     values: dict[str, Val] = {}

@@ -12,7 +12,7 @@ _BORDERS = {"zeros": "Zero", "reflect": "Reflection", "replicate": "Replication"
 @emits(Upsample)
 def upsample(layer: Layer) -> Code:
     op = layer.op
-    if len(layer.ins) == 2:
+    if len(layer.shapes) == 2:
         align = ", align_corners=True" if op.align_corners else ""
         mode = "" if op.mode == "nearest" else f', mode="{op.mode}"{align}'
         return Function(f"F.interpolate({{0}}, {{1}}.shape[2:]{mode})")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from math import prod
 
 from cnnc.backends.pytorch.emitters.shared import init_call
-from cnnc.backends.pytorch.layer import Code, Layer, Module, Val, emits
+from cnnc.backends.pytorch.layer import Code, Layer, Module, emits
 from cnnc.compiler.ops.tensor import Tensor
 
 
 @emits(Tensor)
 def tensor(layer: Layer) -> Code:
-    sizes = tuple(Val(n, layer.arg_syms.get(f"shape.{i}"), name="size") for i, n in enumerate(layer.op.shape))
+    sizes = layer.items("shape", "size")
     made, around = _start(layer.op)
     kept = f"nn.Parameter({around})" if layer.op.learn else around
     return Module(made, sizes, around=kept, kept="parameter" if layer.op.learn else "buffer")

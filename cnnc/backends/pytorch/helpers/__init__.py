@@ -1,6 +1,7 @@
 """Layers that PyTorch lacks: small classes that are copied into the files that use them.
 
-The files here import torch and are read as text, never imported by the compiler.
+The files here import torch and are read as text, never imported by the compiler. Arithmetic that the
+language has too is copied from its own function.
 """
 
 from __future__ import annotations
@@ -8,11 +9,14 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from importlib.resources import files
+from inspect import getsource
+
+from cnnc.compiler import symbolic
 
 
 @lru_cache(maxsize=1)
 def _sources() -> dict[str, str]:
-    found: dict[str, str] = {}
+    found = {"divisible": getsource(symbolic.divisible)}
     for path in sorted(files(__name__).iterdir(), key=lambda p: p.name):
         if path.name.endswith(".py") and path.name != "__init__.py":
             text = path.read_text(encoding="utf8")

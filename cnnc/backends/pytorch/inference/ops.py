@@ -7,7 +7,7 @@ from typing import Any
 
 from cnnc.compiler.ops import Op, Shape
 from cnnc.compiler.ops.activation import HardSwish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
-from cnnc.compiler.ops.base import Pointwise, PositionWise, SameShape, Weightless, Window
+from cnnc.compiler.ops.base import Pointwise, PositionWise, SameShape, Weightless, Window, WordSlots
 from cnnc.compiler.ops.merge import Concat
 from cnnc.compiler.ops.normalisation import BatchNorm
 from cnnc.compiler.ops.pooling import MaxPool
@@ -26,6 +26,7 @@ class Fused(Op):
 
     kind = "fused"
     family = "convolution"
+    word = WordSlots(width="width")
     weighted = True
 
     of: Op

@@ -1,0 +1,147 @@
+"""What a model's constructor takes: `Model(n=v)` is the network that `-D n=v` compiles, or `n` is no argument."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import cnnc
+
+torch = pytest.importorskip("torch")
+
+
+def model_of(net: cnnc.Net) -> Any:
+    """The class of a network's file."""
+    scope: dict[str, Any] = {"__name__": "net"}
+    exec(compile(net.pytorch(), "net.py", "exec"), scope)
+    return scope["Net"]
+
+
+def shown(model: Any) -> tuple[str, dict[str, tuple[int, ...]]]:
+    """A module's structure: every layer with its numbers, and every tensor."""
+    return repr(model), {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def agrees(text: str, values: dict[str, list[object]]) -> set[str]:
+    """Check each value of each param that the constructor takes; the params that it takes."""
+    with torch.device("meta"):
+        model = model_of(cnnc.parse(text))
+        taken = set(inspect.signature(model).parameters)
+        for name in taken & set(values):
+            for value in values[name]:
+                try:
+                    wanted = cnnc.parse(text, **{name: value})
+                except cnnc.CnncError:
+                    continue  # what cannot be compiled need not be refused in the same words
+                assert shown(model(**{name: value})) == shown(model_of(wanted)()), (
+                    f"{name}={value} in\n{text}"
+                )
+    return taken
+
+
+@pytest.mark.parametrize(
+    ("body", "values", "taken"),
+    [
+        ("param n = 8\nconv3-{n} -> [conv3-16 if n > 1000 else conv1-16] -> gap -> fc-10", [4, 999, 2000], set()),
+        ("param n = 8\nconv3-64 -> [conv3-64]*{max(2, n // 50)} -> gap -> fc-{n}", [50, 99, 150, 500], set()),
+        ("param n = 8\nconv3-{n} -> conv3-{max(2, n // 3)} -> fc-{n}", [1, 6, 100], {"n"}),
+        ("param n = 8\nconv3-{16 if n > 9 else n} -> gap -> fc-{2*n}", [1, 9, 10], {"n"}),
+        ("param n = 8\nparam m = 2 * n\nconv3-n -> conv3-m", [3, 20], {"n"}),
+        ("param n = 9\nblock b(w) = conv3-{floor(w * 2)}\nb(n / 3) -> gap", [4, 5, 7], set()),
+        ("param n = 9\nconv3-{floor(n / 2 * 3)} -> conv3-{ceil(n / 4)} -> gap", [4, 5, 7, 8], {"n"}),
+        ("param n = 9\nconv3-{round(n / 4)} -> conv3-{ceil(n * 0.3)} -> gap", [4, 5, 6, 7, 10], {"n"}),
+        ("param f = 1.0\nconv3-{floor(100 * f)} -> conv3-{divisible(20 * f, 8)}", [0.29, 1.4, "1/3", 0.57], {"f"}),
+        ("param f = 0.5\nconv3-{divisible(32, 8)} -> conv3-{divisible(6, f)}", [1.5, 2, 3], {"f"}),
+        ("param n = 8\nblock b(w) = [conv3-w -> conv3-w + shortcut]\nconv3-16 -> b(n) -> b(n) -> b(2*n)", [16, 4], set()),
+        ("param n = 8\nblock b(w) = [conv3-w -> conv3-w + shortcut]\nconv3-n -> b(n) -> b(n) -> b(2*n)", [16, 4], {"n"}),
+        ("param n = 8\nblock b(w) = [conv3-w -> conv3-w(act=none) if w > 10 else conv1-w(act=none)]\nb(n) -> b(20) -> bn", [9, 11, 20], {"n"}),
+        ("param n = 8\nblock b(w) = [conv3-w if w > 10 else conv1-w]\nb(n) -> b(20) -> bn", [9, 11, 20], set()),
+        ("param n = 8\nblock b(w) = [conv3-12(act=none) if w > 10 else conv1-15(act=none)]\nb(n) -> b(20) -> conv3-4", [9, 30], set()),
+        ("param n = 3\nblock b(w, d) = [conv3-w(act=none)]*d\nb(8, n) -> b(9, 4)", [1, 2, 5], set()),
+        ("param n = 3\n[conv3-{n*i} for i in 1..3] -> gap", [1, 5], {"n"}),
+        ("param n = 3\nblock b(k) = [conv3-{k*i}(act=none) for i in 1..4]\nb(n) -> b(5) -> gap", [1, 5], {"n"}),
+        ("param n = 3\nblock b(k) = [conv3-{k + i*i}(act=none) for i in 1..2]\nb(n) -> b(5) -> gap", [1, 5], {"n"}),
+        ("param n = 3\n[conv3-4 for i in 1..n] -> gap", [1, 5], set()),
+        ("param n = 3\nc{n}: conv3-4 -> gap", [1, 5], set()),
+        ("param s = 2\nconv3-4/s -> flatten -> fc-4", [1, 4], set()),
+        ("param k = 3\nconv{k}-4 -> dwconv{k} -> gap", [1, 5], set()),
+        ("param p = 0.5\nconv3-4 -> dropout(p) -> gap", [0.1], set()),
+        ("param g = 2\nconv3-8 -> conv3-8(groups=g) -> gn(g)", [1, 4], {"g"}),
+        ("param norm = bn\nconv3-8 -> norm -> gap", ["none", "in"], set()),
+        ("param on = yes\nconv3-8(bias=on) -> gap", ["no"], set()),
+        ("param n = 8\ninput 3x{n}x{n}\nconv3-8 -> flatten -> fc-4", [4, 16], set()),
+        ("param n = 1\ninput 3x16x16\ndefault conv(groups=n)\nconv3-9 -> conv3-9", [3], {"n"}),
+        ("param n = 4\nx: conv3-n -> [id | conv3-4 -> conv3-{n if n > 5 else 6}] -> conv3-{C + n} -> dwconv3 -> bn", [2, 9], {"n"}),
+    ],
+)  # fmt: skip
+def test_a_param_is_an_argument_only_where_it_may_change(
+    body: str, values: list[object], taken: set[str]
+) -> None:
+    text = body if "input" in body else f"input 3x16x16\n{body}"
+    name = text.partition("param ")[2].partition(" ")[0]
+    assert agrees(text, {name: values}) & {name} == taken
+
+
+# --- whatever can be written ----------------------------------------------------------------
+
+NUMBERS = st.one_of(st.sampled_from(["n", "m"]), st.integers(1, 12).map(str))
+
+
+def _arithmetic(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.one_of(
+        st.builds("({} {} {})".format, inner, st.sampled_from(["+", "-", "*", "//", "/", "%"]), inner),
+        st.builds("{}({}, {})".format, st.sampled_from(["min", "max"]), inner, inner),
+        st.builds("{}({} / {})".format, st.sampled_from(["floor", "ceil", "round"]), inner, inner),
+        st.builds("divisible({}, {})".format, inner, st.sampled_from(["4", "8"])),
+        st.builds("({} if {} {} {} else {})".format, inner, inner, st.sampled_from("<>"), inner, inner),
+    )
+
+
+EXPRESSIONS = st.recursive(NUMBERS, _arithmetic, max_leaves=3)
+CONDITIONS = st.builds("{} {} {}".format, EXPRESSIONS, st.sampled_from(["<", ">=", "=="]), EXPRESSIONS)
+
+
+def _layers(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.one_of(
+        st.builds("{} -> {}".format, inner, inner),
+        st.builds("[{} if {} else {}]".format, inner, CONDITIONS, inner),
+        st.builds("[{}]*{{{}}}".format, inner, EXPRESSIONS),
+        st.builds("[conv3-{{i + {}}} for i in {}..{}]".format, EXPRESSIONS, st.integers(1, 2), NUMBERS),
+        st.builds("[id | {}]".format, inner),
+        st.builds("[{} + shortcut]".format, inner),
+    )
+
+
+WORDS = st.one_of(
+    st.builds("conv{}-{{{}}}".format, st.sampled_from("13"), EXPRESSIONS),
+    st.builds("conv3-{{{}}}(act=none)".format, EXPRESSIONS),
+    st.builds("conv3-{{{}}}/2".format, EXPRESSIONS),
+    st.builds("{}({}, {})".format, st.sampled_from("ab"), EXPRESSIONS, EXPRESSIONS),
+    st.sampled_from(["bn", "dwconv3", "pool", "conv3-{C}", "conv1-{2*C}"]),
+)
+CHAINS = st.recursive(WORDS, _layers, max_leaves=4)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
+@given(
+    a=CHAINS.filter(lambda text: "a(" not in text and "b(" not in text), chain=CHAINS, tail=st.sampled_from(["gap", "gap -> fc-5", "flatten -> fc-{n}", "bn"]),
+    n=st.integers(1, 12), m=st.integers(1, 12), other=st.lists(st.integers(1, 40), min_size=2, max_size=3),
+)  # fmt: skip
+def test_random_params_choices_and_counts(
+    a: str, chain: str, tail: str, n: int, m: int, other: list[int]
+) -> None:
+    text = (
+        f"input 3x16x16\nparam n = {n}\nparam m = {m}\nblock a(n, m) = {a}\n"
+        f"block b(n, m) = [conv3-n -> bn if m > 4 else conv1-n(act=none)] -> [conv3-n + shortcut]\n{chain} -> {tail}"
+    )
+    try:
+        cnnc.parse(text)
+    except cnnc.CnncError:
+        return
+    agrees(text, {"n": list(other), "m": list(other)})
