@@ -124,18 +124,18 @@ class Reads:
         if given is not None and kind_of(given.value) != "str":
             self.fixed |= self.dependence.of(given.source)
         elif fold(getattr(self.node.op, name)) != type(self.node.op).model_fields[name].default:
-            for field in self._before(name):
-                self.fixed |= self.dependence.of(self.node.args[field].source)
+            for earlier in self._before(name):
+                self.fixed |= self.dependence.of(self.node.args[earlier].source)
             if given is not None and given.value == "same_tf":  # the one rule that looks at the map's size
                 self.fixed |= union(self.dependence.space[i] for i in self.node.inputs)
 
     def _before(self, name: str) -> Iterator[str]:
         """The arguments that the validator of a field can see, but for the width, on which no other depends."""
-        for field in type(self.node.op).model_fields:
-            if field == name:
+        for earlier in type(self.node.op).model_fields:
+            if earlier == name:
                 return
-            if field in self.node.args and field != self.node.op.word.width:
-                yield field
+            if earlier in self.node.args and earlier != self.node.op.word.width:
+                yield earlier
 
     def everything(self) -> None:
         """A size of an input is read as it is, or something that is worked out of all there is."""
@@ -289,7 +289,7 @@ def emits(
     def register(emitter: _E) -> _E:
         for op in ops:
             if op in _EMISSIONS:
-                raise TypeError(f"two emitters for {op.__name__}")
+                raise TypeError(f"two emitters for {op.__earlier_}")
             _EMISSIONS[op] = Emission(emitter, spare, in_place, same_tf, counted)
         return emitter
 
