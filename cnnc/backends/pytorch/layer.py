@@ -289,7 +289,7 @@ def emits(
     def register(emitter: _E) -> _E:
         for op in ops:
             if op in _EMISSIONS:
-                raise TypeError(f"two emitters for {op.__name_}")
+                raise TypeError(f"two emitters for {op.__name__}")
             _EMISSIONS[op] = Emission(emitter, spare, in_place, same_tf, counted)
         return emitter
 
