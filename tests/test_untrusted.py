@@ -57,6 +57,28 @@ def test_files_outside_need_the_flag(tmp_path: Path) -> None:
         assert cnnc.load(path, allow_outside=True).params == 112
 
 
+@pytest.mark.parametrize(
+    ("mark", "text"),
+    [
+        (".git/HEAD", ""),
+        ("pyproject.toml", "[tool.cnnc]\n"),
+        ("sub/pyproject.toml", '[tool.cnnc]\nroot = ".."\n'),
+    ],
+)
+def test_a_project_is_one_folder(tmp_path: Path, mark: str, text: str) -> None:
+    """From the command line and from Python alike, whatever folder is named."""
+    project = tmp_path / "project"
+    (project / mark).parent.mkdir(parents=True)
+    (project / mark).write_text(text, encoding="utf8")
+    cells(project / "lib" / "cells.cnn")
+    path = spec(project / "sub" / "nets", "../../lib/cells.cnn")
+    assert cnnc.load(path).params == 112
+    assert cnnc.parse(path.read_text(encoding="utf8"), name=str(path)).params == 112
+    cells(tmp_path / "cells.cnn")
+    with pytest.raises(cnnc.CnncError, match=r"E705.*lies outside the project of the spec"):
+        cnnc.load(spec(project / "sub" / "nets", "../../../cells.cnn"))
+
+
 def test_what_lies_outside_is_not_told(tmp_path: Path) -> None:
     """The message is the same whether the file is there or not, and has nothing of its text."""
     (tmp_path / "password").write_text("hunter2\n", encoding="utf8")

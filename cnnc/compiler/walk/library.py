@@ -12,6 +12,7 @@ from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
 from cnnc.dsl.parse import parse
 from cnnc.dsl.read import read_source
 from cnnc.dsl.record import record
+from cnnc.dsl.root import project_root
 from cnnc.dsl.source import Source, Span
 
 SPECS = Path(os.path.realpath(__file__)).parents[2] / "specs"
@@ -92,8 +93,12 @@ class Library:
         """Raises E705 before anything of the file is looked at, whether it is there included."""
         if self.folders is None or any(path.is_relative_to(home) for home in (*self.folders, SPECS)):
             return
+        root = project_root(self.folders[0])
+        if root is not None and path.is_relative_to(root):
+            return
+        outside = "the folder of the spec" if root is None else "the project of the spec"
         raise fail(
-            "E705", f"`{use.origin}` lies outside the folder of the spec", use.origin_span,
+            "E705", f"`{use.origin}` lies outside {outside}", use.origin_span,
             hint="if the spec is to be trusted: --allow-outside, or allow_outside=True in Python",
         )  # fmt: skip
 
