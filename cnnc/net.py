@@ -273,7 +273,11 @@ def from_source(
     elif input is not None:
         sizes = {name: parse_size(text) for name, text in input.items()}
     values = {name: parse_value(name, value) for name, value in params.items()}
-    return Net(build(parse_source(source), stem=stem, sizes=sizes, params=values, max_layers=max_layers))
+    try:
+        graph = build(parse_source(source), stem=stem, sizes=sizes, params=values, max_layers=max_layers)
+    except CnncError as error:
+        raise error.with_traceback(None) from None  # the mistake is in the spec, not on the way here
+    return Net(graph)
 
 
 def stem_of(path: str) -> str:

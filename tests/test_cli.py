@@ -132,3 +132,17 @@ def test_a_file_among_folders_that_cannot_be_made(folder: Path) -> None:
     done = run("compile", "tiny.cnn", "-o", "file/net.py")
     assert done.exit_code == 1
     assert done.stderr.startswith("error E703: `file/net.py` cannot be written: ")
+
+
+def test_a_caller_sees_the_message_and_not_the_way_to_it() -> None:
+    """From Python two frames, the caller's and one of ours; in a notebook the message alone."""
+    import traceback
+
+    import cnnc
+
+    with pytest.raises(cnnc.CnncError) as caught:
+        cnnc.parse("conf3-64")
+    frames = traceback.extract_tb(caught.value.__traceback__)
+    assert [frame.name for frame in frames][1:] == ["parse", "from_source"]
+    assert caught.value.__suppress_context__
+    assert caught.value._render_traceback_()[0].startswith("<text>:1:1: error E201")

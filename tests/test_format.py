@@ -141,3 +141,20 @@ def test_a_lost_comment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(formatter, "format_spec", lambda spec: "pool\n")
     with pytest.raises(FormatterError, match="lose or reorder"):
         format_source(Source("t", "pool # why"))
+
+
+def test_the_line_ends_of_a_file_stay(tmp_path: Path) -> None:
+    """Windows' line ends are kept, and are no reason to format."""
+    from click.testing import CliRunner
+
+    from cnnc.cli.commands import cnnc as command
+
+    path = tmp_path / "a.cnn"
+    path.write_bytes(b"conv3-8 -> pool\r\nfc-10\r\n")
+    assert CliRunner().invoke(command, ["fmt", "--check", str(path)]).exit_code == 0
+    path.write_bytes(b"conv3-8  ->  pool\r\nfc-10\r\n")
+    assert CliRunner().invoke(command, ["fmt", str(path)]).exit_code == 0
+    assert path.read_bytes() == b"conv3-8 -> pool\r\nfc-10\r\n"
+    path.write_bytes(b"conv3-8 -> pool\nfc-10\r\n")
+    done = CliRunner().invoke(command, ["fmt", "--check", str(path)])
+    assert (done.exit_code, "(line ends only)" in done.output) == (1, True)

@@ -81,7 +81,7 @@ def test_tensors_of_an_extern_are_passed_over_and_told(folder: Path) -> None:
     safetensors(
         folder / "w.safetensors", {"conv1.weight": (2, 3, 1, 1), "conv1.bias": (2,), "extern1.own": (7,)}
     )
-    done = run("weights", "net.cnn", "w.safetensors")
+    done = run("w.safetensors")
     assert done.exit_code == 0
     assert "note N702: the tensors of extern1 are known to their package only" in done.output
 
@@ -275,3 +275,26 @@ def test_a_file_that_is_not_there(name: str) -> None:
     done = run(name)
     assert done.exit_code == 1
     assert done.stderr == f"error E701: `{name}` cannot be read: No such file or directory\n"
+
+
+# --- what a wrapper puts before every name --------------------------------------------------
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "state.model."])
+def test_a_common_prefix_is_seen_and_taken_off(folder: Path, prefix: str) -> None:
+    safetensors(folder / "w.safetensors", {f"{prefix}{name}": shape for name, shape in SHAPES.items()})
+    done = run("w.safetensors")
+    assert done.exit_code == 1
+    assert f"every name begins with `{prefix}`" in done.output
+    assert f"--strip {prefix}\n" in done.output
+    done = run("w.safetensors", "--strip", prefix, "-o", "plain.safetensors")
+    assert done.exit_code == 0, done.output
+    assert run("plain.safetensors").exit_code == 0
+
+
+def test_a_prefix_that_no_name_has(folder: Path) -> None:
+    safetensors(folder / "w.safetensors", SHAPES)
+    done = run("w.safetensors", "--strip", "module.")
+    assert done.exit_code == 1
+    assert "E203: no tensor of `w.safetensors` begins with `module.`" in done.output
+    assert "every name begins" not in run("w.safetensors").output

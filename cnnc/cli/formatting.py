@@ -54,8 +54,8 @@ def format_all(specs: Sequence[str], *, only_check: bool, show_diff: bool) -> in
 def _format_one(spec: str, *, write: bool, show_diff: bool) -> bool:
     """Format one spec; whether its text differs from the canonical one."""
     source = read_source(spec)
-    after = format_source(source)
     before = source.text
+    after = _with_line_ends_of(before, format_source(source))
     if show_diff:
         lines = difflib.unified_diff(
             before.splitlines(keepends=True), after.splitlines(keepends=True), spec, f"{spec} (formatted)"
@@ -67,5 +67,13 @@ def _format_one(spec: str, *, write: bool, show_diff: bool) -> bool:
     elif write and before != after:
         replace_file(Path(spec), after.encode("utf8"))
     if before != after and not show_diff:
-        click.echo(f"{'formatted' if write else 'would format'} {spec}", err=True)
+        ends = before.replace("\r\n", "\n") == after.replace("\r\n", "\n")
+        what = " (line ends only)" if ends else ""
+        click.echo(f"{'formatted' if write else 'would format'} {spec}{what}", err=True)
     return before != after
+
+
+def _with_line_ends_of(before: str, after: str) -> str:
+    """The formatted text with the line ends that the file has, those of Windows where its first line has them."""
+    first = before.partition("\n")[0]
+    return after.replace("\n", "\r\n") if first.endswith("\r") else after

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from cnnc.backends.pytorch.runtime_weights import map_text, read_map, read_shapes, write_renamed
-from cnnc.backends.pytorch.weights import Comparison, compare, guess_map, wanted_tensors
+from cnnc.backends.pytorch.weights import Comparison, common_prefix, compare, guess_map, wanted_tensors
 from cnnc.cli.common import Sizes, Values, guarded, load, spec_options, tell, write
 from cnnc.compiler.ops import Shape, by_x
 from cnnc.dsl.diagnostics import Diagnostic, did_you_mean, fail
@@ -39,27 +39,39 @@ from cnnc.dsl.diagnostics import Diagnostic, did_you_mean, fail
     metavar="FILE",
     help="Write the weights under the names of --map.",
 )
+@click.option("--strip", metavar="PREFIX", help="Take PREFIX off FILE's names first, as in --strip module.")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 @guarded
 def weights(
     spec: str, sizes: Sizes, params: Values, file: Path, mapping: Path | None, guess: str | None,
-    output: Path | None, as_json: bool,
+    output: Path | None, strip: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Hold the tensors of FILE to SPEC: those missing, extra, or of another shape. Exit code 1 if any.
 
     FILE is .safetensors, which needs no torch, or a state dict saved by torch. A map's lines are
     `theirs -> ours`. Example: cnnc weights zoo:resnet50 resnet50.pth
     """
-    if output is not None and mapping is None:
-        raise click.UsageError("-o goes with --map: without new names there is nothing to write")
+    if output is not None and mapping is None and strip is None:
+        raise click.UsageError("-o goes with --map or --strip: without new names there is nothing to write")
+    if mapping is not None and strip is not None:
+        raise click.UsageError("--map and --strip both rename: give one of them")
     net = load(spec, sizes, params)
     wanted, unknown = wanted_tensors(net.graph)
     found = read_shapes(file)
+    names: dict[str, str] = {}
     if mapping is not None:
         names = read_map(mapping)
-        found = _renamed(found, names, mapping)
+        found = _renamed(found, names, str(mapping))
+    elif strip is not None:
+        names = _stripped(found, strip, file)
+        found = _renamed(found, names, f"--strip {strip}")
     compared = compare(wanted, found, unknown)
     click.echo(json.dumps(_record(compared), indent=1) if as_json else _told(compared, file))
+    prefix = common_prefix(wanted, found)
+    if prefix is not None and not as_json:
+        click.echo(
+            f"every name begins with `{prefix}`, as a wrapper leaves them: try --strip {prefix}", err=True
+        )
     if unknown and not as_json:
         tell(
             [Diagnostic("N702", f"the tensors of {', '.join(unknown)} are known to their package only", None)]
@@ -67,12 +79,20 @@ def weights(
     if guess is not None:
         pairs = guess_map(wanted, found)
         write(guess, map_text(pairs, Path(guess)), f"{len(pairs)} names, a guess by order and shape")
-    if output is not None and mapping is not None:
+    if output is not None:
         write(str(output), write_renamed(file, output, names), f"{len(found)} tensors")
     sys.exit(not compared.holds)
 
 
-def _renamed(found: Mapping[str, Shape], names: Mapping[str, str], mapping: Path) -> dict[str, Shape]:
+def _stripped(found: Mapping[str, Shape], prefix: str, file: Path) -> dict[str, str]:
+    """The names without a prefix, by those that have it. Raises CnncError (E203) where none has."""
+    names = {name: name.removeprefix(prefix) for name in found if name.startswith(prefix)}
+    if not names:
+        raise fail("E203", f"no tensor of `{file}` begins with `{prefix}`", hint=did_you_mean(prefix, found))
+    return names
+
+
+def _renamed(found: Mapping[str, Shape], names: Mapping[str, str], mapping: str) -> dict[str, Shape]:
     """The tensors under their new names. Raises CnncError (E203) where the map names none, or two get one name."""
     for name in names:
         if name not in found:

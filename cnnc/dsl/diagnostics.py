@@ -171,6 +171,10 @@ class CnncError(Exception):
         self.diagnostics: tuple[Diagnostic, ...] = tuple(diagnostics)
         super().__init__("\n".join(d.render() for d in self.diagnostics))
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in place of a traceback (IPython's protocol): the message alone."""
+        return str(self).split("\n")
+
 
 def fail(
     code: str,

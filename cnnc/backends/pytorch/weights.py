@@ -51,6 +51,25 @@ def compare(wanted: Tensors, found: Tensors, unknown: Iterable[str] = ()) -> Com
     )
 
 
+def common_prefix(wanted: Tensors, found: Tensors) -> str | None:
+    """What wrappers put before every name of a file (`module.`, `_orig_mod.`, `model.`), where it fits without.
+
+    >>> common_prefix({"conv.weight": (2, 1)}, {"module.conv.weight": (2, 1)})
+    'module.'
+    """
+    names = list(found)
+    if not names or any(name in wanted for name in names):
+        return None
+    steps = names[0].split(".")[:-1]
+    for length in range(1, len(steps) + 1):
+        prefix = ".".join(steps[:length]) + "."
+        if not all(name.startswith(prefix) for name in names):
+            return None
+        if any(name.removeprefix(prefix) in wanted for name in names):
+            return prefix
+    return None
+
+
 def guess_map(wanted: Tensors, found: Tensors) -> dict[str, str]:
     """Names of the file to names of the spec, for those that differ: paired by shape, in order.
 
