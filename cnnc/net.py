@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import torch
 
     from cnnc.backends.diagram.render import Format
+    from cnnc.compiler.cards import Card
     from cnnc.planning import Plan
 
 ZOO = "zoo:"
@@ -159,13 +160,18 @@ class Net:
     def plan(
         self, *, batch: int = 1, train: str | None = None, dtype: str = "float32", amp: bool = False,
         checkpoint: bool = False, fits: int | str | None = None, reserve: float = 0.06, device: str = "cuda",
+        card: str | Card | None = None, fused: bool = False, calibrate: Sequence[str] = (),
     ) -> Plan:  # fmt: skip
         """What memory a forward pass takes, or with `train` (sgd, sgd-momentum, adam, adamw) a step of training.
 
         `amp` is autocast in bfloat16, or in float16 where `dtype` says so; else `dtype` is that of weights and
         images. `fits` is an amount of memory (bytes, or "80GiB") for which the biggest batch is found,
-        a share `reserve` of it left for workspace. Needs no torch. Raises CnncError (E803) where a size is free,
-        (E801) where there is nothing to checkpoint, ValueError for an argument out of range.
+        a share `reserve` of it left for workspace.
+
+        `card` ("h100", "a100", "cpu", a TOML file) adds the floor of each layer's time in inference; with `fused` each
+        convolution takes in its norm, activation and sum. `calibrate` are networks that are timed here (this needs torch),
+        from which the real time is estimated. Raises CnncError (E407) where a size is free, (E801) where there is
+        nothing to checkpoint, (E804) for a card, ValueError for an argument out of range.
         """
         from cnnc.backends.pytorch.memory import Question, memory_plan
         from cnnc.compiler.units import bytes_of
@@ -175,7 +181,17 @@ class Net:
             batch=batch, train=train, dtype=dtype, amp=amp, checkpoint=checkpoint, device=device
         )
         limit = bytes_of(fits) if isinstance(fits, str) else fits
-        return Plan(memory_plan(self.graph, question, limit=limit, reserve=reserve))
+        memory = memory_plan(self.graph, question, limit=limit, reserve=reserve)
+        if card is None:
+            return Plan(memory)
+        from cnnc.compiler.cards import load_card
+        from cnnc.compiler.roofline import roofline
+        from cnnc.planning import measured_calibration
+
+        half = "bfloat16" if amp and dtype == "float32" else dtype
+        given = load_card(card) if isinstance(card, str) else card
+        roof = roofline(self.graph, given, batch=batch, dtype=half, fused=fused)
+        return Plan(memory, roof, measured_calibration(calibrate, roof, device) if calibrate else None)
 
     def draw(self, format: str = "svg", **options: Any) -> bytes:
         """The diagram as svg, png, pdf, dot or mmd (Mermaid text); options as of `cnnc.backends.diagram.to_dot`."""

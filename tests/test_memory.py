@@ -140,7 +140,7 @@ def test_the_biggest_batch_fits_and_the_next_does_not() -> None:
 
 
 def test_a_free_size_asks_for_the_input() -> None:
-    with pytest.raises(CnncError, match="E803"):
+    with pytest.raises(CnncError, match="E407"):
         Simulator(graph_of("input 3xHxW\nconv3-4\n"))
 
 

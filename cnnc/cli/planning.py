@@ -55,12 +55,31 @@ class Amount(click.ParamType[int]):
     show_default=True,
     help="Whose rules hold.",
 )
+@click.option(
+    "--card",
+    metavar="NAME|FILE.toml",
+    help="Say what bounds each layer on h100, a100, cpu, or a card of your own.",
+)
+@click.option(
+    "--fused", is_flag=True, help="With --card: each convolution takes in its norm, activation and sum."
+)
+@click.option(
+    "--all",
+    "unfolded",
+    is_flag=True,
+    help="With --card: every layer, in order, not the 20 with the highest floors.",
+)
+@click.option(
+    "--calibrate", metavar="SPEC,SPEC,…",
+    help="With --card: time these networks here (needs torch), and estimate the time of SPEC from them.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
 @click.option("-o", "--output", metavar="FILE.svg", help="Write memory over time as a picture.")
 @guarded
 def plan(
     spec: str, sizes: Sizes, params: Values, batch: int, train: str | None, dtype: str, amp: bool,
     checkpoint: str | None, fits: int | None, reserve: float, device: str, as_json: bool, output: str | None,
+    card: str | None, fused: bool, unfolded: bool, calibrate: str | None,
 ) -> None:  # fmt: skip
     """Say what memory SPEC takes, where its peak is, and which batch fits. Needs no torch.
 
@@ -73,11 +92,16 @@ def plan(
         raise click.UsageError(
             f"the picture of memory over time is an SVG, and {output} does not end in .svg"
         )
+    if card is None and (fused or unfolded or calibrate):
+        raise click.UsageError(
+            "--fused, --all and --calibrate are about the roofline: add --card h100, for instance"
+        )
     net = load(spec, sizes, params)
     tell(net.warnings)
     found = net.plan(
         batch=batch, train=train, dtype=dtype, amp=amp, checkpoint=checkpoint is not None, fits=fits,
-        reserve=reserve, device=device,
+        reserve=reserve, device=device, card=card, fused=fused,
+        calibrate=tuple(calibrate.split(",")) if calibrate else (),
     )  # fmt: skip
     if output is not None:
         from cnnc.backends.planning.curve import svg_curve
@@ -87,4 +111,4 @@ def plan(
         click.echo(json.dumps(found.to_dict(), indent=1))
     else:
         width = min(100, shutil.get_terminal_size((80, 24)).columns) - 14
-        click.echo(found.text(width=max(20, width)))
+        click.echo(found.text(width=max(20, width), rows=None if unfolded else 20))

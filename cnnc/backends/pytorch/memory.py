@@ -108,13 +108,13 @@ class Simulator:
     """One network's written module, compiled once; `peak` and `plan` run it."""
 
     def __init__(self, graph: Graph, *, checkpoint: bool = False) -> None:
-        """Raises CnncError (E803) where a size is free, (E801) where there is nothing to checkpoint."""
+        """Raises CnncError (E407) where a size is free, (E801) where there is nothing to checkpoint."""
         if graph.free:
             sizes = " and ".join(f"`{name}`" for name in graph.free)
             sides = graph.nodes[next(iter(graph.inputs.values()))].out
             shape = "x".join("224" if is_free(n) else str(n) for n in sides)
             raise fail(
-                "E803", f"the memory depends on {sizes}", hint=f"give the size, such as --input {shape}"
+                "E407", f"the memory depends on {sizes}", hint=f"give the size, such as --input {shape}"
             )
         self.graph = graph
         self.checkpoint = checkpoint
@@ -229,6 +229,6 @@ def _largest(held: Sequence[Entry], count: int) -> tuple[Held, ...]:
 def memory_plan(
     graph: Graph, question: Question, *, limit: int | None = None, reserve: float = RESERVE
 ) -> MemoryPlan:
-    """The memory of one forward pass or training step. Raises CnncError (E803, E801), ValueError."""
+    """The memory of one forward pass or training step. Raises CnncError (E407, E801), ValueError."""
     question.check()
     return Simulator(graph, checkpoint=question.checkpoint).plan(question, limit=limit, reserve=reserve)

@@ -377,6 +377,8 @@ class Op(Model, ABC):
     """The field that takes all arguments without a key, as a tuple: `tensor(768, 1)`."""
     source: ClassVar[bool] = False
     """Whether nothing flows in: it stands at the head of a chain, and its label is needed."""
+    is_view: ClassVar[bool] = False
+    """Whether in inference its output is its input's memory, whole or seen in another way, so that nothing moves."""
     weighted: ClassVar[bool] = False
     """Whether it counts as a layer in `depth`."""
     transparent: ClassVar[bool] = False

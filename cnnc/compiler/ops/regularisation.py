@@ -18,6 +18,7 @@ class Dropout(_Drop):
     """Each value is dropped with probability `p` in training (Hinton et al. 2012)."""
 
     kind = "dropout"
+    is_view = True
     example = "dropout(0.5)"
 
     p: base.Probability = 0.5
@@ -28,6 +29,7 @@ class SpatialDropout(_Drop):
     """Each whole map is dropped with probability `p` in training (Tompson et al. 2015, section 3.2)."""
 
     kind = "spatialdropout"
+    is_view = True
     example = "spatialdropout(0.2)"
     ranks = (1, 2, 3)
 
@@ -42,6 +44,7 @@ class DropPath(_Drop):
     """
 
     kind = "droppath"
+    is_view = True
     example = "droppath(0.1)"
     aliases = ("stochasticdepth",)
 

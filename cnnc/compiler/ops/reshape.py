@@ -50,6 +50,7 @@ class Flatten(Weightless):
     """C x H x W becomes a vector of C*H*W."""
 
     kind = "flatten"
+    is_view = True
     family = "reshape"
     example = "flatten"
     transparent = True
@@ -80,6 +81,7 @@ class Crop(Weightless):
     """The centre of each map, `size` high and wide or as large as the tensor `to`; an odd rest is cut after."""
 
     kind = "crop"
+    is_view = True
     family = "reshape"
     example = "crop(56)"
     ranks = (1, 2, 3)
@@ -164,6 +166,7 @@ class Chunk(Weightless):
     """Part `i` of the channels in `n` equal parts, counted from 0: the channel split of ShuffleNet v2."""
 
     kind = "chunk"
+    is_view = True
     family = "reshape"
     example = "chunk(2, 0)"
     transparent = True
@@ -187,6 +190,7 @@ class Squeeze(Weightless):
     """The axes of size 1 taken away: C x 1 x 1 becomes a vector of C."""
 
     kind = "squeeze"
+    is_view = True
     family = "reshape"
     example = "squeeze"
     transparent = True
@@ -217,6 +221,7 @@ class Reshape(Weightless):
     """The same values, row by row, in another shape: `reshape(64x7x7)`."""
 
     kind = "reshape"
+    is_view = True
     family = "reshape"
     example = "reshape(64x1x1)"
     transparent = True

@@ -38,7 +38,7 @@ class Namespace:
         if name.startswith("__"):
             raise AttributeError(name)
         raise fail(
-            "E804", f"the memory of `{self.__dict__['__name__']}.{name}` is not known",
+            "E803", f"the memory of `{self.__dict__['__name__']}.{name}` is not known",
             hint="a layer of this network calls it; please report it",
         )  # fmt: skip
 
@@ -116,7 +116,7 @@ def executed(source: Any, others: Mapping[str, Any]) -> dict[str, Any]:
             return found[name] if fromlist or "." not in name else found[name.partition(".")[0]]
         if name in STANDARD:
             return importlib.import_module(name) if fromlist else builtins.__import__(name)
-        raise fail("E804", f"a written file imports `{name}`, whose memory is not known")
+        raise fail("E803", f"a written file imports `{name}`, whose memory is not known")
 
     names: dict[str, Any] = {
         "__name__": "cnnc_dry",
