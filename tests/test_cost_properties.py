@@ -11,8 +11,8 @@ from graphs import graph_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnc.compiler.cost import FIGURES, Cost, Memory, costs, peak_memory, scope_costs, total
-from cnnc.compiler.graph import Graph, Scope
+from cnnc.compiler.cost import FIGURES, Cost, Memory, costs, peak_memory, total
+from cnnc.compiler.graph import Graph
 
 FIELDS = tuple(FIGURES)
 COSTS = st.builds(Cost, *(st.integers(0, 50) for _ in FIELDS))
@@ -57,33 +57,6 @@ def test_a_convolution_costs_what_its_loops_count(
         traffic=4 * (channels * h * w + positions * out + weights + (out if bias else 0)),
     )
     assert rows.unknown == {}
-
-
-BRANCHES = """
-input x: 2x6x6
-input y: 3x6x6
-x -> a: [conv3-4(norm=bn) | id] -> deep: [conv1-6 -> [conv1-6(norm=bn)]*2]
-y -> b: conv1-6
-"""
-
-
-def test_every_scope_costs_the_sum_of_the_rows_under_it() -> None:
-    graph = graph_of(BRANCHES + "[deep + b] -> gap\n")
-    per_node = costs(graph)
-
-    def under(scope: Scope) -> list[int]:
-        found = []
-        for child in scope.children:
-            found += under(child) if isinstance(child, Scope) else [child]
-        return found
-
-    sums = scope_costs(graph, per_node)
-    assert set(sums) == set(graph.scopes())
-    assert sorted(under(graph.root)) == [node.index for node in graph.layers]
-    for scope, cost in sums.items():
-        for name in FIELDS:
-            assert getattr(cost, name) == sum(getattr(per_node.nodes[i], name) for i in under(scope))
-    assert len(sums) > 2
 
 
 def test_weights_used_twice_are_counted_at_their_first_use() -> None:

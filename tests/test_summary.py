@@ -7,6 +7,7 @@ import io
 import json
 import re
 from dataclasses import fields, replace
+from itertools import takewhile
 
 import pytest
 from graphs import graph_of
@@ -15,7 +16,7 @@ from cnnc.backends.table import COLUMNS, render
 from cnnc.backends.table.rows import rows_of
 from cnnc.compiler.cost import Cost
 from cnnc.compiler.ops.convolution import Conv
-from cnnc.compiler.summary import CONVENTIONS, Group, Layer, Summary, field_json, summarise, to_json
+from cnnc.compiler.summary import CONVENTIONS, Summary, field_json, summarise, to_json
 
 RESNET26 = """
 model resnet26
@@ -117,16 +118,16 @@ def test_initialisers_are_told_as_they_are_written() -> None:
 # --- the tree -------------------------------------------------------------------------
 
 
-def test_groups_sum_what_they_hold() -> None:
+def test_rows_sum_what_is_under_them() -> None:
     summary = summary_of(RESNET26)
-    todo: list[Group] = [summary.root]
-    found: list[str] = []
-    while todo:
-        group = todo.pop()
-        found.append(group.name)
-        assert sum((item.cost for item in group.children), Cost()) == group.cost
-        todo += [item for item in group.children if isinstance(item, Group)]
-    assert summary.root.cost == summary.totals
+    rows = rows_of(summary, depth=None, fold=False)
+    for place, row in enumerate(rows):
+        under = takewhile(lambda other, level=row.level: other.level > level, rows[place + 1 :])
+        below = [other for other in under if other.level == row.level + 1]
+        assert row.leaf == (not below)
+        assert row.leaf or sum((r.cost for r in below), Cost()) == row.cost
+    assert sum((row.cost for row in rows if row.level == 0), Cost()) == summary.totals
+    found = {row.path for row in rows}
     assert "layer1.0.downsample" in found
     assert "layer1.1.downsample" not in found  # the identity is no row
 
@@ -164,15 +165,10 @@ def test_what_differs_does_not_fold() -> None:
 
 
 def test_a_long_row_of_layers_folds_in_linear_time() -> None:
-    summary = summary_of("input 1x8\nconv3-1(act=none)\n")
-    layer = summary.layers[0]
-    many = tuple(replace(layer, name=f"conv{i}", cost=Cost(params=i % 7 // 6)) for i in range(100_000))
-    root = replace(summary.root, children=many)
-    rows = rows_of(replace(summary, root=root), depth=None, fold=True)
-    assert (rows[0].op, rows[0].times) == (
-        f"({', '.join(['conv'] * 7)}) x 14285",
-        14285,
-    )
+    summary = summary_of(f"input 1x8\n{'[[conv1-1(act=none)]*6 -> conv3-1(act=none)]*2800'}\n")
+    rows = rows_of(summary, depth=None, fold=True)
+    assert (rows[0].op, rows[0].times) == (f"({', '.join(['conv'] * 7)}) x 2800", 2800)
+    assert [(row.level, row.op) for row in rows[1:]] == [(1, "conv x 6"), (1, "conv")]
 
 
 # --- text -----------------------------------------------------------------------------
@@ -277,49 +273,32 @@ def test_csv_columns_sum_to_the_totals(depth: int | None) -> None:
     for count in counts:
         assert sum(int(row[count]) for row in rows) == getattr(summary.totals, count)
     if depth is None:
-        assert [row["name"] for row in rows] == [layer.name for layer in _in_text_order(summary)]
+        graph = summary.graph
+        assert [row["name"] for row in rows] == [graph.nodes[n].name for n in graph.root.nodes()]
 
 
-def _in_text_order(summary: Summary) -> list[Layer]:
-    found: list[Layer] = []
-    todo: list[Layer | Group] = [summary.root]
-    while todo:
-        item = todo.pop()
-        if isinstance(item, Layer):
-            found.append(item)
-        else:
-            todo += reversed(item.children)
-    return found
+def renamed(text: str, name: str) -> Summary:
+    """The summary of a network whose last layer has another name."""
+    graph = graph_of(text)
+    return summarise(replace(graph, nodes=(*graph.nodes[:-1], replace(graph.nodes[-1], name=name))))
 
 
 @pytest.mark.parametrize("name", ["=1+2", "+1", "-cmd", "@sum"])
 def test_csv_cells_are_no_formulas(name: str) -> None:
-    summary = summary_of("input 3x8x8\nconv3-4\n")
-    layer = replace(summary.layers[0], name=name)
-    text = render(
-        replace(summary, root=replace(summary.root, children=(layer,))), "csv", columns=["name", "start"]
-    )
+    text = render(renamed("input 3x8x8\nconv3-4\n", name), "csv", columns=["name", "start"])
     # A number stays one, negative or not.
     assert list(csv.reader(io.StringIO(text)))[1] == ["'" + name, "-1"]
 
 
 def test_markdown_escapes_its_cells() -> None:
-    summary = summary_of("model my_net\ninput 3x8x8\nconv3-4\n")
-    layer = replace(summary.layers[0], name="a|b_c")
-    text = render(
-        replace(summary, root=replace(summary.root, children=(layer,))), "md", columns=["name", "params"]
-    )
+    text = render(renamed("model my_net\ninput 3x8x8\nconv3-4\n", "a|b_c"), "md", columns=["name", "params"])
     assert "| a\\|b\\_c | 112 |\n" in text
     assert "| **total** | **112** |\n" in text
     assert "**my\\_net:" in text
 
 
 def test_latex_escapes_its_cells() -> None:
-    summary = summary_of("input 3x8x8\nconv3-4\n")
-    layer = replace(summary.layers[0], name="a_b&c%#{}~^\\")
-    text = render(
-        replace(summary, root=replace(summary.root, children=(layer,))), "latex", columns=["name", "share"]
-    )
+    text = render(renamed("input 3x8x8\nconv3-4\n", "a_b&c%#{}~^\\"), "latex", columns=["name", "share"])
     escaped = r"a\_b\&c\%\#\{\}\textasciitilde{}\textasciicircum{}\textbackslash{}"
     assert rf"  {escaped} & 100.0\% \\" in text.splitlines()
 

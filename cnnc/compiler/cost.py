@@ -12,7 +12,7 @@ from functools import cached_property
 from math import prod
 from typing import Any
 
-from cnnc.compiler.graph import Graph, Node, Scope
+from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.ops import Op, Shape, count
 from cnnc.compiler.ops.base import COUNTER
 from cnnc.dsl.record import record
@@ -164,16 +164,6 @@ def costs(graph: Graph) -> Costs:
 def total(rows: Iterable[Cost]) -> Cost:
     """The sum of costs."""
     return Cost(*map(sum, zip(*(row.values() for row in rows), strict=True)))
-
-
-def scope_costs(graph: Graph, per_node: Costs) -> Mapping[Scope, Cost]:
-    """The cost of every scope, the scopes within it included."""
-    sums: dict[Scope, Cost] = {}
-    for scope in reversed(tuple(graph.scopes())):  # children before parents
-        sums[scope] = total(
-            sums[child] if isinstance(child, Scope) else per_node.nodes[child] for child in scope.children
-        )
-    return sums
 
 
 @record

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from cnnc.compiler.cost import Cost, Memory, costs, peak_memory, scope_costs
+from cnnc.compiler.cost import Cost, Memory, costs, peak_memory
 from cnnc.compiler.depth import depth
-from cnnc.compiler.graph import Graph, Scope
+from cnnc.compiler.graph import Graph
 from cnnc.compiler.ops import Op, Shape, show
 from cnnc.compiler.ops.base import SameTF
 from cnnc.compiler.receptive_field import AxisField, ReceptiveField, receptive_fields
@@ -50,29 +50,6 @@ class Layer:
     rf: ReceptiveField | None
     brought: bool
 
-    @property
-    def local(self) -> str:
-        return self.name.rpartition(".")[2]
-
-
-@record(eq=False)
-class Group:
-    """A block, labelled bracket, shared module or shortcut, with the sum of its rows.
-
-    `kind` is the block's name, else what it is: `bracket`, `shared`, `shortcut`,
-    `model`. `last` is the layer whose output flows out, where that is a layer of the model.
-    """
-
-    name: str
-    kind: str
-    children: tuple[Layer | Group, ...]
-    cost: Cost
-    last: Layer | None
-
-    @property
-    def local(self) -> str:
-        return self.name.rpartition(".")[2]
-
 
 @record(eq=False)
 class Summary:
@@ -83,7 +60,7 @@ class Summary:
     outputs: Mapping[str, Shape]
     depth: int
     layers: tuple[Layer, ...]
-    root: Group
+    graph: Graph
     totals: Cost
     unknown: Mapping[str, tuple[str, ...]]
     """The layers whose `params` or `macs` nobody knows; with them the totals are at least what they say."""
@@ -119,25 +96,13 @@ def summarise(graph: Graph) -> Summary:
         outputs={name: graph.nodes[i].out for name, i in graph.outputs.items()},
         depth=depth(graph),
         layers=tuple(layers.values()),
-        root=_tree(graph.root, layers, scope_costs(graph, per_node)),
+        graph=graph,
         totals=per_node.total,
         unknown=per_node.unknown,
         memory=peak_memory(graph),
         limits=graph.limits,
         residues=residues(graph),
     )
-
-
-def _tree(root: Scope, layers: Mapping[int, Layer], sums: Mapping[Scope, Cost]) -> Group:
-    """The scopes as groups, those that hold nothing (identity shortcuts) left out."""
-    groups: dict[Scope, Group] = {}
-    for scope in reversed(tuple(root.scopes())):  # children before parents
-        items = [groups[child] if isinstance(child, Scope) else layers[child] for child in scope.children]
-        kind = scope.kind if scope.block is None else scope.block.name
-        last = None if scope.result is None else layers.get(scope.result)
-        kept = tuple(item for item in items if isinstance(item, Layer) or item.children)
-        groups[scope] = Group(scope.name, kind, kept, sums[scope], last)
-    return groups[root]
 
 
 # --- as JSON --------------------------------------------------------------------------

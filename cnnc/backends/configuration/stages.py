@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Literal
 
-from cnnc.backends.diagram.words import is_small, layer_text, shape_text
+from cnnc.backends.diagram.words import layer_text, shape_text
+from cnnc.backends.outline import is_small
 from cnnc.backends.volumes.units import Unit, Units, near
 from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.ops import show

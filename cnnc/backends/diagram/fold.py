@@ -1,4 +1,4 @@
-"""Folding: the graph's scopes and repeats as parts, equal neighbours drawn once with `x n`.
+"""The outline as boxes and frames: scopes open or closed, equal neighbours drawn once with `x n`.
 
 A *part* is a box, a frame of parts, or a fold of equal parts. What may be folded is
 decided on the graph's own edges: hiding a part must hide no arrow that a reader needs.
@@ -6,25 +6,22 @@ decided on the graph's own edges: hiding a part must hide no arrow that a reader
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
 from cnnc.backends.diagram import words
 from cnnc.backends.diagram.picture import Kind
+from cnnc.backends.outline import Equality, Outline, Run, is_small
 from cnnc.compiler.graph import Graph, Node, Scope
-from cnnc.compiler.walk.values import Turn
-
-FEWEST_PARALLEL = 3
-"""Fewer equal branches than these are drawn each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BoxPart:
-    """What is drawn as one box: a label over lines. `key` is what equal boxes agree in."""
+    """What is drawn as one box: a label over lines. Equal boxes have equal `key`s."""
 
     nodes: tuple[int, ...]
-    key: Hashable
+    key: int
     kind: Kind
     title: str | None
     lines: tuple[str, ...]
@@ -32,10 +29,10 @@ class BoxPart:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FramePart:
-    """Parts in a frame; `titles` are its label and its block call. Without any, a turn of a repeat."""
+    """Parts in a frame; `titles` are its label and its block call. Without any, a turn of a fold."""
 
     nodes: tuple[int, ...]
-    key: Hashable
+    key: int
     titles: tuple[str, ...]
     parts: tuple[Part, ...]
 
@@ -45,7 +42,7 @@ class FoldPart:
     """Equal parts one after another, or side by side on the same input; the first is drawn."""
 
     nodes: tuple[int, ...]
-    key: Hashable
+    key: int
     turns: tuple[Part, ...]
     parallel: bool
 
@@ -84,67 +81,49 @@ def boxes_of(parts: Iterable[Part]) -> Iterator[BoxPart]:
             yield from boxes_of(part.turns[:1])
 
 
-Child = int | Scope
-
-
 class _Folder:
     def __init__(self, graph: Graph, detail: Detail) -> None:
         self.graph = graph
         self.detail = detail
-        self.consumers = graph.consumers()
-        self.outputs = frozenset(graph.outputs.values())
+        self.outline = Outline(graph)
+        self.equality: Equality = "loose" if detail.loose else "equal"
 
     def children(self, scope: Scope) -> tuple[Part, ...]:
-        placed = [(child, self._turns(child, scope)) for child in scope.children]
-        return tuple(self._sequence(placed, 0))
-
-    def _turns(self, child: Child, scope: Scope) -> tuple[Turn, ...]:
-        """The turns of repeats between a scope and its child, outermost first."""
-        trace = self.graph.nodes[child].trace if isinstance(child, int) else child.trace
-        turns = []
-        while trace is not None and trace is not scope.trace:
-            if isinstance(trace, Turn):
-                turns.append(trace)
-            trace = trace.parent
-        return tuple(reversed(turns)) if trace is scope.trace else ()
-
-    # --- from children to parts ----------------------------------------------------------
-
-    def _sequence(self, placed: Sequence[tuple[Child, tuple[Turn, ...]]], depth: int) -> list[Part]:
-        """Children of one scope and turn, `depth` turns deep, as folded parts."""
+        """What is in a scope as parts, equal neighbours folded."""
         parts: list[Part] = []
         plain: list[int] = []
-
-        def flush() -> None:
-            parts.extend(self._cells(plain))
-            plain.clear()
-
-        def turn_of(entry: tuple[Child, tuple[Turn, ...]]) -> int:
-            return id(entry[1][depth]) if len(entry[1]) > depth else 0
-
-        for turn, group in groupby(placed, key=turn_of):
-            if turn:
-                flush()
-                parts.append(self._frame((), self._sequence(list(group), depth + 1)))
-                continue
-            for child, _ in group:
-                if isinstance(child, int):
-                    plain.append(child)
-                else:
-                    flush()
-                    parts.extend(self._scope(child))
-        flush()
-        return self._spliced(self._folded(parts))
-
-    def _spliced(self, parts: Iterable[Part]) -> list[Part]:
-        """Turns that could not be folded are drawn without a frame; what that brings together may fold."""
-        flat: list[Part] = []
-        for part in parts:
-            if isinstance(part, FramePart) and not part.titles:
-                flat.extend(part.parts)
+        for child in scope.children:
+            if isinstance(child, int):
+                plain.append(child)
             else:
-                flat.append(part)
-        return self._folded(flat)
+                parts += [*self._cells(plain), *self._scope(child)]
+                plain = []
+        parts += self._cells(plain)
+        if not self.detail.folds or not parts:
+            return tuple(parts)
+        return tuple(self._folded(parts, self.outline.phases([part.nodes for part in parts], scope)))
+
+    def _folded(self, parts: Sequence[Part], phases: Sequence[tuple[int, ...]]) -> Iterator[Part]:
+        """Runs of equal parts as folds; what a pattern repeats is folded in turn."""
+        nodes, keys = [part.nodes for part in parts], [part.key for part in parts]
+        for run in self.outline.runs(nodes, keys, phases=phases):
+            if run.times == 1:
+                yield from (parts[place] for turn in run.turns() for place in turn)
+            else:
+                yield self._fold(parts, phases, run)
+
+    def _fold(self, parts: Sequence[Part], phases: Sequence[tuple[int, ...]], run: Run) -> FoldPart:
+        turns: list[Part] = []
+        for turn in run.turns():
+            inner = parts[turn.start : turn.stop]
+            turns.append(self._frame((), tuple(self._folded(inner, phases[turn.start : turn.stop]))))
+        nodes = tuple(n for part in turns for n in part.nodes)
+        return FoldPart(nodes, self._key("fold", turns, run.parallel), tuple(turns), run.parallel)
+
+    def _key(self, *what: object) -> int:
+        """A number for parts of the same kind, made of equal parts."""
+        told = (tuple(part.key for part in one) if isinstance(one, list) else one for one in what)
+        return self.outline.number(tuple(told))
 
     def _scope(self, scope: Scope) -> list[Part]:
         nodes = tuple(scope.nodes())
@@ -162,10 +141,9 @@ class _Folder:
             return [self._frame(titles, inner)]
         lines = ((call,) if call else ()) + words.main_words(self.graph, scope)
         lines = lines or (f"{len(nodes)} layers",)
-        key: Hashable = call or tuple(words.layer_text(self.graph.nodes[n]) for n in nodes)
-        if self.detail.loose:
-            key = scope.block.name if scope.block else len(nodes)
-        return [BoxPart(nodes, ("block", key), "block", name, lines)]
+        block = scope.block.name if scope.block else None
+        same = block if block and self.detail.loose else self.outline.signature(nodes, self.equality)
+        return [BoxPart(nodes, self._key("block", block, same), "block", name, lines)]
 
     def _titled(self, part: Part, titles: tuple[str, ...]) -> Part:
         """A frame around a single part: the part itself with the frame's title on it."""
@@ -179,45 +157,23 @@ class _Folder:
             return FoldPart(part.nodes, part.key, turns, part.parallel)
         return self._frame(titles, (part,))
 
-    def _frame(self, titles: tuple[str, ...], parts: Sequence[Part]) -> Part:
+    def _frame(self, titles: tuple[str, ...], parts: tuple[Part, ...]) -> Part:
         if not titles and len(parts) == 1:
             return parts[0]
         nodes = tuple(n for part in parts for n in part.nodes)
-        return FramePart(nodes, ("frame", self._wiring(parts)), titles, tuple(parts))
-
-    def _wiring(self, parts: Sequence[Part]) -> Hashable:
-        """What equal frames agree in: equal parts, joined alike."""
-        owner = {n: i for i, part in enumerate(parts) for n in part.nodes}
-        joined = []
-        for i, part in enumerate(parts):
-            sources = {owner.get(j, -1) for n in part.nodes for j in self.graph.nodes[n].inputs}
-            joined.append((part.key, tuple(sorted(sources - {i}))))
-        return tuple(joined)
+        same = self.outline.signature(nodes, self.equality)
+        return FramePart(nodes, self._key("frame", bool(titles), list(parts), same), titles, parts)
 
     # --- cells ---------------------------------------------------------------------------
 
     def _cells(self, nodes: Sequence[int]) -> list[BoxPart]:
         """Neighbouring layers as boxes: one main layer each, with the small ones that follow it."""
-        cells: list[list[Node]] = []
-        for index in nodes:
-            node = self.graph.nodes[index]
-            if cells and self.detail.cells and self._joins(cells[-1], node):
-                cells[-1].append(node)
-            else:
-                cells.append([node])
-        return [self._cell(cell) for cell in cells]
-
-    def _joins(self, cell: Sequence[Node], node: Node) -> bool:
-        last = cell[-1]
-        if node.inputs != (last.index,) or self.consumers[last.index] != (node.index,):
-            return False
-        if last.index in self.outputs:
-            return False
-        headless = all(words.is_small(n) for n in cell)
-        return headless or node.op.family in words.SMALL
+        if not self.detail.cells:
+            return [self._cell((self.graph.nodes[n],)) for n in nodes]
+        return [self._cell(cell) for cell in self.outline.cells(nodes)]
 
     def _cell(self, cell: Sequence[Node]) -> BoxPart:
-        main = next((n for n in cell if not words.is_small(n)), cell[0])
+        main = next((n for n in cell if not is_small(n)), cell[0])
         shown = [n for n in cell if n.role != "flatten"] or cell
         lines = tuple(
             ", ".join(words.layer_text(n) for n in run) for _, run in groupby(shown, key=lambda n: n is main)
@@ -225,74 +181,9 @@ class _Folder:
         if main.op.family == "merge":
             lines = (" ".join(lines),)
         label = next((n.label for n in cell if n.label is not None and n.role == "own"), None)
-        key: Hashable = tuple(n.op.kind for n in shown) if self.detail.loose else lines
-        return BoxPart(tuple(n.index for n in cell), ("cell", key), main.op.family, label, lines)
-
-    # --- folds ---------------------------------------------------------------------------
-
-    def _folded(self, parts: Sequence[Part]) -> list[Part]:
-        """Runs of equal neighbours as folds."""
-        if not self.detail.folds:
-            return list(parts)
-        edges = _Edges(self.graph, self.consumers, self.outputs)
-        done: list[Part] = []
-        run: list[Part] = []
-        parallel = False
-        for part in parts:
-            if run and part.key == run[-1].key:
-                serial = edges.follows(run[-1], part)
-                aside = not serial and edges.beside(run[-1], part)
-                if (serial or aside) and (len(run) == 1 or aside == parallel):
-                    parallel = aside
-                    run.append(part)
-                    continue
-            done.extend(self._fold(run, parallel))
-            run, parallel = [part], False
-        return done + self._fold(run, parallel)
-
-    def _fold(self, run: Sequence[Part], parallel: bool) -> list[Part]:
-        if len(run) < 2 or (parallel and len(run) < FEWEST_PARALLEL):
-            return list(run)
-        turns = [turn for part in run for turn in self._turns_of(part, parallel)]
-        nodes = tuple(n for part in run for n in part.nodes)
-        return [FoldPart(nodes, ("fold", len(turns), run[0].key, parallel), tuple(turns), parallel)]
-
-    def _turns_of(self, part: Part, parallel: bool) -> tuple[Part, ...]:
-        """A fold of folds is one fold."""
-        same = isinstance(part, FoldPart) and part.parallel == parallel
-        return part.turns if isinstance(part, FoldPart) and same else (part,)
-
-
-@dataclass(frozen=True, slots=True)
-class _Edges:
-    """What flows between parts; each part's ends are looked up once."""
-
-    graph: Graph
-    consumers: tuple[tuple[int, ...], ...]
-    outputs: frozenset[int]
-
-    def ends(self, part: Part) -> tuple[frozenset[int], frozenset[int]]:
-        """The nodes outside that a part takes from, and those that take from it; an output of the model is -1."""
-        inside = set(part.nodes)
-        sources = {j for n in part.nodes for j in self.graph.nodes[n].inputs} - inside
-        targets = {j for n in part.nodes for j in self.consumers[n]} - inside
-        if not self.outputs.isdisjoint(inside):
-            targets.add(-1)
-        return frozenset(sources), frozenset(targets)
-
-    def follows(self, first: Part, second: Part) -> bool:
-        """Whether all that leaves the first goes into the second, which takes nothing new."""
-        sources, targets = self.ends(first)
-        inside = set(first.nodes)
-        taken, _ = self.ends(second)
-        return (
-            bool(targets) and targets <= set(second.nodes)
-            and not taken.isdisjoint(inside) and taken - inside <= sources
-        )  # fmt: skip
-
-    def beside(self, first: Part, second: Part) -> bool:
-        """Whether both take the same and go to the same place."""
-        return self.ends(first) == self.ends(second) and bool(self.ends(first)[0])
+        nodes = tuple(n.index for n in cell)
+        key = self._key("cell", self.outline.signature(nodes, self.equality))
+        return BoxPart(nodes, key, main.op.family, label, lines)
 
 
 __all__ = ["BoxPart", "Detail", "FoldPart", "FramePart", "Part", "boxes_of", "parts_of"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
+from cnnc.backends.outline import is_small
 from cnnc.compiler.graph import Graph, Node, Scope
 from cnnc.compiler.ops import Sizes, show
 
@@ -14,15 +16,6 @@ MAX_TEXT = 44
 """A longer line is cut: a box must not be wider than the column it is printed in."""
 MAX_CALL = 30
 """A call over the words of what it does is cut sooner: the words tell most of it."""
-
-
-SMALL = frozenset({"normalisation", "activation", "regularisation"})
-"""Families that share a box with the layer before (or, at a chain's head, after) them."""
-
-
-def is_small(node: Node) -> bool:
-    """Whether a layer needs no box of its own."""
-    return node.op.family in SMALL or node.role == "flatten"
 
 
 def cut(text: str, most: int = MAX_TEXT) -> str:
@@ -109,31 +102,17 @@ def count_text(number: int) -> str:
 def main_words(graph: Graph, scope: Scope, most: int = 5) -> tuple[str, ...]:
     """The main layers of a closed scope, one a line; nothing where they are more than `most` lines.
 
-    Norms, activations, merges and projections on a shortcut are left out, as in the
-    papers' tables.
+    Norms, activations and merges are left out, as in the papers' tables; the projection of a
+    shortcut stands last.
     """
-    lines: list[tuple[str, int]] = []
-    for index in _main_nodes(scope):
+    on_shortcuts = {n for inner in scope.scopes() if inner.kind == "shortcut" for n in inner.nodes()}
+    words = []
+    for index in scope.nodes():
         node = graph.nodes[index]
-        if is_small(node) or node.op.family == "merge":
-            continue
-        text = layer_text(node)
-        if lines and lines[-1][0] == text:
-            lines[-1] = (text, lines[-1][1] + 1)
-        else:
-            lines.append((text, 1))
-        if len(lines) > most:
-            return ()
-    return tuple(text if times == 1 else f"{text} x {times}" for text, times in lines)
-
-
-def _main_nodes(scope: Scope) -> list[int]:
-    nodes: list[int] = []
-    stack: list[int | Scope] = [scope]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, int):
-            nodes.append(item)
-        elif item.kind != "shortcut":
-            stack.extend(reversed(item.children))
-    return nodes
+        if not is_small(node) and node.op.family != "merge":
+            aside = index in on_shortcuts
+            words.append((aside, f"{layer_text(node)} on the shortcut" if aside else layer_text(node)))
+    runs = [(text, len(list(run))) for (_, text), run in groupby(sorted(words, key=lambda word: word[0]))]
+    if len(runs) > most:
+        return ()
+    return tuple(text if times == 1 else f"{text} x {times}" for text, times in runs)

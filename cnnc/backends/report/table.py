@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from cnnc.backends.report.ranges import ranges_text
 from cnnc.backends.table.cells import COLUMNS, Column
 from cnnc.backends.table.formats import LEFT
-from cnnc.backends.table.rows import Item, Row, rows_of
+from cnnc.backends.table.rows import Row, rows_of
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.sizes import is_free
-from cnnc.compiler.summary import Layer, Summary
+from cnnc.compiler.summary import Summary
 
 SHOWN = ("name", "op", "output", "arguments", "params", "macs", "share", "activations", "rf", "stride")
 SORTABLE = ("params", "macs", "activations", "rf")
@@ -45,17 +45,6 @@ def parents(rows: Sequence[Row]) -> list[int | None]:
     return found
 
 
-def layers_of(items: Sequence[Item]) -> Iterator[Layer]:
-    """All layers in these items."""
-    todo = list(items)
-    while todo:
-        item = todo.pop()
-        if isinstance(item, Layer):
-            yield item
-        else:
-            todo.extend(item.children)
-
-
 def _heading(key: str, column: Column) -> str:
     title = escape(column.title)
     if key not in SORTABLE:
@@ -70,7 +59,7 @@ def _row(
     number: int, parent: int | None, row: Row, columns: Mapping[str, Column],
     summary: Summary, index: Mapping[str, int],
 ) -> str:  # fmt: skip
-    nodes = ranges_text(index[layer.name] for layer in layers_of(row.items))
+    nodes = ranges_text(row.nodes)
     attributes = {
         "id": f"r{number}",
         "data-parent": "" if parent is None else f"r{parent}",

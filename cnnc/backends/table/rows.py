@@ -1,17 +1,14 @@
-"""From the tree of a summary to the rows of a table, runs of equal siblings folded into one."""
+"""From a summary to the rows of a table, runs of equal siblings folded into one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cnnc.backends.outline import Child, Outline, nodes_of
 from cnnc.compiler.cost import Cost, total
-from cnnc.compiler.summary import Group, Layer, Summary
-
-Item = Layer | Group
-
-LONGEST_PATTERN = 16
-"""Siblings that are looked through for a pattern that repeats; bounds the time, see `_runs`."""
+from cnnc.compiler.graph import Scope
+from cnnc.compiler.summary import Layer, Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +17,8 @@ class Row:
 
     `layer` is the layer shown, or the one whose output flows out of the block shown.
     `cost` is of all repeats together; the rows under a folded row are those of its
-    first. A `leaf` has no rows under it.
+    first. A `leaf` has no rows under it. `nodes` are the layers that the row stands for, all
+    repeats together.
     """
 
     level: int
@@ -32,131 +30,109 @@ class Row:
     cost: Cost
     times: int
     leaf: bool
-    items: tuple[Item, ...]
-    """What the row stands for, all repeats together."""
+    nodes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """`times` repeats, one after another, of a pattern of `length` siblings."""
+class _Stretch:
+    """`times` repeats, one after another, of a pattern of siblings; `children` of `scope` are those of all repeats."""
 
-    items: tuple[Item, ...]
-    length: int
+    scope: Scope
+    children: tuple[Child, ...]
+    times: int
 
     @property
-    def times(self) -> int:
-        return len(self.items) // self.length
+    def pattern(self) -> tuple[Child, ...]:
+        return self.children[: len(self.children) // self.times]
 
 
 def rows_of(summary: Summary, *, depth: int | None, fold: bool) -> list[Row]:
     """The rows in the order of the text, blocks before what they hold."""
-    keys = _keys(summary.root) if fold else None
+    maker = _Maker(summary, fold=fold)
     rows: list[Row] = []
-    todo: list[tuple[int, _Run]] = []
+    todo: list[tuple[int, _Stretch]] = []
 
-    def push(level: int, items: Sequence[Item]) -> bool:
-        """Put runs on the stack, the first on top; False where there are none to show."""
+    def push(level: int, scope: Scope, children: Sequence[Child]) -> bool:
+        """Put stretches on the stack, the first on top; False where there are none to show."""
         if depth is not None and level >= depth:
             return False
-        runs = list(_runs(items, keys))
-        todo.extend((level, run) for run in reversed(runs))
-        return bool(runs)
+        found = maker.stretches(scope, children)
+        todo.extend((level, stretch) for stretch in reversed(found))
+        return bool(found)
 
-    push(0, summary.root.children)
+    push(0, summary.graph.root, summary.graph.root.children)
     while todo:
-        level, run = todo.pop()
-        first = run.items[0]
-        if run.length > 1:
-            under = push(level + 1, run.items[: run.length])
+        level, stretch = todo.pop()
+        first = stretch.children[0]
+        if len(stretch.pattern) > 1:
+            under = push(level + 1, stretch.scope, stretch.pattern)
         else:
-            under = isinstance(first, Group) and push(level + 1, first.children)
-        rows.append(_row(level, run, leaf=not under))
+            under = isinstance(first, Scope) and push(level + 1, first, first.children)
+        rows.append(maker.row(level, stretch, leaf=not under))
     return rows
 
 
-def _row(level: int, run: _Run, *, leaf: bool) -> Row:
-    first, last = run.items[0], run.items[-1]
-    if run.length > 1:
-        op = f"({', '.join(_what(item) for item in run.items[: run.length])})"
-    else:
-        op = _what(first)
-    if run.times > 1:
-        op = f"{op} x {run.times}".lstrip()
-    name = first.local if first is last else f"{first.local}…{last.local}"
-    return Row(
-        level=level,
-        name=name,
-        path=first.name if first is last else f"{first.name}…{last.local}",
-        op=op,
-        layer=last.last if isinstance(last, Group) else last,
-        is_layer=run.length == 1 and isinstance(first, Layer),
-        cost=first.cost if first is last else total(item.cost for item in run.items),
-        times=run.times,
-        leaf=leaf,
-        items=run.items,
-    )
+class _Maker:
+    def __init__(self, summary: Summary, *, fold: bool) -> None:
+        self.graph = summary.graph
+        self.outline = Outline(summary.graph)
+        self.layers = {n.index: layer for n, layer in zip(summary.graph.layers, summary.layers, strict=True)}
+        self.fold = fold
 
+    def stretches(self, scope: Scope, children: Sequence[Child]) -> list[_Stretch]:
+        """The children of a scope, equal ones gathered; a norm or activation goes with the layer that brings it."""
+        cells: list[list[Child]] = []
+        for child in children:
+            if isinstance(child, int) and cells and self.layers[child].brought:
+                cells[-1].append(child)
+            elif nodes_of(child):  # an identity shortcut holds nothing
+                cells.append([child])
+        if not self.fold:
+            return [_Stretch(scope, (child,), 1) for cell in cells for child in cell]
+        nodes = [tuple(n for child in cell for n in nodes_of(child)) for cell in cells]
+        keys = [self._key(cell) for cell in cells]
+        found: list[_Stretch] = []
+        for run in self.outline.runs(nodes, keys, phases=self.outline.phases(nodes, scope), wired=False):
+            inside = tuple(child for turn in run.turns() for place in turn for child in cells[place])
+            whole = [_Stretch(scope, inside, run.times)]
+            found += whole if run.times > 1 else [_Stretch(scope, (child,), 1) for child in inside]
+        return found
 
-def _what(item: Item) -> str:
-    """What an item is called; a labelled bracket has a name only."""
-    if isinstance(item, Layer):
-        return item.op.kind
-    return "" if item.kind == "bracket" else item.kind
+    def _key(self, cell: Sequence[Child]) -> int:
+        """A number for rows that read the same, numbers at the end of a name aside."""
+        told = [(self._name(c).rstrip("0123456789"), self._what(c)) for c in cell]
+        nodes = [n for child in cell for n in nodes_of(child)]
+        return self.outline.number((tuple(told), self.outline.signature(nodes, "exact")))
 
+    def _name(self, child: Child) -> str:
+        return self.graph.nodes[child].local if isinstance(child, int) else child.local
 
-# --- folding --------------------------------------------------------------------------
+    def _what(self, child: Child) -> str:
+        """What a child is called; a labelled bracket has a name only."""
+        if isinstance(child, int):
+            return self.graph.nodes[child].op.kind
+        kind = child.kind if child.block is None else child.block.name
+        return "" if kind == "bracket" else kind
 
-
-def _keys(root: Group) -> Mapping[Item, int]:
-    """A number for each item, equal for items that read the same: numbers at the end of a name aside,
-    of one op, arguments, output and cost, and all within likewise."""
-    keys: dict[Item, int] = {}
-    numbers: dict[object, int] = {}
-    order: list[Item] = []
-    todo: list[Item] = [root]
-    while todo:
-        item = todo.pop()
-        order.append(item)
-        if isinstance(item, Group):
-            todo.extend(item.children)
-    for item in reversed(order):  # children before parents
-        stem = item.local.rstrip("0123456789")
-        key: object
-        if isinstance(item, Layer):
-            key = (stem, item.op, repr((item.out, item.cost)))  # free sizes as their expressions
-        else:
-            key = (stem, item.kind, tuple(keys[child] for child in item.children))
-        keys[item] = numbers.setdefault(key, len(numbers))
-    return keys
-
-
-def _runs(items: Sequence[Item], keys: Mapping[Item, int] | None) -> Iterator[_Run]:
-    """Siblings as runs: at each place the pattern that covers most, the shortest of equals.
-
-    Linear: what is looked at for a place is at most LONGEST_PATTERN times what is taken there.
-    """
-    place = 0
-    numbers = None if keys is None else [keys[item] for item in items]
-    while place < len(items):
-        length, times = (1, 1) if numbers is None else _pattern(numbers, place, _opens(items[place]))
-        yield _Run(tuple(items[place : place + length * times]), length)
-        place += length * times
-
-
-def _opens(item: Item) -> bool:
-    """Whether a pattern may begin here: a norm or activation belongs to the layer before it."""
-    return isinstance(item, Group) or not item.brought
-
-
-def _pattern(numbers: Sequence[int], place: int, opens: bool) -> tuple[int, int]:
-    """The length of a pattern, and how often it stands from `place` on."""
-    best = (1, 1)
-    longest = LONGEST_PATTERN if opens else 1
-    for length in range(1, min(longest, (len(numbers) - place) // 2) + 1):
-        end = place + length
-        while end < len(numbers) and numbers[end] == numbers[end - length]:
-            end += 1
-        times = (end - place) // length
-        if times > 1 and times * length > best[0] * best[1]:
-            best = (length, times)
-    return best
+    def row(self, level: int, stretch: _Stretch, *, leaf: bool) -> Row:
+        first, last = stretch.children[0], stretch.children[-1]
+        ops = [self._what(child) for child in stretch.pattern]
+        op = ops[0] if len(ops) == 1 else f"({', '.join(ops)})"
+        if stretch.times > 1:
+            op = f"{op} x {stretch.times}".lstrip()
+        path = self.graph.nodes[first].name if isinstance(first, int) else first.name
+        others = "" if first is last else f"…{self._name(last)}"
+        result = last if isinstance(last, int) else last.result
+        nodes = tuple(n for child in stretch.children for n in nodes_of(child))
+        return Row(
+            level=level,
+            name=self._name(first) + others,
+            path=path + others,
+            op=op,
+            layer=None if result is None else self.layers.get(result),
+            is_layer=len(ops) == 1 and isinstance(first, int),
+            cost=total(self.layers[n].cost for n in nodes),
+            times=stretch.times,
+            leaf=leaf,
+            nodes=nodes,
+        )

@@ -71,9 +71,11 @@ def label_lines(volume: Volume) -> tuple[str, ...]:
     if volume.sign is not None:
         return ()
     times = f" x {volume.times}" if volume.times > 1 else ""
-    shape = "x".join(map(str, volume.out)).replace("x", "\N{MULTIPLICATION SIGN}")
+    shapes = ["\N{MULTIPLICATION SIGN}".join(map(str, shape)) for shape in (volume.first, volume.out)]
+    if len(set(shapes)) > 1:
+        shapes[0] += " …"
     title = () if volume.title is None else (volume.title,)
-    return (*title, volume.word + times, shape)
+    return (*title, volume.word + times, *dict.fromkeys(shapes))
 
 
 def label_width(volume: Volume) -> float:

@@ -8,9 +8,10 @@ from fractions import Fraction
 from math import log2
 
 from cnnc.backends.diagram.picture import Kind
-from cnnc.backends.diagram.words import MERGE_WORDS, cut, is_small
-from cnnc.backends.volumes.runs import gathered, patterns, run_as_unit
-from cnnc.backends.volumes.units import Unit, Units, Wiring, merge_behind, parts_of
+from cnnc.backends.diagram.words import MERGE_WORDS, cut
+from cnnc.backends.outline import Wiring, is_small
+from cnnc.backends.volumes.runs import gathered, run_as_unit
+from cnnc.backends.volumes.units import Unit, Units, merge_behind, parts_of
 from cnnc.compiler.graph import Graph, Scope
 from cnnc.compiler.ops import Shape
 from cnnc.compiler.receptive_field import ReceptiveField, receptive_fields
@@ -46,6 +47,8 @@ class Volume:
     id: str
     nodes: tuple[int, ...]
     out: Shape
+    first: Shape
+    """What the first of several gives: they may differ a little in size."""
     kind: Kind
     title: str | None
     word: str
@@ -126,7 +129,7 @@ def _units(graph: Graph) -> list[list[Unit]]:
             return found
         closed |= {id(scope) for scope in scopes if _depth(scope) == depth and units.can_close(scope)}
         found = _attempt(units, closed)
-    return found if _boxes(found) <= MOST else patterns(graph, found)
+    return found if _boxes(found) <= MOST else _attempt(units, closed, patterns=True)
 
 
 def _boxes(found: Sequence[Sequence[Unit]]) -> int:
@@ -153,8 +156,9 @@ def _opened(
     return found
 
 
-def _attempt(units: Units, closed: set[int]) -> list[list[Unit]]:
-    return gathered(units.graph, units.of(units.graph.root, lambda scope: id(scope) in closed))
+def _attempt(units: Units, closed: set[int], *, patterns: bool = False) -> list[list[Unit]]:
+    found = units.of(units.graph.root, lambda scope: id(scope) in closed)
+    return gathered(units.outline, found, patterns=patterns)
 
 
 # --- volumes and arrows ------------------------------------------------------------------
@@ -167,10 +171,10 @@ class _Planner:
         self.graph = graph
         self.fields = receptive_fields(graph)
         inputs = [self._input(index) for index in sorted(graph.inputs.values())]
-        units = tuple(inputs) + tuple(run_as_unit(run) for run in runs)
+        self.units = tuple(inputs) + tuple(run_as_unit(run) for run in runs)
         self.times = (1,) * len(inputs) + tuple(len(run) for run in runs)
         self.firsts = tuple(inputs) + tuple(run[0] for run in runs)
-        self.wiring = Wiring(graph, units)
+        self.wiring = Wiring(graph, tuple(unit.nodes for unit in self.units))
 
     def _input(self, index: int) -> Unit:
         node = self.graph.nodes[index]
@@ -182,7 +186,7 @@ class _Planner:
         dropped = self._dropped()
         volumes = [
             self._volume(place, unit, levels[place], dropped)
-            for place, unit in enumerate(self.wiring.units)
+            for place, unit in enumerate(self.units)
             if place not in dropped
         ]
         return Plan(self.graph.name, tuple(volumes), tuple(self._drawn_flows(dropped)))
@@ -209,7 +213,7 @@ class _Planner:
         """Halvings since the input, from the exact stride; where that has no meaning, as before."""
         levels: list[int] = []
         before = {target: source for source, target in reversed(self.wiring.flows)}
-        for place, unit in enumerate(self.wiring.units):
+        for place, unit in enumerate(self.units):
             level = _level(self.fields[unit.result])
             levels.append(level if level is not None else levels[before[place]] if place in before else 0)
         return levels
@@ -218,7 +222,7 @@ class _Planner:
         """Units without a box: layers on a skip that only fit it (crop), and what a U's concatenation takes
         from below, which its stripe shows. With each the word for its arrow."""
         dropped: dict[int, str | None] = {}
-        units, flows = self.wiring.units, tuple(self.wiring.flows)
+        units, flows = self.units, tuple(self.wiring.flows)
         outputs = frozenset(self.graph.outputs.values())
         for place, unit in enumerate(units):
             targets = [t for s, t in flows if s == place]
@@ -233,7 +237,7 @@ class _Planner:
         return dropped
 
     def _is_concat(self, place: int) -> bool:
-        unit = self.wiring.units[place]
+        unit = self.units[place]
         return not unit.closed and bool(parts_of(self.graph, unit.result, frozenset(unit.nodes)))
 
     def _meets_skip(self, place: int, other: int) -> bool:
@@ -243,7 +247,7 @@ class _Planner:
             if target != place or source == other:
                 continue
             start = source
-            if self.wiring.units[source].kind == "reshape":
+            if self.units[source].kind == "reshape":
                 start = self._source(source)
             if _reaches(flows, start, other):
                 return True
@@ -255,11 +259,11 @@ class _Planner:
         inside = frozenset(turn.nodes)
         merge = merge_behind(graph, turn.result, inside)
         sign = MERGE_WORDS.get(merge.op.kind) if merge is not None else None
-        taken = [self.wiring.units[s] for s, t in self.wiring.flows if t == place and s in dropped]
+        taken = [self.units[s] for s, t in self.wiring.flows if t == place and s in dropped]
         nodes = tuple(sorted(n for one in (*taken, unit) for n in one.nodes))
         made = next((one.word for one in taken if one.kind != "reshape"), unit.word)
         return Volume(
-            id=f"v{place}", nodes=nodes, out=graph.nodes[unit.result].out, kind=unit.kind,
+            id=f"v{place}", nodes=nodes, out=graph.nodes[unit.result].out, first=graph.nodes[turn.result].out, kind=unit.kind,
             title=cut(unit.title) if unit.title is not None else None, word=cut(made),
             times=self.times[place], stripes=self._stripes(turn, inside),
             sign=sign if not unit.closed else None, around=sign if unit.closed and self._takes_one(turn) else None,
@@ -278,7 +282,7 @@ class _Planner:
 
     def _kind(self, index: int) -> Kind:
         """The family of the layer that made a tensor, norms and activations aside."""
-        unit = self.wiring.units[self.wiring.owner[index]]
+        unit = self.units[self.wiring.owner[index]]
         if not unit.closed:
             return unit.kind
         node = self.graph.nodes[index]
@@ -290,7 +294,7 @@ class _Planner:
         source, target = self.wiring.owner[node], self.wiring.owner[unit.result]
         if source == target:
             return False
-        if self.wiring.units[source].kind == "reshape":
+        if self.units[source].kind == "reshape":
             source = self._source(source)
         return unit.closed or _detour(tuple(self.wiring.flows), source, target)
 

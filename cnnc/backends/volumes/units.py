@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from cnnc.backends.diagram.picture import Kind
-from cnnc.backends.diagram.words import SMALL, is_small, layer_text
+from cnnc.backends.diagram.words import layer_text
+from cnnc.backends.outline import Outline, is_small
 from cnnc.compiler.graph import Graph, Node, Scope
 
 STEPS_DOWN = 2.6
@@ -30,7 +30,7 @@ class Unit:
     kind: Kind
     title: str | None
     word: str
-    key: Hashable
+    key: int
     stage: str | None
     closed: bool
 
@@ -40,8 +40,7 @@ class Units:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.consumers = graph.consumers()
-        self.outputs = frozenset(graph.outputs.values())
+        self.outline = Outline(graph)
 
     def of(self, scope: Scope, closes: Callable[[Scope], bool]) -> list[Unit]:
         """The units of a scope in the order of the flow, without the inputs of the model."""
@@ -70,31 +69,20 @@ class Units:
     # --- a layer and the small ones that follow it -----------------------------------------
 
     def _cells(self, nodes: Sequence[int], stage: str | None) -> Iterator[Unit]:
-        cell: list[Node] = []
-        for index in nodes:
-            node = self.graph.nodes[index]
-            if cell and not self._joins(cell, node):
-                yield self._cell(cell, stage)
-                cell = []
-            cell.append(node)
-        if cell:
-            yield self._cell(cell, stage)
-
-    def _joins(self, cell: Sequence[Node], node: Node) -> bool:
-        last = cell[-1]
-        alone = node.inputs == (last.index,) and self.consumers[last.index] == (node.index,)
-        if not alone or last.index in self.outputs:
-            return False
-        return node.op.family in SMALL or all(is_small(n) for n in cell)
+        return (self._cell(cell, stage) for cell in self.outline.cells(nodes))
 
     def _cell(self, cell: Sequence[Node], stage: str | None) -> Unit:
         main = next((n for n in cell if not is_small(n)), cell[0])
         label = next((n.label for n in cell if n.label is not None and n.role == "own"), None)
         word = layer_text(main).partition("(")[0]
-        out = cell[-1].out
-        key = (word.partition("/")[0], main.op.family, repr(out[0]), len(out))
         nodes = tuple(n.index for n in cell)
+        key = self._key(nodes, nodes[-1])
         return Unit(nodes, nodes[-1], main.op.family, label, word, key, stage, closed=False)
+
+    def _key(self, nodes: tuple[int, ...], result: int) -> int:
+        """A number for layers of equal arguments and channels; their maps may differ a little in size."""
+        out = self.graph.nodes[result].out
+        return self.outline.number((self.outline.signature(nodes, "unsized"), repr(out[0]), len(out)))
 
     # --- closed blocks ---------------------------------------------------------------------
 
@@ -103,7 +91,9 @@ class Units:
         if scope.result is None:
             return False
         inside = frozenset(scope.nodes())
-        leaving = {n for n in inside if n in self.outputs or not inside.issuperset(self.consumers[n])}
+        leaving = {
+            n for n in inside if n in self.outline.outputs or not inside.issuperset(self.outline.consumers[n])
+        }
         return scope.result in inside and leaving <= {scope.result}
 
     def cells(self) -> set[int]:
@@ -130,21 +120,17 @@ class Units:
         assert scope.result is not None
         name = scope.block.name if scope.block is not None else scope.label or scope.kind
         title = scope.label if scope.label != name else None
-        key = (name, repr(self.graph.nodes[scope.result].out), self._widths(scope))
-        return Unit(tuple(scope.nodes()), scope.result, "block", title, name, key, stage, closed=True)
-
-    def _widths(self, scope: Scope) -> tuple[int, ...]:
-        """The channels of what the result joins: blocks of one size may differ in these."""
-        assert scope.result is not None
-        return tuple(
-            int(part.channels) for part in parts_of(self.graph, scope.result, frozenset(scope.nodes()))
-        )
+        nodes = tuple(scope.nodes())
+        key = self.outline.number((name, self._key(nodes, scope.result)))
+        return Unit(nodes, scope.result, "block", title, name, key, stage, closed=True)
 
 
 def near(graph: Graph, first: Unit, unit: Unit) -> bool:
     """Whether two maps are as good as of one size: convolutions without padding take off a little."""
-    sizes = zip(graph.nodes[first.result].out[1:], graph.nodes[unit.result].out[1:], strict=True)
-    return all(abs(int(a) - int(b)) <= NEAR * max(int(a), int(b)) for a, b in sizes)
+    one, other = graph.nodes[first.result].out[1:], graph.nodes[unit.result].out[1:]
+    return len(one) == len(other) and all(
+        abs(int(a) - int(b)) <= NEAR * max(int(a), int(b)) for a, b in zip(one, other, strict=True)
+    )
 
 
 # --- what a merge is made of -------------------------------------------------------------
@@ -184,28 +170,3 @@ def parts_of(graph: Graph, result: int, inside: frozenset[int]) -> tuple[Operand
         else:
             parts.append(Operand(graph.nodes[index].out[0], index))
     return tuple(parts)
-
-
-@dataclass(frozen=True)
-class Wiring:
-    """What flows between units, by their places."""
-
-    graph: Graph
-    units: tuple[Unit, ...]
-
-    @cached_property
-    def owner(self) -> dict[int, int]:
-        """The unit of every node."""
-        return {n: place for place, unit in enumerate(self.units) for n in unit.nodes}
-
-    @cached_property
-    def flows(self) -> dict[tuple[int, int], int]:
-        """For each pair of units with an arrow between them, the node that flows; in the order of the targets."""
-        found: dict[tuple[int, int], int] = {}
-        for place, unit in enumerate(self.units):
-            for n in unit.nodes:
-                for i in self.graph.values_into(self.graph.nodes[n]):
-                    source = self.owner.get(i)
-                    if source is not None and source != place:
-                        found.setdefault((source, place), i)
-        return found
