@@ -15,11 +15,14 @@ from cnnc.compiler.depth import depth
 from cnnc.compiler.expect import Claim, check_claims
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.sizes import Limits
+from cnnc.compiler.walk.evaluate import FLAGS, evaluate
 from cnnc.compiler.walk.layers import MAX_LAYERS
+from cnnc.compiler.walk.values import FileScope
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail
 from cnnc.dsl.parse import parse as parse_source
 from cnnc.dsl.read import read_source
 from cnnc.dsl.source import Source
+from cnnc.dsl.syntax import Expect, Tuple
 
 if TYPE_CHECKING:
     import torch
@@ -92,8 +95,9 @@ class Net:
     def claims(self) -> tuple[Claim, ...]:
         """Every `expect` line with its verdict. Raises CnncError where one cannot be evaluated."""
         claims, problems = check_claims(self.graph)
-        if problems:
-            raise CnncError(problems)
+        errors = [problem for problem in problems if problem.severity == "error"]
+        if errors:
+            raise CnncError(errors)
         return tuple(claims)
 
     def check(self) -> None:
@@ -310,15 +314,28 @@ def parse_size(text: str) -> tuple[int, ...]:
 
 
 def parse_value(name: str, value: object) -> object:
-    """A param's value from Python or the command line: numbers exact, anything else a word."""
+    """A param's value from Python or the command line: numbers exact, `yes`, `(1, 2)`, anything else a word."""
     if isinstance(value, float):
         return _exact(str(value)) or value
     if isinstance(value, bool | int | Fraction):
         return value
     if isinstance(value, str):
         number = _exact(value)
-        return value if number is None else number
+        if number is None and value.startswith("("):
+            return _list(name, value)
+        return FLAGS.get(value, value) if number is None else number
+    if isinstance(value, list | tuple):
+        return tuple(parse_value(name, item) for item in value)
     raise fail("E303", f"the param `{name}` cannot be {value!r}", hint="a number or a word is wanted")
+
+
+def _list(name: str, text: str) -> object:
+    """A list as the language writes it."""
+    spec = parse_source(Source(f"-D {name}", f"expect {text}"))
+    claim = spec.statements[0]
+    if len(spec.statements) > 1 or not isinstance(claim, Expect) or not isinstance(claim.claim, Tuple):
+        raise fail("E303", f"the param `{name}` cannot be {text}", hint="a list: (64, 128)")
+    return evaluate(claim.claim, FileScope().env()).value
 
 
 def _exact(text: str) -> int | Fraction | None:

@@ -107,6 +107,7 @@ def _operations(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.tuples(bracketed, bracketed, bracketed).map(lambda t: f"{t[0]} if{BLANK}{t[1]}{BLANK}else {t[2]}"),
         st.tuples(inner, inner).map(lambda t: f"({FREE}{t[0]},{FREE}{t[1]}{FREE})"),
         inner.map(lambda e: f"({e},)"),
+        inner.map(lambda e: f"({e},{FREE}[conv3-64 -> [a | b]*2],)"),
         st.tuples(inner, inner).map(lambda t: f"max{MAYBE}({FREE}{t[0]}{MAYBE},{FREE}{t[1]},{FREE})"),
         inner.map(lambda e: f"gn(groups{MAYBE}={MAYBE}{e})"),
     )

@@ -81,7 +81,7 @@ EXAMPLES = [
     ("param width = 1.0 within 0.25..2", {"width": "declared", "within": "import", "0.25": "number"}),
     (
         "expect memory(train) <= 4 GiB with n=2",
-        {"memory": "layer", "4": "number", "with": "import", "n": "argument"},
+        {"memory": "layer", "4 GiB": "number", "with": "import", "n": "argument"},
     ),
     ("expect s{i}.a == 3", {"s": "layer", "i": "variable", ".a": "layer"}),
     ("block f(*stages) = conv3", {"*": "operator", "stages": "layer"}),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cnnc.compiler.allow import accepted, idle
 from cnnc.compiler.build import build, check_library, is_library
 from cnnc.compiler.expect import Claim, check_claims, plain
 from cnnc.compiler.ops.base import by_x
@@ -107,10 +108,11 @@ def check_one(
     claims, problems = check_claims(net.graph)
     failures = [*problems, *(claim.failure() for claim in claims if not claim.holds)]
     failures.sort(key=lambda d: d.span.start if d.span else -1)
-    uncentred = misalignments(net.graph, receptive_fields(net.graph))
+    uncentred, taken = accepted(syntax, misalignments(net.graph, receptive_fields(net.graph)))
+    unneeded = idle(syntax, net.graph, (*net.graph.accepted, *taken))
     return Verdict(
         spec,
-        (*net.warnings, *uncentred, *failures),
+        (*net.warnings, *uncentred, *unneeded, *failures),
         tuple(Outcome(claim.text, claim.holds, margin(claim), claim.span) for claim in claims),
         _figures(net),
         baseline=_baseline(net) if baseline else None,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from cnnc.compiler.allow import accepted
 from cnnc.compiler.graph import Block, Fitted, Graph, Node, Scope
 from cnnc.compiler.symbolic import Sourced
 from cnnc.compiler.walk.declare import declare
@@ -16,7 +18,7 @@ from cnnc.compiler.walk.layers import MAX_LAYERS
 from cnnc.compiler.walk.library import library_of
 from cnnc.compiler.walk.naming import assign_names
 from cnnc.compiler.walk.smallest import with_smallest_input
-from cnnc.compiler.walk.values import PIPELINE, Closure, FileScope, LabelScope, Value, render_trace
+from cnnc.compiler.walk.values import FileScope, LabelScope, Value, in_graph, render_trace
 from cnnc.compiler.walk.warn import warnings
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
@@ -45,7 +47,9 @@ def build(
     problems = [*walked.problems, *_unreached(walked)]
     _raise_errors(problems)
     name = next((st.name for st in spec.statements if isinstance(st, s.Model)), stem)
-    return _freeze(name, spec, file, walked, problems)
+    graph = _freeze(name, spec, file, walked, problems)
+    left, taken = accepted(spec, graph.warnings)
+    return replace(graph, warnings=left, accepted=taken, sizes=dict(sizes or {}), max_layers=max_layers)
 
 
 _FRAMES = 20_000
@@ -186,7 +190,8 @@ def _freeze(
         labels=labels,
         source=spec.source,
         params={name: Sourced(value, file.sources[name]) for name, value in file.params.items()},
-        claims=tuple(st.claim for st in spec.statements if isinstance(st, s.Expect)),
+        claims=tuple(st for st in spec.statements if isinstance(st, s.Expect)),
+        changed=dict(file.changed),
         warnings=found,
         free=walked.free,
         ledger=walked.ledger,
@@ -223,10 +228,7 @@ def _freeze_scope(scope: DraftScope, index: Mapping[int, int], labels: dict[str,
         result=result,
         module=scope.name if scope.again is None else scope.again.name,
         block=None if scope.block is None else _frozen_block(scope.block),
-        args={
-            name: Sourced(PIPELINE, given.source) if isinstance(given.value, Closure) else given
-            for name, given in scope.args.items()
-        },
+        args={name: Sourced(in_graph(given.value), given.source) for name, given in scope.args.items()},
         given=scope.given,
         decisions=tuple(scope.decisions),
         span=scope.span,

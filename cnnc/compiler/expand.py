@@ -120,7 +120,7 @@ class _Core:
     def _word(self, node: Node, reference: _Reference) -> str:
         op = node.op
         if isinstance(op, Extern):
-            return self._extern(op)
+            return self._extern(op, [reference(i) for i in node.inputs[1:]])
         fields = {name: getattr(op, name) for name in type(op).model_fields}
         size = fields.pop(op.word.size, None) if op.word.size else None
         width = fields.pop(op.word.width, None) if op.word.width and op.word.width != op.word.size else None
@@ -142,11 +142,12 @@ class _Core:
         # Parentheses tell a layer from a tensor of its name: counters reach relu6.
         return f"{word}({', '.join(args)})" if args or word in self.taken else word
 
-    def _extern(self, op: Extern) -> str:
+    def _extern(self, op: Extern, further: Sequence[str]) -> str:
         """An extern's use; its declaration, with everything worked out, is kept for the head of the file."""
         names = [name for name, _ in op.arguments]
         name = op.name
-        facts = [f"shape={'x'.join(map(str, op.shape))}"]
+        facts = [f"ins={len(further) + 1}"] if further else []
+        facts += [f"shape={'x'.join(map(str, op.shape))}"]
         facts += [f"params={op.params_declared}"] if op.params_declared is not None else []
         facts += [f"macs={op.macs_declared}"] if op.macs_declared is not None else []
         signature = f"({', '.join(names)})" if names else ""
@@ -156,7 +157,7 @@ class _Core:
             number += 1
             name = f"{op.name}_{number}"
         self.externs[name] = text.replace("NAME", name)
-        args = ", ".join(_value(value) for _, value in op.arguments)
+        args = ", ".join([*further, *(_value(value) for _, value in op.arguments)])
         return f"{name}({args})" if args or name in self.taken else name
 
     # --- shared modules ------------------------------------------------------------------

@@ -13,6 +13,7 @@ from cnnc.compiler.depth import depth
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.ops import Sizes, show
 from cnnc.compiler.receptive_field import ReceptiveField, receptive_field
+from cnnc.compiler.setting import network_of, note, settings, span_of
 from cnnc.compiler.sizes import is_free, poly_of
 from cnnc.compiler.walk.evaluate import evaluate, truth
 from cnnc.compiler.walk.values import FileScope, Value
@@ -73,15 +74,32 @@ def plain(value: Value, *, sign: bool = False) -> str:
 
 
 def check_claims(graph: Graph) -> tuple[list[Claim], list[Diagnostic]]:
-    """Every claim of a spec with its verdict, and what could not be evaluated."""
-    figures = _Figures(graph)
+    """Every claim of a spec with its verdict, and what could not be evaluated.
+
+    A claim speaks of the params' defaults, and one with settings (`with width=0.5`) of these. Where the graph has other
+    values, claims without settings are left out, with one note (N103).
+    """
+    changed = graph.changed
+    figures: dict[tuple[tuple[str, Value], ...], _Figures] = {} if changed else {(): _Figures(graph)}
     claims: list[Claim] = []
     problems: list[Diagnostic] = []
-    for claim in graph.claims:
+    left_out: list[s.Expect] = []
+    for statement in graph.claims:
+        if changed and not statement.settings:
+            left_out.append(statement)
+            continue
         try:
-            claims.append(figures.judge(claim))
+            params = settings(statement, graph)
+            key = tuple(params.items())
+            if key not in figures:
+                figures[key] = _Figures(network_of(statement, params, graph))
+            claim = figures[key].judge(statement.claim)
+            span = span_of(statement)
+            claims.append(replace(claim, text=span.text, span=span))
         except CnncError as error:
             problems += error.diagnostics
+    if left_out:
+        problems.append(note(left_out, changed))
     return claims, problems
 
 
@@ -211,6 +229,17 @@ class _Figures:
                 for a in expr.args
             )
             return replace(expr, args=args)
+        if isinstance(expr, s.Tuple):
+            return replace(
+                expr, items=tuple(x if isinstance(x, s.Bracket) else self.known(x) for x in expr.items)
+            )
+        if isinstance(expr, s.Membership):
+            return replace(expr, item=self.known(expr.item), members=self.known(expr.members))
+        if isinstance(expr, s.Subscript):
+            return replace(expr, values=self.known(expr.values), index=self.known(expr.index))
+        if isinstance(expr, s.Range):
+            low, high = (None if end is None else self.known(end) for end in (expr.low, expr.high))
+            return replace(expr, low=low, high=high)
         if isinstance(expr, s.Arithmetic | s.Compare):
             rest = tuple((op, self.known(operand)) for op, operand in expr.rest)
             return replace(expr, first=self.known(expr.first), rest=rest)
@@ -249,6 +278,8 @@ class _Figures:
         return Sizes(self.graph.nodes[self._place(label, span)].out)
 
     def _place(self, label: str, span: Span) -> int:
+        if label == "output" and label not in self.graph.labels and len(self.graph.outputs) == 1:
+            return next(iter(self.graph.outputs.values()))
         if label not in self.graph.labels:
             raise self._unknown(label, span)
         return self.graph.labels[label]

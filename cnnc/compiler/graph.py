@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from cnnc.compiler.ops import Op, Shape
@@ -144,7 +145,7 @@ class Graph:
     """The text that it was built from."""
     params: Mapping[str, Sourced[Value]]
     """The file's params: `Param` where another value can be given, else what they are made of."""
-    claims: tuple[s.Expr, ...]
+    claims: tuple[s.Expect, ...]
     """What `expect` says of the model; the only syntax that is kept, for it speaks of figures of the graph."""
     warnings: tuple[Diagnostic, ...]
     free: Mapping[str, int]
@@ -153,6 +154,14 @@ class Graph:
     """What the layers assume of the free sizes."""
     placed: tuple[int, ...]
     """The node that each tensor became that sources speak of (`SizeOf`), by the tensor's number."""
+    changed: Mapping[str, Value] = field(default_factory=dict)
+    """The params that have another value than the text gives them."""
+    accepted: tuple[Diagnostic, ...] = ()
+    """Warnings that the spec silences, each with its reason (`# allow W203: …`)."""
+    sizes: Mapping[str | None, tuple[int, ...]] = field(default_factory=dict)
+    """The input sizes that were given from outside, as of `build`."""
+    max_layers: int = 0
+    """The limit that it was built under."""
 
     def __repr__(self) -> str:
         return f"<Graph {self.name}: {len(self.nodes)} nodes>"

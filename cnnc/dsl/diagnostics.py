@@ -52,6 +52,7 @@ CODES: dict[str, str] = {
     "E502": "a chain that starts from nothing",
     "E503": "a `shortcut` or `crop` that cannot be fitted",
     "E504": "a layer that needs further inputs, or was given too many",
+    "E505": "a bracket or branch of which nothing is left",
     "E601": "an expectation that does not hold",
     "E602": "an expectation that cannot be evaluated",
     "E603": "a network that is not as locked",
@@ -68,12 +69,14 @@ CODES: dict[str, str] = {
     "E901": "a limit exceeded",
     "W101": "a name that is never used",
     "W102": "a label that reads as a statement",
+    "W103": "a warning accepted without need or reason",
     "W201": "a bias before a batch norm",
     "W202": "two weighted layers with no activation between them",
     "W203": "branches whose receptive fields are not centred on each other",
     "N101": "no input declared",
-    "N702": "tensors that only an extern's own package knows",
     "N102": "an input whose sizes look as if they came in another order",
+    "N103": "claims about other values of the params",
+    "N702": "tensors that only an extern's own package knows",
 }
 
 

@@ -487,6 +487,9 @@ class _Builder:
     def tuple(self, c: list[Any]) -> s.Tuple:
         return s.Tuple(tuple(_nodes(c)), _whole(c))
 
+    def element(self, c: list[Any]) -> Any:
+        return c[0]
+
     def interpolated(self, c: list[Any]) -> s.Interpolated:
         _check_adjacent(c, "a name with braces")
         return s.Interpolated(_merge(c), False, _whole(c))

@@ -220,7 +220,7 @@ def _bare(expr: s.Expr, *, tight: bool) -> list[Piece]:
         case s.Subscript():
             return [*spell_expr(expr.values, _ATOM), "[", *spell_expr(expr.index, tight=True), "]"]
         case s.Tuple():
-            items = _joined([spell_expr(item) for item in expr.items], ", ")
+            items = _joined([_value(item) for item in expr.items], ", ")
             return ["(", *items, ",)" if len(expr.items) == 1 else ")"]
         case s.Range():
             low, high = (

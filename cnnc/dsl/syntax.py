@@ -124,7 +124,9 @@ class IfElse:
 
 @record
 class Tuple:
-    items: tuple[Expr, ...]
+    """A list; pipelines may stand in it."""
+
+    items: tuple[Expr | Bracket, ...]
     span: Span = _span()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnc.compiler.ops import by_x, show
@@ -10,15 +11,18 @@ from cnnc.compiler.ops.extern import Extern
 from cnnc.compiler.symbolic import Param, Sourced, constant, kind_of, opaque
 from cnnc.compiler.walk.draft import Draft, Scope, Spot, poison
 from cnnc.compiler.walk.evaluate import evaluate, integer
+from cnnc.compiler.walk.lists import together
 from cnnc.compiler.walk.values import (
     BlockDef,
     CallStep,
     Closure,
     Env,
     ExternDef,
+    Handed,
     LabelScope,
     SharedDef,
     Value,
+    describe,
 )
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import did_you_mean, fail
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
     from cnnc.compiler.walk.layers import Arguments
 
 MAX_CALLS = 64
+MAX_INS = 64
+"""Inputs of one extern."""
 
 
 class Calls:
@@ -78,9 +84,14 @@ class Calls:
     ) -> tuple[dict[str, Sourced[Value]], tuple[str, ...]]:
         """The values of a block's parameters for one call, and the names of those that it gives."""
         syntax = block.syntax
-        names = [p.name for p in syntax.params]
+        names = [p.name for p in syntax.params if not p.rest]
+        rest = next((p.name for p in syntax.params if p.rest), None)
         given: dict[str, s.Argument] = {}
+        left: list[s.Argument] = []
         for i, argument in enumerate(word.args or ()):
+            if argument.key is None and i >= len(names) and rest is not None:
+                left.append(argument)
+                continue
             if argument.key is None and i >= len(names):
                 takes = f"{len(names)} {'argument' if len(names) == 1 else 'arguments'}"
                 raise fail(
@@ -98,7 +109,9 @@ class Calls:
             given[name] = argument
         values: dict[str, Sourced[Value]] = {}
         for parameter in syntax.params:
-            if parameter.name in given:
+            if parameter.rest:
+                values[parameter.name] = together([evaluate(argument.value, env) for argument in left])
+            elif parameter.name in given:
                 values[parameter.name] = evaluate(given[parameter.name].value, env)
             elif parameter.default is not None:
                 inner = block.file.env().bind(values)
@@ -108,7 +121,7 @@ class Calls:
                     "E302", f"`{syntax.name}` needs its parameter `{parameter.name}`", word.span,
                     hint=_block_signature(syntax),
                 )  # fmt: skip
-        return values, tuple(name for name in values if name in given)
+        return values, tuple(name for name in values if name in given or (name == rest and left))
 
     # --- shared modules --------------------------------------------------------------------
 
@@ -175,6 +188,9 @@ class Calls:
         if flow.poison:
             return flow
         syntax = extern.syntax
+        further, word = self._further_inputs(extern, word, flow, env, spot)
+        if any(x.poison for x in further):
+            return poison(word.span)
         values, _ = self._bind(BlockDef(s.Block(
             syntax.name, syntax.params, s.Pipeline((), (), syntax.span), syntax.span, syntax.name_span,
         ), extern.file), word, env)  # fmt: skip
@@ -185,7 +201,37 @@ class Calls:
             args = self._facts(syntax, values, flow, inner)
         if args is None:
             return poison(word.span)
-        return self.walk.layers.place(Extern, args, (flow,), word.span, label, spot, "own")
+        return self.walk.layers.place(Extern, args, (flow, *further), word.span, label, spot, "own")
+
+    def _further_inputs(
+        self, extern: ExternDef, word: s.Word, flow: Draft, env: Env, spot: Spot
+    ) -> tuple[list[Draft], s.Word]:
+        """The inputs besides what flows in, by position, and the word with the arguments that are left.
+
+        Each is a tensor's name or a pipeline on what flows in. Raises E504 where one is missing.
+        """
+        count = _ins(extern) - 1
+        given = word.args or ()
+        if sum(argument.key is None for argument in given[:count]) < count:
+            raise fail(
+                "E504", f"`{extern.syntax.name}` has {count + 1} inputs: what flows in, and {count} more as arguments",
+                word.span, hint=f"{extern.syntax.name}({', '.join(['LABEL'] * count)})",
+            )  # fmt: skip
+        drafts = []
+        for argument in given[:count]:
+            value = evaluate(argument.value, env).value
+            if isinstance(value, Closure):
+                placed = self.walk.closure(value, flow, spot)
+                drafts.append(flow if placed is None else placed)
+                continue
+            if not isinstance(value, str):
+                message = f"an input of `{extern.syntax.name}` is {describe(value)}, and a label or a pipeline is wanted"
+                raise fail("E303", message, argument.span)
+            home = env
+            if isinstance(value, Handed):
+                home, value.in_chain = value.env, True
+            drafts.append(self.walk.labels.tensor(value, argument.span, home))
+        return drafts, replace(word, args=given[count:] or None)
 
     def _facts(
         self, syntax: s.Extern, values: dict[str, Sourced[Value]], flow: Draft, inner: Env
@@ -225,13 +271,32 @@ class Calls:
 def _parameter(name: str, given: Sourced[Value], scope: Scope) -> Sourced[Value]:
     """A parameter as its block knows it."""
     value = given.value
-    if isinstance(value, Closure):
+    if _holds_names(value):
         return given
     return Sourced(value, Param(name, scope.number, kind_of(value)))
 
 
+def _holds_names(value: Value) -> bool:
+    """Whether a value is a pipeline or a name that its use settles, or a list with one in it."""
+    if isinstance(value, tuple):
+        return any(map(_holds_names, value))
+    return isinstance(value, Closure | Handed)
+
+
 def _shown(name: str, values: Mapping[str, Sourced[Value]]) -> str:
     return f"{name}({', '.join(show(given.value) for given in values.values())})"
+
+
+def _ins(extern: ExternDef) -> int:
+    """The number of an extern's inputs. Raises E303 for one that is none."""
+    fact = next((fact for fact in extern.syntax.facts if fact.key == "ins"), None)
+    if fact is None:
+        return 1
+    assert not isinstance(fact.value, s.Bracket)
+    count = integer(fact.value, extern.file.env()).value
+    if not 1 <= count <= MAX_INS:
+        raise fail("E303", f"`ins` is {count}, and a number from 1 to {MAX_INS} is wanted", fact.span)
+    return count
 
 
 def _weights(draft: Draft) -> dict[str, tuple[int, ...]]:
@@ -240,5 +305,8 @@ def _weights(draft: Draft) -> dict[str, tuple[int, ...]]:
 
 
 def _block_signature(block: s.Block) -> str:
-    shown = [p.name if p.default is None else f"{p.name}={p.default.span.text}" for p in block.params]
+    shown = [
+        "*" * p.rest + p.name if p.default is None else f"{p.name}={p.default.span.text}"
+        for p in block.params
+    ]
     return f"it is {block.name}({', '.join(shown)})"

@@ -7,11 +7,12 @@ import re
 from collections.abc import Mapping
 
 from cnnc.compiler.ops import op_words
-from cnnc.compiler.symbolic import FILE, Const, Param, Sym, kind_of
+from cnnc.compiler.symbolic import FILE, Const, Param, Sourced, kind_of
 from cnnc.compiler.walk.evaluate import FUNCTIONS, evaluate
 from cnnc.compiler.walk.fit import FITTED
 from cnnc.compiler.walk.layers import argument_names
 from cnnc.compiler.walk.library import Library
+from cnnc.compiler.walk.lists import same
 from cnnc.compiler.walk.pending import refuse_pending
 from cnnc.compiler.walk.values import SIZE_NAMES, BlockDef, Closure, ExternDef, FileScope, SharedDef, Value
 from cnnc.dsl import syntax as s
@@ -20,16 +21,21 @@ from cnnc.dsl.source import Span
 
 
 def declare(
-    spec: s.Spec, overrides: Mapping[str, Value], library: Library, *, stem: str | None = None
+    spec: s.Spec,
+    overrides: Mapping[str, Value],
+    library: Library,
+    *,
+    stem: str | None = None,
+    settings: Mapping[str, Sourced[Value]] | None = None,
 ) -> FileScope:
     """What a file declares. Raises CnncError with everything that is wrong with its declarations.
 
     `overrides` replace the values of its params. With `stem`, the file is used by
-    another one, and its chain of layers is a block of its model's name.
+    another one, which may give `settings` for its params, and its chain of layers is a block of its model's name.
     """
     refuse_pending(spec)
     file = FileScope()
-    declarer = _Declarer(file, overrides, library, is_main=stem is None)
+    declarer = _Declarer(file, overrides, library, settings or {}, is_main=stem is None)
     problems: list[Diagnostic] = []
     for statement in spec.statements:
         try:
@@ -49,10 +55,17 @@ def declare(
 
 class _Declarer:
     def __init__(
-        self, file: FileScope, overrides: Mapping[str, Value], library: Library, *, is_main: bool
+        self,
+        file: FileScope,
+        overrides: Mapping[str, Value],
+        library: Library,
+        settings: Mapping[str, Sourced[Value]],
+        *,
+        is_main: bool,
     ) -> None:
         """The params of the file that is compiled can be given other values; those of files that it uses cannot."""
         self.is_main = is_main
+        self.settings = settings
         self.file = file
         self.overrides = overrides
         self.library = library
@@ -95,12 +108,13 @@ class _Declarer:
     def _param(self, statement: s.Param) -> None:
         self._take(statement.name, statement.span, "a param")
         name = statement.name
+        found = self.settings.get(name) or evaluate(statement.value, self.file.env())
+        value, source = found.value, found.source
         if name in self.overrides:
-            self.file.params[name] = self.overrides[name]
-            source: Sym = Const(None)
-        else:
-            found = evaluate(statement.value, self.file.env())
-            self.file.params[name], source = found.value, found.source
+            value, source = self.overrides[name], Const(None)
+            if not same(value, found.value):
+                self.file.changed[name] = value
+        self.file.params[name] = value
         if isinstance(source, Const) and self.is_main:
             real = isinstance(statement.value, s.Number) and "." in statement.value.digits
             kind = kind_of(self.file.params[name])
@@ -128,7 +142,7 @@ def _parameters(owner: str, parameters: tuple[s.Parameter, ...]) -> None:
 
 
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
-_FACTS = ("shape", "params", "macs")
+_FACTS = ("ins", "shape", "params", "macs")
 
 
 def _extern(statement: s.Extern) -> None:

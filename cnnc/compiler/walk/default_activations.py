@@ -37,3 +37,5 @@ def settle_defaults(drafts: Sequence[Draft], outputs: Iterable[Draft]) -> None:
         linear_welcome[id(draft)] = welcome
         if draft.tentative and welcome:
             draft.dropped = True
+    for draft in drafts:
+        draft.dropped = draft.dropped or draft.alone

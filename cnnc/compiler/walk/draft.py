@@ -11,7 +11,7 @@ from cnnc.compiler.symbolic import Sourced, Sym
 from cnnc.compiler.walk.values import Trace, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.record import record
-from cnnc.dsl.source import Span
+from cnnc.dsl.source import Source, Span
 
 Role = Literal["own", "norm", "act", "flatten", "input", "merge"]
 DecisionKind = Literal["choice", "count", "values", "word", "name"]
@@ -47,6 +47,8 @@ class Draft:
     tentative: bool = False
     """A default activation, to be left out where its consumers say so."""
     dropped: bool = False
+    alone: bool = False
+    """The merge of a bracket of which one branch is left: it is no layer, and what the text says of it holds."""
     plain_bias: bool = False
     """The bias was neither asked for nor turned off by the text."""
     name: str = ""
@@ -78,6 +80,10 @@ def poison(span: Span) -> Draft:
         scope=None,
         args={},
     )
+
+
+NO_BRANCH = poison(Span(Source("", ""), 0, 0))
+"""What a branch gives of which nothing is left, and which is no branch then."""
 
 
 @record(frozen=False, eq=False, repr=False)
@@ -130,7 +136,9 @@ class Scope:
     @property
     def kind_name(self) -> str:
         """What an unlabelled one is called, before its counter."""
-        return self.block.name if self.block is not None else self.kind
+        if self.block is not None:
+            return self.block.name
+        return "seq" if self.kind == "bracket" else self.kind
 
 
 @record(eq=False, repr=False)

@@ -19,15 +19,16 @@ from cnnc.compiler.walk.brackets import Brackets
 from cnnc.compiler.walk.calls import Calls
 from cnnc.compiler.walk.draft import Decision, DecisionKind, Draft, Scope, ScopeKind, Spot, poison
 from cnnc.compiler.walk.ends import Ends
-from cnnc.compiler.walk.evaluate import Poisoned, interpolate
+from cnnc.compiler.walk.evaluate import Poisoned, interpolate, named_value
 from cnnc.compiler.walk.fit import FITTED, misplaced
-from cnnc.compiler.walk.labels import Labels
+from cnnc.compiler.walk.labels import Labels, is_anonymous
 from cnnc.compiler.walk.layers import Layers
 from cnnc.compiler.walk.values import (
     CallStep,
     Closure,
     Env,
     FileScope,
+    Handed,
     Labelled,
     LabelScope,
     LayerWord,
@@ -183,6 +184,8 @@ class Walk:
 
     def item(self, item: s.Item, flow: Draft | None, env: Env, spot: Spot, *, head: bool) -> Draft | None:
         """One step of a chain."""
+        if is_anonymous(item.label):
+            return self._level(replace(item, label=None), flow, env, spot, head=head)
         label = self.labels.read(item, env, spot)
         with self.recovering(spot.trace):
             if isinstance(item.core, s.Word):
@@ -191,6 +194,29 @@ class Walk:
         if label is not None:
             self.labels.define(label, poison(item.span), None, item, env, spot)
         return poison(item.span)
+
+    def _level(self, item: s.Item, flow: Draft | None, env: Env, spot: Spot, *, head: bool) -> Draft | None:
+        """`_: item`: one child under the name that a counter gives it, and a level of names within.
+
+        What opens a level of its own, a call of a block or a shared module, needs no second one.
+        """
+        core = item.core
+        name = core.literal if isinstance(core, s.Word) and not core.quoted else None
+        value = None if name is None else env.value(name)
+        named = name if value is None else str(value.value) if isinstance(value.value, Handed) else None
+        if named is not None and (named in env.file.blocks or named in env.file.shareds or named == "id"):
+            return self.item(item, flow, env, spot, head=head)
+        if isinstance(core, s.Word) and self.labels.is_headed(item, env):
+            hint = "leave the label out"
+            raise fail(
+                "E205", f"`{core.span.text}` is a tensor already and takes no label", core.span, hint=hint
+            )
+        scope = self.open("bracket", None, item.span, flow, spot)
+        inner = LabelScope(env.labels)
+        self.label_scopes[id(scope)] = inner
+        inside = Spot(scope, spot.trace)
+        scope.result = self.item(item, flow, replace(env, labels=inner), inside, head=head)
+        return scope.result
 
     def need(self, flow: Draft | None, span: Span) -> Draft:
         """What flows in. Raises E502 where nothing does."""
@@ -213,9 +239,7 @@ class Walk:
         head: bool,
     ) -> Draft | None:
         text = word.literal
-        meaning = None
-        if text is not None and not word.quoted:
-            meaning = self._meaning(text, item, word, label, flow, env, spot)
+        meaning = self._meaning(item, word, label, flow, env, spot, head=head)
         is_layer = meaning is not None or (
             text is not None and text.lower() in op_words() and not word.quoted
         )
@@ -231,6 +255,11 @@ class Walk:
             out = flow
         elif text is not None and text.lower() in FITTED and not (text.lower() == "crop" and word.args):
             raise misplaced(text.lower(), word.span)
+        elif text == "none" and word.args is None:
+            raise fail(
+                "E505", "`none` is an arm of a choice that is a whole branch, and nothing else", word.span,
+                hint="for no branch: [a + [b if c else none]]; to pass the input on: id",
+            )  # fmt: skip
         elif self.labels.is_source(word, env):
             out = self.layers.source(word, label, env, spot, head=head)
         else:
@@ -242,6 +271,24 @@ class Walk:
     def _head_tensor(
         self, item: s.Item, word: s.Word, name: str, is_layer: bool, head: bool, env: Env, spot: Spot
     ) -> Draft:
+        """The tensor that the word of a chain names."""
+        self._check_head(item, word, name, is_layer, head)
+        text = interpolate(word.parts, env)
+        self.decide("name", text, word.span, spot)
+        return self.labels.tensor(text.value, word.span, env)
+
+    def _tensor_at_head(
+        self, item: s.Item, word: s.Word, name: str, is_layer: bool, head: bool, home: Env
+    ) -> Draft:
+        """The tensor that a name means where it was handed in."""
+        self._check_head(item, word, name, is_layer, head)
+        if word.args is not None:
+            raise fail("E303", f"the tensor `{name}` takes no arguments", word.span)
+        return self.labels.tensor(name, word.span, home)
+
+    @staticmethod
+    def _check_head(item: s.Item, word: s.Word, name: str, is_layer: bool, head: bool) -> None:
+        """Whether a tensor can stand here. Raises E205."""
         if is_layer:
             raise fail(
                 "E205",
@@ -259,25 +306,26 @@ class Walk:
                 "E205", f"`{name}` is a tensor already and takes no label", item.label.span,
                 hint=f"tap it: {name} -> {item.label.span.text}: id",
             )  # fmt: skip
-        text = interpolate(word.parts, env)
-        self.decide("name", text, word.span, spot)
-        return self.labels.tensor(text.value, word.span, env)
 
     def _meaning(
-        self,
-        text: str,
-        item: s.Item,
-        word: s.Word,
-        label: str | None,
-        flow: Draft | None,
-        env: Env,
-        spot: Spot,
-    ) -> _Meaning | None:
-        """What a whole word stands for, layers aside: a parameter, a block, a shared module, an extern."""
-        value = env.value(text)
+        self, item: s.Item, word: s.Word, label: str | None, flow: Draft | None, env: Env, spot: Spot, *,
+        head: bool,
+    ) -> _Meaning | None:  # fmt: skip
+        """What a whole word stands for, layers aside: a value, a block, a shared module, an extern."""
+        found = named_value(word, env)
+        if found is not None:
+            text = word.span.text if word.literal is None else word.literal
+            return lambda: self._parameter(text, found, item, word, label, flow, env, spot, head=head)
+        if word.literal is None or word.quoted:
+            return None
+        return self._declared(env.file, word.literal, item, word, label, flow, env, spot)
+
+    def _declared(
+        self, file: FileScope, text: str, item: s.Item, word: s.Word, label: str | None, flow: Draft | None,
+        env: Env, spot: Spot,
+    ) -> _Meaning | None:  # fmt: skip
+        """What a file declares under a name, used with arguments that are worked out in `env`."""
         file = env.file
-        if value is not None:
-            return lambda: self._parameter(text, value, item, word, label, flow, env, spot)
         if text in file.blocks or text in file.shareds or text in file.externs:
             file.used.add(text)
         if text in file.blocks:
@@ -292,9 +340,14 @@ class Walk:
 
     def _parameter(
         self, text: str, found: Sourced[Value], item: s.Item, word: s.Word, label: str | None,
-        flow: Draft | None, env: Env, spot: Spot,
+        flow: Draft | None, env: Env, spot: Spot, *, head: bool,
     ) -> Draft | None:  # fmt: skip
-        """A parameter in a chain: a pipeline is placed, a word is a layer."""
+        """A parameter in a chain: a pipeline is placed, a word is a layer, a name is what its caller means."""
+        if isinstance(found.value, Handed):
+            meaning = self._handed(found.value, item, word, label, flow, env, spot, head=head)
+            if meaning is not None:
+                found.value.in_chain = True
+                return meaning()
         if word.args is not None:
             raise fail("E303", f"the parameter `{text}` takes no arguments", word.span)
         value = found.value
@@ -310,8 +363,20 @@ class Walk:
             return self.layers.value(found, word, label, self.need(flow, word.span), env, spot)
         raise fail(
             "E205", f"`{text}` is {describe(value)}, and a layer is wanted", word.span,
-            hint=f"did you mean a layer with it, such as conv3-{text}?",
+            hint=f"did you mean a layer with it, such as conv3-{text if text.isidentifier() else f'{{{text}}}'}?",
         )  # fmt: skip
+
+    def _handed(
+        self, name: Handed, item: s.Item, word: s.Word, label: str | None, flow: Draft | None, env: Env,
+        spot: Spot, *, head: bool,
+    ) -> _Meaning | None:  # fmt: skip
+        """What a name that was handed in means in a chain: what it would mean in its caller's; None for a layer."""
+        home = name.env
+        declared = self._declared(home.file, name, item, word, label, flow, env, spot)
+        is_layer = declared is not None or name.lower() in op_words()
+        if not home.labels.sees(name) or (is_layer and not head):
+            return declared
+        return lambda: self._tensor_at_head(item, word, name, is_layer, head, home)
 
     def closure(
         self, closure: Closure, flow: Draft | None, spot: Spot, labels: LabelScope | None = None

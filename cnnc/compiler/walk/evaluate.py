@@ -8,7 +8,7 @@ depends on what it read says `opaque`, with the sources of all of that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TypeGuard, TypeVar
 
@@ -31,6 +31,18 @@ from cnnc.compiler.symbolic import (
     constant,
     opaque,
 )
+from cnnc.compiler.walk.lists import (
+    a_list,
+    element,
+    is_in,
+    items_source,
+    length,
+    part,
+    parts_of,
+    same,
+    together,
+    total,
+)
 from cnnc.compiler.walk.values import PIPELINE, SIZE_NAMES, Closure, Env, LayerWord, Value, describe
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
@@ -51,12 +63,19 @@ def evaluate(expr: s.Expr | s.Bracket, env: Env) -> Sourced[Value]:
     if isinstance(expr, s.Bracket):
         return Sourced(Closure(expr, env), Const(PIPELINE))
     if isinstance(expr, s.Name):
-        return _lookup(expr, env) or constant(expr.id)
+        return _lookup(expr, env) or _word(expr.id, env)
     if isinstance(expr, s.Call) and expr.name not in FUNCTIONS:
         return _layer_word(expr, env)
     if isinstance(expr, s.Tuple):
         return together([evaluate(item, env) for item in expr.items])
     return _RULES[type(expr)](expr, env)
+
+
+def _word(text: str, env: Env) -> Sourced[Value]:
+    """A name that stands for nothing: a flag, a word, or one that its user settles (`Handed`)."""
+    if text in FLAGS:
+        return constant(FLAGS[text])
+    return constant(env.handed(text) or text)
 
 
 def number(expr: s.Expr, env: Env) -> Sourced[Exact]:
@@ -89,11 +108,28 @@ def truth(expr: s.Expr, env: Env) -> Sourced[bool]:
     if not isinstance(found.value, bool):
         if _is_unbound(expr, env):
             raise _unknown(expr, env)
-        raise fail(
-            "E303", f"`{expr.span.text}` is {describe(found.value)}, and a condition is wanted", expr.span,
-            hint="compare it: n > 0, name == word",
-        )  # fmt: skip
+        hint = "compare it: n > 0, name == word"
+        if isinstance(found.value, int | Fraction):
+            hint = f"compare it: {expr.span.text} > 0"
+        message = f"`{expr.span.text}` is {describe(found.value)}, and a condition is wanted"
+        raise fail("E303", message, expr.span, hint=hint)
     return found
+
+
+def named_value(word: s.Word, env: Env) -> Sourced[Value] | None:
+    """What a word of a chain stands for in arithmetic, an element of a list included; None for any other word."""
+    if not word.index:
+        return None if word.quoted or word.literal is None else env.value(word.literal)
+    head = word.parts[0]
+    if len(word.parts) > 1 or not isinstance(head, str):
+        raise fail(
+            "E303", f"`{word.head_span.text}` is no list", word.head_span, hint="an element is NAME[i]"
+        )
+    values: s.Expr = s.Name(head, word.head_span)
+    for index in word.index:
+        span = Span(word.span.source, word.span.start, index.span.end + 1)
+        values = s.Subscript(values, index, span)
+    return evaluate(values, env)
 
 
 def interpolate(parts: tuple[str | s.Expr, ...], env: Env) -> Sourced[str]:
@@ -102,28 +138,6 @@ def interpolate(parts: tuple[str | s.Expr, ...], env: Env) -> Sourced[str]:
     numbers = iter(found)
     text = "".join(p if isinstance(p, str) else show(next(numbers).value) for p in parts)
     return opaque(text, *(number.source for number in found))
-
-
-def together(items: Sequence[Sourced[Value]]) -> Sourced[tuple[Value, ...]]:
-    """Values as one tuple."""
-    return Sourced(tuple(item.value for item in items), _items(item.source for item in items))
-
-
-def parts_of(found: Sourced[Value]) -> tuple[Sourced[Value], ...]:
-    """The items of a tuple, each with its own source where that is known."""
-    sources = found.source.items if isinstance(found.source, Items) else None
-    return tuple(
-        Sourced(value, sources[i]) if sources else opaque(value, found.source)
-        for i, value in enumerate(found.value)
-    )
-
-
-def _items(sources: Iterable[Sym]) -> Sym:
-    """The source of a tuple."""
-    found = tuple(sources)
-    if all(isinstance(source, Const) for source in found):
-        return Const(tuple(source.value for source in found if isinstance(source, Const)))
-    return Items(found)
 
 
 def _quietly(rule: Callable[[_E, Env], Sourced[Value]], expr: _E, env: Env) -> Sym:
@@ -181,7 +195,7 @@ def _layer_word(expr: s.Call, env: Env) -> Sourced[LayerWord]:
         raise fail("E202", f"`{expr.name}` is no function and no layer", expr.span, hint=hint)
     args = [(a.key, evaluate(a.value, env)) for a in expr.args]
     word = LayerWord(expr.name, tuple((key, arg.value) for key, arg in args))
-    sources = _items(arg.source for _, arg in args)
+    sources = items_source(arg.source for _, arg in args)
     return constant(word) if isinstance(sources, Const) else Sourced(word, sources)
 
 
@@ -191,24 +205,24 @@ def _number(expr: s.Number, env: Env) -> Sourced[Value]:
 
 def _dims(expr: s.Dims, env: Env) -> Sourced[Value]:
     out: list[Sourced[int]] = []
-    for part in expr.parts:
-        if isinstance(part, str):
-            found = env.value(part)
+    for size in expr.parts:
+        if isinstance(size, str):
+            found = env.value(size)
             if found is None or not isinstance(found.value, int):
-                raise fail("E407", f"`{part}` in `{expr.span.text}` stands for no number here", expr.span)
+                raise fail("E407", f"`{size}` in `{expr.span.text}` stands for no number here", expr.span)
             out.append(Sourced(found.value, found.source))
         else:
-            out.append(constant(part) if isinstance(part, int) else integer(part, env))
-    return Sourced(Sizes(size.value for size in out), _items(size.source for size in out))
+            out.append(constant(size) if isinstance(size, int) else integer(size, env))
+    return Sourced(Sizes(x.value for x in out), items_source(x.source for x in out))
 
 
 def _string(expr: s.String, env: Env) -> Sourced[Value]:
-    return constant(expr.value)
+    return constant(env.handed(expr.value) or expr.value)
 
 
 def _interpolated(expr: s.Interpolated, env: Env) -> Sourced[Value]:
     found = interpolate(expr.parts, env)
-    return Sourced(found.value, found.source)
+    return Sourced(env.handed(found.value) or found.value, found.source)
 
 
 def _unary(expr: s.Unary, env: Env) -> Sourced[Value]:
@@ -275,17 +289,28 @@ def _compare(expr: s.Compare, env: Env) -> Sourced[Value]:
         rule = evaluate if op in ("==", "!=") else number
         if holds:
             a, b = rule(left, env), rule(right, env)
-            holds = (
-                bool(symbolic.ORDER[op](a.value, b.value))
-                if op in symbolic.ORDER
-                else (a.value == b.value) == (op == "==")
-            )
+            if op in symbolic.ORDER:
+                holds = bool(symbolic.ORDER[op](a.value, b.value))
+            else:
+                _refuse_flag_beside_number(a.value, b.value, expr.span)
+                holds = same(a.value, b.value) == (op == "==")
             found: list[Sym] = [a.source, b.source]
         else:
             found = [_quietly(rule, side, env) for side in (left, right)]
         sources.append(Const(holds) if all(isinstance(x, Const) for x in found) else Compare(op, *found))
         left = right
     return Sourced(holds, sources[0] if len(sources) == 1 else _logic_of("and", sources, holds))
+
+
+def _refuse_flag_beside_number(left: Value, right: Value, span: Span) -> None:
+    """Raises E303: a flag compared with a number is never equal to it."""
+    kinds = [isinstance(value, bool) for value in (left, right)]
+    if kinds[0] == kinds[1] or not all(isinstance(value, int | Fraction) for value in (left, right)):
+        return
+    raise fail(
+        "E303", f"`{span.text}` compares {describe(left)} with {describe(right)}", span,
+        hint="a flag is a condition itself: [a if flag else b], not flag; or compare it with yes or no",
+    )  # fmt: skip
 
 
 def _logic(expr: s.Logic, env: Env) -> Sourced[Value]:
@@ -338,31 +363,63 @@ def _choice_of(arms: Sequence[tuple[Sym, Sym]], last: Sym) -> Sym:
 
 
 def _range(expr: s.Range, env: Env) -> Sourced[Value]:
-    assert expr.low is not None and expr.high is not None
+    if expr.low is None or expr.high is None:
+        raise fail("E303", f"the range `{expr.span.text}` needs both its ends here", expr.span, hint="0..n-1")
     low, high = integer(expr.low, env), integer(expr.high, env)
     ends = (low.source, high.source)
     source = Const(None) if all(isinstance(end, Const) for end in ends) else Items(ends)
     return Sourced(range(low.value, high.value + 1), source)
 
 
+def _membership(expr: s.Membership, env: Env) -> Sourced[Value]:
+    found = is_in(evaluate(expr.item, env), evaluate(expr.members, env), expr.members.span)
+    if expr.negated:
+        return Sourced(not found.value, _logic_of("not", [found.source], not found.value))
+    return Sourced(found.value, found.source)
+
+
+def _subscript(expr: s.Subscript, env: Env) -> Sourced[Value]:
+    if _is_unbound(expr.values, env):
+        raise fail(
+            "E202", f"`{expr.values.id}` stands for no list here", expr.values.span,
+            hint=did_you_mean(expr.values.id, env.known()),
+        )  # fmt: skip
+    values = a_list(evaluate(expr.values, env), expr.values.span)
+    if not isinstance(expr.index, s.Range):
+        return element(values, integer(expr.index, env), expr.span)
+    low, high = (None if end is None else integer(end, env) for end in (expr.index.low, expr.index.high))
+    found = part(values, low, high, expr.span)
+    return Sourced(found.value, found.source)
+
+
 # --- functions ---------------------------------------------------------------------------
 
 
+FLAGS = {"yes": True, "no": False}
 FUNCTIONS: dict[str, tuple[Callable[..., Exact], int, int | None]] = {
     name: (function, *{"min": (1, None), "max": (1, None), "divisible": (2, 2)}.get(name, (1, 1)))
     for name, function in symbolic.FUNCTIONS.items()
-}
+} | {"len": (len, 1, 1), "sum": (sum, 1, 1)}
 """Name to (function, fewest arguments, most arguments)."""
 
 
 def _call(expr: s.Call, env: Env) -> Sourced[Value]:
     function, least, most = FUNCTIONS[expr.name]
+    exprs = []
     for arg in expr.args:
         if arg.key is not None or isinstance(arg.value, s.Bracket):
-            raise fail("E303", f"`{expr.name}` takes plain numbers", arg.span)
-    values = [number(a.value, env) for a in expr.args if not isinstance(a.value, s.Bracket)]
+            wanted = "a list" if expr.name in ("len", "sum") else "plain numbers"
+            raise fail("E303", f"`{expr.name}` takes {wanted}", arg.span)
+        exprs.append(arg.value)
+    if len(exprs) == 1 and expr.name in _OF_LISTS:
+        found = evaluate(exprs[0], env)
+        if expr.name in ("len", "sum") or isinstance(found.value, tuple):
+            return _of_list(expr, a_list(found, exprs[0].span))
+    values = [number(x, env) for x in exprs]
     if len(values) < least or (most is not None and len(values) > most):
         wanted = f"{least}" if most == least else f"at least {least}"
+        if expr.name in ("len", "sum"):
+            raise fail("E303", f"`{expr.name}` takes a list", expr.span, hint=f"{expr.name}((1, 2, 3))")
         noun = "number" if wanted in ("1", "at least 1") else "numbers"
         raise fail("E303", f"`{expr.name}` takes {wanted} {noun}, not {len(values)}", expr.span)
     try:
@@ -375,6 +432,33 @@ def _call(expr: s.Call, env: Env) -> Sourced[Value]:
     if expr.name in ("min", "max"):
         return Sourced(total, sources[0] if len(sources) == 1 else Extreme(expr.name, sources))
     return Sourced(total, Rounded(expr.name, sources))
+
+
+_OF_LISTS = frozenset(["len", "sum", "min", "max"])
+
+
+def _of_list(expr: s.Call, found: Sourced[tuple[Value, ...]]) -> Sourced[Value]:
+    """`len`, `sum`, `min` and `max` of a list."""
+    if expr.name == "len":
+        count = length(found)
+        return Sourced(count.value, count.source)
+    numbers = parts_of(found)
+    for number_ in numbers:
+        if isinstance(number_.value, bool) or not isinstance(number_.value, int | Fraction):
+            wrong = describe(number_.value)
+            raise fail("E303", f"`{expr.name}` takes numbers, and {wrong} is in the list", expr.span)
+    if expr.name == "sum":
+        whole = total(numbers)
+        return Sourced(_bounded(whole.value, expr.span), whole.source)
+    if not numbers:
+        raise fail("E306", f"`{expr.span.text}` has no value: the list is empty", expr.span)
+    value = FUNCTIONS[expr.name][0](*(x.value for x in numbers))
+    sources = tuple(x.source for x in numbers)
+    return (
+        constant(value)
+        if all(isinstance(x, Const) for x in sources)
+        else Sourced(value, Extreme(expr.name, sources))
+    )
 
 
 def _guarded_arithmetic(expr: s.Arithmetic, env: Env) -> Sourced[Value]:
@@ -398,4 +482,6 @@ _RULES: dict[type, Callable[..., Sourced[Value]]] = {
     s.IfElse: _if_else,
     s.Range: _range,
     s.Call: _call,
+    s.Membership: _membership,
+    s.Subscript: _subscript,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cnnc.compiler.ops import by_x
@@ -10,7 +11,7 @@ from cnnc.compiler.ops.convolution import Conv
 from cnnc.compiler.ops.reshape import Crop, PadShortcut
 from cnnc.compiler.sizes import poly_of
 from cnnc.compiler.symbolic import Const, SizeOf, Sourced, Sym, binary, constant, opaque
-from cnnc.compiler.walk.draft import Draft, Fitted, Scope, Spot, poison
+from cnnc.compiler.walk.draft import NO_BRANCH, Draft, Fitted, Scope, Spot, poison
 from cnnc.compiler.walk.evaluate import evaluate
 from cnnc.compiler.walk.values import Env, Labelled, Value
 from cnnc.dsl import syntax as s
@@ -85,22 +86,23 @@ class Fitter:
         """Fit every waiting branch to the first sibling that has a size."""
         if not self.waiting:
             return
-        model = next((r for r in results if r is not None), None)
+        model = next((r for r in results if r is not None and r is not NO_BRANCH), None)
         for wait in self.waiting:
             with self.walk.recovering(wait.spot.trace):
                 results[wait.index] = self._fit(wait, model)
             if results[wait.index] is None:
                 results[wait.index] = poison(wait.item.span)
             result = results[wait.index]
-            if wait.label is not None and result is not None:
+            if wait.label is not None and result is not None and result is not NO_BRANCH:
                 span = wait.item.label.span if wait.item.label else wait.item.span
                 wait.env.labels.entries[wait.label] = Labelled(result, None, span)
 
-    def joined(self, merge: Draft) -> None:
-        """Tell the shortcuts which sum they went into."""
+    def joined(self, merge: Draft, left: Sequence[int]) -> None:
+        """Tell the shortcuts which sum they went into, and as which of its operands; `left` are the branches in it."""
         for wait in self.waiting:
-            if wait.scope is not None and wait.scope.fitted is not None:
+            if wait.scope is not None and wait.scope.fitted is not None and wait.index in left:
                 wait.scope.fitted.merge = merge
+                wait.scope.fitted.branch = left.index(wait.index)
 
     def _fit(self, wait: _Deferred, model: Draft | None) -> Draft:
         span = wait.item.span
@@ -141,6 +143,10 @@ class Fitter:
         scope.result = flow
         if flow.shape == model.shape:
             return flow
+        if kind == "same":
+            assert scope.parent is not None
+            scope.parent.children.remove(scope)
+            return NO_BRANCH
         impossible = f"`shortcut` cannot make {by_x(flow.shape)} fit {by_x(model.shape)}"
         stride = stride_between(flow, model)
         if stride is None or len(flow.shape) != len(model.shape) or len(flow.shape) == 1:
@@ -176,8 +182,10 @@ class Fitter:
                 raise fail("E301", f"`shortcut` has no argument `{key}`", argument.span, hint="kind=pad")
             if key in given:
                 raise fail("E304", f"`{key}` is given twice", argument.span)
-            if key == "kind" and value not in ("projection", "pad"):
-                raise fail("E303", f"`kind` is {show(value)}, and projection or pad is wanted", argument.span)
+            if key == "kind" and value not in ("projection", "pad", "same"):
+                raise fail(
+                    "E303", f"`kind` is {show(value)}, and projection, pad or same is wanted", argument.span
+                )
             given[key] = found
         default = wait.env.file.defaults.get("conv", {}).get("norm")
         norm = evaluate(default.value, wait.env.file.env()) if default else constant("none")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from cnnc.compiler.ops import op_words
 from cnnc.compiler.walk.draft import Draft, Scope, Spot
-from cnnc.compiler.walk.evaluate import Poisoned, interpolate
+from cnnc.compiler.walk.evaluate import Poisoned, interpolate, named_value
 from cnnc.compiler.walk.naming import MAX_NAME
-from cnnc.compiler.walk.values import Env, Labelled, LabelScope, Trace
+from cnnc.compiler.walk.values import Env, Handed, Labelled, LabelScope, Trace
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
 from cnnc.dsl.source import Span
@@ -79,20 +79,7 @@ class Labels:
 
     def tensor(self, text: str, span: Span, env: Env) -> Draft:
         """The tensor that a label or path names. Raises E203 where there is none."""
-        found = env.labels.find(text)
-        if found is None and "." in text:
-            steps = text.split(".")
-            found = env.labels.find(steps[0])
-            for i in range(1, len(steps)):
-                if found is None:
-                    break
-                found.used = True
-                rest = ".".join(steps[i:])
-                inner = found.inner.entries if found.inner is not None else {}
-                if rest in inner:
-                    found = inner[rest]
-                    break
-                found = inner.get(steps[i])
+        found = env.labels.reach(text)
         if found is None:
             raise self.unknown(text, span, env)
         found.used = True
@@ -139,7 +126,8 @@ class Labels:
     def is_headed(self, item: s.Item, env: Env) -> bool:
         """Whether an item brings its own tensor: a tensor name, or a bracket all of whose branches do."""
         if isinstance(item.core, s.Word):
-            return self.tensor_name(item.core, env) is not None or self.is_source(item.core, env)
+            is_tensor = self.tensor_name(item.core, env) is not None or self.is_source(item.core, env)
+            return is_tensor or self._is_handed(item.core, env)
         return all(self.is_headed(chain.items[0], env) for chain in _chains(item.core))
 
     def is_source(self, word: s.Word, env: Env) -> bool:
@@ -151,7 +139,7 @@ class Labels:
 
     def tensor_name(self, word: s.Word, env: Env) -> str | None:
         """The text of a word that names a tensor which can be seen; None for any other word."""
-        if word.args is not None:
+        if word.args is not None or word.index:
             return None
         try:
             text = interpolate(word.parts, env).value
@@ -161,9 +149,18 @@ class Labels:
             known = env.labels.visible()
             starts = bool(stem) and stem.lower() not in op_words() and any(n.startswith(stem) for n in known)
             return stem if starts else None
-        if env.labels.find(text) is not None:
-            return text
-        return text if "." in text and env.labels.find(text.split(".")[0]) is not None else None
+        steps = text.split(".")
+        seen = any(env.labels.find(".".join(steps[:i])) is not None for i in range(len(steps), 0, -1))
+        return text if seen else None
+
+    def _is_handed(self, word: s.Word, env: Env) -> bool:
+        """Whether a word is a parameter, or an element of one, for which a tensor was handed in."""
+        try:
+            found = named_value(word, env)
+        except (CnncError, Poisoned):
+            return False
+        value = None if found is None else found.value
+        return isinstance(value, Handed) and value.env.labels.sees(value)
 
     def joins_only(self, bracket: s.Bracket, env: Env) -> bool:
         """Whether a bracket does nothing but join tensors: then its label names the join itself."""
@@ -175,6 +172,11 @@ class Labels:
             and (i.core.literal == "id" or self.tensor_name(i.core, env) is not None)
             for i in items
         )  # fmt: skip
+
+
+def is_anonymous(label: s.Label | None) -> bool:
+    """Whether a label is `_`, which names nothing."""
+    return label is not None and label.parts == ("_",) and not label.quoted
 
 
 def _labels_in(pipeline: s.Pipeline) -> Iterator[s.Label]:

@@ -14,8 +14,9 @@ from cnnc.compiler.sizes import is_free
 from cnnc.compiler.symbolic import Items, Sourced, constant, opaque
 from cnnc.compiler.walk import words
 from cnnc.compiler.walk.draft import Draft, Role, Spot, poison
-from cnnc.compiler.walk.evaluate import evaluate, number, parts_of, together
-from cnnc.compiler.walk.values import Closure, Env, LayerWord, Value, describe, ordinal
+from cnnc.compiler.walk.evaluate import evaluate, number
+from cnnc.compiler.walk.lists import parts_of, together
+from cnnc.compiler.walk.values import Closure, Env, Handed, LayerWord, Value, describe, ordinal
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
 from cnnc.dsl.record import record
@@ -168,20 +169,15 @@ class Layers:
         found = evaluate(expr, env)
         value = found.value
         is_operand = name in op.operands
-        if isinstance(value, Closure) != (name in op.pipelines) and not (
-            is_operand and isinstance(value, Closure)
-        ):
+        if name in op.tensors or (is_operand and not isinstance(value, Closure)):
+            self._take_tensor(args, op, name, value, span, env)
+            return
+        if isinstance(value, Handed):
+            value = str(value)
+            found = Sourced(value, found.source)
+        if isinstance(value, Closure) != (name in op.pipelines) and not is_operand:
             wanted = "a pipeline in [ ]" if name in op.pipelines else "no pipeline"
             raise fail("E303", f"`{name}` of `{op.kind}` takes {wanted}", span)
-        if name in op.tensors or (is_operand and not isinstance(value, Closure)):
-            wanted = "a pipeline in [ ] or a label" if is_operand else "a label"
-            if not isinstance(value, str):
-                raise fail(
-                    "E303", f"`{name}` of `{op.kind}` is {describe(value)}, and {wanted} is wanted", span
-                )
-            args.tensors[name] = self.walk.labels.tensor(value, span, env)
-            args.spans[name] = span
-            return
         if isinstance(value, Closure):
             args.pipelines[name] = value
             args.spans[name] = span
@@ -191,6 +187,19 @@ class Layers:
         args.values[name] = found
         args.spans[name] = span
         args.written.append(name)
+
+    def _take_tensor(
+        self, args: Arguments, op: type[Op], name: str, value: Value, span: Span, env: Env
+    ) -> None:
+        """A tensor as an argument: by its label here, or where the name was handed in."""
+        if not isinstance(value, str):
+            wanted = "a pipeline in [ ] or a label" if name in op.operands else "a label"
+            raise fail("E303", f"`{name}` of `{op.kind}` is {describe(value)}, and {wanted} is wanted", span)
+        home = env
+        if isinstance(value, Handed):
+            home, value.in_chain = value.env, True
+        args.tensors[name] = self.walk.labels.tensor(value, span, home)
+        args.spans[name] = span
 
     def _field(self, op: type[Op], key: str | None, index: int, span: Span, bare: Sequence[Value]) -> str:
         """The argument that a key or a position means; `bare` are the values without keys, for a hint."""
@@ -205,6 +214,8 @@ class Layers:
                     message = f"`{op.kind}` takes {takes}, and this is the {ordinal(index + 1)}"
                 raise fail("E301", message, span, hint=_signature_hint(op))
             return names[index]
+        if key.lower() == "to" and "to" not in names and op.tensors:
+            return next(iter(op.tensors))
         if key.lower() not in names:
             raise fail("E301", f"`{op.kind}` has no argument `{key}`", span, hint=_key_hint(op, key, span))
         return key.lower()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import field, replace
 from pathlib import Path
 
-from cnnc.compiler.walk.values import FileScope
+from cnnc.compiler.symbolic import Sourced
+from cnnc.compiler.walk.evaluate import evaluate
+from cnnc.compiler.walk.values import FileScope, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
 from cnnc.dsl.parse import parse
@@ -28,12 +31,14 @@ class Library:
     """
 
     folders: tuple[Path, ...] | None
-    files: dict[Path, FileScope] = field(default_factory=dict)
+    files: dict[tuple[Path, tuple[tuple[str, Value], ...]], FileScope] = field(default_factory=dict)
+    """By path and the values that its params are given."""
     opening: list[Path] = field(default_factory=list)
 
     def bring(self, use: s.Use, into: FileScope, taken: dict[str, Span]) -> None:
         """Put the used names into a file's scope. Raises CnncError (E204, E207, E701, E704, E705)."""
-        homes = self._std(use) if not use.is_file else [self._file(use, _beside(use))]
+        settings = _settings(use, into)
+        homes = self._std(use) if not use.is_file else [self._file(use, _beside(use), settings)]
         for used in use.names:
             if used.alias in taken:
                 raise fail(
@@ -60,15 +65,18 @@ class Library:
                 use.origin_span,
                 hint=hint,
             )
-        return [self._file(use, path) for path in sorted(STD.glob("*.cnn")) if path not in self.opening]
+        if use.settings:
+            raise fail("E206", "std has no params", use.settings[0].span, hint="its blocks take arguments")
+        return [self._file(use, path, {}) for path in sorted(STD.glob("*.cnn")) if path not in self.opening]
 
-    def _file(self, use: s.Use, path: Path) -> FileScope:
+    def _file(self, use: s.Use, path: Path, settings: Mapping[str, Sourced[Value]]) -> FileScope:
         from cnnc.compiler.walk.declare import declare
 
         key = canonical(path)
         self._refuse_outside(use, key)
-        if key in self.files:
-            return self.files[key]
+        known = (key, tuple((name, setting.value) for name, setting in settings.items()))
+        if known in self.files:
+            return self.files[known]
         if key in self.opening:
             round_trip = " -> ".join(p.name for p in [*self.opening[self.opening.index(key) :], key])
             raise fail("E704", f"the files use each other in a circle: {round_trip}", use.span)
@@ -81,13 +89,18 @@ class Library:
             raise CnncError([replace(first, span=use.origin_span)]) from None
         self.opening.append(key)
         try:
-            self.files[key] = declare(parse(source), {}, self, stem=path.stem)
+            self.files[known] = declare(parse(source), {}, self, stem=path.stem, settings=settings)
         except CnncError as error:
             step = f"a file that {use.span.source.name} uses, line {use.span.line}"
             raise CnncError(replace(d, trace=(*d.trace, step)) for d in error.diagnostics) from None
         finally:
             self.opening.pop()
-        return self.files[key]
+        for setting in use.settings:
+            if setting.key not in self.files[known].params:
+                hint = did_you_mean(setting.key or "", self.files[known].params)
+                message = f"`{use.origin}` has no param `{setting.key}`"
+                raise fail("E206", message, setting.span, hint=hint)
+        return self.files[known]
 
     def _refuse_outside(self, use: s.Use, path: Path) -> None:
         """Raises E705 before anything of the file is looked at, whether it is there included."""
@@ -116,6 +129,19 @@ def canonical(path: str | os.PathLike[str]) -> Path:
         return Path(os.path.realpath(path))
     except (OSError, ValueError):
         return Path(path)
+
+
+def _settings(use: s.Use, into: FileScope) -> dict[str, Sourced[Value]]:
+    """The values that a `use` gives to params of the file, by name. Raises E304 for one given twice."""
+    settings: dict[str, Sourced[Value]] = {}
+    for argument in use.settings:
+        name = argument.key or ""
+        if name in settings:
+            raise fail("E304", f"`{name}` is given twice", argument.span)
+        if isinstance(argument.value, s.Bracket):
+            raise fail("E303", f"the param `{name}` cannot be a pipeline", argument.span)
+        settings[name] = evaluate(argument.value, into.env())
+    return settings
 
 
 def _beside(use: s.Use) -> Path:

@@ -24,20 +24,8 @@ def _pending(node: object) -> str | None:
     match node:
         case s.Bracket() if node.args is not None:
             return "a bracket with arguments"
-        case s.Choice(otherwise=None):
-            return "a choice without `else`"
-        case s.Membership():
-            return "`in` in a condition"
-        case s.Subscript() | s.Word() if getattr(node, "index", None):
-            return "an element of a list"
         case s.Argument(value=s.Range()):
             return "a range as an argument"
-        case s.Range() if node.low is None or node.high is None:
-            return "a range with an open end"
-        case s.Parameter(rest=True):
-            return "a parameter that takes what is left"
         case s.Param() if node.bounds is not None:
             return "`within`"
-        case s.Use() | s.Expect() if node.settings:
-            return "a setting of params"
     return None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cnnc.compiler.walk.draft import Draft, Scope
 
 Value = Any
-"""int | Fraction | bool | str (a word) | Sizes | tuple | LayerWord | Closure."""
+"""int | Fraction | bool | str (a word) | Handed | Sizes | tuple | LayerWord | Closure."""
 
 SIZE_NAMES = ("C", "H", "W", "D")
 
@@ -43,6 +43,37 @@ class Closure:
 
     def __str__(self) -> str:
         return "[…]"
+
+
+class Handed(str):
+    """A word that also names a tensor, block, shared module or extern where it is written, in `env`.
+
+    Its use settles which: in a chain, or where a tensor is wanted, the thing named; anywhere else the word.
+    """
+
+    __slots__ = ("env", "in_chain")
+
+    env: Env
+    in_chain: bool
+    """Whether a chain used it."""
+
+    @classmethod
+    def make(cls, text: str, env: Env) -> Handed:
+        handed = cls(text)
+        handed.env = env
+        handed.in_chain = False
+        return handed
+
+
+def in_graph(value: Value) -> Value:
+    """A value as a finished graph keeps it: without the places where pipelines and names were written."""
+    if isinstance(value, Closure) or (isinstance(value, Handed) and value.in_chain):
+        return PIPELINE
+    if isinstance(value, Handed):
+        return str(value)
+    if isinstance(value, tuple) and not isinstance(value, Sizes):
+        return tuple(map(in_graph, value))
+    return value
 
 
 @record
@@ -151,6 +182,26 @@ class LabelScope:
             scope = scope.parent
         return None
 
+    def sees(self, text: str) -> bool:
+        """Whether a label or a path of labels can be seen from here."""
+        return self.reach(text) is not None
+
+    def reach(self, text: str) -> Labelled | None:
+        """What a label or a path names; labels may have dots in them."""
+        found = self.find(text)
+        steps = text.split(".")
+        for i in range(len(steps) - 1, 0, -1):
+            outer = None if found is not None else self.find(".".join(steps[:i]))
+            if outer is not None and outer.inner is not None:
+                found = outer.inner.within(".".join(steps[i:]))
+                if found is not None:
+                    outer.used = True
+        return found
+
+    def within(self, text: str) -> Labelled | None:
+        """What a path names that begins on this level."""
+        return replace(self, parent=None).reach(text)
+
     def visible(self) -> list[str]:
         names: list[str] = []
         scope: LabelScope | None = self
@@ -175,6 +226,8 @@ class FileScope:
     """What one file declares."""
 
     params: dict[str, Value] = field(default_factory=dict)
+    changed: dict[str, Value] = field(default_factory=dict)
+    """The params that were given another value from outside."""
     sources: dict[str, Sym] = field(default_factory=dict)
     """Where the values of params come from, constants aside."""
     blocks: dict[str, BlockDef] = field(default_factory=dict)
@@ -238,6 +291,12 @@ class Env:
             value = self.file.params[name]
             return Sourced(value, self.file.sources.get(name) or Const(value))
         return found
+
+    def handed(self, text: str) -> Handed | None:
+        """A word that names a tensor, block, shared module or extern here; None for any other."""
+        file = self.file
+        declared = text in file.blocks or text in file.shareds or text in file.externs
+        return Handed.make(text, self) if declared or self.labels.sees(text) else None
 
     def known(self) -> list[str]:
         return [*self.names, *self.file.params, *SIZE_NAMES]

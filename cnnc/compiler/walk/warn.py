@@ -134,7 +134,7 @@ def _linear_pairs(walked: Walked) -> list[Diagnostic]:
             elif not (taker.op.family == "activation" or taker.op.nonlinear) or taker.dropped:
                 linear = linear or reaches[id(taker)]
         reaches[id(draft)] = linear
-        if draft.dropped and linear:
+        if draft.dropped and linear and not draft.alone:
             hint = "write norm=bn or -> relu where the activation belongs; act=none if none is meant"
             message = "two weighted layers follow each other with no activation between them"
             found.append(Diagnostic("W202", message, draft.span, render_trace(draft.trace, draft.span), hint))

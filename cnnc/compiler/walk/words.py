@@ -14,15 +14,17 @@ from cnnc.dsl.source import Span
 # While a word is split, arithmetic in braces stands as one private-use character.
 _FIRST_HOLE = 0xE000
 _HOLE = r"[^\x00-\x7f]"  # all else in a word is ASCII, and a long range takes long to compile
-_PART = rf"(?:\d+|{_HOLE})"
-_NAMED = rf"(?:\d+|{_HOLE}|[A-Za-z_][A-Za-z0-9_]*)"
+_DIGITS = r"\d+(?:_\d{3})*"  # 1_000_000; `conv3_1` is no kernel of 31
+_PART = rf"(?:{_DIGITS}|{_HOLE})"
+_NAMED = rf"(?:{_DIGITS}|{_HOLE}|[A-Za-z_][A-Za-z0-9_]*)"
 _REST = re.compile(
-    rf"(?P<size>{_PART}(?:x{_PART})*)?"
+    rf"(?P<size>{_PART}(?:x{_PART})*|(?:-(?:{_PART}(?:x{_PART})*|{_NAMED})(?=-)))?"
     rf"(?:-(?P<width>{_PART}(?:x{_PART})*|{_NAMED}))?"
     rf"(?:/(?P<stride>{_PART}(?:x{_PART})*|{_NAMED}))?",
     re.ASCII,
 )
 _HEAD = re.compile(r"[A-Za-z_]+")
+_JOINED = re.compile(r"[A-Za-z_]+-[A-Za-z_]+")
 
 
 @record
@@ -49,7 +51,11 @@ def split(word: s.Word) -> LayerCall:
     reader = _Reader(word, text)
     pieces: dict[str, s.Expr] = {}
     groups = {name: match.span(name) for name in ("size", "width", "stride") if match.group(name)}
-    if "size" not in groups and "width" in groups and op.word.size != op.word.width:
+    if rest.startswith("-") and "size" in groups:  # as in exams: conv-9-32 is kernel 9, width 32
+        groups["size"] = (1, groups["size"][1])
+    elif "width" in groups and (op.word.size, op.word.width) == ("kernel", None):  # pool-2
+        groups["size"] = groups.pop("width")
+    elif "size" not in groups and "width" in groups and op.word.size != op.word.width:
         # The lecture form conv-11x11x96: kernel x width behind one dash.
         *kernel, width = _ranges(rest, *groups["width"])
         if kernel:
@@ -70,16 +76,14 @@ def split(word: s.Word) -> LayerCall:
 
 
 def _find(text: str) -> tuple[type[Op], int, str] | None:
-    """The layer named by the word, whole first, then by its leading letters, then with dashes out."""
+    """The layer named by the word: whole first, then with dashes out (`max-pool`), then by its leading letters."""
     words = op_words()
     if text.lower() in words:
         return words[text.lower()], len(text), ""
-    head = _HEAD.match(text)
-    if head and head[0].lower() in words:
-        return words[head[0].lower()], head.end(), text[head.end() :]
-    joined = re.match(r"[A-Za-z_]+-[A-Za-z_]+", text)  # soft-max, max-pool
-    if joined and joined[0].replace("-", "").lower() in words:
-        return words[joined[0].replace("-", "").lower()], joined.end(), text[joined.end() :]
+    for head in (_JOINED.match(text), _HEAD.match(text)):
+        name = head[0].replace("-", "").lower() if head else ""
+        if head and name in words:
+            return words[name], head.end(), text[head.end() :]
     return None
 
 
@@ -129,10 +133,11 @@ class _Reader:
 
     def _one(self, start: int, end: int) -> s.Expr:
         piece, span = self.text[start:end], self.span(start, end)
-        if piece.isdecimal() and piece.isascii():
-            if len(piece) > 40:
+        digits = piece.replace("_", "")
+        if digits.isdecimal() and digits.isascii() and piece[0] != "_":
+            if len(digits) > 40:
                 raise fail("E901", "a number of more than 40 digits", span)
-            return s.Number(int(piece), piece, span)
+            return s.Number(int(digits), piece, span)
         if ord(piece[0]) >= _FIRST_HOLE:
             hole = self.word.parts[ord(piece[0]) - _FIRST_HOLE]
             assert not isinstance(hole, str)
