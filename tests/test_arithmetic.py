@@ -249,7 +249,7 @@ def test_names_with_arithmetic_in_them() -> None:
 
 def test_words_of_layers_as_values() -> None:
     value = value_of("gn(2 * a, affine=no)")
-    assert (value.name, value.args) == ("gn", ((None, 6), ("affine", "no")))
+    assert (value.name, value.args) == ("gn", ((None, 6), ("affine", False)))
     assert value_of("normal(half)").args == ((None, Fraction(1, 2)),)
     assert value_of("GN(4)").name == "GN"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -14,22 +15,24 @@ from cnnc.cli.files import replace_file
 from cnnc.dsl.diagnostics import CnncError
 from cnnc.dsl.format import format_source
 from cnnc.dsl.read import read_source
+from cnnc.dsl.source import Source
 
 
 @click.command()
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC...", shell_complete=complete_file)
 @click.option("--check", "only_check", is_flag=True, help="Change nothing; exit 1 if a file would change.")
 @click.option("--diff", "show_diff", is_flag=True, help="Change nothing; print what would change.")
+@click.option("--upgrade", is_flag=True, help="Rename what has a name that the language took since.")
 @guarded
-def fmt(specs: tuple[str, ...], only_check: bool, show_diff: bool) -> None:
+def fmt(specs: tuple[str, ...], only_check: bool, show_diff: bool, upgrade: bool) -> None:
     """Put SPECs into the canonical layout, in place; - goes from standard input to standard output.
 
     The meaning never changes and comments are kept. Example: cnnc fmt --check specs/
     """
-    sys.exit(format_all(specs, only_check=only_check, show_diff=show_diff))
+    sys.exit(format_all(specs, only_check=only_check, show_diff=show_diff, upgrade=upgrade))
 
 
-def format_all(specs: Sequence[str], *, only_check: bool, show_diff: bool) -> int:
+def format_all(specs: Sequence[str], *, only_check: bool, show_diff: bool, upgrade: bool = False) -> int:
     """Format every spec; the exit code."""
     found = found_specs(specs)
     count, changed, failed = len(found), 0, 0
@@ -37,7 +40,8 @@ def format_all(specs: Sequence[str], *, only_check: bool, show_diff: bool) -> in
         try:
             if problem is not None:
                 raise CnncError([problem])
-            changed += _format_one(spec, write=not (only_check or show_diff), show_diff=show_diff)
+            write = not (only_check or show_diff)
+            changed += _format_one(spec, write=write, show_diff=show_diff, upgrade=upgrade)
         except CnncError as error:
             tell(error.diagnostics)
             failed += 1
@@ -51,10 +55,12 @@ def format_all(specs: Sequence[str], *, only_check: bool, show_diff: bool) -> in
     return 1 if failed or (changed and (only_check or show_diff)) else 0
 
 
-def _format_one(spec: str, *, write: bool, show_diff: bool) -> bool:
+def _format_one(spec: str, *, write: bool, show_diff: bool, upgrade: bool) -> bool:
     """Format one spec; whether its text differs from the canonical one."""
     source = read_source(spec)
     before = source.text
+    if upgrade:
+        source = _upgraded(source)
     after = _with_line_ends_of(before, format_source(source))
     if show_diff:
         lines = difflib.unified_diff(
@@ -71,6 +77,19 @@ def _format_one(spec: str, *, write: bool, show_diff: bool) -> bool:
         what = " (line ends only)" if ends else ""
         click.echo(f"{'formatted' if write else 'would format'} {spec}{what}", err=True)
     return before != after
+
+
+def _upgraded(source: Source) -> Source:
+    """The text with new names for what may no longer be called so; each is told."""
+    from cnnc.compiler.since import VERSION
+    from cnnc.compiler.upgrade import upgrade
+
+    text, names = upgrade(source)
+    for old, new in names.items():
+        click.echo(
+            f"{source.name}: `{old}`, a word of the language since {VERSION}, is now `{new}`", err=True
+        )
+    return replace(source, text=text)
 
 
 def _with_line_ends_of(before: str, after: str) -> str:

@@ -67,7 +67,7 @@ _OPERATORS = frozenset(
 # A statement goes on where a line ends with, or the next begins with, one of these.
 _GOES_ON_AFTER = _OPERATORS | {"NOT", "AS", "FROM", "WITHIN", "WITH"} | OPENERS.keys()
 _GOES_ON_BEFORE = (_OPERATORS - {"COLON"}) | CLOSERS
-_ENDS_A_VALUE = frozenset(["NAME", "PATH", "NUMBER", "DIMS", "STRING", "UNIT", *CLOSERS])
+_ENDS_A_VALUE = frozenset(["NAME", "PATH", "DOTTED", "NUMBER", "DIMS", "STRING", "UNIT", *CLOSERS])
 
 
 @record

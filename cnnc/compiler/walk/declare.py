@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 
 from cnnc.compiler.ops import op_words
+from cnnc.compiler.since import hint as renaming
+from cnnc.compiler.since import since
 from cnnc.compiler.symbolic import FILE, Const, Param, Sourced, kind_of
 from cnnc.compiler.walk.evaluate import FUNCTIONS, evaluate
 from cnnc.compiler.walk.fit import FITTED
@@ -125,9 +127,11 @@ class _Declarer:
 def _free(name: str, span: Span, what: str) -> None:
     """Whether a name can be taken at all. Raises E204."""
     if name.lower() in op_words() or name.lower() in (*FITTED, "id"):
-        raise fail("E204", f"`{name}` is a layer, and {what} cannot take its name", span)
+        message = f"`{name}` is a layer{since(name)}, and {what} cannot take its name"
+        raise fail("E204", message, span, hint=renaming(name))
     if name in SIZE_NAMES or name in FUNCTIONS:
-        raise fail("E204", f"`{name}` has a meaning of its own, and {what} cannot take it", span)
+        message = f"`{name}` has a meaning of its own{since(name)}, and {what} cannot take it"
+        raise fail("E204", message, span, hint=renaming(name))
 
 
 def _parameters(owner: str, parameters: tuple[s.Parameter, ...]) -> None:
@@ -137,7 +141,8 @@ def _parameters(owner: str, parameters: tuple[s.Parameter, ...]) -> None:
         if name in seen:
             raise fail("E204", f"`{owner}` has two parameters `{name}`", span)
         if name in SIZE_NAMES or name in FUNCTIONS or name.lower() in (*FITTED, "id"):
-            raise fail("E204", f"`{name}` has a meaning of its own and cannot be a parameter", span)
+            message = f"`{name}` has a meaning of its own{since(name)} and cannot be a parameter"
+            raise fail("E204", message, span, hint=renaming(name))
         seen.add(name)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cnnc.compiler.ops import Sizes
+from cnnc.compiler.since import hint as renaming
+from cnnc.compiler.since import since
 from cnnc.compiler.symbolic import Const, Items, Sourced, Sym, binary, difference
 from cnnc.compiler.walk.draft import Spot
 from cnnc.compiler.walk.evaluate import FUNCTIONS, evaluate
@@ -74,7 +76,8 @@ def _check_names(loop: s.Loop) -> None:
     bound: set[str] = set()
     for name in loop.targets:
         if name in SIZE_NAMES or name in FUNCTIONS:
-            raise fail("E204", f"`{name}` has a meaning of its own and cannot be a loop variable", loop.span)
+            message = f"`{name}` has a meaning of its own{since(name)} and cannot be a loop variable"
+            raise fail("E204", message, loop.span, hint=renaming(name))
         if name in bound:
             raise fail("E204", f"the loop binds `{name}` twice", loop.span, hint="`_` takes what is not read")
         bound |= {name} - {"_"}
