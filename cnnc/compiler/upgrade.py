@@ -13,7 +13,7 @@ from cnnc.dsl import syntax as s
 from cnnc.dsl.lalr import Tok
 from cnnc.dsl.parse import parse
 from cnnc.dsl.source import Source
-from cnnc.dsl.tokens import lay_out
+from cnnc.dsl.tokens import CLOSERS, OPENERS, lay_out
 
 
 def upgrade(source: Source) -> tuple[str, dict[str, str]]:
@@ -24,8 +24,8 @@ def upgrade(source: Source) -> tuple[str, dict[str, str]]:
     """
     spec = parse(source)
     declared, local = _declared(spec), _local(spec)
-    tokens = [token for statement in lay_out(source).statements for token in statement]
-    used = {str(token) for token in tokens}
+    statements = lay_out(source).statements
+    used = {str(token) for tokens in statements for token in tokens}
     names: dict[str, str] = {}
     for name in sorted(
         {n for n in declared if is_new_layer(n) or is_new_function(n)}
@@ -36,9 +36,10 @@ def upgrade(source: Source) -> tuple[str, dict[str, str]]:
             new += "_"
         names[name] = new
     text, at = [], 0
-    for token in _places(tokens, names, keys=local & set(names), params=_params(spec)):
-        text += [source.text[at : token.span.start], names[str(token)]]
-        at = token.span.end
+    for tokens in statements:
+        for token in _places(tokens, names, keys=local & set(names)):
+            text += [source.text[at : token.span.start], names[str(token)]]
+            at = token.span.end
     return "".join([*text, source.text[at:]]), names
 
 
@@ -53,10 +54,6 @@ def _declared(spec: s.Spec) -> set[str]:
     return found
 
 
-def _params(spec: s.Spec) -> set[str]:
-    return {statement.name for statement in spec.statements if isinstance(statement, s.Param)}
-
-
 def _local(spec: s.Spec) -> set[str]:
     """The names of parameters and loop variables."""
     found: set[str] = set()
@@ -68,30 +65,16 @@ def _local(spec: s.Spec) -> set[str]:
     return found
 
 
-def _places(
-    tokens: Sequence[Tok], names: dict[str, str], *, keys: set[str], params: set[str]
-) -> Iterator[Tok]:
-    """The tokens that mean one of the names: not labels, and not the keys of layers."""
-    opened: list[Tok | None] = []  # for each open bracket, what it is the argument list of
-    statement = tokens[0] if tokens else None
+def _places(tokens: Sequence[Tok], names: dict[str, str], *, keys: set[str]) -> Iterator[Tok]:
+    """The tokens of a statement that mean one of the names: not labels, and not the keys of layers."""
+    has_settings = tokens[0].type in ("USE", "EXPECT")
+    depth = 0
     for i, token in enumerate(tokens):
-        before = tokens[i - 1] if i else None
-        after = tokens[i + 1] if i + 1 < len(tokens) else None
-        if token.type.isupper() and token.type == str(token).upper() and not opened:
-            statement = token  # a statement word
-        if token.type in ("LPAR", "LSQB", "LBRACE", "INDEX"):
-            opened.append(before if token.type == "LPAR" else None)
-        elif token.type in ("RPAR", "RSQB", "RBRACE"):
-            opened.pop()
-        if token.type != "NAME" or str(token) not in names or (after is not None and after.type == "COLON"):
+        depth += (token.type in OPENERS) - (token.type in CLOSERS)
+        after = tokens[i + 1].type if i + 1 < len(tokens) else ""
+        if token.type != "NAME" or str(token) not in names or after == "COLON":
             continue
-        if (
-            after is not None
-            and after.type == "EQUAL"
-            and (opened or (before is not None and before.type == "WITH"))
-        ):
-            kind = "" if statement is None else statement.type
-            is_setting = kind in ("USE", "EXPECT") and len(opened) < 2
-            if not (str(token) in keys or (is_setting and str(token) in params | set(names))):
-                continue
-        yield token
+        is_key = after == "EQUAL" and (depth > 0 or tokens[i - 1].type in ("WITH", "COMMA"))
+        is_setting = has_settings and depth < 2
+        if not is_key or is_setting or str(token) in keys:
+            yield token
