@@ -54,6 +54,10 @@ NETWORKS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "shufflenet_v2_x1_0": (models.shufflenet_v2_x1_0, {}),
     "shufflenet_v2_x1_5": (models.shufflenet_v2_x1_5, {}),
     "shufflenet_v2_x2_0": (models.shufflenet_v2_x2_0, {}),
+    "convnext_tiny": (models.convnext_tiny, {}),
+    "convnext_small": (models.convnext_small, {}),
+    "convnext_base": (models.convnext_base, {}),
+    "convnext_large": (models.convnext_large, {}),
     "mobilenet_v3_large": (models.mobilenet_v3_large, {}),
     "mobilenet_v3_small": (models.mobilenet_v3_small, {}),
     "inception_v3": (models.inception_v3, {"aux_logits": False, "init_weights": False}),
@@ -64,7 +68,7 @@ NETWORKS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
 QUICK = frozenset((
     "alexnet_torchvision", "vgg16", "vgg16_bn", "resnet18", "resnet50", "googlenet_torchvision_aux",
     "densenet121", "mobilenet_v2", "inception_v3_aux", "squeezenet1_1", "resnext50_32x4d", "mnasnet0_5",
-    "shufflenet_v2_x0_5", "mobilenet_v3_small", "r2plus1d_18",
+    "shufflenet_v2_x0_5", "mobilenet_v3_small", "r2plus1d_18", "convnext_tiny",
 ))  # fmt: skip
 """One of each family is run every time; the others differ from it in numbers only, and are slow together."""
 

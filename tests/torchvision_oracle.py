@@ -28,6 +28,11 @@ def give_spread(model: Any) -> None:
             torch.nn.init.kaiming_normal_(module.weight)
             if module.bias is not None:
                 torch.nn.init.normal_(module.bias, std=0.1)
+        elif isinstance(module, torch.nn.LayerNorm):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, std=0.1)
+        elif hasattr(module, "layer_scale"):
+            torch.nn.init.uniform_(module.layer_scale, -0.5, 0.5)  # near 0 at first
         elif isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
             torch.nn.init.normal_(module.bias, std=0.1)
