@@ -178,7 +178,7 @@ EVIL = """
 input 3x8x8
 "<script>|a_b*": conv3-8
 pool
-r"50% & #1 ${x} ~^": fc-2
+r"50% & #1 $x ~^": fc-2
 """.replace('r"', '"')
 
 
@@ -190,7 +190,7 @@ def test_labels_are_inert_in_every_format() -> None:
     assert r"&#60;script&#62;&#124;a\_b\*" in markdown
     tex = configuration.latex(graphs)
     assert r"\textless{}script\textgreater{}\textbar{}a\_b*" in tex
-    assert r"50\% \& \#1 \$\{x\} \textasciitilde{}\textasciicircum{}" in tex
+    assert r"50\% \& \#1 \$x \textasciitilde{}\textasciicircum{}" in tex
     root = ET.fromstring(configuration.svg(graphs))
     assert "<script>|a_b*" in {text.text for text in root.iter(f"{SVG}text")}
 

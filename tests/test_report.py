@@ -109,7 +109,7 @@ def test_text_of_the_spec_is_inert() -> None:
 
 
 def test_a_name_of_a_hole_in_the_template_is_not_filled() -> None:
-    text = cnnc.parse('input 3x8x8\n"{{script}}": conv3-4 -> fc-2').report()
+    text = cnnc.parse("input 3x8x8  # {{script}}\nconv3-4 -> fc-2").report()
     assert text.count('"use strict"') == 1
     assert "{{script}}" in text
 

@@ -40,6 +40,7 @@ _DIAGRAM_ONLY = ("level", "block", "show", "direction")
 @click.option(
     "--rf", "unit", metavar="LABEL[,Y,X]", help="Draw what one unit sees, the middle one if not told."
 )
+@click.option("--no-table", is_flag=True, help="With --rf: the drawing without its table of numbers.")
 @click.option("--level", type=click.Choice(["blocks", "layers"]), default="blocks", show_default=True)
 @click.option("--block", metavar="NAME", help="Draw the inside of one block.")
 @click.option("--show", multiple=True, type=click.Choice(SHOWN), help="Figures on the nodes.")
@@ -48,7 +49,7 @@ _DIAGRAM_ONLY = ("level", "block", "show", "direction")
 @guarded
 def draw(
     spec: str, others: tuple[str, ...], sizes: Sizes, params: Values, output: str | None, style: str,
-    unit: str | None, level: str, block: str | None, show: tuple[str, ...], direction: str, theme: str,
+    unit: str | None, no_table: bool, level: str, block: str | None, show: tuple[str, ...], direction: str, theme: str,
 ) -> None:  # fmt: skip
     """Draw SPEC as NAME.svg, or in the format that the ending of -o names.
 
@@ -72,7 +73,7 @@ def draw(
         options = {"level": level, "block": block, "show": show, "rankdir": direction, "theme": theme}
         write(path, nets[0].draw(ending, **options), kind)
         return
-    write(path, _drawn(kind, ending, nets, unit, cast("ThemeName", theme)), kind)
+    write(path, _drawn(kind, ending, nets, unit, cast("ThemeName", theme), no_table=no_table), kind)
 
 
 def _kind(style: str, unit: str | None, others: tuple[str, ...]) -> Kind:
@@ -105,11 +106,15 @@ def _refuse_unused(kind: Kind, ending: str) -> None:
         if kind != "diagram" and is_given(name):
             asked = "--rf" if kind == "receptive field" else f"--style {kind}"
             raise click.UsageError(f"--{name} is for diagrams, not for {asked}")
+    if kind != "receptive field" and is_given("no_table"):
+        raise click.UsageError("--no-table is for --rf")
     if kind == "table" and ending != "svg" and is_given("theme"):
         raise click.UsageError(f"--theme is for pictures, and a table as {ending} has no colours")
 
 
-def _drawn(kind: Kind, ending: str, nets: list[Net], unit: str | None, theme: ThemeName) -> str:
+def _drawn(
+    kind: Kind, ending: str, nets: list[Net], unit: str | None, theme: ThemeName, *, no_table: bool
+) -> str:
     """The text of a picture that needs no Graphviz."""
     graph = nets[0].graph
     if kind == "volumes":
@@ -120,6 +125,9 @@ def _drawn(kind: Kind, ending: str, nets: list[Net], unit: str | None, theme: Th
         from cnnc.backends import configuration
 
         graphs = [net.graph for net in nets]
+        alone = configuration.gaps(graphs)
+        if alone:
+            click.echo(f"note: {alone}", err=True)
         if ending == "svg":
             return configuration.svg(graphs, theme)
         return configuration.markdown(graphs) if ending == "md" else configuration.latex(graphs)
@@ -127,7 +135,7 @@ def _drawn(kind: Kind, ending: str, nets: list[Net], unit: str | None, theme: Th
 
     label, position = _unit(unit or "")
     make = rf_picture.svg if ending == "svg" else rf_picture.tikz
-    return make(graph, label, position, theme)
+    return make(graph, label, position, theme, numbers=not no_table)
 
 
 def _unit(text: str) -> tuple[str, tuple[int, ...] | None]:

@@ -8,11 +8,11 @@ from cnnc.backends.configuration.latex import latex_of
 from cnnc.backends.configuration.markdown import markdown_of
 from cnnc.backends.configuration.picture import svg_of
 from cnnc.backends.configuration.stages import Entry, Stage, stages_of
-from cnnc.backends.configuration.table import Row, Table, table_of
+from cnnc.backends.configuration.table import Row, Table, gaps, table_of
 from cnnc.backends.diagram.theme import ThemeName
 from cnnc.compiler.graph import Graph
 
-__all__ = ["Entry", "Row", "Stage", "Table", "latex", "markdown", "stages_of", "svg", "table_of"]
+__all__ = ["Entry", "Row", "Stage", "Table", "gaps", "latex", "markdown", "stages_of", "svg", "table_of"]
 
 
 def markdown(graphs: Sequence[Graph]) -> str:

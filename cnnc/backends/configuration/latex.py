@@ -47,7 +47,8 @@ def _entry(entry: Entry) -> str:
     if not entry.is_block:
         return rf"{escape_latex(entry.text.partition(' x ')[0])}{' ' + times if times else ''}"
     branches = (r" \\ ".join(rf"\textrm{{{_size(term)}}}" for term in branch) for branch in entry.branches)
-    arrays = r"\,\middle|\,".join(rf"\begin{{array}}{{c}}{branch}\end{{array}}" for branch in branches)
+    between = r"\,\middle|\," if entry.sign == "|" else {"+": "+", "@": "@"}.get(entry.sign, r"\times")
+    arrays = between.join(rf"\begin{{array}}{{c}}{branch}\end{{array}}" for branch in branches)
     return rf"\raisebox{{0pt}}[\dimexpr\height+2pt\relax][\dimexpr\depth+2pt\relax]{{$\left[{arrays}\right]${times}}}"
 
 

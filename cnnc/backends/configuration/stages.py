@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Literal
 
-from cnnc.backends.diagram.words import layer_text, shape_text
+from cnnc.backends.diagram.words import MERGE_WORDS, SMALL_PRINT, brief_text, layer_text, shape_text
 from cnnc.backends.outline import is_small
 from cnnc.backends.volumes.units import Unit, Units, near
 from cnnc.compiler.graph import Graph, Node
@@ -29,11 +29,13 @@ class Entry:
     branches: tuple[tuple[str, ...], ...]
     times: int
     is_block: bool
+    sign: str = "|"
+    """How the branches are joined: `|`, or the sign of a sum or product."""
 
     @property
     def text(self) -> str:
         """`conv3-64`, or `[1x1, 64; 3x3, 64; 1x1, 256] x 3`."""
-        inner = " | ".join("; ".join(branch) for branch in self.branches)
+        inner = f" {self.sign} ".join("; ".join(branch) for branch in self.branches)
         return (f"[{inner}]" if self.is_block else inner) + (f" x {self.times}" if self.times > 1 else "")
 
 
@@ -106,7 +108,7 @@ def _labelled(stages: Sequence[Stage]) -> tuple[Stage, ...]:
 
 def _told(entries: Sequence[Entry]) -> Iterator[Entry]:
     """Equal blocks as one with a count; equal layers so from RUN on."""
-    for _, group in groupby(entries, key=lambda entry: (entry.branches, entry.is_block)):
+    for _, group in groupby(entries, key=lambda entry: (entry.branches, entry.is_block, entry.sign)):
         run = list(group)
         total = sum(entry.times for entry in run)
         if run[0].is_block or total >= RUN:
@@ -122,12 +124,18 @@ def _entries(graph: Graph, unit: Unit, projections: frozenset[int]) -> Iterator[
     if unit.closed:
         branches, times = _branches(graph, unit, projections)
         if branches:
-            yield Entry(branches, times, is_block=True)
+            yield Entry(branches, times, is_block=True, sign=_sign(graph, unit))
         return
     for n in unit.nodes:
         node = graph.nodes[n]
         if node.op.family in LISTED or _is_lrn(graph, node):
-            yield Entry(((layer_text(node).partition("(")[0],),), 1, is_block=False)
+            yield Entry(((brief_text(node),),), 1, is_block=False)
+
+
+def _sign(graph: Graph, unit: Unit) -> str:
+    """The sign of what joins a block's branches; `|` where they are concatenated, or joined in several ways."""
+    kinds = {graph.nodes[n].op.kind for n in unit.nodes if graph.nodes[n].op.family == "merge"}
+    return MERGE_WORDS.get(kinds.pop(), "|") if len(kinds) == 1 else "|"
 
 
 def _is_lrn(graph: Graph, node: Node) -> bool:
@@ -186,7 +194,11 @@ def _term(node: Node) -> str:
     """A layer of a block as the papers write it: `3x3, 64`; strides show in the sizes of the maps."""
     op, slots = node.op, node.op.word
     if op.kind != "conv" or slots.size is None or slots.width is None:
-        return layer_text(node).partition("(")[0].partition("/")[0]
+        word, bracket, rest = brief_text(node).partition("(")
+        return word.partition("/")[0] + bracket + rest
     kernel = show(Sizes(getattr(op, slots.size)))
     groups = getattr(op, "groups", 1)
-    return f"{kernel}, {getattr(op, slots.width)}" + (f", {groups} groups" if groups > 1 else "")
+    _, _, rest = layer_text(node, SMALL_PRINT | {"groups", "norm", "act"}).partition("(")
+    told = [f"{groups} groups"] if groups > 1 else []
+    told += [rest.removesuffix(")").replace("=", " ")] if rest else []
+    return ", ".join([kernel, str(getattr(op, slots.width)), *told])

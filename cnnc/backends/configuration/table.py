@@ -71,6 +71,15 @@ def _at_least(one: Costs, what: str) -> str:
     return "at least " if what in one.unknown else ""
 
 
+def gaps(graphs: Sequence[Graph]) -> str | None:
+    """The sentence about networks too unlike for one table; None where most rows have a cell of each."""
+    rows = table_of(graphs).rows
+    alone = sum(not all(row.cells) for row in rows)
+    if len(graphs) < 2 or 2 * alone <= len(rows):
+        return None
+    return f"{alone} of {len(rows)} rows lack one of the networks: they have few stages in common"
+
+
 Lined = tuple[Stage | None, ...]
 
 

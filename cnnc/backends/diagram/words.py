@@ -14,6 +14,8 @@ MERGE_WORDS = {"add": "+", "mul": "\N{MULTIPLICATION SIGN}", "matmul": "@"}
 """Merges that are drawn with their sign; the others with their name."""
 MAX_TEXT = 44
 """A longer line is cut: a box must not be wider than the column it is printed in."""
+SMALL_PRINT = frozenset({"bias", "init", "eps", "momentum", "affine", "ceil", "pad"})
+"""Arguments that a short word leaves out: they are in the table of layers, and equal layers agree in them too."""
 MAX_CALL = 30
 """A call over the words of what it does is cut sooner: the words tell most of it."""
 
@@ -47,10 +49,16 @@ def _compact(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else show(value)
 
 
-def layer_text(node: Node) -> str:
+def brief_text(node: Node) -> str:
+    """A layer's word without the small print: `conv3-64/2(groups=2)`, `lrn5(k=2)`."""
+    return layer_text(node, SMALL_PRINT if node.op.kind != "conv" else SMALL_PRINT - {"pad"})
+
+
+def layer_text(node: Node, leaving: frozenset[str] = frozenset()) -> str:
     """A layer's word: `conv3-64/2`, `maxpool3/2`, `dropout(0.5)`.
 
-    What the text says at the layer itself is shown; what a file-wide default says is not.
+    What the text says at the layer itself is shown, but for the arguments named in `leaving`; what a
+    file-wide default says is not.
     """
     op = node.op
     if op.kind in MERGE_WORDS:
@@ -73,7 +81,10 @@ def layer_text(node: Node) -> str:
         extra += map(_compact, getattr(op, op.rest))
         fields.remove(op.rest)
     for place, field in enumerate(fields):
-        if field in node.written and field not in slotted:
+        if field in slotted or field in leaving:
+            continue
+        brought = node.role in ("norm", "act") and field not in SMALL_PRINT
+        if field in node.written or (brought and getattr(op, field) != type(op).model_fields[field].default):
             value = _compact(getattr(op, field))
             extra.append(value if place == len(extra) and not keyed else f"{field}={value}")
     return text + (f"({', '.join(extra)})" if extra else "")

@@ -15,27 +15,34 @@ from cnnc.compiler.graph import Graph
 _BETWEEN = 22.0
 
 
-def svg(graph: Graph, label: str, position: Sequence[int] | None = None, theme: ThemeName = "light") -> str:
+def svg(
+    graph: Graph, label: str, position: Sequence[int] | None = None, theme: ThemeName = "light", *,
+    numbers: bool = True,
+) -> str:  # fmt: skip
     """What one unit of a tensor sees, back to the input, as a standalone SVG file.
 
     `label` and `position` are as of `trail_of`, which raises the errors.
     """
-    return to_svg(scene(graph, label, position, theme))
+    return to_svg(scene(graph, label, position, theme, numbers=numbers))
 
 
-def tikz(graph: Graph, label: str, position: Sequence[int] | None = None, theme: ThemeName = "light") -> str:
+def tikz(
+    graph: Graph, label: str, position: Sequence[int] | None = None, theme: ThemeName = "light", *,
+    numbers: bool = True,
+) -> str:  # fmt: skip
     """The same drawing as a standalone TikZ document."""
-    return to_tikz(scene(graph, label, position, theme))
+    return to_tikz(scene(graph, label, position, theme, numbers=numbers))
 
 
 def scene(
-    graph: Graph, label: str, position: Sequence[int] | None = None, theme: ThemeName = "light"
-) -> Scene:
-    """The drawing: planes from the input to the unit, the field growing over the input, and the numbers."""
-    return draw(trail_of(graph, label, position), theme)
+    graph: Graph, label: str, position: Sequence[int] | None = None, theme: ThemeName = "light", *,
+    numbers: bool = True,
+) -> Scene:  # fmt: skip
+    """The drawing: planes from the input to the unit, the field growing over the input, and a table of `numbers`."""
+    return draw(trail_of(graph, label, position), theme, numbers=numbers)
 
 
-def draw(trail: Trail, theme: ThemeName = "light") -> Scene:
+def draw(trail: Trail, theme: ThemeName = "light", *, numbers: bool = True) -> Scene:
     """The drawing of a trail."""
     look = Look(THEMES[theme], theme)
     items: list[Item] = planes(trail, look)
@@ -44,7 +51,8 @@ def draw(trail: Trail, theme: ThemeName = "light") -> Scene:
     box = extent(over)
     shift = (frame.top + frame.bottom - box.top - box.bottom) / 2
     items += [moved(item, frame.right + _BETWEEN - box.left, shift) for item in over]
-    items = _under(items, table(trail, look))
+    if numbers:
+        items = _under(items, table(trail, look))
     width = extent(items).right - extent(items).left
     items = _under(items, caption(trail, look, width))
     items = _under(headline(trail, look), items)

@@ -241,9 +241,10 @@ def _named(plane: _Plane, top: float, look: Look) -> list[Item]:
 
 
 def _lines(step: Step) -> tuple[str, ...]:
-    name = cut(step.name.rpartition(".")[2] or step.name, 14)
-    if name.isdecimal():  # a number alone says little: with the level that counts it
-        name = cut(".".join(step.name.split(".")[-2:]), 16)
+    *levels, name = step.name.split(".")
+    if levels:  # a number alone says little, and several levels may have a maxpool1
+        name = f"{levels[-1]}.{name}"
+    name = cut(name, 16)
     word = () if step.word == name else (step.word,)
     size = "\N{MULTIPLICATION SIGN}".join(map(str, step.sizes)) or "vector"
     return (name, *word, size)

@@ -79,6 +79,8 @@ def caption(trail: Trail, look: Look, width: float) -> list[Item]:
         notes.append(f"After up-sampling the field's size depends on the position: {sizes} by axis.")
     if trail.gated:
         notes.append("By a gate it sees the whole input; drawn is the field without the gate.")
+    if any(n % 2 == 0 for n in trail.steps[-1].sizes) and trail.centred:
+        notes.append("The map has no middle unit: shown is the last of those around its middle.")
     if trail.branches:
         notes.append("Where branches meet, the maps shown are those of the branch that sees most.")
     if trail.layers > len(trail.steps):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, prod
 
-from cnnc.backends.diagram.words import layer_text, shape_text
+from cnnc.backends.diagram.words import brief_text, shape_text
 from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.lattice import Interval
 from cnnc.compiler.ops.base import Pointwise
@@ -52,6 +52,8 @@ class Trail:
     """A gate lets the unit see the whole input; the regions are those without it."""
     spread: tuple[tuple[int, int], ...]
     """The smallest and the largest field of any unit of the tensor, by axis: after up-sampling they differ."""
+    centred: bool
+    """No position was asked for: it is the middle one."""
     branches: bool
     """Whether ways meet: then a region is the hull over all of them."""
 
@@ -80,14 +82,14 @@ def trail_of(graph: Graph, label: str, position: Sequence[int] | None = None) ->
         )
     way = _way(graph, unit, field.wrt, fields)
     maps = _maps(graph, way)
-    steps = tuple(_step(graph, node, unit, where, fields) for node in _chosen(maps))
+    steps = tuple(_step(graph, node, unit, where, fields) for node in _chosen(maps, fields))
     wide = (graph.nodes[i] for i in way if _sees_all(fields[i]))
     whole_by = next((node.name for node in wide if node.role != "flatten"), None)
     return Trail(
         graph.name, label, where, steps, layers=len(maps),
         whole_by=whole_by if _sees_all(field) else None, gated=field.ungated is not None,
         spread=tuple((min(axis.sizes), max(axis.sizes)) for axis in field.ungated or field.axes),
-        branches=any(len(graph.values_into(graph.nodes[i])) > 1 for i in way),
+        centred=position is None, branches=any(len(graph.values_into(graph.nodes[i])) > 1 for i in way),
     )  # fmt: skip
 
 
@@ -160,8 +162,15 @@ def _is_pointwise(graph: Graph, node: Node) -> bool:
     )
 
 
-def _chosen(maps: Sequence[Node]) -> list[Node]:
-    """Few enough maps: those at which the size changes, and further ones evenly between them."""
+def _chosen(maps: Sequence[Node], fields: Sequence[ReceptiveField | None]) -> list[Node]:
+    """Few enough maps: those at which the field grows, then those at which the size of the map changes,
+    and further ones evenly between them."""
+    if len(maps) > MOST_STEPS:
+        sizes = [None if (field := fields[node.index]) is None else field.size for node in maps]
+        maps = [
+            node for i, node in enumerate(maps)
+            if i in (0, len(maps) - 1) or sizes[i] != sizes[i - 1] or node.out[1:] != maps[i - 1].out[1:]
+        ]  # fmt: skip
     if len(maps) <= MOST_STEPS:
         return list(maps)
     turns = [i for i in range(len(maps)) if i in (0, len(maps) - 1) or maps[i].out[1:] != maps[i - 1].out[1:]]
@@ -195,7 +204,7 @@ def _step(
         assert field is not None, "the way leads through it"
         whole = _sees_all(field)
         seen = _at(field.ungated or field.axes, (0,) * len(sizes) if whole else where)
-    word = "input" if node.role == "input" else layer_text(node).partition("(")[0]
+    word = "input" if node.role == "input" else brief_text(node)
     return Step(
         node.index,
         node.name,

@@ -75,6 +75,9 @@ def label_lines(volume: Volume) -> tuple[str, ...]:
     if len(set(shapes)) > 1:
         shapes[0] += " …"
     title = () if volume.title is None else (volume.title,)
+    if volume.made is not None:  # a layer's part, and what it is joined with
+        part = "\N{MULTIPLICATION SIGN}".join(map(str, volume.made))
+        return (*title, volume.word + times, part, f"joined: {shapes[-1]}")
     return (*title, volume.word + times, *dict.fromkeys(shapes))
 
 

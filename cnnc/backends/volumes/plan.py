@@ -49,6 +49,8 @@ class Volume:
     out: Shape
     first: Shape
     """What the first of several gives: they may differ a little in size."""
+    made: Shape | None
+    """Where the box is a concatenation, and `word` the layer that gave its last part: the shape of that part."""
     kind: Kind
     title: str | None
     word: str
@@ -261,14 +263,21 @@ class _Planner:
         sign = MERGE_WORDS.get(merge.op.kind) if merge is not None else None
         taken = [self.units[s] for s, t in self.wiring.flows if t == place and s in dropped]
         nodes = tuple(sorted(n for one in (*taken, unit) for n in one.nodes))
-        made = next((one.word for one in taken if one.kind != "reshape"), unit.word)
+        maker = next((one for one in taken if one.kind != "reshape"), unit)
         return Volume(
-            id=f"v{place}", nodes=nodes, out=graph.nodes[unit.result].out, first=graph.nodes[turn.result].out, kind=unit.kind,
-            title=cut(unit.title) if unit.title is not None else None, word=cut(made),
+            id=f"v{place}", nodes=nodes, out=graph.nodes[unit.result].out, first=graph.nodes[turn.result].out,
+            made=self._made(maker, unit), kind=unit.kind,
+            title=cut(unit.title) if unit.title is not None else None, word=cut(maker.word),
             times=self.times[place], stripes=self._stripes(turn, inside),
             sign=sign if not unit.closed else None, around=sign if unit.closed and self._takes_one(turn) else None,
             stage=cut(unit.stage) if unit.stage is not None else None, level=level,
         )  # fmt: skip
+
+    def _made(self, maker: Unit, unit: Unit) -> Shape | None:
+        """What the layer gives that a box is named by, where the box is a concatenation of it and others."""
+        if maker is unit:
+            return None
+        return self.graph.nodes[maker.result].out
 
     def _takes_one(self, unit: Unit) -> bool:
         """Whether one tensor flows into a unit: then what its merge adds to its layers is that."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cnnc.backends.diagram.picture import Kind
-from cnnc.backends.diagram.words import layer_text
+from cnnc.backends.diagram.words import brief_text
 from cnnc.backends.outline import Outline, is_small
 from cnnc.compiler.graph import Graph, Node, Scope
 
@@ -74,7 +74,7 @@ class Units:
     def _cell(self, cell: Sequence[Node], stage: str | None) -> Unit:
         main = next((n for n in cell if not is_small(n)), cell[0])
         label = next((n.label for n in cell if n.label is not None and n.role == "own"), None)
-        word = layer_text(main).partition("(")[0]
+        word = brief_text(main)
         nodes = tuple(n.index for n in cell)
         key = self._key(nodes, nodes[-1])
         return Unit(nodes, nodes[-1], main.op.family, label, word, key, stage, closed=False)

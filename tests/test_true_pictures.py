@@ -1,0 +1,177 @@
+"""What pictures say is true: unlike layers are not equal, no arc and no argument is lost, no size is hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from click.testing import CliRunner
+from graphs import graph_of
+
+from cnnc.backends.configuration import gaps, table_of
+from cnnc.backends.diagram.picture import Picture
+from cnnc.backends.diagram.plan import picture
+from cnnc.backends.outline import Outline
+from cnnc.backends.rf_picture import trail_of
+from cnnc.backends.table.rows import rows_of
+from cnnc.backends.volumes.place import label_lines
+from cnnc.backends.volumes.plan import plan_of
+from cnnc.cli.commands import cnnc
+from cnnc.compiler.graph import Graph
+from cnnc.compiler.summary import summarise
+from cnnc.net import load
+
+# One convolution, and the same but for one thing: arguments, or the size that it gives.
+UNLIKE = {
+    "groups": "conv3-64(groups=2)",
+    "dilation": "conv3-64(dilation=2)",
+    "padding": "conv3-64(pad=valid)",
+    "bias": "conv3-64(bias=no)",
+    "init": "conv3-64(init=normal(0.01))",
+    "stride": "conv3-64/2",
+    "kernel": "conv5-64",
+    "activation": "conv3-64(act=leaky(0.3))",
+    "norm": "conv3-64(norm=gn(2))",
+    "norm's argument": "conv3-64(norm=gn(4))",
+}
+
+
+def counts_of(graph: Graph) -> dict[str, list[int]]:
+    """How often boxes, volumes and rows of the pictures of a graph stand for several layers."""
+    return {
+        "diagram": [box.times for box in picture(graph).nodes if box.kind == "convolution"],
+        "volumes": [volume.times for volume in plan_of(graph).volumes if volume.kind == "convolution"],
+        "summary": [row.times for row in rows_of(summarise(graph), depth=1, fold=True) if "conv" in row.op],
+        "table": [entry.times for row in table_of([graph]).rows for entry in row.cells[0]],
+    }
+
+
+@pytest.mark.parametrize("what", UNLIKE)
+def test_unlike_layers_are_not_counted_as_equal(what: str) -> None:
+    text = f"input 64x62x62\n[conv3-64]*5 -> {UNLIKE[what]} -> [conv3-64]*5 -> relu\n"
+    for kind, times in counts_of(graph_of(text)).items():
+        small = what in ("bias", "init", "activation", "norm", "norm's argument")
+        if kind == "table" and small:  # papers' tables list the convolution alone, with its count
+            continue
+        assert sum(times) == 11 and max(times) == 5, kind
+
+
+def test_equal_layers_are_counted_however_they_are_bracketed() -> None:
+    graph = graph_of("input 64x62x62\nconv3-64 -> [conv3-64]*3 -> [conv3-64 -> conv3-64]*2 -> relu\n")
+    # A row of the summary is a layer, and the last convolution's relu is one of its own.
+    assert counts_of(graph) == {"diagram": [8], "volumes": [8], "summary": [7, 1], "table": [8]}
+
+
+def test_a_size_that_changes_is_shown() -> None:
+    graph = graph_of("input 512x56x56\n[[conv3-512]*3 -> pool]*3\n")
+    sizes = {edge.shape for edge in picture(graph).edges}
+    assert {"512x28x28", "512x14x14", "512x7x7"} <= sizes
+    assert {(512, n, n) for n in (28, 14, 7)} <= {volume.out for volume in plan_of(graph).volumes}
+
+
+def test_maps_of_nearly_one_size_are_counted_with_both_sizes() -> None:
+    graph = graph_of("input 3x64x64\ndefault conv(pad=valid)\n[conv3-8 -> [conv3-8]*2]\n")
+    labels = [label_lines(volume) for volume in plan_of(graph).volumes]
+    assert labels[1:] == [("conv3-8 x 2", "8×62×62 …", "8×60×60"), ("conv3-8", "8×58×58")] or labels[1:] == [
+        ("conv3-8 x 3", "8×62×62 …", "8×58×58")
+    ]
+
+
+def skips(drawn: Picture) -> int:
+    return sum(edge.skip for edge in drawn.edges)
+
+
+def test_of_three_inverted_residuals_of_which_two_add_two_are_counted_and_the_arc_stays() -> None:
+    text = (
+        "input 3x56x56\nblock ir(t, w, s=1) = [[id + conv1-{t*C} -> dwconv3 -> conv1-w(act=none)] if C == w and s == 1 else"
+        " conv1-{t*C} -> dwconv3/s -> conv1-w(act=none)]\nconv3-8 -> [ir(2, 16, 2) -> [ir(2, 16)]*2]\n"
+    )
+    drawn = picture(graph_of(text))
+    opened = [box for box in drawn.nodes if box.kind == "block"]
+    assert not any(box.times > 2 for box in opened)
+    assert not any(c.count == "x 3" for c in drawn.clusters)
+    assert skips(picture(graph_of(text), level="layers")) == 2
+
+
+def test_mobilenet_v2_counts_only_blocks_that_are_wired_alike() -> None:
+    graph = load("zoo:mobilenet_v2").graph
+    outline = Outline(graph)
+    for box in picture(graph).nodes:
+        if box.kind == "block" and box.times > 1:
+            length = len(box.nodes) // box.times
+            turns = [box.nodes[i * length : (i + 1) * length] for i in range(box.times)]
+            assert len({outline.signature(turn) for turn in turns}) == 1
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        ("lrn(5, k=2, alpha=5e-4)", ("k=2", "alpha=0.0005")),
+        ("conv3-8(groups=2)", ("groups=2",)),
+        ("conv3-8(dilation=2)", ("dilation=2",)),
+    ],
+)
+def test_no_picture_drops_an_argument(layer: str, words: Sequence[str]) -> None:
+    graph = graph_of(f"input 4x32x32\n{layer}\n")
+    told = {
+        "diagram": " ".join(line for box in picture(graph).nodes for line in box.lines),
+        "volumes": " ".join(volume.word for volume in plan_of(graph).volumes),
+        "table": " ".join(e.text for row in table_of([graph]).rows for e in row.cells[0]),
+    }
+    for kind, text in told.items():
+        assert all(word in text for word in words), (kind, text)
+
+
+@pytest.mark.parametrize("brought", ["gn(2)", "leaky(0.3)"])
+def test_diagrams_show_the_arguments_of_what_a_layer_brings(brought: str) -> None:
+    key = "norm" if brought.startswith("gn") else "act"
+    text = f"input 4x8x8\nconv3-8({key}={brought}) -> conv3-8\n"
+    assert any(brought in line for box in picture(graph_of(text)).nodes for line in box.lines)
+
+
+def test_the_box_of_a_join_tells_the_part_from_the_whole() -> None:
+    for volume in plan_of(load("zoo:unet").graph).volumes:
+        if volume.word.startswith("tconv"):
+            width = int(volume.word.removeprefix("tconv2-").removesuffix("/2"))
+            size = "×".join(map(str, volume.out[1:]))
+            assert label_lines(volume)[-2:] == (f"{width}×{size}", f"joined: {2 * width}×{size}")
+
+
+def test_the_branches_of_a_sum_stand_with_their_sign() -> None:
+    graph = graph_of(
+        "input 8x8x8\nblock b(w) = [conv3-w + conv1-w]\nblock c(w) = [conv3-w | conv1-w]\nb(8) -> c(8)\n"
+    )
+    told = [entry.text for row in table_of([graph]).rows for entry in row.cells[0]]
+    assert told == ["[3x3, 8 + 1x1, 8]", "[3x3, 8 | 1x1, 8]"]
+
+
+def test_rows_of_unlike_networks_are_told_and_of_like_ones_not() -> None:
+    def of(*names: str) -> list[Graph]:
+        return [load(f"zoo:{name}").graph for name in names]
+
+    assert gaps(of("vgg16", "vgg19")) is None
+    assert "lack one of the networks" in str(gaps(of("unet", "resnet50")))
+
+
+def test_the_trail_keeps_every_map_where_the_field_grows() -> None:
+    graph = load("zoo:resnet50").graph
+    names = [step.name for step in trail_of(graph, "layer2").steps]
+    assert {f"layer2.{i}.conv2" for i in range(4)} <= set(names)
+    assert not any(name.endswith((".conv1", ".conv3")) for name in names[1:])
+
+
+def test_planes_of_one_local_name_are_told_apart() -> None:
+    from cnnc.backends.rf_picture.planes import _lines
+
+    text = "input 3x64x64\na: [conv3-8 + conv1-8 -> conv3-8] -> b: [conv3-8 + conv3-8 -> conv3-8]\n"
+    steps = trail_of(graph_of(text), "b").steps
+    shown = [_lines(step)[0] for step in steps]
+    assert len(set(shown)) == len(shown)
+
+
+def test_a_field_is_drawn_without_its_table() -> None:
+    run = CliRunner().invoke(cnnc, ["draw", "zoo:lenet5", "--rf", "conv2", "-o", "-", "--no-table"])
+    whole = CliRunner().invoke(cnnc, ["draw", "zoo:lenet5", "--rf", "conv2", "-o", "-"])
+    if whole.exit_code:
+        pytest.skip(whole.output)
+    assert 'class="row"' in whole.output and 'class="row"' not in run.output
