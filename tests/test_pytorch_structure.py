@@ -60,9 +60,8 @@ def agrees(net: cnnc.Net) -> str:
 
 # --- one class for a block ------------------------------------------------------------------
 
-NUMBERED = {"two_stream": "CnnM2", "unet": "Level2"}
-"""Classes that stay apart: one of CNN-M's streams lacks a norm, so that other layers bear its numbers;
-U-Net's innermost level has its convolutions among its own. NASNet's cells are padded by side where their
+NUMBERED = {"unet": "Level2"}
+"""Classes that stay apart: U-Net's innermost level has its convolutions among its own. NASNet's cells are padded by side where their
 map is even, and skip a projection where it is not needed: another matter, and left out."""
 
 
@@ -167,6 +166,30 @@ def test_a_choice_is_an_if_in_the_class() -> None:
         "        if self.adds:\n            return self.conv(x) + x\n        return self.conv(x)\n" in source
     )
     assert "        if t > 1:\n" in source
+
+
+def test_a_word_is_an_argument_of_the_class() -> None:
+    source = agrees(cnnc.load("zoo:mobilenet_v3_small"))
+    assert classes(source) == ["Cna", "Dw", "Excite", "Path", "Inverted", "MobilenetV3Small"]
+    assert '        if act == "hardswish":\n            layers.append(nn.Hardswish(inplace=True))\n' in source
+    assert 'Inverted(24, 5, 96, 40, 2, "se", "hardswish"),' in source
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "block b(w, norm, act=relu) = conv3-w(norm=norm, act=act) -> conv1-w\nb(4, bn) -> b(4, none) -> b(5, bn, none)",
+        "block b(norm) = conv3-4 -> norm -> conv1-5(act=none)\nb(bn) -> b(none) -> b(lrn(5, k=2)) -> b(gn(2))",
+        "block b(w, se) = conv3-w -> [[conv1-w & conv3-w] if se == yes else id]\nb(4, yes) -> b(5, no) -> b(6, yes)",
+        "block b(w, a, c) = [bn if a == x else id] -> [conv3-w if c == y else conv1-w] -> [relu6 if a == x else tanh]\n"
+        "b(4, x, y) -> b(5, x, n) -> b(6, o, y) -> b(7, o, n)",
+        "block b(w, s) = [conv3-w/s -> conv3-w + shortcut(kind=pad)]\nb(4, 1) -> b(8, 2) -> b(8, 1)",
+    ],
+)
+def test_words_of_all_kinds(text: str) -> None:
+    source = agrees(cnnc.parse(f"input 4x16x16\n{text}"))
+    found = classes(source)
+    assert not [c for c in found if c[-1].isdigit() and c.rstrip("0123456789") in found]
 
 
 @pytest.mark.parametrize(

@@ -238,8 +238,16 @@ def _freeze_scope(scope: DraftScope, index: Mapping[int, int], labels: dict[str,
 
 
 def _frozen_block(block: s.Block) -> Block:
-    defaults = {p.name: p.default.value if isinstance(p.default, s.Number) else None for p in block.params}
-    return Block(block.name, defaults, block.span)
+    return Block(block.name, {p.name: _written(p.default, block) for p in block.params}, block.span)
+
+
+def _written(default: s.Expr | s.Bracket | None, block: s.Block) -> object:
+    """A default that is a number or a word as it is written."""
+    if isinstance(default, s.Number):
+        return default.value
+    if not isinstance(default, s.Name) or default.id in [p.name for p in block.params]:
+        return None
+    return default.id
 
 
 def _collect_labels(scope: LabelScope, prefix: str, index: Mapping[int, int], labels: dict[str, int]) -> None:

@@ -243,6 +243,18 @@ def binary(op: str, left: Sym, right: Sym) -> Sym:
     return Binary(op, left, right)
 
 
+def negated(condition: Sym) -> Sym:
+    """What holds where a condition does not."""
+    if isinstance(condition, Compare):
+        return replace(condition, op=_OPPOSITE[condition.op])
+    if isinstance(condition, Logic) and condition.op == "not":
+        return condition.items[0]
+    return Logic("not", (condition,))
+
+
+_OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+
+
 def _multiple(sym: Sym) -> tuple[Sym, Exact]:
     if isinstance(sym, Binary) and sym.op == "*" and isinstance(sym.left, Const):
         return sym.right, sym.left.value

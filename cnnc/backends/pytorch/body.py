@@ -62,6 +62,8 @@ class Body:
         self.cls = cls
         self.params = cls.params
         self.names = cls.names
+        self.layers: list[str] = []
+        """The arguments of the base class's constructor, for a plain chain."""
         texts = iter(cls.texts)
         self.constructor = list(self._constructor(texts))
         self.forward: list[Line] = []
@@ -99,7 +101,8 @@ class Body:
     def _constructor(self, texts: Iterator[SlotText]) -> Iterator[list[Line]]:
         children = self.cls.first.children
         if self.cls.first.sequential and is_positional(children):
-            yield [(0, f"super().__init__({', '.join(self._positional(children, texts))})")]
+            self.layers = self._positional(children, texts)
+            yield [(0, f"super().__init__({', '.join(self.layers)})")]
             return
         exact = [(0, f"{name} = Fraction(str({name}))") for name in self.cls.exact]
         yield [(0, "super().__init__()"), *exact]

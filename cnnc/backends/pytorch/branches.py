@@ -28,12 +28,36 @@ def joined(cls: ClassDef, bodies: Sequence[Body], graph: Graph) -> tuple[list[Li
         chunks = [body.constructor[1:] for body in bodies]
         constructor = [*super_call, *flags, *_under(conditions, chunks)]
     else:
-        constructor = _under(conditions, [body.constructor for body in bodies])
+        constructor = _chain(conditions, [body.layers for body in bodies])
+        constructor = constructor or _under(conditions, [body.constructor for body in bodies])
     forward: list[Line] = []
     for condition, body in zip(conditions, bodies, strict=False):
         if flags:
             forward += [(0, f"if {condition}:"), *_indented(body.forward)]
     return constructor, [*forward, *bodies[-1].forward]
+
+
+def _chain(conditions: Sequence[str], bodies: Sequence[list[str]]) -> list[Line]:
+    """The constructor of a chain whose layers differ by condition: those that all begin and end with once."""
+    before = _common(bodies)
+    rests = [body[before:] for body in bodies]
+    after = _common([rest[::-1] for rest in rests])
+    if not before:
+        return []
+    middles = [rest[: len(rest) - after] for rest in rests]
+    added = [[] if not m else [_added(m)] for m in middles]
+    last = rests[0][len(rests[0]) - after :]
+    return [
+        (0, f"layers: list[nn.Module] = [{', '.join(bodies[0][:before])}]"),
+        *_choice(conditions, added),
+        (0, f"super().__init__({', '.join(['*layers', *last])})"),
+    ]
+
+
+def _added(layers: Sequence[str]) -> Line:
+    if len(layers) == 1 and not layers[0].startswith("*"):
+        return 0, f"layers.append({layers[0]})"
+    return 0, f"layers += [{', '.join(layers)}]"
 
 
 def _under(conditions: Sequence[str], bodies: Sequence[list[list[Line]]]) -> list[Line]:
@@ -48,8 +72,8 @@ def _under(conditions: Sequence[str], bodies: Sequence[list[list[Line]]]) -> lis
     return lines + [line for chunk in rests[0][len(rests[0]) - after :] for line in chunk]
 
 
-def _common(lists: Sequence[list[list[Line]]]) -> int:
-    """How many chunks all lists begin with."""
+def _common(lists: Sequence[Sequence[object]]) -> int:
+    """How many items all lists begin with."""
     return sum(1 for _ in takewhile(lambda same: all(c == same[0] for c in same), zip(*lists, strict=False)))
 
 

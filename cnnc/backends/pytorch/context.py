@@ -26,7 +26,7 @@ from cnnc.compiler.symbolic import (
     parts,
     rebuilt,
 )
-from cnnc.compiler.walk.values import PIPELINE, CallStep, Trace
+from cnnc.compiler.walk.values import PIPELINE, CallStep, LayerWord, Trace
 
 CHANNELS = "in_channels"
 CHANNELS_OF = "channels"
@@ -192,7 +192,7 @@ class Sources:
             given = home.args[param.name]
             if home is self.graph.root or (home is not scope and self.contains(scope, home)):
                 return self._seen(given.source, scope)
-            value = given.value
+            value = word_of(given.value)
         if kind_of(value) == "tuple":
             return None
         level = self.level(scope, home)
@@ -269,8 +269,9 @@ class Sources:
         level = 0
         while around is not None:
             for name, given in around.args.items():
-                for kind in {kind_of(given.value), "float"} - {"tuple"}:
-                    values[Param(name, level, kind)] = given.value
+                value = word_of(given.value)
+                for kind in {kind_of(value), "float"} - {"tuple"}:
+                    values[Param(name, level, kind)] = value
             if around is self.graph.root:
                 for name in self.kept:
                     source = self.graph.params[name].source
@@ -279,6 +280,11 @@ class Sources:
             around = self.parent[id(around)]
             level += 1
         return values
+
+
+def word_of(value: object) -> object:
+    """A value as a constructor takes it: the word of a layer alone, for its numbers are the class's."""
+    return value.name if isinstance(value, LayerWord) else value
 
 
 def width_of(node: Node) -> Sym | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
+from typing import Any
 
 from cnnc.backends.pytorch.classes import (
     LEFT_OUT,
@@ -26,7 +26,7 @@ from cnnc.backends.pytorch.loops import Known, gives, loop_text
 from cnnc.backends.pytorch.names import literal, variable
 from cnnc.backends.pytorch.sym import integral
 from cnnc.compiler.graph import Scope
-from cnnc.compiler.symbolic import TURN, Const, Param, Sym, params_of, value
+from cnnc.compiler.symbolic import TURN, Const, Param, Sym, kind_of, params_of, value
 
 
 class Unlike(Exception):
@@ -221,9 +221,16 @@ def ordered(scope: Scope, used: Iterable[Param]) -> list[ClassParam]:
         name = variable(param.name)
         while any(p.name == name for p in out):
             name += "_"
-        default = block.get(param.name) if param.owner == 0 else None
-        text = None
-        if isinstance(default, int | Fraction if param.kind == "float" else int):
-            text = str(float(default) if param.kind == "float" else default)
-        out.append(ClassParam(name, param, "float" if param.kind == "float" else "int", text))
+        default = _default(scope, param) if param.owner == 0 else None
+        real = param.kind == "float" and default is not None
+        text = None if default is None else literal(float(default) if real else default)
+        out.append(ClassParam(name, param, param.kind, text))
     return out
+
+
+def _default(scope: Scope, param: Param) -> Any:
+    """The default of a parameter of a scope's block, if that is a number or word as it is written."""
+    known = scope.block.params.get(param.name) if scope.block is not None else None
+    return (
+        known if kind_of(known) == param.kind or (param.kind == "float" and kind_of(known) == "int") else None
+    )

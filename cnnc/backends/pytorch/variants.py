@@ -6,13 +6,13 @@ after:  class Unit(nn.Module): if s == 1: … else: …
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from cnnc.backends.pytorch.classes import ClassDef, HandedNew, Instance, Leaf
-from cnnc.backends.pytorch.context import Sources
+from cnnc.backends.pytorch.context import Sources, word_of
 from cnnc.backends.pytorch.loops import turns_between
 from cnnc.backends.pytorch.unify import Unlike, ordered, settle
-from cnnc.compiler.symbolic import Param, Sym, params_of, value
+from cnnc.compiler.symbolic import Compare, Const, Logic, Param, Sym, kind_of, negated, params_of, value
 from cnnc.compiler.walk.draft import Decision
 
 Group = list[Instance]
@@ -23,6 +23,7 @@ def merged(groups: Sequence[Group], sources: Sources) -> ClassDef | None:
 
     Its name is left to the caller.
     """
+    groups = [part for group in groups for part in _apart(group, sources)]
     chain = _chain(list(groups), sources)
     if chain is None or not _alike(groups):
         return None
@@ -47,6 +48,19 @@ def merged(groups: Sequence[Group], sources: Sources) -> ClassDef | None:
     return ClassDef("", instances, params, first.texts, first.shortcuts, leaves)
 
 
+def _apart(group: Group, sources: Sources) -> list[Group]:
+    """A group, or where its numbers have no source, the parts of it for which the same was decided."""
+    try:
+        if not any(param.given for param in settle(group, sources).params):
+            return [group]
+    except Unlike:
+        return [group]
+    parts: dict[str, Group] = {}
+    for instance in group:
+        parts.setdefault(repr([(d.place, d.taken) for d in _decisions(instance)]), []).append(instance)
+    return list(parts.values())
+
+
 def _alike(groups: Sequence[Group]) -> bool:
     """Whether the instances take, give and are handed the same, and are of one kind."""
 
@@ -61,33 +75,56 @@ def _chain(groups: list[Group], sources: Sources) -> list[tuple[Sym | None, Grou
     """The groups in an order in which each but the last has a condition that it alone of those left meets."""
     if len(groups) == 1:
         return [(None, groups[0])]
-    for decided in _decisions(groups[0][0]):
-        for group in groups:
-            condition = _condition(decided, group, [g for g in groups if g is not group], sources)
-            if condition is not None:
-                rest = _chain([g for g in groups if g is not group], sources)
-                if rest is not None:
-                    return [(condition, group), *rest]
+    for condition in _conditions(groups, sources):
+        values = [{_holds(condition, instance, sources) for instance in group} for group in groups]
+        met = [group for group, held in zip(groups, values, strict=True) if held == {True}]
+        rest = [group for group, held in zip(groups, values, strict=True) if held == {False}]
+        if not met or not rest or len(met) + len(rest) < len(groups):
+            continue
+        if len(met) > len(rest) == 1:
+            condition, met, rest = negated(condition), rest, met
+        first, second = _chain(met, sources), _chain(rest, sources)
+        if first is not None and second is not None:
+            return [
+                *((condition if c is None else Logic("and", (condition, c)), g) for c, g in first),
+                *second,
+            ]
     return None
 
 
+def _conditions(groups: Sequence[Group], sources: Sources) -> Iterator[Sym]:
+    """What the choices and words that were decided once in every instance ask, as their class would write it."""
+    for decision in _decisions(groups[0][0]):
+        made = [_made(decision, instance) for group in groups for instance in group]
+        same = [d for d in made if d is not None]
+        if len(same) < len(made):
+            continue
+        scopes = [instance.scope for group in groups for instance in group]
+        found = {sources.of(d.sources[0], scope) for d, scope in zip(same, scopes, strict=True)}
+        condition = found.pop()
+        if found or condition is None or isinstance(condition, Const):
+            continue
+        if decision.kind == "choice":
+            yield condition
+        else:
+            words = dict.fromkeys(str(word_of(d.taken)) for d in same)
+            yield from (Compare("==", condition, Const(w)) for w in sorted(words, key=lambda w: w == "none"))
+
+
 def _decisions(instance: Instance) -> list[Decision]:
-    """The choices that were made once in an instance."""
+    """The choices and words that were decided once in an instance."""
     scope = instance.scope
-    return [d for d in scope.decisions if d.kind == "choice" and not turns_between(d.trace, scope.trace)]
+    found = [d for d in scope.decisions if not turns_between(d.trace, scope.trace)]
+    return [
+        d for d in found if d.kind == "choice" or (d.kind == "word" and kind_of(word_of(d.taken)) == "str")
+    ]
 
 
-def _condition(decided: Decision, group: Group, others: Sequence[Group], sources: Sources) -> Sym | None:
-    """The condition of a choice's first arm, if it holds for all of a group and for none of the others."""
-    found: Sym | None = None
-    for instance in (i for g in (group, *others) for i in g):
-        here = [d for d in _decisions(instance) if d.place == decided.place]
-        if len(here) != 1:
-            return None
-        condition = sources.of(here[0].sources[0], instance.scope)
-        if condition is None or (found is not None and condition != found):
-            return None
-        found = condition
-        if value(condition, sources.param_values(instance.scope)) is not (instance in group):
-            return None
-    return found
+def _made(decision: Decision, instance: Instance) -> Decision | None:
+    """The same decision in another instance; None where it was made there never, or more than once."""
+    here = [d for d in _decisions(instance) if d.kind == decision.kind and d.place == decision.place]
+    return here[0] if len(here) == 1 else None
+
+
+def _holds(condition: Sym, instance: Instance, sources: Sources) -> object:
+    return value(condition, sources.param_values(instance.scope))

@@ -20,6 +20,7 @@ from cnnc.compiler.walk.values import (
     ExternDef,
     Handed,
     LabelScope,
+    LayerWord,
     SharedDef,
     Value,
     describe,
@@ -273,7 +274,8 @@ def _parameter(name: str, given: Sourced[Value], scope: Scope) -> Sourced[Value]
     value = given.value
     if _holds_names(value):
         return given
-    return Sourced(value, Param(name, scope.number, kind_of(value)))
+    kind = "str" if isinstance(value, LayerWord) else kind_of(value)
+    return Sourced(value, Param(name, scope.number, kind))
 
 
 def _holds_names(value: Value) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnc.backends.pytorch.emitters.shared import by_size, flat, initial, is_symmetric, padding
+from cnnc.backends.pytorch.emitters.shared import by_side, by_size, flat, initial, is_symmetric, padding
 from cnnc.backends.pytorch.layer import Code, Layer, Module, Raw, Val, always, cannot, emits, kwargs
 from cnnc.compiler.ops.convolution import Conv, DepthwiseConv, SeparableConv, TransposedConv
 from cnnc.compiler.ops.unshared import LocallyConnected
@@ -102,7 +102,7 @@ def sepconv(layer: Layer) -> Code:
         needs = ("SameTF", f"SameTFConv{layer.rank}d")
         return Module(name, args, options, helper=name, needs=needs, init=init)
     name = f"SeparableConv{layer.rank}d"
-    sides = layer.same_padding() if is_symmetric(op.pad) else Raw(flat(op.pad))
+    sides = layer.same_padding() if is_symmetric(op.pad) else Val(by_side(op.pad))
     options |= kwargs(padding=(sides, 0))
     return Module(name, args, options, helper=name, init=init)
 

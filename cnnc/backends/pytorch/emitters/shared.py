@@ -27,7 +27,12 @@ def is_symmetric(pads: Sequence[Sides]) -> bool:
 
 def flat(pads: Sequence[Sides]) -> str:
     """Padding by side as `F.pad` takes it: last axis first, before and after."""
-    return str(tuple(n for pair in reversed(pads) for n in pair))
+    return str(by_side(pads))
+
+
+def by_side(pads: Sequence[Sides]) -> tuple[int, ...]:
+    """The same as numbers."""
+    return tuple(n for pair in reversed(pads) for n in pair)
 
 
 def padding(pads: Sequence[Sides]) -> Argument:
