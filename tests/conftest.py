@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden",
         action="store_true",
-        help="rewrite the expected outputs under tests/cases with what the program prints now",
+        help="rewrite the expected outputs under tests/cases and tests/golden with what the program prints now",
     )
 
 
