@@ -304,6 +304,8 @@ def _step(draw: st.DrawFn, flow: _Map, serial: int) -> tuple[str, _Map]:
     """One line of a network on a map, and the map after it."""
     text, width = draw(_branch())
     kinds = ["chain", "stack", "residual", "inception", "gate", "dense", "projected", "block", "loop", "arms"]
+    kinds += ["listed", "element", "maybe", "flag", "same", "level", "handed", "rest"]
+    kinds += ["joined"] * bool(flow.labels)
     kinds += ["choice", "higher"] + ["pool"] * (flow.side > 4) + ["skip", "sum"] * bool(flow.labels)
     keep = replace(flow, channels=width)
     match draw(st.sampled_from(kinds)):
@@ -339,6 +341,30 @@ def _step(draw: st.DrawFn, flow: _Map, serial: int) -> tuple[str, _Map]:
             out = "[| conv{k}-2 for k in 1, 3, 5]", replace(flow, channels=6)
         case "choice":
             out = f"[id if C == {width} else conv1-{width}]", keep
+        case "listed":
+            start = draw(st.integers(0, 2))
+            out = f"[conv3-w for w in ws[{start}..]]", replace(flow, channels=6)
+        case "element":
+            i = draw(st.integers(0, 2))
+            out = f"conv3-{{ws[{i}]}}", replace(flow, channels=(2, 4, 6)[i])
+        case "maybe":
+            most = draw(st.integers(1, 12))
+            out = f"[{text} if C in 1..{most}]", keep if flow.channels <= most else flow
+        case "flag":
+            same, _ = draw(_branch(flow.channels))
+            condition = draw(st.sampled_from(["on", "not on", "off", "4 in ws and on"]))
+            out = f"[id + [{same} if {condition} else none]]", flow
+        case "same":
+            out = f"[{text} + shortcut(kind=same)]", keep
+        case "level":
+            out = f"_: [{text}]", keep
+        case "handed":
+            out = f"twice({width}, {draw(st.sampled_from(['unit', 'cba']))})", keep
+        case "rest":
+            widths = draw(st.lists(_WIDTHS, min_size=1, max_size=3))
+            out = f"wide({', '.join(map(str, widths))})", replace(flow, channels=sum(widths))
+        case "joined":
+            out = f"joined({draw(st.sampled_from(flow.labels))})", replace(flow, channels=6)
         case "pool":
             out = "pool", _Map(flow.channels, flow.side // 2)
         case "skip":
@@ -348,7 +374,12 @@ def _step(draw: st.DrawFn, flow: _Map, serial: int) -> tuple[str, _Map]:
             label = draw(st.sampled_from(flow.labels))
             out = f"[{text} + {label} -> conv1-{width}]", keep
     line, after = out
-    if draw(st.booleans()) and " -> relu" not in line and "->" not in _outside(line):
+    if (
+        draw(st.booleans())
+        and not line.startswith("_:")
+        and " -> relu" not in line
+        and "->" not in _outside(line)
+    ):
         label = f"t{serial}"
         return f"{label}: {line}", replace(after, labels=(*after.labels, label))
     return line, after
@@ -370,6 +401,9 @@ def network_texts(draw: st.DrawFn) -> str:
     lines = [f"input {channels}x{side}x{side}"]
     lines += draw(st.sampled_from([[], ["default conv(norm=bn)"], ["default conv(act=none)"]]))
     lines += ["block unit(w, k=3) = conv{k}-w -> bn -> relu6"]
+    lines += ["param ws = (2, 4, 6)", "param on = yes", "param off = no", "block cba(w) = conv3-w(norm=bn)"]
+    lines += ["block twice(w, unit) = [unit(w)]*2", "block wide(*widths) = [| conv1-w for w in widths]"]
+    lines += ["block joined(skip) = [conv1-4 | skip -> conv1-2]"]
     lines += ["block around(w, inner) = [conv1-w -> inner -> conv1-w + shortcut]"]
     flow = _Map(channels, side)
     for serial in range(draw(st.integers(1, 5))):
