@@ -95,7 +95,11 @@ def test_a_forgotten_answer_fails_at_import() -> None:
         op(Forgetful)
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v2", "densenet_bc100_k12", "unet", "two_stream", "siamese"])
+@pytest.mark.parametrize(
+    "name",
+    ["zoo:mobilenet_v2", "zoo:densenet_bc100_k12", "zoo:unet", "zoo:two_stream", "zoo:siamese",
+     *(f"tests/cases/weird/{name}.cnn" for name in ("handed-names", "handed-lists", "lists", "flags"))],
+)  # fmt: skip
 def test_a_graph_needs_nothing_of_the_walk(name: str) -> None:
     """No draft, environment or syntax can be reached from a graph, but for the claims about it."""
     import dataclasses
@@ -104,7 +108,7 @@ def test_a_graph_needs_nothing_of_the_walk(name: str) -> None:
     from cnnc.compiler.walk import draft, values
     from cnnc.dsl import syntax
 
-    graph = cnnc.load(f"zoo:{name}").graph
+    graph = cnnc.load(name if name.startswith("zoo:") else str(ROOT / name)).graph
     data = {values.Pipeline, values.LayerWord, values.Turn, values.CallStep, draft.Decision}
     seen: set[int] = set()
     todo: list[object] = [getattr(graph, f.name) for f in dataclasses.fields(graph) if f.name != "claims"]

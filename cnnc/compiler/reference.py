@@ -29,7 +29,8 @@ from cnnc.dsl.source import Source
 
 WORDS: Mapping[str, str] = {
     "id": "Passes its input on: a branch without layers, or a tap (`c3: id`). It is no module.",
-    "shortcut": "Alone in a branch of `+`: the identity, or the projection that makes its input fit its siblings.",
+    "shortcut": "Alone in a branch of `+`: the identity, or the projection that makes its input fit its siblings; "
+    "with kind=same no branch where shapes differ.",
     "crop": "Without a size, last in a branch: cuts the centre out, as large as its siblings.",
 }
 """Words that the language itself gives a meaning; they have no class."""

@@ -35,6 +35,7 @@ from cnnc.compiler.walk.values import (
     Trace,
     Value,
     describe,
+    in_trace,
     render_trace,
 )
 from cnnc.dsl import syntax as s
@@ -405,4 +406,6 @@ class Walk:
     def decide(self, kind: DecisionKind, found: Sourced[Value], place: Span, spot: Spot) -> None:
         """Record that a value decided something of the structure, unless it depends on nothing."""
         if not isinstance(found.source, Const):
-            spot.scope.decisions.append(Decision(kind, place, (found.source,), found.value, spot.trace))
+            spot.scope.decisions.append(
+                Decision(kind, place, (found.source,), in_trace(found.value), spot.trace)
+            )

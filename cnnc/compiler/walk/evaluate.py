@@ -43,7 +43,7 @@ from cnnc.compiler.walk.lists import (
     together,
     total,
 )
-from cnnc.compiler.walk.values import PIPELINE, SIZE_NAMES, Closure, Env, LayerWord, Value, describe
+from cnnc.compiler.walk.values import PIPELINE, SIZE_NAMES, Closure, Env, LayerWord, Value, describe, in_trace
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
 from cnnc.dsl.source import Span
@@ -75,7 +75,7 @@ def _word(text: str, env: Env) -> Sourced[Value]:
     """A name that stands for nothing: a flag, a word, or one that its user settles (`Handed`)."""
     if text in FLAGS:
         return constant(FLAGS[text])
-    return constant(env.handed(text) or text)
+    return Sourced(env.handed(text) or text, Const(text))
 
 
 def number(expr: s.Expr, env: Env) -> Sourced[Exact]:
@@ -194,7 +194,7 @@ def _layer_word(expr: s.Call, env: Env) -> Sourced[LayerWord]:
         hint = form.hint if form is not None else did_you_mean(expr.name, [*FUNCTIONS, *op_words()])
         raise fail("E202", f"`{expr.name}` is no function and no layer", expr.span, hint=hint)
     args = [(a.key, evaluate(a.value, env)) for a in expr.args]
-    word = LayerWord(expr.name, tuple((key, arg.value) for key, arg in args))
+    word = LayerWord(expr.name, tuple((key, in_trace(arg.value)) for key, arg in args))
     sources = items_source(arg.source for _, arg in args)
     return constant(word) if isinstance(sources, Const) else Sourced(word, sources)
 
@@ -217,7 +217,7 @@ def _dims(expr: s.Dims, env: Env) -> Sourced[Value]:
 
 
 def _string(expr: s.String, env: Env) -> Sourced[Value]:
-    return constant(env.handed(expr.value) or expr.value)
+    return Sourced(env.handed(expr.value) or expr.value, Const(expr.value))
 
 
 def _interpolated(expr: s.Interpolated, env: Env) -> Sourced[Value]:

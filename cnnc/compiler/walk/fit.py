@@ -10,8 +10,8 @@ from cnnc.compiler.ops.base import Axis, Local, Sizes, show
 from cnnc.compiler.ops.convolution import Conv
 from cnnc.compiler.ops.reshape import Crop, PadShortcut
 from cnnc.compiler.sizes import poly_of
-from cnnc.compiler.symbolic import Const, SizeOf, Sourced, Sym, binary, constant, opaque
-from cnnc.compiler.walk.draft import NO_BRANCH, Draft, Fitted, Scope, Spot, poison
+from cnnc.compiler.symbolic import Compare, Const, Logic, SizeOf, Sourced, Sym, binary, constant, opaque
+from cnnc.compiler.walk.draft import NO_BRANCH, Decision, Draft, Fitted, Scope, Spot, poison
 from cnnc.compiler.walk.evaluate import evaluate
 from cnnc.compiler.walk.values import Env, Labelled, Value
 from cnnc.dsl import syntax as s
@@ -141,12 +141,14 @@ class Fitter:
         path = _path(model, flow)
         scope.fitted = Fitted(model, _stride_source(path or ()), wait.index)
         scope.result = flow
-        if flow.shape == model.shape:
-            return flow
-        if kind == "same":
+        if kind == "same":  # which has no module in any case, and so no level
+            self._decide_same(wait, scope.fitted.stride, flow, model)
+            scope.fitted = None
             assert scope.parent is not None
             scope.parent.children.remove(scope)
-            return NO_BRANCH
+            return flow if flow.shape == model.shape else NO_BRANCH
+        if flow.shape == model.shape:
+            return flow
         impossible = f"`shortcut` cannot make {by_x(flow.shape)} fit {by_x(model.shape)}"
         stride = stride_between(flow, model)
         if stride is None or len(flow.shape) != len(model.shape) or len(flow.shape) == 1:
@@ -170,6 +172,17 @@ class Fitter:
                 hint="pad the siblings so that they keep the size up to their strides",
             )  # fmt: skip
         return out
+
+    @staticmethod
+    def _decide_same(wait: _Deferred, stride: Sym, flow: Draft, model: Draft) -> None:
+        """Record that shapes decided whether there is a branch: equal channels, and no stride between."""
+        tests: list[Sym] = [Compare("==", SizeOf("C", flow.number), SizeOf("C", model.number))]
+        if not isinstance(stride, Const):
+            tests.append(Compare("==", stride, Const(1)))
+        source = tests[0] if len(tests) == 1 else Logic("and", tuple(tests))
+        taken = int(flow.shape != model.shape)
+        decision = Decision("choice", wait.item.span, (source,), taken, wait.spot.trace)
+        wait.spot.scope.decisions.append(decision)
 
     def _arguments(self, wait: _Deferred) -> tuple[str, Sourced[Value]]:
         """The kind of a shortcut, and the norm after its projection: the file's unless written."""

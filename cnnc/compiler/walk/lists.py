@@ -16,7 +16,9 @@ def parts_of(found: Sourced[Value]) -> tuple[Sourced[Value], ...]:
     if isinstance(source, Items):
         return tuple(Sourced(value, part) for value, part in zip(found.value, source.items, strict=True))
     if isinstance(source, Const):
-        return tuple(constant(value) for value in found.value)
+        return tuple(
+            Sourced(value, Const(plain)) for value, plain in zip(found.value, source.value, strict=True)
+        )
     return tuple(opaque(value, source) for value in found.value)
 
 

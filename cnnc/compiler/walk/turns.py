@@ -11,7 +11,7 @@ from cnnc.compiler.symbolic import Const, Items, Sourced, Sym, binary, differenc
 from cnnc.compiler.walk.draft import Spot
 from cnnc.compiler.walk.evaluate import FUNCTIONS, evaluate
 from cnnc.compiler.walk.lists import length, parts_of
-from cnnc.compiler.walk.values import SIZE_NAMES, Env, Turn, Value, describe
+from cnnc.compiler.walk.values import SIZE_NAMES, Env, Turn, Value, describe, in_trace
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import fail
 from cnnc.dsl.record import record
@@ -105,7 +105,7 @@ def a_turn(
         index=index,
         total=len(turns.values),
         count=turns.count,
-        bindings=tuple((name, part.value) for name, part in bound.items()),
+        bindings=tuple((name, in_trace(part.value)) for name, part in bound.items()),
         span=bracket.span,
         parent=spot.trace,
     )

@@ -65,6 +65,15 @@ class Handed(str):
         return handed
 
 
+def in_trace(value: Value) -> Value:
+    """A value as messages show it, without the place where it was written."""
+    if isinstance(value, Closure):
+        return PIPELINE
+    if isinstance(value, tuple) and not isinstance(value, Sizes):
+        return tuple(map(in_trace, value))
+    return str(value) if isinstance(value, Handed) else value
+
+
 def in_graph(value: Value) -> Value:
     """A value as a finished graph keeps it: without the places where pipelines and names were written."""
     if isinstance(value, Closure) or (isinstance(value, Handed) and value.in_chain):
