@@ -54,6 +54,32 @@ MODELS: dict[str, tuple[int, int, int, int, str, tuple[int, int, int]]] = {
     "shufflenet_v2_x2_0": (7_393_996, 583_253_464, 224, 1, "conv5", (527, 32, 263)),
     "mobilenet_v3_large": (5_483_032, 216_589_760, 224, 1, "features", (595, 32, 297)),
     "mobilenet_v3_small": (2_542_856, 56_510_400, 224, 1, "features", (639, 32, 319)),
+    "efficientnet_b0": (5_288_548, 385_814_752, 224, 1, "features", (851, 32, 425)),
+    "efficientnet_b1": (7_794_184, 686_802_832, 240, 1, "features", (1183, 32, 591)),
+    "efficientnet_b2": (9_109_994, 1_087_529_456, 288, 1, "features", (1183, 32, 591)),
+    "efficientnet_b3": (12_233_232, 1_827_141_392, 300, 1, "features", (1407, 32, 703)),
+    "efficientnet_b4": (19_341_616, 4_393_771_024, 380, 1, "features", (1799, 32, 899)),
+    "efficientnet_b5": (30_389_784, 10_266_384_752, 456, 1, "features", (2131, 32, 1065)),
+    "efficientnet_b6": (43_040_704, 19_067_593_536, 528, 1, "features", (2523, 32, 1261)),
+    "efficientnet_b7": (66_347_960, 37_745_884_192, 600, 1, "features", (3079, 32, 1539)),
+    "efficientnet_v2_l": (118_515_272, 56_079_699_008, 480, 1, "features", (3103, 32, 1551)),
+    "efficientnet_v2_m": (54_139_356, 24_582_460_384, 480, 1, "features", (2219, 32, 1109)),
+    "efficientnet_v2_s": (21_458_488, 8_365_617_152, 384, 1, "features", (1487, 32, 743)),
+    "regnet_x_16gf": (54_278_536, 15_940_755_456, 224, 1, "trunk_output", (535, 32, 267)),
+    "regnet_x_1_6gf": (9_190_136, 1_602_849_792, 224, 1, "trunk_output", (471, 32, 235)),
+    "regnet_x_32gf": (107_811_560, 31_735_929_792, 224, 1, "trunk_output", (551, 32, 275)),
+    "regnet_x_3_2gf": (15_296_552, 3_176_621_952, 224, 1, "trunk_output", (663, 32, 331)),
+    "regnet_x_400mf": (5_495_976, 413_812_608, 224, 1, "trunk_output", (975, 32, 487)),
+    "regnet_x_800mf": (7_259_656, 799_699_712, 224, 1, "trunk_output", (543, 32, 271)),
+    "regnet_x_8gf": (39_572_648, 7_995_132_416, 224, 1, "trunk_output", (583, 32, 291)),
+    "regnet_y_128gf": (644_812_894, 127_517_815_680, 224, 1, "trunk_output", (679, 32, 339)),
+    "regnet_y_16gf": (83_590_140, 15_911_510_272, 224, 1, "trunk_output", (439, 32, 219)),
+    "regnet_y_1_6gf": (11_202_430, 1_612_076_160, 224, 1, "trunk_output", (727, 32, 363)),
+    "regnet_y_32gf": (145_046_770, 32_279_552_832, 224, 1, "trunk_output", (487, 32, 243)),
+    "regnet_y_3_2gf": (19_436_338, 3_176_482_752, 224, 1, "trunk_output", (519, 32, 259)),
+    "regnet_y_400mf": (4_344_144, 401_842_848, 224, 1, "trunk_output", (575, 32, 287)),
+    "regnet_y_800mf": (6_432_512, 833_856_256, 224, 1, "trunk_output", (383, 32, 191)),
+    "regnet_y_8gf": (39_381_472, 8_473_070_592, 224, 1, "trunk_output", (407, 32, 203)),
     "vgg11": (132_863_336, 7_609_090_048, 224, 32, "features", (150, 32, 59)),
     "vgg11_bn": (132_868_840, 7_609_090_048, 224, 32, "features", (150, 32, 59)),
     "vgg13": (133_047_848, 11_308_466_176, 224, 32, "features", (156, 32, 62)),
@@ -136,12 +162,13 @@ def test_smallest_legal_input(name: str) -> None:
 def test_torchvision_runs_at_the_smallest_and_no_smaller(name: str) -> None:
     """So that the figure copied is that of the installed version, too; shapes only, on the meta device."""
     torch = pytest.importorskip("torch")
-    from torchvision_oracle import torchvision_models
+    from torchvision_oracle import regnets_on_meta, torchvision_models
 
     smallest = MODELS[name][3]
     options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
-    with torch.device("meta"):
-        model = getattr(torchvision_models(), name)(weights=None, **options).eval()
+    models = torchvision_models()
+    with torch.device("meta"), regnets_on_meta():
+        model = getattr(models, name)(weights=None, **options).eval()
         with torch.no_grad():
             assert model(torch.empty(1, 3, smallest, smallest)).shape == (1, 1000)
             if smallest > 1:

@@ -65,7 +65,14 @@ NUMBERED = {"unet": "Level2"}
 map is even, and skip a projection where it is not needed: another matter, and left out."""
 
 
-TWINS = ("nasnet", "mnasnet", "mobilenet_v3", "shufflenet_v2", "r2plus1d", "xception")
+TWINS = (
+    "nasnet",
+    "mnasnet",
+    "shufflenet_v2",
+    "xception",
+    "efficientnet",
+    "lraspp",
+)
 """Families whose blocks still become several classes, where a person would have written one with an `if`."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -19,6 +21,24 @@ def torchvision_models() -> ModuleType:
     except ModuleNotFoundError as error:
         pytest.skip(f"torchvision is not installed: {error}", allow_module_level=True)
     return models
+
+
+@contextmanager
+def regnets_on_meta() -> Iterator[None]:
+    """RegNets work out their widths with tensors, which the meta device has no values of: on the CPU, then."""
+    from torchvision.models.regnet import BlockParams
+
+    original = BlockParams.__dict__["from_init_params"]
+
+    def on_cpu(cls: type, *args: Any, **options: Any) -> Any:
+        with torch.device("cpu"):
+            return original.__func__(cls, *args, **options)
+
+    BlockParams.from_init_params = classmethod(on_cpu)
+    try:
+        yield
+    finally:
+        BlockParams.from_init_params = original
 
 
 def give_spread(model: Any) -> None:

@@ -141,16 +141,19 @@ class Fitter:
         path = _path(model, flow)
         scope.fitted = Fitted(model, _stride_source(path or ()), wait.index)
         scope.result = flow
+        stride = None if path is None else _stride_along(path, len(flow.shape) - 1)
+        # A map of size 1 keeps its size under any stride; the projection does not hang on that.
+        strided = stride is not None and any(n != 1 for n in stride)
+        is_same = flow.shape == model.shape and not strided
         if kind == "same":  # which has no module in any case, and so no level
-            self._decide_same(wait, scope.fitted.stride, flow, model)
+            self._decide_same(wait, scope.fitted.stride, flow, model, is_same=is_same)
             scope.fitted = None
             assert scope.parent is not None
             scope.parent.children.remove(scope)
-            return flow if flow.shape == model.shape else NO_BRANCH
-        if flow.shape == model.shape:
+            return flow if is_same else NO_BRANCH
+        if is_same:
             return flow
         impossible = f"`shortcut` cannot make {by_x(flow.shape)} fit {by_x(model.shape)}"
-        stride = stride_between(flow, model)
         if stride is None or len(flow.shape) != len(model.shape) or len(flow.shape) == 1:
             raise fail("E503", impossible, span, hint="write the projection out as a branch of layers")
         inside = Spot(scope, wait.spot.trace)
@@ -174,14 +177,13 @@ class Fitter:
         return out
 
     @staticmethod
-    def _decide_same(wait: _Deferred, stride: Sym, flow: Draft, model: Draft) -> None:
+    def _decide_same(wait: _Deferred, stride: Sym, flow: Draft, model: Draft, *, is_same: bool) -> None:
         """Record that shapes decided whether there is a branch: equal channels, and no stride between."""
         tests: list[Sym] = [Compare("==", SizeOf("C", flow.number), SizeOf("C", model.number))]
         if not isinstance(stride, Const):
             tests.append(Compare("==", stride, Const(1)))
         source = tests[0] if len(tests) == 1 else Logic("and", tuple(tests))
-        taken = int(flow.shape != model.shape)
-        decision = Decision("choice", wait.item.span, (source,), taken, wait.spot.trace)
+        decision = Decision("choice", wait.item.span, (source,), int(not is_same), wait.spot.trace)
         wait.spot.scope.decisions.append(decision)
 
     def _arguments(self, wait: _Deferred) -> tuple[str, Sourced[Value]]:
