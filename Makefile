@@ -28,7 +28,7 @@ bench:  ## Ratios against peers, in one run.
 	$(BIN)/python -m benchmarks
 
 docs:  ## The page that is made from the layers.
-	$(BIN)/python -m cnnc.compiler.reference > docs/layers.new && mv docs/layers.new docs/layers.md
+	$(BIN)/python -m cnnc.reference > docs/layers.new && mv docs/layers.new docs/layers.md
 
 zoo:  ## The page of the networks that ship, and their pictures; needs Graphviz.
 	$(BIN)/python docs/zoo/make.py

@@ -68,7 +68,7 @@ def cnnc_check(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 def hold(specs: Sequence[str | Path], *, root: Path, strict: bool = False, lock: Path | None = None) -> None:
     """Fail the running test where a spec is wrong; paths are taken, and shown, from `root`."""
-    from cnnc.cli.checking import Options, verdicts_on
+    from cnnc.cli.check_run import Options, verdicts_on
     from cnnc.cli.common import found_specs, named_folders
     from cnnc.cli.lock import read_lock
     from cnnc.dsl.diagnostics import CnncError

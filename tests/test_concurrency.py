@@ -104,8 +104,8 @@ STATE: dict[str, str] = {
 """Mutable objects of modules that change while the program runs, and why that harms nobody."""
 CACHES: dict[str, str] = {
     "cnnc.dsl.parse._parser": "tables",
-    "cnnc.compiler.reference.layers": "the page of a layer follows from its class",
-    "cnnc.compiler.reference.blocks": "what ships",
+    "cnnc.reference.layers": "the page of a layer follows from its class",
+    "cnnc.reference.blocks": "what ships",
     "cnnc.backends.pytorch.helpers._sources": "the text of files that ship",
 }
 """Functions that keep their answers; each answer follows from the arguments and the program alone."""

@@ -27,13 +27,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cnnc.cli.checking import check_one
 from cnnc.cli.commands import cnnc
-from cnnc.compiler.reference import to_markdown
+from cnnc.cli.verdict import check_one
 from cnnc.dsl.diagnostics import CODES
 from cnnc.dsl.parse import parse
 from cnnc.dsl.source import Source
 from cnnc.net import load
+from cnnc.reference import to_markdown
 
 ROOT = Path(__file__).parent.parent
 PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if path.exists()]

@@ -9,9 +9,9 @@ from click.testing import CliRunner
 
 from cnnc.cli.commands import cnnc
 from cnnc.compiler.ops import all_ops, op_words
-from cnnc.compiler.reference import WORDS, Layer, blocks, layer, layers
 from cnnc.compiler.walk.layers import argument_names
 from cnnc.net import parse
+from cnnc.reference import WORDS, Layer, blocks, layer, layers
 
 LAYERS = {record.kind: record for record in layers()}
 

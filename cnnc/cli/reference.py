@@ -23,7 +23,7 @@ def ops(name: str | None) -> None:
 
 def _list() -> str:
     """Every layer in a line, by family."""
-    from cnnc.compiler.reference import WORDS, blocks, layers
+    from cnnc.reference import WORDS, blocks, layers
 
     width = max(len(name) for name in (*(r.kind for r in layers()), *(b.name for b in blocks())))
     lines: list[str] = []
@@ -48,7 +48,7 @@ def _first_sentence(text: str) -> str:
 
 def _one(name: str) -> str:
     """The signature, defaults, rules and example of one layer."""
-    from cnnc.compiler.reference import WORDS, blocks, layer, sample
+    from cnnc.reference import WORDS, blocks, layer, sample
 
     block = next((block for block in blocks() if block.name == name), None)
     if block is not None:

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from cnnc.cli.checking import Options, show
+from cnnc.cli.check_run import Options, show
 from cnnc.cli.common import by_name, found_specs, tell
 from cnnc.cli.verdict import Verdict, check_one, judged, line_of, total_line
 from cnnc.dsl import syntax as s

@@ -33,18 +33,20 @@ from cnnc.backends.pytorch.classes import (
 from cnnc.backends.pytorch.context import Sources, is_empty
 from cnnc.backends.pytorch.helpers import helper_names
 from cnnc.backends.pytorch.in_place import overwriting
+from cnnc.backends.pytorch.kept import is_open, kept_params
 from cnnc.backends.pytorch.layer import Function, Layer, Module, Raw, Reads, Val, emit
 from cnnc.backends.pytorch.loops import Placed, fold, turns_between
 from cnnc.backends.pytorch.names import TAKEN, check_child, class_name, literal
 from cnnc.backends.pytorch.sym import functions, is_quotient
 from cnnc.backends.pytorch.tensors import broadcast, scopes_without_batch
+from cnnc.backends.pytorch.trace import trace_scope
 from cnnc.backends.pytorch.unify import Unlike, detail, settle
 from cnnc.backends.pytorch.uses import padded_by_use
 from cnnc.backends.pytorch.variants import merged
-from cnnc.compiler.dependence import NONE, AnyParameter, Dependence, Names, union
+from cnnc.compiler.dependence import NONE, AnyParameter, Dependence
 from cnnc.compiler.graph import Graph, Node, Scope
 from cnnc.compiler.ops.extern import Extern
-from cnnc.compiler.symbolic import Binary, Const, Items, Param, Sym
+from cnnc.compiler.symbolic import Const, Items, Param, Sym
 from cnnc.compiler.walk.values import Turn
 from cnnc.dsl.diagnostics import fail
 
@@ -63,63 +65,6 @@ def plan(graph: Graph) -> Plan:
         if not planner.sources.fixed.intersection(kept):
             return found
         kept = [name for name in kept if name not in planner.sources.fixed]
-
-
-def kept_params(graph: Graph, dependence: Dependence) -> list[str]:
-    """The params of a file that are numbers which decide nothing of the structure."""
-    kept = [
-        name
-        for name, given in graph.params.items()
-        if isinstance(given.source, Param)
-        and given.source.kind in ("int", "float")
-        and name not in graph.root.args
-    ]
-    if not kept:
-        return []
-    decided = union([*_decided(graph, dependence), *_shortcuts(graph, kept, dependence)])
-    return [name for name in kept if name not in decided]
-
-
-def _decided(graph: Graph, dependence: Dependence) -> Iterator[Names]:
-    """What the decisions depend on that made the structure, but for choices that a class can have as an `if`."""
-    for scope in graph.scopes():
-        decisions = dependence.of_decisions(scope)
-        if not _is_open(scope):
-            yield union(names for _, names in decisions)
-
-
-def _is_open(scope: Scope) -> bool:
-    """Whether all that is decided in a scope is one choice of a block between two arms."""
-    if scope.kind != "block" or len(scope.decisions) != 1:
-        return False
-    (decision,) = scope.decisions
-    return decision.is_closed and not turns_between(decision.trace, scope.trace)
-
-
-def _shortcuts(graph: Graph, kept: Sequence[str], dependence: Dependence) -> Iterator[Names]:
-    """What it depends on whether shortcuts are identities, where that can change."""
-    sources = Sources(graph, kept, dependence)
-    for scope in graph.scopes():
-        if scope.fitted is None or scope.source is None:
-            continue
-        flow, like = scope.source, scope.fitted.like
-        yield dependence.of(scope.fitted.stride) | dependence.space[flow] | dependence.space[like]
-        if dependence.channels[flow] | dependence.channels[like]:
-            before, after = (sources.channels(node, graph.root) for node in (flow, like))
-            if not (before == after or _differ(before, after)):
-                yield dependence.channels[flow] | dependence.channels[like]
-
-
-def _differ(before: Sym, after: Sym) -> bool:
-    """Whether two numbers of channels differ, whatever their params are: multiples of one number that is not 0."""
-    pairs = [
-        (sym.right, sym.left)
-        if isinstance(sym, Binary) and sym.op == "*" and isinstance(sym.left, Const)
-        else (sym, Const(1))
-        for sym in (before, after)
-    ]
-    (base, factor), (other, times) = pairs
-    return base == other and factor != times
 
 
 class Planner:
@@ -144,9 +89,6 @@ class Planner:
         self._imports: set[str] = set()
 
     def run(self) -> Plan:
-        from cnnc.backends.pytorch.trace import trace_scope
-
-        self._trace = trace_scope
         heights = self._heights()
         for scope in heights:  # the inner ones first
             self._modules[id(scope)] = self._used_modules(scope)
@@ -331,7 +273,7 @@ class Planner:
     def instance(self, scope: Scope) -> Instance:
         if self.is_sequence(scope):
             return Instance(scope, list(self.sequence(scope, scope).items), sequential=True)
-        return self._trace(self, scope)
+        return trace_scope(self, scope)
 
     def sequence(self, scope: Scope, context: Scope) -> SequenceNew:
         """The children of a plain chain, as the class of `context` constructs them."""
@@ -444,7 +386,7 @@ class Planner:
             return groups
         out = []
         for group in groups:
-            instances = [self._trace(self, i.scope) if i.sequential else i for i in group]
+            instances = [trace_scope(self, i.scope) if i.sequential else i for i in group]
             for instance in instances:
                 self._skeleton(instance)
             out.append(instances)
@@ -463,7 +405,7 @@ class Planner:
     def _check_choices(self) -> None:
         """Fix the params on which a choice depends that its class has not as an `if` for all numbers alike."""
         for scope in self.graph.scopes():
-            names = self.sources.dependence.of_decisions(scope)[0][1] if _is_open(scope) else NONE
+            names = self.sources.dependence.of_decisions(scope)[0][1] if is_open(scope) else NONE
             instance = self._made.get(id(scope))
             if names and not (
                 instance is not None and instance.cls is not None and self._is_if(instance.cls, scope)
@@ -476,7 +418,7 @@ class Planner:
         if (
             len(cls.leaves) != 2
             or cls.leaves[0].condition != condition
-            or not all(map(_is_open, _scopes(cls)))
+            or not all(map(is_open, _scopes(cls)))
         ):
             return False
         ends = [self.gives(i.scope) for i in cls.instances]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from cnnc.backends.pytorch.classes import DictNew, Instance, LayerNew, New
 from cnnc.backends.pytorch.context import is_empty
 from cnnc.backends.pytorch.forward import Step
 from cnnc.backends.pytorch.layer import Function, Module, Val
 from cnnc.backends.pytorch.names import attribute, check_child, tensor_attribute, variable
-from cnnc.backends.pytorch.plan import Planner
 from cnnc.compiler.graph import Node, Scope
+
+if TYPE_CHECKING:
+    from cnnc.backends.pytorch.plan import Planner
 
 
 def trace_scope(planner: Planner, scope: Scope) -> Instance:

@@ -3,7 +3,7 @@
 Everything comes from the op classes: arguments and defaults from their fields,
 what an argument takes from what it says when it refuses, the rules from their
 docstrings, the figures of an example from compiling it.
-`python -m cnnc.compiler.reference` prints docs/layers.md.
+`python -m cnnc.reference` prints docs/layers.md.
 """
 
 from __future__ import annotations
@@ -283,7 +283,7 @@ def _sample(op: type[Op]) -> Sample | None:
 _HEAD = """\
 # The layers
 
-Made from the layers themselves by `python -m cnnc.compiler.reference > docs/layers.md`; do not edit it.
+Made from the layers themselves by `python -m cnnc.reference > docs/layers.md`; do not edit it.
 `cnnc ops` prints the list, and `cnnc ops NAME` one of these entries.
 
 A word is written `name[size][-width][/stride][(arguments)]`. Under each heading stand how the word is built,
