@@ -17,6 +17,7 @@ from cnnc.compiler.ops import Op, op_words
 from cnnc.compiler.ops.base import SameTF, Sizes
 from cnnc.compiler.ops.extern import Extern
 from cnnc.compiler.ops.merge import Add, Concat, MatMul, Multiply
+from cnnc.compiler.reading import written_whole
 from cnnc.compiler.walk.fit import FITTED
 from cnnc.dsl.tokens import RESERVED, STATEMENTS
 
@@ -98,8 +99,9 @@ class _Core:
         join = _JOINS.get(type(node.op))
         if join is not None:
             return f"{_label(name)}: [{f' {join} '.join(reference(i) for i in node.inputs)}]"
+        word = written_whole("text", node, lambda watched: self._word(watched, reference))
         head = "" if not node.inputs or node.inputs[0] == before else f"{reference(node.inputs[0])} -> "
-        return f"{head}{_label(name)}: {self._word(node, reference)}"
+        return f"{head}{_label(name)}: {word}"
 
     def _reference(self, index: int) -> str:
         return _label(self._reference_text(index))

@@ -10,6 +10,7 @@ from cnnc.compiler.dependence import Dependence, union
 from cnnc.compiler.graph import Node
 from cnnc.compiler.ops import Op, Shape
 from cnnc.compiler.ops.base import SameTF
+from cnnc.compiler.reading import written_whole
 from cnnc.compiler.symbolic import Const, Sym, binary, kind_of
 from cnnc.dsl.diagnostics import CnncError, fail
 
@@ -312,10 +313,16 @@ def emit(layer: Layer) -> Code:
             f"`{layer.op.kind}` with pad=same_tf and a stride where the input's size is free",
             hint="give the size with --input, or pad=same",
         )
-    code = reparametrised(layer, emission.emitter(layer))
+    code = written_whole(
+        "PyTorch", layer.node, lambda node: _code(emission.emitter, replace(layer, node=node))
+    )
     if layer.reads is not None:
         layer.reads.done()
     return code
+
+
+def _code(emitter: Emitter, layer: Layer) -> Code:
+    return reparametrised(layer, emitter(layer))
 
 
 def reparametrised(layer: Layer, code: Code) -> Code:

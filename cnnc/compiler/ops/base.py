@@ -385,6 +385,8 @@ class Op(Model, ABC):
     """Whether a search for the consumers of an activation looks through it."""
     takes_linear: ClassVar[bool] = False
     """Whether a default activation right before it is left out."""
+    aside: ClassVar[tuple[str, ...]] = ()
+    """Arguments that a backend reads elsewhere than where it writes the layer."""
     internal: ClassVar[bool] = False
     """Whether no layer word names it: it comes from an operator or a rule."""
 

@@ -36,7 +36,7 @@ _PLAIN: dict[type[Op], str] = {
 @emits(*_IN_PLACE, in_place=always)
 @emits(*(op for op in _PLAIN if op not in _IN_PLACE))
 def plain(layer: Layer) -> Code:
-    return Module(_PLAIN[type(layer.node.op)])
+    return Module(_PLAIN[layer.node.op.__class__])
 
 
 @emits(LeakyReLU, in_place=lambda op: op.slope >= 0)

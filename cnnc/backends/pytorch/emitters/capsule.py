@@ -8,7 +8,7 @@ from cnnc.compiler.ops.capsule import CapsuleLength, CapsuleMask, Capsules, Squa
 
 @emits(Squash, CapsuleLength, CapsuleMask)
 def each(layer: Layer) -> Code:
-    name = type(layer.node.op).__name__
+    name = layer.node.op.__class__.__name__
     return Module(name, (layer.arg("dim"),), helper=name)
 
 

@@ -28,6 +28,7 @@ class Fused(Op):
     family = "convolution"
     word = WordSlots(width="width")
     weighted = True
+    aside = ("adds",)  # the second input is handed in where the module is called
 
     of: Op
     act: Op | None = None
@@ -64,6 +65,7 @@ class ScaleShift(PositionWise):
 
     kind = "bn"
     family = "normalisation"
+    aside = ("of",)  # `convert` folds it
 
     of: BatchNorm
     act: Op | None = None
