@@ -95,6 +95,10 @@ def all_specs() -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["gpu"]:
+        from benchmarks.gpu import main as gpu
+
+        sys.exit(gpu(sys.argv[2:]))
     if sys.argv[1:2] == ["pytorch"]:
         from benchmarks.pytorch import main
 

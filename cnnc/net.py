@@ -133,17 +133,10 @@ class Net:
         `convert` makes its weights from the plain form's. `"checkpoint"` gives the plain form with the
         inner values of its blocks computed again in the backward pass, in place of being kept.
         """
-        if optimize == "inference":
-            from cnnc.backends.pytorch.inference.form import to_inference
-
-            return to_inference(self.graph)
-        if optimize == "checkpoint":
-            from cnnc.backends.pytorch.checkpoint import to_checkpointed
-
-            return to_checkpointed(self.graph)
         from cnnc.backends.pytorch import to_pytorch
+        from cnnc.backends.pytorch.form import form_of
 
-        return to_pytorch(self.graph)
+        return to_pytorch(self.graph, form_of(optimize))
 
     def module(
         self, *, optimize: Form = None, state: Mapping[str, torch.Tensor] | None = None
@@ -153,13 +146,9 @@ class Net:
         `state` is a state dict of the plain form, which every form loads.
         """
         from cnnc.backends.pytorch import runtime
+        from cnnc.backends.pytorch.form import form_of
 
-        if optimize == "inference":
-            return runtime.inference_module(self.graph, state)
-        built = runtime.module(self.graph, checkpoint=optimize == "checkpoint")
-        if state is not None:
-            built.load_state_dict(state, strict=True)
-        return built
+        return runtime.module(self.graph, form_of(optimize), state)
 
     def plan(
         self, *, batch: int = 1, train: str | None = None, dtype: str = "float32", amp: bool = False,

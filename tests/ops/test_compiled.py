@@ -52,7 +52,7 @@ def test_example_compiles_and_runs(kind: str, rank: int) -> None:
 # One use of each helper: the text of a layer, and the input.
 # Written for a free size, for params, or for another form: held by test_same_tf, test_pytorch_structure,
 # test_inference and test_checkpoint.
-ELSEWHERE = ("same_tf", "arithmetic", "inference", "checkpoint")
+ELSEWHERE = ("same_tf", "arithmetic", "inference", "fused", "gpu", "kernels", "checkpoint")
 
 USES = {
     "Maxout": ("maxout(2)", (8, 6, 6)),
@@ -104,7 +104,7 @@ def test_every_helper_has_a_use() -> None:
     elsewhere = {
         name
         for file in ELSEWHERE
-        for name in re.findall(r"^(?:class|def) (\w+)", (folder / f"{file}.py").read_text("utf8"), re.M)
+        for name in re.findall(r"^ {0,4}(?:class|def) (\w+)", (folder / f"{file}.py").read_text("utf8"), re.M)
     }
     assert set(helpers.helper_names()) - elsewhere == set(USES)
 

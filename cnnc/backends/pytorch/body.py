@@ -64,6 +64,8 @@ class Body:
         self.names = cls.names
         self.layers: list[str] = []
         """The arguments of the base class's constructor, for a plain chain."""
+        self.calls: set[str] = set()
+        """What the lines call besides modules: functions of Python's and helpers, as they are written."""
         texts = iter(cls.texts)
         self.constructor = list(self._constructor(texts))
         self.forward: list[Line] = []
@@ -93,6 +95,7 @@ class Body:
         taken = {name for name, _ in first.children}
         while self.maps_name in taken:
             self.maps_name += "_"
+        self.calls.add("by_slices")
         call = f"by_slices(self.{self.maps_name}, {{0}}, {slices.images})"
         return [Step(None, call, (0,), (value,), True, (None,)), *steps[count:]]
 
@@ -155,6 +158,7 @@ class Body:
             if new.is_positional:
                 return f"nn.Sequential({', '.join(self._positional(new.items, texts))})"
             pairs = self._pairs(new.items, texts)
+            self.calls.add("OrderedDict")
             return f"nn.Sequential(OrderedDict([{', '.join(pairs)}]))"
         if isinstance(new, DictNew):
             pairs = [f"{quote(name)}: {self._new(item, texts)}" for name, item in new.items]

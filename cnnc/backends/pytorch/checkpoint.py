@@ -1,18 +1,19 @@
-"""Which blocks of a network are checkpointed when it is trained."""
+"""The form for training in less memory, and which blocks are computed again."""
 
 from __future__ import annotations
 
-from cnnc.backends.pytorch.write import to_pytorch
+from cnnc.backends.pytorch.form import Form, Formed
 from cnnc.compiler.graph import Graph, Scope
 from cnnc.dsl.diagnostics import fail
 
 
-def to_checkpointed(graph: Graph) -> str:
-    """A Python file that defines the model for training in less memory; it imports torch only.
+class Checkpointed(Form):
+    """The plain form with the inner values of its blocks computed again in the backward pass."""
 
-    Raises CnncError (E801) where the spec has no block to checkpoint, or PyTorch cannot express it.
-    """
-    return to_pytorch(graph, note="blocks checkpointed", checkpointed=checkpointed_blocks(graph))
+    note = "blocks checkpointed"
+
+    def of(self, graph: Graph) -> Formed:
+        return Formed(graph, helpers=("Checkpointed",), checkpointed=checkpointed_blocks(graph))
 
 
 def checkpointed_blocks(graph: Graph) -> frozenset[int]:

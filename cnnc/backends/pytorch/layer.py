@@ -332,12 +332,14 @@ def reparametrised(layer: Layer, code: Code) -> Code:
         return code
     assert isinstance(code, Module)
     weights = layer.op.weights
+    imports = (*code.imports, f"from torch.nn.utils.parametrizations import {rule}")
     if weights == ("weight",):
-        return replace(code, around=code.around.replace("{}", f"{rule}({{}})"))
+        return replace(code, around=code.around.replace("{}", f"{rule}({{}})"), imports=imports)
     parts = ", ".join(f'"{name.rpartition(".")[0]}"' for name in weights)
     return replace(
-        code, around=f"reparametrised({{}}, {rule}, {parts})", needs=(*code.needs, "reparametrised")
-    )
+        code, around=f"reparametrised({{}}, {rule}, {parts})", needs=(*code.needs, "reparametrised"),
+        imports=imports,
+    )  # fmt: skip
 
 
 def cannot(layer: Layer, what: str, hint: str | None = None) -> CnncError:

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
-from cnnc.backends.pytorch.checkpoint import to_checkpointed
 from cnnc.backends.pytorch.dry.externs import extern_modules
 from cnnc.backends.pytorch.dry.ledger import Entry, Ledger
 from cnnc.backends.pytorch.dry.run import Optimiser, Program, Run
+from cnnc.backends.pytorch.form import form_of
 from cnnc.backends.pytorch.plan import model_name
 from cnnc.backends.pytorch.write import to_pytorch
 from cnnc.compiler.graph import Graph
@@ -118,7 +118,7 @@ class Simulator:
             )
         self.graph = graph
         self.checkpoint = checkpoint
-        self.source = to_checkpointed(graph) if checkpoint else to_pytorch(graph)
+        self.source = to_pytorch(graph, form_of("checkpoint" if checkpoint else None))
         self.program = Program(self.source, model_name(graph), lambda: extern_modules(graph))
         self.unknown = tuple(node.name for node in graph.nodes if node.op.kind == "extern")
 

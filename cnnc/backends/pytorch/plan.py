@@ -32,6 +32,7 @@ from cnnc.backends.pytorch.classes import (
 )
 from cnnc.backends.pytorch.context import Sources, is_empty
 from cnnc.backends.pytorch.helpers import helper_names
+from cnnc.backends.pytorch.imports import MATH
 from cnnc.backends.pytorch.in_place import overwriting
 from cnnc.backends.pytorch.kept import is_open, kept_params
 from cnnc.backends.pytorch.layer import Function, Layer, Module, Raw, Reads, Val, emit
@@ -110,7 +111,8 @@ class Planner:
         model.exact = tuple(param.name for param in model.params if param.annotation == "float")
         called = [name for cls in classes for name in _called(cls)]
         helpers = self._helpers.union(name for name in called if name in helper_names())
-        return Plan(tuple(classes), tuple(sorted(helpers)), tuple(sorted(self._imports)))
+        imports = self._imports.union(MATH for name in called if name.startswith("math."))
+        return Plan(tuple(classes), tuple(sorted(helpers)), tuple(sorted(imports)))
 
     def _default(self, name: str) -> str:
         """The value that a param of the file has in this graph, as Python."""

@@ -9,8 +9,7 @@ import types
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
-from cnnc.backends.pytorch.checkpoint import to_checkpointed
-from cnnc.backends.pytorch.inference.form import to_inference
+from cnnc.backends.pytorch.form import PLAIN, Form
 from cnnc.backends.pytorch.plan import model_name
 from cnnc.backends.pytorch.write import to_pytorch
 from cnnc.compiler.graph import Graph
@@ -20,28 +19,21 @@ if TYPE_CHECKING:
     import torch
 
 
-def module(graph: Graph, *, checkpoint: bool = False) -> torch.nn.Module:
-    """An instance of the model's class with fresh weights, its blocks checkpointed if so asked.
+def module(
+    graph: Graph, form: Form = PLAIN, state: Mapping[str, torch.Tensor] | None = None
+) -> torch.nn.Module:
+    """An instance of the model's class in a form, with fresh weights or those of the plain form's `state`.
 
     The classes live in a module of `sys.modules` named after the source, so that
     tracebacks show it and instances can be pickled within the process.
-    Raises CnncError (E802) where torch is not installed, (E801) where there is no block to checkpoint.
+    Raises CnncError (E802) where torch is not installed, (E801) where PyTorch or the form cannot
+    express the graph, KeyError or RuntimeError where `state` is not the plain form's.
     """
-    loaded = _loaded(to_checkpointed(graph) if checkpoint else to_pytorch(graph))
-    return cast("torch.nn.Module", getattr(loaded, model_name(graph))())
-
-
-def inference_module(graph: Graph, state: Mapping[str, torch.Tensor] | None = None) -> torch.nn.Module:
-    """The inference form, in evaluation mode, its weights from the plain form's `state` where that is given.
-
-    Raises CnncError (E802) where torch is not installed, KeyError or RuntimeError where
-    `state` is not the plain form's.
-    """
-    loaded = _loaded(to_inference(graph))
-    built = cast("torch.nn.Module", getattr(loaded, model_name(graph))()).eval()
+    loaded = _loaded(to_pytorch(graph, form))
+    built = cast("torch.nn.Module", getattr(loaded, model_name(graph))())
     if state is not None:
-        built.load_state_dict(loaded.convert(state), strict=True)
-    return built
+        form.load(loaded, built, state)
+    return built.train(form.trains)
 
 
 def _loaded(source: str) -> types.ModuleType:

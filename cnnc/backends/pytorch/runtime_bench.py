@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from cnnc.backends.pytorch.runtime import inference_module, module
+from cnnc.backends.pytorch.form import form_of
+from cnnc.backends.pytorch.runtime import module
 from cnnc.compiler.cost import costs
 from cnnc.compiler.graph import Graph
 from cnnc.dsl.diagnostics import CnncError, fail
@@ -135,7 +136,7 @@ class _Runner:
 
     def _model(self) -> Any:
         self.torch.manual_seed(0)
-        built: Any = inference_module(self.graph) if self.setting.inference else module(self.graph)
+        built: Any = module(self.graph, form_of("inference" if self.setting.inference else None))
         built = built.to(self.device, self.dtype)
         if self.setting.channels_last:
             built = built.to(memory_format=self.torch.channels_last)

@@ -2,86 +2,55 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from cnnc.backends.pytorch.body import Body, Line, Slices
+from cnnc.backends.pytorch.body import Body, Line
 from cnnc.backends.pytorch.branches import joined
 from cnnc.backends.pytorch.classes import ClassDef, ClassParam, Plan
-from cnnc.backends.pytorch.helpers import helper_source
+from cnnc.backends.pytorch.form import PLAIN, Form, Formed
+from cnnc.backends.pytorch.helpers import helper, helper_names, helper_source, with_needs
+from cnnc.backends.pytorch.imports import FRACTION, NAMED_TUPLE, ORDERED_DICT, TORCH, import_lines
 from cnnc.backends.pytorch.names import distinct, field, prose, variable
 from cnnc.backends.pytorch.plan import plan
 from cnnc.backends.pytorch.wrap import lay_out
 from cnnc.compiler.cost import costs
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.ops import by_x, show
-from cnnc.compiler.ops.reparam import RULES
 from cnnc.compiler.symbolic import Param, Sourced
 from cnnc.dsl.version import VERSION
 
 
-def to_pytorch(
-    graph: Graph,
-    *,
-    form: Callable[[Graph], Graph] = lambda graph: graph,
-    note: str | None = None,
-    helpers: Sequence[str] = (),
-    tail: Sequence[str] = (),
-    checkpointed: Collection[int] = (),
-    slices: Slices | None = None,
-) -> str:
-    """A Python file that defines the model; it imports torch only.
+def to_pytorch(graph: Graph, form: Form = PLAIN) -> str:
+    """A Python file that defines the model in a form; it imports torch only.
 
-    `form` makes the graph that is written of a graph, `note` says what form it has, `tail` are lines to follow the classes, `helpers` what those call,
-    `checkpointed` the `id` of each scope that is computed again in the backward pass, `slices` how many
-    images it takes at a time.
-    Raises CnncError (E801) where PyTorch cannot express the graph.
+    Raises CnncError (E801) where PyTorch or the form cannot express the graph.
     """
     import cnnc.backends.pytorch.emitters  # noqa: F401  (registers the emitters)
 
-    extras = _Extras(note, tuple(helpers), tuple(tail), checkpointed, slices)
-    formed = form(graph)
-    return _File(formed, plan(formed), extras).text()
-
-
-@dataclass(frozen=True, slots=True)
-class _Extras:
-    """What a form has that the plain one has not; see `to_pytorch`."""
-
-    note: str | None
-    helpers: tuple[str, ...]
-    tail: tuple[str, ...]
-    checkpointed: Collection[int]
-    slices: Slices | None
+    formed = form.of(graph)
+    return _File(formed, plan(formed.graph), form.note).text()
 
 
 class _File:
-    def __init__(self, graph: Graph, the_plan: Plan, extras: _Extras) -> None:
-        self.graph = graph
-        self.note = extras.note
-        again = ("Checkpointed",) if extras.checkpointed else ()
-        self.helpers = sorted({*the_plan.helpers, *extras.helpers, *again})
-        self.tail = list(extras.tail)
-        self.checkpointed = extras.checkpointed
-        self.slices = extras.slices
+    def __init__(self, formed: Formed, the_plan: Plan, note: str) -> None:
+        self.graph = formed.graph
+        self.formed = formed
+        self.note = note
         self.plan = the_plan
-        self.ordered = False
         self.model = the_plan.classes[-1]
+        self.calls: set[str] = set()
+        """What the lines of the classes call; see `Body`."""
 
     def text(self) -> str:
         classes = [self._class(cls) for cls in self.plan.classes]
-        written = "\n".join(line for cls in classes for line in cls)
-        self.helpers = sorted({*self.helpers, *(["by_slices"] if "by_slices(" in written else [])})
-        helpers = [helper_source(name).rstrip("\n").split("\n") for name in self.helpers]
+        called = self.calls & set(helper_names())
+        helpers = with_needs({*self.plan.helpers, *self.formed.helpers, *called})
         outputs = self._outputs_class()
-        head = [*self._docstring(), "", *self._imports(helpers, classes)]
         parts = [
-            head,
-            *helpers,
+            [*self._docstring(), "", *self._imports(helpers)],
+            *(helper_source(name).rstrip("\n").split("\n") for name in helpers),
             *([outputs] if outputs else []),
             *classes,
-            *([self.tail] if self.tail else []),
             self._main(),
         ]
         return "\n\n\n".join("\n".join(part) for part in parts) + "\n"
@@ -103,31 +72,12 @@ class _File:
             '"""',
         ]
 
-    def _imports(self, helpers: list[list[str]], classes: list[list[str]]) -> list[str]:
-        body = "\n".join(line for part in (*helpers, *classes) for line in part)
-        standard = []
-        if "OrderedDict(" in body:
-            standard.append("from collections import OrderedDict")
-        if self.checkpointed:
-            standard.append("from collections.abc import Iterator")
-            standard.append("from contextlib import contextmanager, nullcontext")
-        if "math." in body:
-            standard.insert(0, "import math")
-        if self.model.exact:
-            standard.append("from fractions import Fraction")
-        typing = ["Any"] if ": Any" in body else []
-        typing += ["NamedTuple"] if len(self.graph.outputs) > 1 else []
-        if typing:
-            standard.append(f"from typing import {', '.join(typing)}")
-        lines = ["import torch"]
-        if re.search(r"\bF[.,]", body):
-            lines.append("import torch.nn.functional as F")
-        lines.append("from torch import Tensor, nn")
-        rules = [rule for rule in sorted(RULES) if re.search(rf"\b{rule}\b[(,]", body)]
-        lines += [f"from torch.nn.utils.parametrizations import {', '.join(rules)}"] if rules else []
-        lines += ["from torch.utils.checkpoint import checkpoint"] if self.checkpointed else []
-        lines += ["", *self.plan.imports] if self.plan.imports else []
-        return [*standard, *([""] if standard else []), *lines]
+    def _imports(self, helpers: Sequence[str]) -> list[str]:
+        found = {*TORCH, *self.plan.imports}
+        found |= {FRACTION} if self.model.exact else set()
+        found |= {ORDERED_DICT} if "OrderedDict" in self.calls else set()
+        found |= {NAMED_TUPLE} if len(self.graph.outputs) > 1 else set()
+        return import_lines(found.union(*(helper(name).imports for name in helpers)))
 
     def _outputs_class(self) -> list[str]:
         if len(self.graph.outputs) < 2:
@@ -147,7 +97,7 @@ class _File:
 
     def _class(self, cls: ClassDef) -> list[str]:
         base = "nn.Sequential" if cls.first.sequential else "nn.Module"
-        if id(cls.first.scope) in self.checkpointed:
+        if id(cls.first.scope) in self.formed.checkpointed:
             base = "Checkpointed, nn.Sequential" if cls.first.sequential else "Checkpointed"
         return [f"class {cls.name}({base}):", *self._class_doc(cls), *self.definition(cls)]
 
@@ -160,9 +110,13 @@ class _File:
         if cls.leaves:
             bodies = [Body(leaf.cls, inputs, returned) for leaf in cls.leaves]
             constructor, forward = joined(cls, bodies, self.graph)
+            self.calls |= set().union(*(body.calls for body in bodies))
         else:
-            body = Body(cls, inputs, returned, self._shapes(cls), self.slices if cls is self.model else None)
+            body = Body(
+                cls, inputs, returned, self._shapes(cls), self.formed.slices if cls is self.model else None
+            )
             constructor, forward = [line for chunk in body.constructor for line in chunk], body.forward
+            self.calls |= body.calls
         lines += _laid_out(constructor)
         if not cls.first.sequential:
             lines += ["", *self._signature(cls, inputs, returned), *_laid_out(forward)]

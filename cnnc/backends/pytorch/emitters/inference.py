@@ -17,6 +17,7 @@ from cnnc.backends.pytorch.names import quote
 from cnnc.compiler.graph import Node
 from cnnc.compiler.ops import Op
 from cnnc.compiler.ops.activation import LeakyReLU
+from cnnc.compiler.ops.convolution import DepthwiseConv
 
 
 def _plain(layer: Layer, op: Op) -> Module:
@@ -38,14 +39,28 @@ def _has_no_act(node: Node) -> bool:
 @emits(Fused, spare=_has_no_act)
 def fused(layer: Layer) -> Code:
     act = layer.op.act
-    module = _plain(layer, layer.op.of)
+    module = _with_fold(layer, _plain(layer, layer.op.of))
+    if not layer.op.kernel:
+        return module
     options: dict[str, Argument] = dict(module.kwargs)
     if act is not None:
         options["act"] = Raw(quote(FUSED_ACTS[type(act)]))
         if isinstance(act, LeakyReLU):
             options["slope"] = Val(act.slope)
-    name = module.cls.replace("nn.", "Fused")
-    return replace(module, cls=name, kwargs=options, helper=name, needs=("Fused",))
+    depthwise = isinstance(layer.op.of, DepthwiseConv)
+    name = "FusedDepthwiseConv2d" if depthwise else module.cls.replace("nn.", "Fused")
+    return replace(module, cls=name, kwargs=options, helper=name)
+
+
+def _with_fold(layer: Layer, module: Module) -> Module:
+    """The module with the norm named that is in its weights, if there is one."""
+    op, up = layer.op, layer.node.local.count(".") + 1
+    if not op.norm:
+        return module
+    more = [f"eps={op.eps!r}"] if op.eps != 1e-5 else []
+    more += [f"up={up}"] if up > 1 else []
+    around = f"folds({module.around}, {', '.join([quote(op.norm), *more])})"
+    return replace(module, around=around, needs=(*module.needs, "folds"))
 
 
 @emits(ScaleShift)
@@ -53,6 +68,10 @@ def scale_shift(layer: Layer) -> Code:
     options: dict[str, Argument] = {"rank": Val(layer.rank)} if layer.rank != 2 else {}
     if layer.op.act is not None:
         options["relu"] = Raw("True")
+    if layer.op.of.eps != 1e-5:
+        options["eps"] = Raw(repr(layer.op.of.eps))
+    if layer.op.defers:
+        options["defers"] = Raw("True")
     return Module("ScaleShift", (layer.channels(),), options, helper="ScaleShift")
 
 

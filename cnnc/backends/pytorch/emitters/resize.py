@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cnnc.backends.pytorch.emitters.shared import flat, is_symmetric
+from cnnc.backends.pytorch.imports import FUNCTIONAL
 from cnnc.backends.pytorch.layer import Argument, Code, Function, Layer, Module, Raw, Val, emits, kwargs
 from cnnc.compiler.ops.resize import Pad, PixelShuffle, SpaceToDepth, Upsample
 
@@ -15,7 +16,7 @@ def upsample(layer: Layer) -> Code:
     if len(layer.shapes) == 2:
         align = ", align_corners=True" if op.align_corners else ""
         mode = "" if op.mode == "nearest" else f', mode="{op.mode}"{align}'
-        return Function(f"F.interpolate({{0}}, {{1}}.shape[2:]{mode})")
+        return Function(f"F.interpolate({{0}}, {{1}}.shape[2:]{mode})", imports=(FUNCTIONAL,))
     options: dict[str, Argument] = (
         {"scale_factor": layer.arg("scale")} if op.size is None else {"size": layer.arg("size")}
     )

@@ -1,123 +1,61 @@
-"""What the inference form is made of."""
+"""What the inference form is made of beside its fused layers."""
 
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-class Fused(nn.Module):
-    """A layer with the activation `act` after it.
-
-    On CPUs the two are one oneDNN kernel; elsewhere, and where the call is traced,
-    compiled or differentiated, they are PyTorch's own operators. The weights are
-    not for training.
-    """
-
-    def __init__(
-        self,
-        *args: Any,
-        act: str = "none",
-        slope: float | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.act = act
-        self.slope = [] if slope is None else [slope]
-        # What oneDNN calls the activation, and its numbers.
-        names = {"relu6": ("hardtanh", [0.0, 6.0]), "silu": ("swish", [])}
-        self.kernel = names.get(act, (act, self.slope))
-        self.requires_grad_(False)
-
-    def activated(self, x: Tensor) -> Tensor:
-        return x if self.act == "none" else getattr(F, self.act)(x, *self.slope)
-
-    def has_kernel(self, x: Tensor, weight: Tensor) -> bool:
-        return (
-            x.is_cpu
-            and weight.is_cpu
-            and x.dtype == weight.dtype == torch.float32
-            and x.dim() == weight.dim()
-            and x.numel() > 0
-            and torch.backends.mkldnn.is_available()
-            and bool(torch.backends.mkldnn.enabled)
-            and not (x.requires_grad and torch.is_grad_enabled())
-            and not torch.is_autocast_enabled("cpu")
-            and not torch.jit._trace.is_tracing()
-            and not torch.compiler.is_compiling()
-            and not weight.is_inference()
-        )
-
-
-class FusedConv2d(Fused, nn.Conv2d):
-    """Convolution, then the sum with a second input if there is one, then `act`.
-
-    oneDNN's weights are packed at the first call, and when they or the maps' shape
-    have changed.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.packed: tuple[tuple[object, ...], Tensor] | None = None
-        self.weight.data = self.weight.contiguous(memory_format=torch.channels_last)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "packed": None}
-
-    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
-        weight = self.weight
-        if not self.has_kernel(x, weight):
-            x = super().forward(x)
-            return self.activated(x if other is None else x + other)
-        name, numbers = self.kernel
-        shape = (self.padding, self.stride, self.dilation, self.groups)
-        version = (weight.data_ptr(), weight._version, x.shape)
-        if self.packed is None or self.packed[0] != version:
-            reorder = torch.ops.mkldnn._reorder_convolution_weight
-            self.packed = (version, reorder(weight.detach(), *shape, x.shape))
-        weights = (self.packed[1], self.bias, *shape)
-        run = torch.ops.mkldnn._convolution_pointwise
-        if other is None:
-            return run(x, *weights, name, numbers, None)
-        other = other.contiguous(memory_format=torch.channels_last)
-        then = None if name == "none" else name
-        return run.binary(x, other, *weights, "add", 1.0, then, numbers, None)
-
-
-class FusedLinear(Fused, nn.Linear):
-    """Fully-connected layer, then `act`."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight
-        if not self.has_kernel(x, weight):
-            return self.activated(super().forward(x))
-        run = torch.ops.mkldnn._linear_pointwise
-        return run(x, weight, self.bias, *self.kernel, "")
+from cnnc.backends.pytorch.helpers.gpu import (
+    blocks,
+    empty_rows,
+    in_rows,
+    scale_maps,
+    takes_kernels,
+    takes_triton,
+)
+from cnnc.backends.pytorch.helpers.kernels import pool_kernel
 
 
 class SeparableMaxPool2d(nn.MaxPool2d):
     """Max pooling. On CPUs one axis after the other, as maxima of shifted maps."""
 
     def forward(self, x: Tensor) -> Tensor:
-        plain = torch.jit._trace.is_tracing() or torch.compiler.is_compiling()
-        if plain or not x.is_cpu or (x.requires_grad and torch.is_grad_enabled()):
+        on_gpu = takes_triton(x)
+        if not on_gpu and not (x.is_cpu and x.dim() == 4 and takes_kernels(x)):
             return super().forward(x)
-        pooled = x
+        axes: list[tuple[int, int, int, int]] = []
         for axis in (0, 1):
             sizes = (self.kernel_size, self.stride, self.padding)
             k, s, p = (n[axis] if isinstance(n, tuple) else n for n in sizes)
-            n = x.size(axis - 2)
+            n = x.size(axis + 2)
             windows = (n + 2 * p - k + (s - 1 if self.ceil_mode else 0)) // s + 1
-            # Place p of each window is to be on the map, and another after it.
-            if k == 1 or k <= 2 * p or n < k or (windows - 1) * s >= n:
+            # Place p of each window is to be on the map, and on CPUs another after it.
+            outside = n < k or k <= 2 * p or (windows - 1) * s >= n
+            if outside or (k == 1 and not on_gpu):
                 return super().forward(x)
-            pooled = self._along(pooled, axis - 2, k, s, p, windows)
-        return pooled
+            axes.append((k, s, p, windows))
+        if on_gpu:
+            return self.in_one(x, axes)
+        for axis, geometry in enumerate(axes):
+            x = self.along(x, axis - 2, *geometry)
+        return x
 
-    def _along(
+    def in_one(self, x: Tensor, axes: list[tuple[int, int, int, int]]) -> Tensor:
+        """One kernel of Triton's, which keeps no places as PyTorch's does."""
+        x, step = in_rows(x)
+        (k0, s0, p0, rows), (k1, s1, p1, columns) = axes
+        y = empty_rows(x, x.size(0), x.size(1), rows, columns)
+        pixels = y.numel() // y.size(1)
+        grid, p, c = blocks(pixels, y.size(1), 2048)
+        sizes = (pixels, y.size(1), *x.shape[2:], rows, columns, step)
+        pool_kernel[grid](x, y, *sizes, k0, k1, s0, s1, p0, p1, p, c)
+        return y
+
+    def along(
         self, x: Tensor, dim: int, k: int, s: int, p: int, windows: int
     ) -> Tensor:
+        """The maxima along one axis."""
+
         def taken(place: int, low: int, count: int) -> Tensor:
             """The values at a place of the windows from `low` on."""
             part = x.narrow(dim, low * s + place - p, (count - 1) * s + 1)
@@ -144,18 +82,45 @@ class SeparableMaxPool2d(nn.MaxPool2d):
 
 
 class ScaleShift(nn.Module):
-    """A batch norm with fixed statistics: a factor and an offset for each channel."""
+    """A batch norm with fixed statistics: a factor and an offset for each channel.
 
-    def __init__(self, channels: int, rank: int = 2, relu: bool = False) -> None:
+    Where it `defers`, the 1x1 convolution that alone reads it does its work on GPUs: it
+    gets the maps as they are, with the numbers beside them.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        rank: int = 2,
+        relu: bool = False,
+        eps: float = 1e-5,
+        defers: bool = False,
+    ) -> None:
         super().__init__()
         shape = (channels, *[1] * rank)
+        self.eps = eps
+        self.defers = defers
         self.weight = nn.Parameter(torch.ones(shape), requires_grad=False)
         self.bias = nn.Parameter(torch.zeros(shape), requires_grad=False)
         self.relu = relu
 
     def forward(self, x: Tensor) -> Tensor:
+        if takes_triton(x):
+            before = (self.weight, self.bias, "relu" if self.relu else "none")
+            if not self.defers or self._forward_hooks or x.dtype == torch.float32:
+                return scale_maps(x, *before)
+            ahead: Any = x.detach()
+            ahead.before = before
+            return ahead
         x = torch.addcmul(self.bias, x, self.weight)
         return x.relu_() if self.relu else x
+
+    def take_norm(self, state: dict[str, Tensor], name: str) -> None:
+        """Replace the tensors of the norm by its factor and offset."""
+        kind = state[f"{name}.running_mean"].dtype
+        scale, shift = scale_and_shift(state, name, self.eps)
+        state[f"{name}.weight"] = scale.to(kind).view(self.weight.shape)
+        state[f"{name}.bias"] = shift.to(kind).view(self.bias.shape)
 
 
 def append(x: Tensor, *more: Tensor) -> Tensor:
@@ -164,8 +129,7 @@ def append(x: Tensor, *more: Tensor) -> Tensor:
     In a dense block the maps so far are then not copied at each step. Maps that
     something has been appended to already are copied, so nobody's are overwritten.
     """
-    plain = torch.jit._trace.is_tracing() or torch.compiler.is_compiling()
-    if plain or (torch.is_grad_enabled() and any(t.requires_grad for t in (x, *more))):
+    if not takes_kernels(x, *more):
         return torch.cat([x, *more], 1)
     have, wanted = x.size(1), x.size(1) + sum(t.size(1) for t in more)
     # The memory that x is the beginning of, and how many of its channels are taken.
@@ -187,7 +151,7 @@ def append(x: Tensor, *more: Tensor) -> Tensor:
 
 def by_slices(maps: Any, x: Tensor, images: int) -> Tensor:
     """`maps(x)`; on CPUs of so many images at a time, whose maps then fit a cache."""
-    plain = torch.jit._trace.is_tracing() or torch.compiler.is_compiling()
+    plain = torch.jit.is_tracing() or torch.compiler.is_compiling()
     if plain or x.device.type != "cpu" or len(x) <= images:
         return maps(x)
     return torch.cat([maps(part) for part in x.split(images)])
@@ -233,9 +197,28 @@ def fold_norm(
     state[f"{layer}.bias"] = shift.to(weight.dtype)
 
 
-def set_scale(state: dict[str, Tensor], norm: str, eps: float, rank: int) -> None:
-    """Replace a batch norm that stands alone by its factor and offset."""
-    kind = state[f"{norm}.running_mean"].dtype
-    scale, shift = scale_and_shift(state, norm, eps)
-    state[f"{norm}.weight"] = scale.to(kind).view(-1, *[1] * rank)
-    state[f"{norm}.bias"] = shift.to(kind).view(-1, *[1] * rank)
+def folds(layer: Any, norm: str, eps: float = 1e-5, up: int = 1) -> Any:
+    """The layer, whose weights have the plain form's batch norm `norm` in them.
+
+    The norm's name is beside the layer's, which has `up` steps of its own.
+    """
+    layer.folded = (norm, eps, up)
+    return layer
+
+
+def convert(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict of this form's `model` from that of the plain form.
+
+    Raises KeyError where a tensor of a norm or its layer is missing.
+    """
+    state = dict(state)
+    for name, module in model.named_modules():
+        if hasattr(module, "take_norm"):
+            module.take_norm(state, name)
+        elif hasattr(module, "folded"):
+            norm, eps, up = module.folded
+            norm = ".".join([*name.split(".")[:-up], norm])
+            groups = module.groups if getattr(module, "transposed", False) else 0
+            layer = f"{name}.pointwise" if hasattr(module, "pointwise") else name
+            fold_norm(state, layer, norm, eps, groups)
+    return state

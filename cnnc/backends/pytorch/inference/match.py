@@ -34,26 +34,6 @@ WORTH_A_KERNEL = 65_536
 
 
 @dataclass(frozen=True, slots=True)
-class FoldedNorm:
-    """A batch norm that goes into the weights of module `layer`."""
-
-    layer: str
-    norm: str
-    eps: float
-    transposed: int = 0
-    """The groups of a transposed convolution, whose output channels are on axis 1; else 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScaledNorm:
-    """A batch norm that stays, as a factor and an offset, on maps of `rank` axes."""
-
-    norm: str
-    eps: float
-    rank: int
-
-
-@dataclass(frozen=True, slots=True)
 class Fusion:
     """Nodes that become one: `nodes` in the order of the flow, the first of which lends its name.
 
@@ -63,7 +43,6 @@ class Fusion:
     nodes: tuple[int, ...]
     op: Op
     other: int | None = None
-    norm: FoldedNorm | ScaledNorm | None = None
 
 
 def fusions(graph: Graph) -> tuple[Fusion, ...]:
@@ -107,19 +86,18 @@ class _Matcher:
 
     def _layer(self, node: Node) -> Fusion | None:
         """A convolution or fully-connected layer with its norm, and with a sum and an activation if it can."""
-        layer = _weights_of(node.op)
-        if layer is None:
+        if not _has_weights(node.op):
             return None
-        op, nodes, norm = node.op, [node], None
+        op, nodes = node.op, [node]
+        norm: dict[str, object] = {}
         after = self._next(node)
         if after is not None and isinstance(after.op, BatchNorm):
             op = op.model_copy(update={"bias": True})
-            groups = op.groups if isinstance(op, TransposedConv) else 0
-            norm = FoldedNorm(f"{node.module}{layer}", after.module, after.op.eps, groups)
+            norm = {"norm": after.local, "eps": after.op.eps}
             nodes.append(after)
             after = self._next(after)
         if not _has_kernel(op, self.graph.ins(node)[0]):
-            return Fusion(_indices(nodes), op, None, norm) if norm is not None else None
+            return Fusion(_indices(nodes), Fused(of=op, kernel=False, **norm)) if norm else None
         other: int | None = None
         if not isinstance(op, FC) and after is not None and _is_sum(after):
             other = next(i for i in after.inputs if i != nodes[-1].index)
@@ -131,7 +109,7 @@ class _Matcher:
         if after is not None and type(after.op) in takes:
             act = after.op
             nodes.append(after)
-        return Fusion(_indices(nodes), Fused(of=op, act=act, adds=other is not None), other, norm)
+        return Fusion(_indices(nodes), Fused(of=op, act=act, adds=other is not None, **norm), other)
 
     def _norm(self, node: Node) -> Fusion | None:
         """A batch norm that was folded into no layer."""
@@ -139,9 +117,19 @@ class _Matcher:
             return None
         after = self._next(node)
         fused = [node, after] if after is not None and isinstance(after.op, ReLU) else [node]
-        norm = ScaledNorm(node.module, node.op.eps, len(node.out) - 1)
-        op = ScaleShift(of=node.op, act=fused[1].op if len(fused) > 1 else None)
-        return Fusion(_indices(fused), op, None, norm)
+        act = fused[1].op if len(fused) > 1 else None
+        op = ScaleShift(of=node.op, act=act, defers=self._is_read_by_one(fused[-1]))
+        return Fusion(_indices(fused), op)
+
+    def _is_read_by_one(self, node: Node) -> bool:
+        """Whether all that reads a node is a 1x1 convolution that can do the node's work too."""
+        if node.index in self.read_elsewhere or len(self.readers[node.index]) != 1:
+            return False
+        reader = self.graph.nodes[self.readers[node.index][0]]
+        op = reader.op
+        if not isinstance(op, Conv) or reader.module in self.shared or not _has_kernel(op, node.out):
+            return False
+        return set(op.kernel) == {1} and op.groups == 1 and all(pad == (0, 0) for pad in op.pad)
 
     def _step(self, node: Node) -> Fusion | None:
         """A concatenation that another goes on with, or that goes on with another's maps: a dense block's."""
@@ -165,21 +153,19 @@ def _indices(nodes: list[Node]) -> tuple[int, ...]:
     return tuple(node.index for node in nodes)
 
 
-def _weights_of(op: Op) -> str | None:
-    """The path from a layer's module to the weights that a following norm can go into; None where it cannot.
+def _has_weights(op: Op) -> bool:
+    """Whether a layer has weights that a following norm can go into.
 
-    A reparametrised weight is made of others, a standardised filter is scaled anew at each call, a table's weights lie by link, and
-    DropConnect draws them.
+    A reparametrised weight is made of others, a standardised filter is scaled anew at each call, a table's
+    weights lie by link, and DropConnect draws them.
     """
     if getattr(op, "reparam", None) is not None:
-        return None
+        return False
     if isinstance(op, Conv):
-        return None if op.table is not None or op.standardise or op.mask is not None else ""
-    if isinstance(op, SeparableConv):
-        return ".pointwise"
+        return op.table is None and not op.standardise and op.mask is None
     if isinstance(op, FC):
-        return None if op.dropconnect else ""
-    return "" if isinstance(op, DepthwiseConv | TransposedConv) else None
+        return not op.dropconnect
+    return isinstance(op, DepthwiseConv | SeparableConv | TransposedConv)
 
 
 def _is_sum(node: Node) -> bool:
@@ -189,8 +175,8 @@ def _is_sum(node: Node) -> bool:
 def _has_kernel(op: Op, ins: Shape) -> bool:
     """Whether `FusedConv2d` or `FusedLinear` can run a layer, and does so sooner."""
     if isinstance(op, FC):
-        return _weights_of(op) is not None and ins[0] * op.width >= WORTH_A_KERNEL
+        return _has_weights(op) and ins[0] * op.width >= WORTH_A_KERNEL
     rank = len(ins) - 1
     if not isinstance(op, Conv | DepthwiseConv) or rank != 2:
         return False
-    return _weights_of(op) is not None and is_symmetric(op.pad)
+    return _has_weights(op) and is_symmetric(op.pad)

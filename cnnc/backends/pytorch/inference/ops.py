@@ -22,7 +22,11 @@ FUSED_ACTS: dict[type[Op], str] = {
 
 
 class Fused(Op):
-    """A convolution of maps or fully-connected layer, then the sum with a second input if `adds`, then `act`."""
+    """A weighted layer with what is done at its output: a sum with a second input if `adds`, then `act`.
+
+    `norm` is the name of the batch norm after it, whose numbers are in its weights, and `eps` that norm's;
+    without a `kernel` of its own the layer is PyTorch's.
+    """
 
     kind = "fused"
     family = "convolution"
@@ -33,6 +37,9 @@ class Fused(Op):
     of: Op
     act: Op | None = None
     adds: bool = False
+    norm: str = ""
+    eps: float = 1e-5
+    kernel: bool = True
 
     @property
     def stride(self) -> tuple[int, ...]:
@@ -69,6 +76,8 @@ class ScaleShift(PositionWise):
 
     of: BatchNorm
     act: Op | None = None
+    defers: bool = False
+    """Whether the convolution after it can do its work."""
 
     def params(self, *ins: Shape) -> Mapping[str, Shape]:
         shape = (ins[0][0], *[1] * (len(ins[0]) - 1))
