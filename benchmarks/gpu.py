@@ -90,9 +90,9 @@ def main(arguments: Sequence[str]) -> None:
             rows += _timed(network, options, place, options.rounds, rates)
         if options.training:
             rows += _training(network, options, place)
-    if options.json:
-        with open(options.json, "w", encoding="utf8") as file:
-            json.dump({"device": name, "torch": torch.__version__, "rows": rows}, file, indent=1)
+        if options.json:  # after each network, so that a run that is cut off leaves what it has
+            with open(options.json, "w", encoding="utf8") as file:
+                json.dump({"device": name, "torch": torch.__version__, "rows": rows}, file, indent=1)
     print(f"{time.perf_counter() - began:.0f} s")
     if any(not row.get("right", True) for row in rows):
         sys.exit("some outputs are not right")
@@ -125,6 +125,7 @@ def _build_beforehand(networks: Sequence[str], options: argparse.Namespace) -> N
     """What torch.compile and Triton build, in a process for each network at once; both keep it on disk."""
     if options.no_compile or options.device == "cpu":
         return
+    began = time.perf_counter()
     command = [sys.executable, "-m", "benchmarks", "gpu", "--warm", "--dtype", options.dtype]
     command += [word for batch in options.batch for word in ("--batch", str(batch))]
     command += ["--size", options.size] if options.size else []
@@ -134,6 +135,7 @@ def _build_beforehand(networks: Sequence[str], options: argparse.Namespace) -> N
     ]
     for process in running:
         process.wait()
+    print(f"built beforehand in {time.perf_counter() - began:.0f} s", flush=True)
 
 
 def _rates(place: Place) -> tuple[float, float]:

@@ -445,13 +445,33 @@ def test_the_command_writes_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", ["resnet20", "densenet40_k12", "mobilenet_v2"])
-def test_on_a_gpu(name: str) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("name", ["resnet20", "densenet40_k12", "mobilenet_v2", "googlenet_torchvision"])
+def test_on_a_gpu(name: str, dtype: str) -> None:
+    """One image and many, odd sizes, eager and captured, beside float64; new weights in a captured graph."""
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
+    size = (3, 32, 32) if "4" in name or "20" in name else (3, 64, 64)
+    net = cnnc.load(f"zoo:{name}", input="x".join(map(str, size)))
+    kind = getattr(torch, dtype)
+    plain = shaken(net.module()).to("cuda")
+    fast = net.module(optimize="inference", state=plain.state_dict()).to("cuda", kind)
+    module = sys.modules[type(fast).__module__]
     tf32 = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
+    near = {"float32": 1e-5, "bfloat16": 6e-2, "float16": 1e-2}[dtype]
     try:
-        assert_same(cnnc.load(f"zoo:{name}"), device="cuda")
+        for batch, more in ((1, 0), (7, 5), (256, 0)):
+            x = torch.randn(batch, 3, size[1] + more, size[2] + 2 * more, device="cuda").to(kind)
+            with torch.no_grad():
+                (wanted,) = tensors(copy.deepcopy(plain).double()(x.double()))
+                run = module.capture(fast, x)
+                for got in (fast(x), run(x), run(x)):
+                    assert float((got.double() - wanted).norm() / wanted.norm()) < near
+        with torch.no_grad():
+            for parameter in fast.parameters():
+                parameter.mul_(1.01)
+            off = float((run(x).double() - fast(x).double()).norm() / fast(x).double().norm())
+        assert off < near
     finally:
         torch.backends.cudnn.allow_tf32 = tf32
