@@ -24,6 +24,7 @@ from cnnc.compiler.walk.values import (
     SharedDef,
     Value,
     describe,
+    in_trace,
 )
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import did_you_mean, fail
@@ -260,7 +261,7 @@ class Calls:
             if fact is not None and not isinstance(fact.value, s.Bracket):
                 number = integer(fact.value, inner)
                 counts[key] = Sourced(number.value, number.source)
-        arguments = tuple((name, given.value) for name, given in values.items())
+        arguments = tuple((name, in_trace(given.value)) for name, given in values.items())
         return Arguments({
             "name": constant(syntax.name), "target": constant(syntax.target),
             "arguments": opaque(arguments, *(given.source for given in values.values())),

@@ -140,7 +140,9 @@ def _parameters(owner: str, parameters: tuple[s.Parameter, ...]) -> None:
         name, span = parameter.name, parameter.span
         if parameter.rest and parameter is not parameters[-1]:
             hint = "move it to the end"
-            raise fail("E110", f"`*{name}` takes the arguments that are left, and is the last", span, hint=hint)
+            raise fail(
+                "E110", f"`*{name}` takes the arguments that are left, and is the last", span, hint=hint
+            )
         if name in seen:
             raise fail("E204", f"`{owner}` has two parameters `{name}`", span)
         if name in SIZE_NAMES or name in FUNCTIONS or name.lower() in (*FITTED, "id"):
