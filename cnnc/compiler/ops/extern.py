@@ -19,6 +19,7 @@ class Extern(Op):
     family = "head"
     example = 'extern cbam = "mypkg.att:CBAM" (shape=same)'
     internal = True
+    aside = ("name", "shape", "params_declared", "macs_declared")  # what the module says itself
 
     name: str
     target: str
