@@ -177,7 +177,15 @@ def test_branches_that_are_added_are_all_of_one_shape() -> None:
 
 
 def test_a_layer_that_gets_no_linear_input_leaves_the_default_activation() -> None:
-    for after, left in (("scale", 1), ("bn", 0), ("ln", 0), ("prelu", 0), ("relu", 0), ("softmax", 0)):
+    for after, left in (
+        ("exp", 1),
+        ("scale", 0),
+        ("bn", 0),
+        ("ln", 0),
+        ("prelu", 0),
+        ("relu", 0),
+        ("softmax", 0),
+    ):
         layers = graph_on((4, 8, 8), f"conv3-4 -> {after}").layers
         assert sum(layer.role == "act" for layer in layers) == left, after
 
@@ -203,7 +211,7 @@ def test_which_layers_need_a_map() -> None:
         "conv", "dwconv", "sepconv", "tconv", "local", "maxpool", "avgpool", "sumpool", "lppool", "stochasticpool",
         "subsample", "gap", "gmp", "adaptiveavgpool", "adaptivemaxpool", "fractionalmaxpool", "unpool",
         "instancenorm", "lrn", "spatialdropout", "crop", "pad", "shuffle", "upsample", "pixelshuffle",
-        "spacetodepth", "shortcut_pad", "attend",
+        "spacetodepth", "shortcut_pad", "attend", "grn", "evonorm", "blurpool",
     }  # fmt: skip
     assert kinds(lambda op: op.ranks == (0,)) == {"fc", "rbf"}
     assert kinds(lambda op: op.ranks == (1,)) == {"lstm", "gru"}
@@ -214,7 +222,8 @@ def test_through_which_layers_an_activation_looks_and_which_count_as_layers() ->
     """DESIGN 1.4: through what only moves values; not through pools, sums and products."""
     assert kinds(lambda op: op.transparent) == {
         "concat", "dropout", "spatialdropout", "droppath", "flatten", "reshape", "squeeze", "crop", "pad",
-        "shuffle", "chunk", "upsample", "pixelshuffle", "spacetodepth",
+        "shuffle", "chunk", "upsample", "pixelshuffle", "spacetodepth", "times", "plus", "scale",
+        "permute", "slice",
     }  # fmt: skip
     assert kinds(lambda op: op.weighted) == {
         "conv", "dwconv", "sepconv", "tconv", "local", "fc", "linear", "lstm", "gru", "rbf", "capsule", "stn",
@@ -223,10 +232,10 @@ def test_through_which_layers_an_activation_looks_and_which_count_as_layers() ->
 
 
 def test_before_which_layers_a_default_activation_is_left_out() -> None:
-    """DESIGN 1.4: an activation, a norm that `norm=` can name, a sum, an up-convolution; a bias by position too."""
+    """DESIGN 1.4: an activation, a norm that `norm=` can name, a sum; a bias by position too."""
     activations = kinds(lambda op: op.family == "activation") - {"capslength", "capsmask", "capsule"}
     assert kinds(lambda op: op.takes_linear) == activations | {
-        "bn", "gn", "ln", "instancenorm", "add", "tconv", "bias", "attend", "matmul",
+        "bn", "gn", "ln", "instancenorm", "rmsnorm", "evonorm", "add", "bias", "attend", "matmul",
     }  # fmt: skip
 
 

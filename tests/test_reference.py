@@ -53,7 +53,7 @@ def test_positions_and_defaults_are_the_layers(record: Layer) -> None:
         ("conv", "pad", "same, valid, same_tf, a number, 1x2 (by axis) or (before, after)"),
         ("dropout", "p", "a number, in [0, 1)"),
         ("maxout", "pieces", "an integer, at least 2"),
-        ("ln", "over", "channels or all"),
+        ("ln", "axis", "C or all"),
         ("bn", "affine", "yes or no"),
         ("chunk", "i", "an integer, at least 0"),
     ],

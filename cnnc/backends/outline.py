@@ -15,7 +15,7 @@ from typing import Literal
 from cnnc.compiler.graph import Graph, Node, Scope
 from cnnc.compiler.walk.values import Turn
 
-SMALL = frozenset({"normalisation", "activation", "regularisation"})
+SMALL = frozenset({"normalisation", "activation", "regularisation", "arithmetic"})
 """Families that join the layer before (or, at a chain's head, after) them."""
 LONGEST = 16
 """Parts of the longest pattern that is looked for."""

@@ -10,7 +10,7 @@ from cnnc.compiler.allow import accepted
 from cnnc.compiler.graph import Block, Fitted, Graph, Node, Scope
 from cnnc.compiler.symbolic import Sourced
 from cnnc.compiler.walk.declare import declare
-from cnnc.compiler.walk.default_activations import settle_defaults
+from cnnc.compiler.walk.default_activations import Consumers, settle_defaults
 from cnnc.compiler.walk.draft import Draft
 from cnnc.compiler.walk.draft import Scope as DraftScope
 from cnnc.compiler.walk.elaborate import Walk, Walked
@@ -41,9 +41,10 @@ def build(
     """
     _make_room_for_recursion()
     walked, file = _walk(spec, sizes or {}, params or {}, max_layers)
-    settle_defaults(walked.drafts, walked.outputs.values())
+    consumers = Consumers(walked.drafts, walked.outputs.values())
+    settle_defaults(consumers)
     assign_names(walked.root, walked.inputs)
-    walked.problems += warnings(walked, file)
+    walked.problems += warnings(walked, file, consumers)
     problems = [*walked.problems, *_unreached(walked)]
     _raise_errors(problems)
     name = next((st.name for st in spec.statements if isinstance(st, s.Model)), stem)

@@ -18,6 +18,7 @@ from cnnc.compiler.ops.base import SameTF, Sizes
 from cnnc.compiler.ops.extern import Extern
 from cnnc.compiler.ops.merge import Add, Concat, MatMul, Multiply
 from cnnc.compiler.reading import written_whole
+from cnnc.compiler.sizes import is_free
 from cnnc.compiler.walk.fit import FITTED
 from cnnc.dsl.tokens import RESERVED, STATEMENTS
 
@@ -132,7 +133,8 @@ class _Core:
         word += "" if width is None else f"-{width}"
         word += "" if stride is None else f"/{_sizes(stride)}"
         rest = fields.pop(op.rest) if op.rest else ()
-        args = [_value(value) for value in rest]
+        # A free size among sizes that are given by position can only be what is left.
+        args = ["_" if is_free(value) else _value(value) for value in rest]
         args += [f"{name}={_value(value)}" for name, value in fields.items() if value is not None]
         operands = list(zip(op.operands, node.inputs, strict=False))[1:]
         args += [f"{name}={reference(i)}" for name, i in operands if i != node.inputs[0]]
@@ -247,6 +249,8 @@ def _value(value: Any) -> str:
         return _pads(value)
     if isinstance(value, tuple) and value and all(isinstance(v, int) for v in value):
         return _sizes(value)
+    if isinstance(value, tuple) and len(value) == 1 and isinstance(value[0], str):
+        return _value(value[0])
     if isinstance(value, tuple):
         return f"({', '.join(_value(v) for v in value)})"
     return repr(value) if isinstance(value, float) else str(value)

@@ -257,6 +257,19 @@ def symbol(name: str, reference: int, ledger: Ledger) -> int:
     return Size.make(reference, (((name,), 1),), ledger)
 
 
+def exact_quotient(n: int, by: int) -> int | None:
+    """n / by where that is whole for every value of the free sizes; else None.
+
+    >>> ledger = Ledger()
+    >>> h = symbol("H", 224, ledger)
+    >>> exact_quotient(6 * h, 3), exact_quotient(h, 2), exact_quotient(12, 5)
+    (2*H, None, None)
+    """
+    if isinstance(n, Size):
+        return n // by if not any(c % by for _, c in n.poly) else None
+    return None if n % by else n // by
+
+
 def is_free(n: object) -> bool:
     """Whether a size depends on the input."""
     return isinstance(n, Size)

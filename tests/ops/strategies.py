@@ -8,6 +8,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from cnnc.compiler.ops.axes import LETTERS
+
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 Shape = tuple[int, ...]
 Words = Callable[[Draw, Shape], str]
@@ -274,7 +276,13 @@ def reshape(draw: Draw, shape: Shape) -> str:
     for n in sizes[cut:]:
         rest *= n
     parts = [*sizes[:cut], *([rest] if cut < len(sizes) else [])]
-    return f"reshape({'x'.join(map(str, parts))})"
+    form = draw(st.sampled_from(["dims", "positions", "rest"]))
+    if form == "dims":
+        return f"reshape({'x'.join(map(str, parts))})"
+    given = [*map(str, parts)]
+    if form == "rest":
+        given[draw(st.integers(0, len(given) - 1))] = "_"
+    return f"reshape({', '.join(given)})"
 
 
 def capsule(draw: Draw, shape: Shape) -> str:
@@ -285,6 +293,72 @@ def capsule(draw: Draw, shape: Shape) -> str:
 def shortcut_pad(draw: Draw, shape: Shape) -> str:
     width = shape[0] + draw(st.integers(0, 4))
     return f"shortcut_pad(width={width}, stride={per_axis(draw, STRIDES, len(shape) - 1)})"
+
+
+def numbers(form: str) -> Words:
+    """A word with a number, or a tuple of one for each channel, in place of `{}`."""
+    some = st.sampled_from(["0.5", "-1", "2", "1/3", "1e-3"])
+
+    def words(draw: Draw, shape: Shape) -> str:
+        if draw(st.booleans()):
+            return form.replace("{}", draw(some))
+        each = ", ".join(draw(some) for _ in range(shape[0]))
+        return form.replace("{}", f"({each},)" if shape[0] == 1 else f"({each})")
+
+    return words
+
+
+def normalize(draw: Draw, shape: Shape) -> str:
+    return f"normalize(mean={numbers('{}')(draw, shape)}, std={numbers('{}')(draw, shape)})"
+
+
+def ln(draw: Draw, shape: Shape) -> str:
+    axis = draw(st.sampled_from(["axis=C", "axis=all", "over=channels", "over=all"]))
+    return f"ln({axis}, affine={yes_no(draw)}, bias={yes_no(draw)})"
+
+
+def axes(draw: Draw, shape: Shape) -> str:
+    """One axis of a map, or some in parentheses."""
+    some = draw(st.lists(st.sampled_from(LETTERS[len(shape) - 1]), min_size=1, unique=True))
+    return some[0] if len(some) == 1 else f"({', '.join(some)})"
+
+
+def along(kind: str, *, one: bool = False) -> Words:
+    """A word with an axis, or with several."""
+
+    def words(draw: Draw, shape: Shape) -> str:
+        chosen = axes(draw, shape)
+        return f"{kind}(axis={chosen.strip('()').partition(',')[0] if one else chosen})"
+
+    return words
+
+
+def permute(draw: Draw, shape: Shape) -> str:
+    return f"permute({', '.join(draw(st.permutations(LETTERS[len(shape) - 1])))})"
+
+
+def slice_(draw: Draw, shape: Shape) -> str:
+    """A stretch of an axis, its ends counted from either side or left open."""
+    at = draw(st.integers(0, len(shape) - 1))
+    n = shape[at]
+    low = draw(st.integers(0, n - 1))
+    high = draw(st.integers(low, n - 1))
+    first = draw(st.sampled_from([str(low), str(low - n), *([""] if low == 0 else [])]))
+    last = draw(st.sampled_from([str(high), str(high - n), *([""] if high == n - 1 and first else [])]))
+    return f"slice({first}..{last}, axis={LETTERS[len(shape) - 1][at]})"
+
+
+def l2norm(draw: Draw, shape: Shape) -> str:
+    return draw(st.sampled_from(["l2norm", f"l2norm(axis={axes(draw, shape)})", "l2norm(eps=1e-3)"]))
+
+
+def evonorm(draw: Draw, shape: Shape) -> str:
+    return draw(st.sampled_from([f"evonorm(groups={divisor(draw, shape[0])})", "evonorm(form=b0, eps=1e-3)"]))
+
+
+def blurpool(draw: Draw, shape: Shape) -> str:
+    rank = len(shape) - 1
+    return f"blurpool{per_axis(draw, KERNELS, rank)}/{per_axis(draw, STRIDES, rank)}"
 
 
 def unpool(draw: Draw, shape: Shape) -> str:
@@ -325,20 +399,39 @@ WORDS: dict[str, Words] = {
     "gru": recurrent("gru"),
     "attend": attend,
     "linear": linear,
-    "bias": one_of("bias", "bias(init=normal(0.1))", "bias(1)"),
+    "bias": one_of(
+        "bias", "bias(init=normal(0.1))", "bias(1)", "bias(each=channel)", "bias(each=one, init=2)"
+    ),
+    "times": numbers("times({})"),
+    "plus": numbers("plus({})"),
+    "pow": one_of("pow(2)", "pow(-1)", "pow(0.5)", "pow(-0.5)", "pow(3)", "pow(1/3)"),
+    **{word: bare(word) for word in ("exp", "log", "abs", "sin", "cos", "noise")},
+    "clamp": one_of("clamp(0, 6)", "clamp(low=-1/2)", "clamp(high=3)", "clamp(none, 0.5)", "clamp(1, 1)"),
+    "normalize": normalize,
     "rbf": one_of("rbf-10", "rbf-3(trainable=yes)"),
     "bn": one_of("bn", "bn(eps=1e-3, momentum=0.01)", "bn(affine=no)"),
-    "gn": lambda draw, shape: f"gn({divisor(draw, shape[0])}, affine={yes_no(draw)})",
-    "ln": lambda draw, shape: f"ln(over={draw(st.sampled_from(['channels', 'all']))}, affine={yes_no(draw)})",
+    "gn": lambda draw, shape: f"gn({divisor(draw, shape[0])}, affine={yes_no(draw)}, bias={yes_no(draw)})",
+    "ln": ln,
+    "rmsnorm": one_of("rmsnorm", "rmsnorm(eps=1e-3)", "rmsnorm(affine=no)"),
+    "l2norm": l2norm,
+    "evonorm": evonorm,
     "instancenorm": one_of("instancenorm", "inorm(affine=yes)"),
     "lrn": one_of("lrn", "lrn5(k=2)", "lrn4(alpha=0.1)", "lrn3(within=yes)", "lrn5(within=yes, beta=0.5)"),
-    "scale": one_of("scale", "scale(1e-6)", "scale(bias=yes)"),
+    "grn": one_of("grn", "grn(eps=1e-5)"),
+    "scale": one_of(
+        "scale", "scale(1e-6)", "scale(bias=yes)", "scale(0, each=one)", "scale(each=position, bias=yes)"
+    ),
     "maxpool": pool("maxpool", ceil=True),
     "avgpool": pool("avgpool", ceil=True, extra="count_pad"),
     "sumpool": pool("sumpool", ceil=True),
     "stochasticpool": pool("stochasticpool"),
     "subsample": pool("subsample"),
+    **{word: along(word) for word in ("mean", "max", "sum")},
+    "permute": permute,
+    "slice": slice_,
+    "softmax": along("softmax", one=True),
     "lppool": lppool,
+    "blurpool": blurpool,
     "gap": bare("gap"),
     "gmp": bare("gmp"),
     "adaptiveavgpool": adaptive("adaptiveavgpool"),

@@ -39,6 +39,7 @@ def _example(kind: str, rank: int) -> str:
     if rank != 2:
         example = example.replace("bilinear", {1: "linear", 3: "trilinear"}.get(rank, ""))
         example = example.replace("64, 1, 1", ", ".join(["64", *["1"] * rank]))
+        example = example.replace("H, W, C", {0: "C", 1: "W, C", 3: "D, H, W, C"}[rank])
         example = example.replace("64x1x1", "x".join(["64", *["1"] * rank]))
     return f"pool1: maxpool2 -> {example}" if kind == "unpool" else example
 
@@ -52,7 +53,7 @@ def test_example_compiles_and_runs(kind: str, rank: int) -> None:
 # One use of each helper: the text of a layer, and the input.
 # Written for a free size, for params, or for another form: held by test_same_tf, test_pytorch_structure,
 # test_inference and test_checkpoint.
-ELSEWHERE = ("same_tf", "arithmetic", "inference", "fused", "gpu", "kernels", "checkpoint")
+ELSEWHERE = ("same_tf", "reshaping", "arithmetic", "inference", "fused", "gpu", "kernels", "checkpoint")
 
 USES = {
     "Maxout": ("maxout(2)", (8, 6, 6)),
@@ -61,8 +62,17 @@ USES = {
     "GRU": ("gru-4", (3, 5)),
     "attend": ("attend", (8, 6, 6)),
     "ChannelLinear": ("linear-4", (8, 6, 6)),
+    "GlobalResponseNorm": ("grn", (8, 6, 6)),
     "WithinMapNorm": ("lrn3(within=yes)", (8, 6, 6)),
     "ChannelScale": ("scale(0.1, bias=yes)", (8, 6, 6)),
+    "Affine": ("times((1, 2, 3, 4, 5, 6, 7, 8))", (8, 6, 6)),
+    "Normalize": ("normalize(mean=(1, 2, 3), std=0.5)", (3, 6, 6)),
+    "PositionScale": ("scale(0, each=one)", (8, 6, 6)),
+    "ChannelBias": ("bias(each=channel)", (8, 6, 6)),
+    "ChannelRMSNorm": ("rmsnorm", (8, 6, 6)),
+    "EvoNormS0": ("evonorm(groups=4)", (8, 6, 6)),
+    "EvoNormB0": ("evonorm(form=b0)", (8, 6, 6)),
+    "BlurPool": ("blurpool3/2", (8, 6, 6)),
     "PositionBias": ("bias", (8, 6, 6)),
     "StochasticDepth": ("droppath(0.5)", (8, 6, 6)),
     "DropConnectLinear": ("fc-4(dropconnect=0.5)", (8,)),

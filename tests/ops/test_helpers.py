@@ -11,10 +11,12 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor, nn  # noqa: E402
 
+from cnnc.backends.pytorch.helpers import affine as affines  # noqa: E402
 from cnnc.backends.pytorch.helpers import bias as biases  # noqa: E402
 from cnnc.backends.pytorch.helpers import (  # noqa: E402
     capsule,
     convolution,
+    norms,
     padded_pooling,
     pooling,
     rearrange,
@@ -317,6 +319,27 @@ def test_channel_layer_norm(rank: int) -> None:
 
 
 @RANKS
+def test_global_response_norm(rank: int) -> None:
+    m = norms.GlobalResponseNorm(3, eps=0.1)
+    assert not m.weight.any() and not m.bias.any()
+    m.weight.data.normal_()
+    m.bias.data.normal_()
+
+    def reference(x: Tensor) -> Tensor:
+        images = []
+        for image in x:
+            lengths = [sum(image[c, *at] ** 2 for at in ref.positions(x.shape[2:])) ** 0.5 for c in range(3)]
+            mean = sum(lengths) / 3
+            maps = [
+                image[c] + m.bias[c] + m.weight[c] * image[c] * lengths[c] / (mean + 0.1) for c in range(3)
+            ]
+            images.append(torch.stack(maps))
+        return torch.stack(images)
+
+    agrees(m, random(2, 3, *SIZES[rank]), reference)
+
+
+@RANKS
 def test_within_map_norm(rank: int) -> None:
     def reference(x: Tensor) -> Tensor:
         sizes, each = ref.windows(x, (3,) * rank, (1,) * rank, ((1, 1),) * rank)
@@ -345,6 +368,140 @@ def test_position_bias(rank: int) -> None:
     assert not m.bias.any()
     torch.nn.init.normal_(m.bias)
     agrees(m, random(2, 3, *SIZES.get(rank, ())), lambda x: torch.stack([image + m.bias for image in x]))
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2, 3])
+def test_fixed_numbers_by_channel(rank: int) -> None:
+    factors, offsets = (0.5, -2.0, 3.0), (1.0, 0.25, -4.0)
+    x = random(2, 3, *SIZES.get(rank, ()))
+
+    def affine(x: Tensor) -> Tensor:
+        return torch.stack([x[:, c] * factors[c] + offsets[c] for c in range(3)], 1)
+
+    def normalized(x: Tensor) -> Tensor:
+        return torch.stack([(x[:, c] - offsets[c]) / factors[c] for c in range(3)], 1)
+
+    agrees(affines.Affine(factors, offsets), x, affine)
+    agrees(affines.Normalize(offsets, factors), x, normalized)
+    assert not affines.Affine(2.0).state_dict()
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2, 3])
+def test_scale_and_bias_for_each(rank: int) -> None:
+    x = random(2, 3, *SIZES.get(rank, ()))
+    one = affines.PositionScale(1, start=0.0)
+    assert one.weight.tolist() == [0.0]
+    one.weight.data.fill_(1.5)
+    agrees(one, x, lambda x: x * one.weight[0])
+    each = affines.PositionScale(3, *SIZES.get(rank, ()), start=0.5, bias=True)
+    torch.nn.init.normal_(each.weight)
+    torch.nn.init.normal_(each.bias)
+    agrees(each, x, lambda x: torch.stack([image * each.weight + each.bias for image in x]))
+    channel = biases.ChannelBias(3)
+    torch.nn.init.normal_(channel.bias)
+    agrees(channel, x, lambda x: torch.stack([x[:, c] + channel.bias[c] for c in range(3)], 1))
+
+
+@RANKS
+def test_channel_rms_norm(rank: int) -> None:
+    m = norms.ChannelRMSNorm(3, eps=0.1)
+    m.weight.data.normal_()
+
+    def reference(x: Tensor) -> Tensor:
+        y = torch.empty_like(x)
+        for at in ref.positions(x.shape[2:]):
+            values = x[:, :, *at]
+            square = (values[:, 0] ** 2 + values[:, 1] ** 2 + values[:, 2] ** 2) / 3
+            y[:, :, *at] = values / (square + 0.1).sqrt().unsqueeze(1) * m.weight
+        return y
+
+    agrees(m, random(2, 3, *SIZES[rank]), reference)
+
+
+@RANKS
+def test_evonorm_s0(rank: int) -> None:
+    """Liu et al. 2020, Table 1, image by image and group by group."""
+    m = norms.EvoNormS0(4, groups=2)
+    for parameter in m.parameters():
+        parameter.data.normal_()
+
+    def reference(x: Tensor) -> Tensor:
+        images = []
+        for image in x:
+            maps = []
+            for c in range(4):
+                group = image[c // 2 * 2 : c // 2 * 2 + 2].flatten()
+                mean = sum(group) / len(group)
+                std = (sum((v - mean) ** 2 for v in group) / len(group) + 1e-5) ** 0.5
+                gate = 1 / (1 + torch.exp(-m.v[c] * image[c]))
+                maps.append(image[c] * gate / std * m.weight[c] + m.bias[c])
+            images.append(torch.stack(maps))
+        return torch.stack(images)
+
+    agrees(m, random(2, 4, *SIZES[rank]), reference)
+
+
+@RANKS
+@pytest.mark.parametrize("training", [True, False])
+def test_evonorm_b0(rank: int, training: bool) -> None:
+    m = norms.EvoNormB0(2).train(training)
+    for parameter in m.parameters():
+        parameter.data.normal_()
+    running = m.running_var.clone().double()
+
+    def reference(x: Tensor) -> Tensor:
+        maps = []
+        for c in range(2):
+            batch = x[:, c].flatten()
+            mean = sum(batch) / len(batch)
+            var = sum((v - mean) ** 2 for v in batch) / len(batch) if training else running[c]
+            row = []
+            for image in x[:, c]:
+                own = image - sum(image.flatten()) / image.numel()
+                own_std = (sum(own.flatten() ** 2) / own.numel() + 1e-5) ** 0.5
+                below = torch.maximum((var + 1e-5) ** 0.5, m.v[c] * image + own_std)
+                row.append(image / below * m.weight[c] + m.bias[c])
+            maps.append(torch.stack(row))
+        return torch.stack(maps, 1)
+
+    x = random(2, 2, *SIZES[rank])
+    agrees(m, x, reference)
+    if training:
+        m.running_var.fill_(1.0)
+        m(x)
+        expected = 0.9 + 0.1 * torch.stack([x[:, c].flatten().var() for c in range(2)])
+        torch.testing.assert_close(m.running_var, expected)
+
+
+@RANKS
+def test_blur_pool(rank: int) -> None:
+    """Zhang 2019: the row of Pascal's triangle on each axis, borders reflected."""
+    kernel, stride = (3, 4, 2)[:rank], (2, 1, 2)[:rank]
+    m = pooling.BlurPool(kernel, stride)
+    rows = {2: [1, 1], 3: [1, 2, 1], 4: [1, 3, 3, 1]}
+    x = random(2, 2, *SIZES[rank])
+
+    def reflected(i: int, n: int) -> int:
+        return -i if i < 0 else 2 * (n - 1) - i if i >= n else i
+
+    sizes = [
+        (n + k // 2 + (k - 1) // 2 - k) // s + 1 for n, k, s in zip(x.shape[2:], kernel, stride, strict=True)
+    ]
+
+    def reference(x: Tensor) -> Tensor:
+        out = []
+        for at in ref.positions(sizes):
+            total = 0
+            for j in ref.positions(kernel):
+                parts = list(zip(at, j, kernel, stride, x.shape[2:], strict=True))
+                source = [reflected(a * s + i - (k - 1) // 2, n) for a, i, k, s, n in parts]
+                weight = prod(rows[k][i] / 2 ** (k - 1) for _, i, k, _, _ in parts)
+                total = total + weight * x[:, :, *source]
+            out.append(total)
+        return ref.gathered(x, sizes, out)
+
+    agrees(m, x, reference)
+    assert not m.state_dict()
 
 
 def test_stochastic_depth() -> None:

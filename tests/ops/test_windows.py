@@ -24,7 +24,7 @@ from ops.strategies import WORDS, shape_of  # noqa: E402
 KINDS = [
     "conv", "dwconv", "sepconv", "tconv",
     "local", "avgpool", "sumpool", "subsample", "gap", "adaptiveavgpool", "crop", "upsample",
-    "pixelshuffle", "spacetodepth", "shuffle", "chunk", "pad", "flatten", "fc", "bias", "scale", "lppool",
+    "pixelshuffle", "spacetodepth", "shuffle", "chunk", "pad", "flatten", "fc", "bias", "scale", "lppool", "times", "plus", "normalize", "slice", "mean", "sum",
     "capsule",
 ]  # fmt: skip
 

@@ -18,6 +18,7 @@ _SHAPES: dict[Kind, tuple[str, str]] = {
     "pooling": ("{{", "}}"),
     "merge": ("((", "))"),
     "normalisation": ("(", ")"),
+    "arithmetic": ("(", ")"),
     "activation": ("(", ")"),
     "reshape": ("[/", "/]"),
 }

@@ -23,6 +23,7 @@ FAMILY_NAMES: dict[Kind, str] = {
     "normalisation": "normalisation",
     "activation": "activation",
     "regularisation": "regularisation",
+    "arithmetic": "arithmetic",
     "merge": "merge",
     "reshape": "reshape",
     "head": "head",

@@ -37,6 +37,7 @@ LOOKS: Mapping[Kind, Look] = {
     "normalisation": Look("#e5f5e0", "#2f4f3a", border="rounded,dotted"),
     "activation": Look("#fff3bf", "#5c5222", border="rounded"),
     "regularisation": Look("#eeeeee", "#3c4147", border="dotted"),
+    "arithmetic": Look("#d9f0f0", "#274f52", border="rounded,bold"),
     "merge": Look("#ffffff", "#30363d", shape="ellipse", border="bold"),
     "reshape": Look("#e6defa", "#453a66", border="rounded,dashed"),
     "head": Look("#f6d5e8", "#66305a", shape="box", border="rounded,bold"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from cnnc.backends.pytorch.infix import filled
 from cnnc.backends.pytorch.names import attribute, variable
 from cnnc.backends.pytorch.wrap import WIDTH
 
@@ -157,12 +158,7 @@ class _Writer:
         operands = [text.get(v) or name[v] for v in step.ins]
         if step.target is not None:
             return f"{attribute(step.target)}({', '.join([*operands, *step.modules])})"
-        if step.template.startswith("{0}["):
-            operands = [f"({o})" if any(f" {op} " in o for op in "+-*/") else o for o in operands]
-        filled = step.template.replace("{all}", ", ".join(operands))
-        for i, operand in enumerate(operands):
-            filled = filled.replace(f"{{{i}}}", operand)
-        return filled
+        return filled(step.template, operands)
 
     def _last_uses(self) -> dict[int, int]:
         """For each value, the last line (by step) that still reads its variable."""

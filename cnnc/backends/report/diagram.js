@@ -121,7 +121,7 @@ class Diagram {
       const middle = {cx: x + width / 2, cy: y + height / 2, rx: width / 2, ry: height / 2};
       group.append(svg("ellipse", {...middle, class: `k-${kind}`}));
     } else {
-      const rx = ["activation", "normalisation", "reshape", "head"].includes(kind) ? 8 : 0;
+      const rx = ["activation", "normalisation", "arithmetic", "reshape", "head"].includes(kind) ? 8 : 0;
       group.append(svg("rect", {x, y, width, height, rx, class: `k-${kind}`}));
     }
     if (kind === "block") {

@@ -1,6 +1,7 @@
 """The layers: one family a file, every layer in one place."""
 
 from cnnc.compiler.ops.base import (
+    Bounds,
     Brings,
     Op,
     OpError,
@@ -20,6 +21,7 @@ ARGUMENT_WORDS = frozenset(RULES)
 
 __all__ = [
     "ARGUMENT_WORDS",
+    "Bounds",
     "Brings", "Op", "OpError", "Place", "Shape", "Sizes", "WordSlots",
     "all_ops",
     "by_x", "count", "op_words", "show",

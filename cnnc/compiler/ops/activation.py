@@ -6,8 +6,9 @@ from abc import ABC
 from collections.abc import Mapping
 from typing import Annotated
 
-from cnnc.compiler.ops import base
+from cnnc.compiler.ops import axes, base
 from cnnc.compiler.ops.base import OpError, Pointwise, PositionWise, SameShape, Shape, Weightless, Window
+from cnnc.compiler.ops.model import Field
 
 
 class _Activation(SameShape, ABC):
@@ -149,17 +150,29 @@ class Softplus(_Activation):
     beta: base.PositiveReal = 1.0
 
 
+class _AlongAxis(_Activation, ABC):
+    """A sum along an axis of positions counts in no receptive field, as a norm's statistics do not."""
+
+    letters = ("axis",)
+
+    axis: axes.OneAxis = Field("C", validate_default=True)
+
+    def dim(self, shape: Shape) -> int:
+        """Where the axis stands in a shape, channels first."""
+        return axes.places((self.axis,), shape)[0]
+
+
 @base.op
-class Softmax(_Activation):
-    """exp(x) over its sum along the channels."""
+class Softmax(_AlongAxis):
+    """exp(x) over its sum along the channels, or along `axis`."""
 
     kind = "softmax"
     example = "softmax"
 
 
 @base.op
-class LogSoftmax(_Activation):
-    """The logarithm of the softmax along the channels."""
+class LogSoftmax(_AlongAxis):
+    """The logarithm of the softmax along the channels, or along `axis`."""
 
     kind = "logsoftmax"
     example = "logsoftmax"

@@ -27,7 +27,7 @@ COUNTER = "num_batches_tracked"
 """The state of a batch norm that counts its training steps: one integer, which inference does not read."""
 Family = Literal[
     "input", "convolution", "linear", "pooling", "normalisation", "activation",
-    "regularisation", "merge", "reshape", "head",
+    "regularisation", "arithmetic", "merge", "reshape", "head",
 ]  # fmt: skip
 
 
@@ -46,6 +46,18 @@ class Sizes(tuple[int, ...]):
     """Numbers joined by x in the text, one per axis: `1x7`."""
 
     __slots__ = ()
+
+
+@record
+class Bounds:
+    """A stretch `low..high`, both ends included; None where it is open, and negative where it counts from the end."""
+
+    low: int | None
+    high: int | None
+
+    def __str__(self) -> str:
+        low, high = ("" if end is None else str(end) for end in (self.low, self.high))
+        return f"{low}..{high}"
 
 
 # --- geometry as data ---------------------------------------------------------------
@@ -323,6 +335,14 @@ def sides(value: Any, name: str, rank: int) -> tuple[Sides, ...] | None:
     return ((number, number),) * rank
 
 
+Each = Annotated[str, word("one", "channel", "position")]
+
+
+def for_each(each: str, shape: Shape) -> Shape:
+    """The shape of a tensor that has one value for all, for each channel, or for each value of a shape."""
+    return {"one": (1,), "channel": shape[:1], "position": shape}[each]
+
+
 # --- the contract -------------------------------------------------------------------
 
 
@@ -379,6 +399,10 @@ class Op(Model, ABC):
     """Whether nothing flows in: it stands at the head of a chain, and its label is needed."""
     is_view: ClassVar[bool] = False
     """Whether in inference its output is its input's memory, whole or seen in another way, so that nothing moves."""
+    letters: ClassVar[tuple[str, ...]] = ()
+    """Arguments that are axes: a bare `C`, `D`, `H` or `W` in them is no size, and is not looked up."""
+    former: ClassVar[Mapping[str, str]] = {}
+    """What arguments were called before, and are called now."""
     weighted: ClassVar[bool] = False
     """Whether it counts as a layer in `depth`."""
     transparent: ClassVar[bool] = False

@@ -14,6 +14,8 @@ from cnnc.compiler.ops.initial import BiasInit
 class Bias(PositionWise):
     """x + b with a learnt b for each position of each map, where a convolution has one for each map.
 
+    With `each=channel` it is one for each map, with `each=one` a single one.
+
     After a convolution without a bias: `conv5-12(bias=no) -> bias -> tanh`. The maps of
     LeCun et al. 1989 share their weights but not their biases, nor do the last ones of
     AlphaGo's policy network (Silver et al. 2016, Methods). It starts at 0 unless `init` says.
@@ -25,9 +27,10 @@ class Bias(PositionWise):
     takes_linear = True
 
     init: BiasInit = None
+    each: base.Each = "position"
 
     def params(self, *ins: Shape) -> Mapping[str, Shape]:
-        return {"bias": ins[0]}
+        return {"bias": base.for_each(self.each, ins[0])}
 
     def flops(self, *ins: Shape) -> int:
         return prod(ins[0])

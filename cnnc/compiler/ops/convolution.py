@@ -257,7 +257,6 @@ class TransposedConv(Sliding):
     aliases = ("deconv", "upconv")
     word = WordSlots(size="kernel", width="width", stride="stride")
     brings = Brings(act=None)
-    takes_linear = True
     outputs_axis = 1
 
     kernel: base.PositiveAxes

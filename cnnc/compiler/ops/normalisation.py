@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Mapping
-from typing import Annotated
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cnnc.compiler.ops import base
+from cnnc.compiler.ops.axes import Axes, letters_of, places
 from cnnc.compiler.ops.base import OpError, PositionWise, SameShape, Shape, WordSlots
+from cnnc.compiler.ops.model import Field, PlainValidator
+
+if TYPE_CHECKING:
+    from pydantic_core.core_schema import ValidationInfo
 
 
 class _Norm(PositionWise, ABC):
@@ -18,8 +24,20 @@ class _Norm(PositionWise, ABC):
     takes_linear = True
 
 
-def _gain_and_shift(affine: bool, shape: Shape) -> Mapping[str, Shape]:
-    return {"weight": shape, "bias": shape} if affine else {}
+def _gain_and_shift(affine: bool, shape: Shape, bias: bool = True) -> Mapping[str, Shape]:
+    if not affine:
+        return {}
+    return {"weight": shape, "bias": shape} if bias else {"weight": shape}
+
+
+def _normed(value: Any, info: ValidationInfo) -> str:
+    """`C`, or `all`; `channels` is what C was called before."""
+    if value in ("C", "channels"):
+        return "C"
+    letters = tuple(letters_of(base.place_of(info).ins[0]))
+    if value == "all" or (isinstance(value, tuple) and tuple(sorted(value)) == tuple(sorted(letters))):
+        return "all"
+    raise OpError("E303", f"`axis` is {base.show(value)}, and C or all is wanted", arg="axis")
 
 
 @base.op
@@ -56,6 +74,7 @@ class GroupNorm(_Norm):
     groups: base.Positive = 32
     eps: base.PositiveReal = 1e-5
     affine: base.Flag = True
+    bias: base.Flag = True
 
     def out_shape(self, *ins: Shape) -> Shape:
         if ins[0][0] % self.groups:
@@ -65,27 +84,30 @@ class GroupNorm(_Norm):
         return ins[0]
 
     def params(self, *ins: Shape) -> Mapping[str, Shape]:
-        return _gain_and_shift(self.affine, (ins[0][0],))
+        return _gain_and_shift(self.affine, (ins[0][0],), self.bias)
 
 
 @base.op
 class LayerNorm(_Norm):
-    """Each image over its channels at each position, or with `over=all` over the whole map (Ba et al. 2016).
+    """Each image over its channels at each position, or with `axis=all` over the whole map (Ba et al. 2016).
 
     The gain and shift have the shape that is normalised: one for each channel,
-    or with `over=all` one for each value, as in the paper.
+    or with `axis=all` one for each value, as in the paper. `bias=no` leaves the shift out.
     """
 
     kind = "ln"
-    example = "ln(over=all)"
+    example = "ln(axis=all)"
     aliases = ("layernorm",)
+    letters = ("axis",)
+    former = MappingProxyType({"over": "axis"})
 
     eps: base.PositiveReal = 1e-5
-    over: Annotated[str, base.word("channels", "all")] = "channels"
+    axis: Annotated[str, PlainValidator(_normed)] = "C"
     affine: base.Flag = True
+    bias: base.Flag = True
 
     def params(self, *ins: Shape) -> Mapping[str, Shape]:
-        return _gain_and_shift(self.affine, ins[0] if self.over == "all" else (ins[0][0],))
+        return _gain_and_shift(self.affine, ins[0] if self.axis == "all" else (ins[0][0],), self.bias)
 
 
 @base.op
@@ -144,19 +166,105 @@ class LocalResponseNorm(SameShape):
 
 @base.op
 class Scale(_Norm):
-    """x * gamma with a learnt gamma for each channel, `start` at first, and with `bias=yes` + beta.
+    """x * gamma with a learnt gamma, `start` at first, and with `bias=yes` + beta.
 
-    Layer scale (Touvron et al. 2021, section 2) is `scale(1e-6)`.
+    One gamma for each channel, or with `each=one` a single one, with `each=position` one for each value.
+    Layer scale (Touvron et al. 2021, section 2) is `scale(1e-6)`, ReZero (Bachlechner et al. 2020)
+    `scale(0, each=one)`.
     """
 
     kind = "scale"
     example = "scale(1e-6)"
     positional = 1
     takes_linear = False
+    transparent = True
 
     start: base.Real = 1.0
     bias: base.Flag = False
+    each: base.Each = "channel"
 
     def params(self, *ins: Shape) -> Mapping[str, Shape]:
-        channels = (ins[0][0],)
-        return {"weight": channels, "bias": channels} if self.bias else {"weight": channels}
+        return _gain_and_shift(True, base.for_each(self.each, ins[0]), self.bias)
+
+
+@base.op
+class GlobalResponseNorm(_Norm):
+    """x + beta + gamma * x * n, n the length of a map over the mean length of all maps (Woo et al. 2023, eq. 1-3).
+
+    It stands behind an activation, in ConvNeXt v2 between the two pointwise layers. gamma
+    and beta begin at 0.
+    """
+
+    kind = "grn"
+    example = "grn"
+    ranks = (1, 2, 3)
+    takes_linear = False
+
+    eps: base.PositiveReal = 1e-6
+
+    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+        return _gain_and_shift(True, (ins[0][0],))
+
+
+@base.op
+class RMSNorm(_Norm):
+    """x * gamma / root of the mean of squares over the channels, at each position (Zhang and Sennrich 2019)."""
+
+    kind = "rmsnorm"
+    example = "rmsnorm"
+
+    eps: base.PositiveReal = 1e-6
+    affine: base.Flag = True
+
+    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+        return _gain_and_shift(self.affine, (ins[0][0],), bias=False)
+
+
+@base.op
+class L2Norm(SameShape):
+    """x over its length along the channels, or along `axis`; `eps` is the least length that divides.
+
+    With a learnt factor, `l2norm -> scale(20)`, it is that of SSD and ParseNet (Liu et al. 2015, section 3.3).
+    """
+
+    kind = "l2norm"
+    family = "normalisation"
+    example = "l2norm"
+    letters = ("axis",)
+
+    axis: Axes = Field("C", validate_default=True)
+    eps: base.PositiveReal = 1e-12
+
+    def dims(self, shape: Shape) -> tuple[int, ...]:
+        """Where the axes stand in a shape."""
+        return places(self.axis, shape)
+
+
+@base.op
+class EvoNorm(_Norm):
+    """A norm with its own activation, found by search (Liu et al. 2020, Table 1).
+
+    s0: x * sigmoid(v*x) over the standard deviation of `groups` groups. b0: x over the larger of the batch's
+    standard deviation and v*x + the map's own. Both * gamma + beta. Write it with `act=none`.
+    """
+
+    kind = "evonorm"
+    example = "evonorm(groups=8)"
+    ranks = (1, 2, 3)
+
+    form: Annotated[str, base.word("s0", "b0")] = "s0"
+    groups: base.Positive = 32
+    eps: base.PositiveReal = 1e-5
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        if self.form == "s0" and ins[0][0] % self.groups:
+            raise OpError(
+                "E402", f"`groups` (={self.groups}) must divide the channels (={ins[0][0]})", arg="groups"
+            )
+        return ins[0]
+
+    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+        return {**_gain_and_shift(True, ins[0][:1]), "v": ins[0][:1]}
+
+    def state(self, *ins: Shape) -> Mapping[str, Shape]:
+        return {"running_var": ins[0][:1]} if self.form == "b0" else {}

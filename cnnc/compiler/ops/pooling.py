@@ -20,6 +20,7 @@ from cnnc.compiler.ops.base import (
     WordSlots,
 )
 from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator
+from cnnc.compiler.sizes import require
 
 if TYPE_CHECKING:
     from pydantic_core.core_schema import ValidationInfo
@@ -275,3 +276,35 @@ class FractionalMaxPool(Weightless):
 
     def window(self, *ins: Shape) -> Window:
         return Undefined("the places of the windows are drawn at random")
+
+
+@base.op
+class BlurPool(Weightless):
+    """A fixed low-pass filter, then every `stride`-th position (Zhang 2019): binomial, borders reflected."""
+
+    kind = "blurpool"
+    family = "pooling"
+    example = "blurpool3/2"
+    word = WordSlots(size="kernel", stride="stride")
+    ranks = (1, 2, 3)
+
+    kernel: base.PositiveAxes = Field(3, validate_default=True)
+    stride: base.PositiveAxes = Field(2, validate_default=True)
+
+    @property
+    def sides(self) -> tuple[Sides, ...]:
+        """How far the map is reflected on each axis, before and after."""
+        return tuple(((k - 1) // 2, k // 2) for k in self.kernel)
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        for n, (_, after) in zip(ins[0][1:], self.sides, strict=True):
+            if n <= after:
+                raise OpError(
+                    "E403", f"a border of {after} cannot be reflected on an axis of {n}", arg="kernel"
+                )
+            require(n - 1 - after)
+        ones = (1,) * len(self.kernel)
+        return (ins[0][0], *geometry.slide(ins[0], self.kernel, self.stride, self.sides, ones))
+
+    def window(self, *ins: Shape) -> Window:
+        return geometry.local(self.kernel, self.stride, self.sides, (1,) * len(self.kernel))

@@ -14,6 +14,9 @@ FILES: Mapping[str, tuple[str, ...]] = {
         "sigmoid", "tanh", "hardsigmoid", "hardswish", "softplus", "softmax", "logsoftmax", "maxout",
     ),
     "attention": ("attend", "attention"),
+    "arithmetic": (
+        "times", "plus", "pow", "exp", "log", "abs", "sin", "cos", "clamp", "noise", "normalize",
+    ),
     "bias": ("bias",),
     "capsule": ("squash", "capslength", "capsmask", "capsule"),
     "convolution": ("conv", "dwconv", "sepconv", "tconv", "deconv", "upconv"),
@@ -22,14 +25,16 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "merge": (),
     "normalisation": (
         "bn", "batchnorm", "gn", "groupnorm", "ln", "layernorm", "instancenorm", "inorm", "lrn", "scale",
+        "grn", "rmsnorm", "l2norm", "evonorm",
     ),
     "pooling": (
         "maxpool", "pool", "avgpool", "sumpool", "lppool", "stochasticpool", "subsample", "gap", "gmp",
-        "adaptiveavgpool", "adaptivemaxpool", "fractionalmaxpool",
+        "adaptiveavgpool", "adaptivemaxpool", "fractionalmaxpool", "blurpool",
     ),
     "recurrent": ("lstm", "gru"),
+    "reduction": ("mean", "max", "sum"),
     "regularisation": ("dropout", "spatialdropout", "droppath", "stochasticdepth"),
-    "reshape": ("flatten", "crop", "shortcut_pad", "shuffle", "chunk", "squeeze", "reshape"),
+    "reshape": ("flatten", "crop", "shortcut_pad", "shuffle", "chunk", "squeeze", "reshape", "permute", "slice"),
     "resize": ("upsample", "pixelshuffle", "depthtospace", "spacetodepth", "pixelunshuffle", "pad"),
     "tensor": ("tensor",),
     "transformer": ("stn", "spatialtransformer"),

@@ -6,9 +6,10 @@ from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cnnc.compiler.ops import base
+from cnnc.compiler.ops import axes, base
 from cnnc.compiler.ops.base import (
     Axis,
+    Bounds,
     Local,
     OpError,
     Pointwise,
@@ -21,7 +22,7 @@ from cnnc.compiler.ops.base import (
     Window,
 )
 from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator
-from cnnc.compiler.sizes import require
+from cnnc.compiler.sizes import exact_quotient, require
 
 if TYPE_CHECKING:
     from pydantic_core.core_schema import ValidationInfo
@@ -206,27 +207,58 @@ class Squeeze(Weightless):
 
 
 def _shape(value: Any, info: ValidationInfo) -> Shape:
-    """`64x7x7`, or one number for a vector."""
+    """`64x7x7`, one number for a vector, or sizes in a tuple, one of which may be `_`: whatever is left."""
+    if isinstance(value, str) or (isinstance(value, tuple) and not isinstance(value, Sizes)):
+        return _with_rest(value if isinstance(value, tuple) else (value,), base.place_of(info).ins[0])
     if isinstance(value, Sizes) and len(value) <= 4:
         return Sizes(base.as_int(n, "shape", 1) for n in value)
     if isinstance(value, tuple):
-        raise OpError(
-            "E303", f"`shape` is {base.show(value)}, and channels and up to 3 sizes are wanted", arg="shape"
-        )
+        raise _no_shape(value)
     return Sizes((base.as_int(value, "shape", 1),))
+
+
+def _no_shape(value: Any) -> OpError:
+    if isinstance(value, tuple) and len(value) == 1:
+        (value,) = value
+    return OpError(
+        "E303", f"`shape` is {base.show(value)}, and channels and up to 3 sizes are wanted", arg="shape",
+        hint="for instance: reshape(64x7x7), reshape(C//2, 2, _)",
+    )  # fmt: skip
+
+
+def _with_rest(given: tuple[Any, ...], shape: Shape) -> Shape:
+    """Sizes by position, `_` worked out from the number of values that flow in."""
+    if len(given) > 4 or given.count("_") > 1 or any(isinstance(n, str | tuple) and n != "_" for n in given):
+        raise _no_shape(given)
+    known = prod(base.as_int(n, "shape", 1) for n in given if n != "_")
+    if "_" not in given:
+        return Sizes(base.as_int(n, "shape", 1) for n in given)
+    total = prod(shape)
+    rest = exact_quotient(total, known)
+    if rest is None:
+        raise OpError(
+            "E408", f"what flows in is {base.show(Sizes(shape))}, {total} values, and {known} does not divide them",
+            arg="shape",
+        )  # fmt: skip
+    return Sizes(rest if n == "_" else base.as_int(n, "shape", 1) for n in given)
 
 
 @base.op
 class Reshape(Weightless):
-    """The same values, row by row, in another shape: `reshape(64x7x7)`."""
+    """The same values, row by row, in another shape: `reshape(64x7x7)`, `reshape(C//2, 2, _)`.
+
+    `_`, once, is whatever is left.
+    """
 
     kind = "reshape"
     is_view = True
     family = "reshape"
     example = "reshape(64x1x1)"
     transparent = True
+    rest = "shape"
 
-    # Plain: a shape stays one (`8x8x8`), where the same number for each axis would fold (`8`).
+    # Plain: sizes may be expressions of a free size, and a shape stays one (`8x8x8`), where the same number for
+    # each axis would fold (`8`).
     shape: Annotated[Shape, PlainValidator(_shape)]
 
     def out_shape(self, *ins: Shape) -> Shape:
@@ -244,3 +276,106 @@ class Reshape(Weightless):
         if len(ins[0]) == 1 or len(self.shape) == 1:
             return Whole()
         return Undefined("the map has other axes than what it is made of")
+
+
+def _order(value: Any, info: ValidationInfo) -> tuple[str, ...]:
+    """Every axis of what flows in, once."""
+    known = tuple(axes.letters_of(base.place_of(info).ins[0]))
+    given = value if isinstance(value, tuple) else (value,)
+    if sorted(map(str, given)) != sorted(known):
+        raise OpError(
+            "E303",
+            f"`order` is {base.show(value)}, and {', '.join(known)} in some order is wanted",
+            arg="order",
+        )
+    return given
+
+
+@base.op
+class Permute(Weightless):
+    """The axes in another order, by their letters: `permute(H, W, C)` makes 56x56x64 of 64x56x56."""
+
+    kind = "permute"
+    family = "reshape"
+    example = "permute(H, W, C)"
+    transparent = True
+    letters = ("order",)
+    rest = "order"
+
+    order: Annotated[tuple[str, ...], PlainValidator(_order)]
+
+    def dims(self, shape: Shape) -> tuple[int, ...]:
+        """The axis that each axis of the output is, channels first."""
+        return axes.places(self.order, shape)
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        return tuple(ins[0][i] for i in self.dims(ins[0]))
+
+    def window(self, *ins: Shape) -> Window:
+        if self.dims(ins[0]) == tuple(range(len(ins[0]))):
+            return Pointwise()
+        if all(n == 1 for n in ins[0][1:]):
+            return Whole()
+        return Undefined("the map has other axes than what it is made of")
+
+
+def _bounds(value: Any, info: ValidationInfo) -> Bounds:
+    if isinstance(value, Bounds):
+        return value
+    if isinstance(value, range):
+        return Bounds(value.start, value.stop - 1)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return Bounds(value, value)
+    hint = "the last one is -1..-1" if value == -1 else None
+    raise OpError(
+        "E303", f"`bounds` is {base.show(value)}, and a place from 0 or a range like 0..31 is wanted", arg="bounds",
+        hint=hint,
+    )  # fmt: skip
+
+
+@base.op
+class Slice(Weightless):
+    """The channels, or the positions of `axis`, from one bound to the other, both included.
+
+    They count from 0, and with a minus sign from the end: `slice(0..31)`, `slice(1.., axis=W)`,
+    `slice(..-2, axis=W)`. One number is that place alone.
+    """
+
+    kind = "slice"
+    family = "reshape"
+    example = "slice(0..31)"
+    transparent = True
+    letters = ("axis",)
+
+    bounds: Annotated[Bounds, PlainValidator(_bounds)]
+    axis: axes.OneAxis = Field("C", validate_default=True)
+
+    def dim(self, shape: Shape) -> int:
+        """Where the axis stands in a shape, channels first."""
+        return axes.places((self.axis,), shape)[0]
+
+    def ends(self, n: int) -> tuple[int, int]:
+        """The first and the last place taken of n. Raises OpError where they are none of it."""
+        low, high = self.bounds.low, self.bounds.high
+        first = 0 if low is None else n + low if low < 0 else low
+        last = n - 1 if high is None else n + high if high < 0 else high
+        if not 0 <= first <= last < n:
+            raise OpError(
+                "E403", f"`bounds` (={self.bounds}) takes {first} to {last} of an axis of {n}, from 0 to {n - 1}",
+                arg="bounds",
+            )  # fmt: skip
+        for room in (first, last - first, n - 1 - last):
+            require(room)
+        return first, last
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        dim = self.dim(ins[0])
+        first, last = self.ends(ins[0][dim])
+        return (*ins[0][:dim], last - first + 1, *ins[0][dim + 1 :])
+
+    def window(self, *ins: Shape) -> Window:
+        dim = self.dim(ins[0])
+        if dim == 0:
+            return Pointwise()
+        first, _ = self.ends(ins[0][dim])
+        return Local(tuple(Axis(1, 1, -first if i == dim else 0) for i in range(1, len(ins[0]))))

@@ -11,6 +11,7 @@ from cnnc.compiler.since import hint as renaming
 from cnnc.compiler.since import since
 from cnnc.compiler.symbolic import FILE, Const, Param, Sourced, kind_of
 from cnnc.compiler.walk.evaluate import FUNCTIONS, evaluate
+from cnnc.compiler.walk.evaluate import argument as argument_value
 from cnnc.compiler.walk.fit import FITTED
 from cnnc.compiler.walk.layers import argument_names
 from cnnc.compiler.walk.library import Library
@@ -189,6 +190,7 @@ def _default(file: FileScope, statement: s.Default) -> None:
     names = argument_names(op)
     for argument in call.args:
         key = (argument.key or "").lower()
+        key = op.former.get(key, key)
         if key not in names:
             hint = did_you_mean(key, names) or f"default {op.kind}({names[-1] if names else ''}=…)"
             raise fail(
@@ -199,7 +201,10 @@ def _default(file: FileScope, statement: s.Default) -> None:
             )
         if key in table:
             raise fail("E304", f"the default {key} of `{op.kind}` is given twice", argument.span)
-        if isinstance(evaluate(argument.value, file.env()).value, Closure) or key in op.tensors:
+        if (
+            isinstance(argument_value(op, key, argument.value, file.env()).value, Closure)
+            or key in op.tensors
+        ):
             raise fail("E303", f"a default cannot give `{key}`", argument.span)
         table[key] = argument
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import TypeGuard, TypeVar
 
 from cnnc.compiler import symbolic
-from cnnc.compiler.ops import ARGUMENT_WORDS, Sizes, op_words, show
+from cnnc.compiler.ops import ARGUMENT_WORDS, Bounds, Op, Sizes, op_words, show
 from cnnc.compiler.sizes import is_free
 from cnnc.compiler.symbolic import (
     Compare,
@@ -76,6 +76,18 @@ def _word(text: str, env: Env) -> Sourced[Value]:
     if text in FLAGS:
         return constant(FLAGS[text])
     return Sourced(env.handed(text) or text, Const(text))
+
+
+def argument(op: type[Op] | None, name: str, expr: s.Expr | s.Bracket, env: Env) -> Sourced[Value]:
+    """The value of a layer's argument; where axes are wanted, their letters are themselves and no sizes."""
+    if isinstance(expr, s.Range):
+        return _bounds(expr, env)
+    if op is not None and name in op.letters:
+        if isinstance(expr, s.Name) and expr.id in SIZE_NAMES:
+            return constant(expr.id)
+        if isinstance(expr, s.Tuple):
+            return together([argument(op, name, item, env) for item in expr.items])
+    return evaluate(expr, env)
 
 
 def number(expr: s.Expr, env: Env) -> Sourced[Exact]:
@@ -193,7 +205,8 @@ def _layer_word(expr: s.Call, env: Env) -> Sourced[LayerWord]:
         form = foreign.form(expr.span.text)
         hint = form.hint if form is not None else did_you_mean(expr.name, [*FUNCTIONS, *op_words()])
         raise fail("E202", f"`{expr.name}` is no function and no layer", expr.span, hint=hint)
-    args = [(a.key, evaluate(a.value, env)) for a in expr.args]
+    op = op_words().get(expr.name.lower())
+    args = [(a.key, argument(op, (a.key or "").lower(), a.value, env)) for a in expr.args]
     word = LayerWord(expr.name, tuple((key, in_trace(arg.value)) for key, arg in args))
     sources = items_source(arg.source for _, arg in args)
     return constant(word) if isinstance(sources, Const) else Sourced(word, sources)
@@ -360,6 +373,23 @@ def _choice_of(arms: Sequence[tuple[Sym, Sym]], last: Sym) -> Sym:
         if not isinstance(condition, Const):
             last = IfElse(condition, arm, last)
     return last
+
+
+def _bounds(expr: s.Range, env: Env) -> Sourced[Value]:
+    """A range as an argument: counting from the end needs the minus sign in the text."""
+    ends = [None if end is None else integer(end, env) for end in (expr.low, expr.high)]
+    for end, found in zip((expr.low, expr.high), ends, strict=True):
+        if end is None or found is None:
+            continue
+        from_end = isinstance(end, s.Unary) and end.op == "-"
+        if from_end != (found.value < 0):
+            what = "a place from the end" if from_end else "a place from 0"
+            hint = None if from_end else "a place from the end has a minus sign in the text: ..-2"
+            raise fail(
+                "E303", f"`{end.span.text}` is {found.value}, and {what} is wanted", end.span, hint=hint
+            )
+    low, high = (None if found is None else found.value for found in ends)
+    return opaque(Bounds(low, high), *(found.source for found in ends if found is not None))
 
 
 def _range(expr: s.Range, env: Env) -> Sourced[Value]:

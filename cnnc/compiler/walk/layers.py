@@ -14,7 +14,7 @@ from cnnc.compiler.sizes import is_free
 from cnnc.compiler.symbolic import Items, Sourced, constant, opaque
 from cnnc.compiler.walk import words
 from cnnc.compiler.walk.draft import Draft, Role, Spot, poison
-from cnnc.compiler.walk.evaluate import evaluate, number
+from cnnc.compiler.walk.evaluate import argument, number
 from cnnc.compiler.walk.lists import parts_of, together
 from cnnc.compiler.walk.values import Closure, Env, Handed, LayerWord, Value, describe, ordinal
 from cnnc.dsl import syntax as s
@@ -142,31 +142,31 @@ class Layers:
     def _take_arguments(self, args: Arguments, op: type[Op], given: Sequence[s.Argument], env: Env) -> None:
         bare = [a.value.value for a in given if a.key is None and isinstance(a.value, s.Number)]
         if op.rest is not None:
-            given = self._take_rest(args, op.rest, given, env)
-        for i, argument in enumerate(given):
-            name = self._field(op, argument.key, i, argument.span, bare)
-            self._take(args, op, name, argument.value, argument.span, env)
+            given = self._take_rest(args, op, op.rest, given, env)
+        for i, one in enumerate(given):
+            name = self._field(op, one.key, i, one.span, bare)
+            self._take(args, op, name, one.value, one.span, env)
 
     def _take_rest(
-        self, args: Arguments, name: str, given: Sequence[s.Argument], env: Env
+        self, args: Arguments, op: type[Op], name: str, given: Sequence[s.Argument], env: Env
     ) -> Sequence[s.Argument]:
         """The arguments without a key as one tuple, each with its source; those with a key are left."""
-        loose = [argument for argument in given if argument.key is None]
+        loose = [one for one in given if one.key is None]
         values: list[Sourced[Value]] = []
-        for argument in loose:
-            found = evaluate(argument.value, env)
+        for one in loose:
+            found = argument(op, name, one.value, env)
             values += parts_of(found) if isinstance(found.value, Sizes) else (found,)
         if loose:
             args.values[name] = together(values)
             args.spans[name] = loose[0].span
-        return [argument for argument in given if argument.key is not None]
+        return [one for one in given if one.key is not None]
 
     def _take(
         self, args: Arguments, op: type[Op], name: str, expr: s.Expr | s.Bracket, span: Span, env: Env
     ) -> None:
         if name in args.spans:
             raise fail("E304", f"the {name} of `{op.kind}` is given twice", span)
-        found = evaluate(expr, env)
+        found = argument(op, name, expr, env)
         value = found.value
         is_operand = name in op.operands
         if name in op.tensors or (is_operand and not isinstance(value, Closure)):
@@ -216,9 +216,10 @@ class Layers:
             return names[index]
         if key.lower() == "to" and "to" not in names and op.tensors:
             return next(iter(op.tensors))
-        if key.lower() not in names:
+        name = op.former.get(key.lower(), key.lower())
+        if name not in names:
             raise fail("E301", f"`{op.kind}` has no argument `{key}`", span, hint=_key_hint(op, key, span))
-        return key.lower()
+        return name
 
     def layer(
         self,
@@ -312,10 +313,10 @@ class Layers:
         """What the file says of every layer of this kind, unless it says otherwise."""
         names = argument_names(op)
         for kind in (op.kind, op.kin):
-            for name, argument in env.file.defaults.get(kind or "", {}).items():
-                if name in names and name not in args.values and not isinstance(argument.value, s.Bracket):
-                    args.values[name] = evaluate(argument.value, env.file.env())
-                    args.defaults[name] = argument
+            for name, given in env.file.defaults.get(kind or "", {}).items():
+                if name in names and name not in args.values and not isinstance(given.value, s.Bracket):
+                    args.values[name] = argument(op, name, given.value, env.file.env())
+                    args.defaults[name] = given
 
     def place(
         self, op_type: type[Op], args: Arguments, ins: tuple[Draft, ...], span: Span, label: str | None,

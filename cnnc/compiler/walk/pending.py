@@ -24,8 +24,6 @@ def _pending(node: object) -> str | None:
     match node:
         case s.Bracket() if node.args is not None:
             return "a bracket with arguments"
-        case s.Argument(value=s.Range()):
-            return "a range as an argument"
         case s.Param() if node.bounds is not None:
             return "`within`"
     return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from cnnc.compiler.ops import Op, show
+from cnnc.compiler.walk.default_activations import Consumers
 from cnnc.compiler.walk.draft import Draft
 from cnnc.compiler.walk.elaborate import Walked
 from cnnc.compiler.walk.values import FileScope, render_trace
@@ -13,10 +15,10 @@ from cnnc.dsl.source import Span
 from cnnc.dsl.tokens import STATEMENTS
 
 
-def warnings(walked: Walked, file: FileScope) -> list[Diagnostic]:
+def warnings(walked: Walked, file: FileScope, consumers: Consumers) -> list[Diagnostic]:
     """Unused declarations, biases before batch norms, weighted layers with no activation between them."""
     found = [*_unused(walked.spec, file), *_unused_taps(walked), *_unused_parameters(walked.spec)]
-    found += [*_statement_words(walked.spec), *_biases(walked), *_linear_pairs(walked)]
+    found += [*_statement_words(walked.spec), *_biases(walked), *_linear_pairs(walked, consumers)]
     seen: set[tuple[str, int, str]] = set()
     out = []
     for problem in sorted(found, key=lambda d: d.span.start if d.span else 0):
@@ -117,17 +119,13 @@ def _params(draft: Draft) -> dict[str, tuple[int, ...]]:
     return dict(draft.op.params(*(x.shape for x in draft.inputs))) if draft.op is not None else {}
 
 
-def _linear_pairs(walked: Walked) -> list[Diagnostic]:
+def _linear_pairs(walked: Walked, consumers: Consumers) -> list[Diagnostic]:
     """W202: a default activation was left out, and the next weighted layer follows without any other."""
     reaches: dict[int, bool] = {}
-    consumers: dict[int, list[Draft]] = {}
-    for draft in walked.drafts:
-        for source in draft.inputs:
-            consumers.setdefault(id(source), []).append(draft)
     found = []
     for draft in reversed(walked.drafts):
         linear = False
-        for taker in consumers.get(id(draft), []):
+        for taker in consumers.counted(draft):
             assert taker.op is not None
             if taker.op.weighted:
                 linear = True
@@ -135,7 +133,28 @@ def _linear_pairs(walked: Walked) -> list[Diagnostic]:
                 linear = linear or reaches[id(taker)]
         reaches[id(draft)] = linear
         if draft.dropped and linear and not draft.alone:
-            hint = "write norm=bn or -> relu where the activation belongs; act=none if none is meant"
-            message = "two weighted layers follow each other with no activation between them"
+            message, hint = _left_out(draft, consumers)
             found.append(Diagnostic("W202", message, draft.span, render_trace(draft.trace, draft.span), hint))
     return found
+
+
+def _left_out(draft: Draft, consumers: Consumers) -> tuple[str, str]:
+    """What to say of a default activation that was left out where none follows, and what mends it."""
+    if consumers.is_added(draft):
+        act = _word(draft.op)
+        message = f"the default {act} is left out before a `+`, and no activation follows"
+        return message, f"write act={act} if it is to stay, act=none if not"
+    hint = "write norm=bn or -> relu where the activation belongs; act=none if none is meant"
+    return "two weighted layers follow each other with no activation between them", hint
+
+
+def _word(op: Op | None) -> str:
+    """An activation as `act=` takes it: `leaky(0.1)`."""
+    assert op is not None
+    given: list[str] = []
+    for place, (name, field) in enumerate(type(op).model_fields.items()):
+        value = getattr(op, name)
+        if value != field.default:
+            text = f"{value:g}" if isinstance(value, float) else show(value)
+            given.append(text if place == len(given) else f"{name}={text}")
+    return op.kind + (f"({', '.join(given)})" if given else "")

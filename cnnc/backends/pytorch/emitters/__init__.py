@@ -2,6 +2,7 @@
 
 from cnnc.backends.pytorch.emitters import (  # noqa: F401  (each registers its emitters)
     activation,
+    arithmetic,
     attention,
     bias,
     capsule,
@@ -13,6 +14,7 @@ from cnnc.backends.pytorch.emitters import (  # noqa: F401  (each registers its 
     normalisation,
     pooling,
     recurrent,
+    reduction,
     regularisation,
     reshape,
     resize,

@@ -67,12 +67,12 @@ def softplus(layer: Layer) -> Code:
 
 @emits(Softmax)
 def softmax(layer: Layer) -> Code:
-    return Module("nn.Softmax", kwargs={"dim": Val(1)})
+    return Module("nn.Softmax", kwargs={"dim": Val(1 + layer.op.dim(layer.ins[0]))})
 
 
 @emits(LogSoftmax)
 def logsoftmax(layer: Layer) -> Code:
-    return Module("nn.LogSoftmax", kwargs={"dim": Val(1)})
+    return Module("nn.LogSoftmax", kwargs={"dim": Val(1 + layer.op.dim(layer.ins[0]))})
 
 
 @emits(Maxout)

@@ -11,5 +11,7 @@ from cnnc.compiler.ops.bias import Bias
 def bias(layer: Layer) -> Code:
     start = layer.op.init
     init = {"bias": rule(start)} if start is not None else {}
-    args = (layer.channels(), *map(Val, layer.ins[0][1:]))
+    if layer.op.each == "channel":
+        return Module("ChannelBias", (layer.channels(),), helper="ChannelBias", init=init)
+    args = (layer.channels(), *map(Val, layer.ins[0][1:])) if layer.op.each == "position" else (Val(1),)
     return Module("PositionBias", args, helper="PositionBias", init=init)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from cnnc.backends.pytorch.layer import Code, Layer, Module, Val, always, emits, kwargs
+from cnnc.backends.pytorch.layer import Code, Function, Layer, Module, Val, always, emits, kwargs
 from cnnc.compiler.ops.normalisation import (
     BatchNorm,
+    EvoNorm,
+    GlobalResponseNorm,
     GroupNorm,
     InstanceNorm,
+    L2Norm,
     LayerNorm,
     LocalResponseNorm,
+    RMSNorm,
     Scale,
 )
 
@@ -22,17 +26,20 @@ def bn(layer: Layer) -> Code:
 
 @emits(GroupNorm, spare=always)
 def gn(layer: Layer) -> Code:
-    options = kwargs(eps=(Val(layer.op.eps), 1e-5), affine=(Val(layer.op.affine), True))
+    op = layer.op
+    options = kwargs(eps=(Val(op.eps), 1e-5), affine=(Val(op.affine), True), bias=(Val(op.bias), True))
     return Module("nn.GroupNorm", (layer.arg("groups"), layer.channels()), options)
 
 
 @emits(LayerNorm, spare=always)
 def ln(layer: Layer) -> Code:
     op = layer.op
-    options = kwargs(eps=(Val(op.eps), 1e-5), elementwise_affine=(Val(op.affine), True))
+    options = kwargs(
+        eps=(Val(op.eps), 1e-5), elementwise_affine=(Val(op.affine), True), bias=(Val(op.bias), True)
+    )
     if layer.rank == 0:
         return Module("nn.LayerNorm", (layer.channels(),), options)
-    if op.over == "all":
+    if op.axis == "all":
         return Module("nn.LayerNorm", (Val(layer.ins[0]),), options)
     return Module("ChannelLayerNorm", (layer.channels(),), options, helper="ChannelLayerNorm")
 
@@ -55,5 +62,47 @@ def lrn(layer: Layer) -> Code:
 
 @emits(Scale)
 def scale(layer: Layer) -> Code:
-    options = kwargs(start=(Val(layer.op.start), 1.0), bias=(Val(layer.op.bias), False))
-    return Module("ChannelScale", (layer.channels(),), options, helper="ChannelScale")
+    op = layer.op
+    options = kwargs(start=(Val(op.start), 1.0), bias=(Val(op.bias), False))
+    if op.each == "channel":
+        return Module("ChannelScale", (layer.channels(),), options, helper="ChannelScale")
+    args = (layer.channels(), *map(Val, layer.ins[0][1:])) if op.each == "position" else (Val(1),)
+    return Module("PositionScale", args, options, helper="PositionScale")
+
+
+@emits(GlobalResponseNorm)
+def grn(layer: Layer) -> Code:
+    options = kwargs(eps=(Val(layer.op.eps), 1e-6))
+    return Module("GlobalResponseNorm", (layer.channels(),), options, helper="GlobalResponseNorm")
+
+
+@emits(RMSNorm, spare=always)
+def rmsnorm(layer: Layer) -> Code:
+    options = kwargs(eps=(Val(layer.op.eps), None), elementwise_affine=(Val(layer.op.affine), True))
+    name = "nn.RMSNorm" if layer.rank == 0 else "ChannelRMSNorm"
+    return Module(name, (layer.channels(),), options, helper=None if layer.rank == 0 else name)
+
+
+@emits(L2Norm)
+def l2norm(layer: Layer) -> Code:
+    dims = layer.op.dims(layer.ins[0])
+    values = {"dim": Val(tuple(i + 1 for i in dims) if len(dims) > 1 else dims[0] + 1)}
+    eps = "" if layer.op.eps == 1e-12 else ", eps={eps}"
+    values |= {"eps": Val(layer.op.eps)} if eps else {}
+    return Function(
+        f"F.normalize({{0}}, dim={{dim}}{eps})" if dims != (0,) else f"F.normalize({{0}}{eps})", values
+    )
+
+
+@emits(EvoNorm)
+def evonorm(layer: Layer) -> Code:
+    op = layer.op
+    options = kwargs(eps=(Val(op.eps), 1e-5))
+    if op.form == "b0":
+        return Module("EvoNormB0", (layer.channels(),), options, helper="EvoNormB0")
+    return Module(
+        "EvoNormS0",
+        (layer.channels(),),
+        kwargs(groups=(layer.arg("groups"), 32)) | options,
+        helper="EvoNormS0",
+    )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from cnnc.backends.pytorch.emitters.shared import by_size, flat, is_symmetric, padding
-from cnnc.backends.pytorch.layer import Code, Layer, Module, Raw, Val, emits, fold, kwargs
+from cnnc.backends.pytorch.layer import Code, Layer, Module, Raw, Val, emits, fold, kwargs, never
 from cnnc.compiler.ops.pooling import (
     AdaptiveAvgPool,
     AdaptiveMaxPool,
     AvgPool,
+    BlurPool,
     FractionalMaxPool,
     GlobalAvgPool,
     GlobalMaxPool,
@@ -109,3 +110,9 @@ def fractionalmaxpool(layer: Layer) -> Code:
         name = "FractionalMaxPool1d"
         return Module(name, (layer.arg("kernel"),), options, helper=name)
     return Module(f"nn.FractionalMaxPool{layer.rank}d", (layer.arg("kernel"),), options)
+
+
+@emits(BlurPool, counted=never)
+def blurpool(layer: Layer) -> Code:
+    args = (Val(layer.op.kernel), Val(layer.op.stride))
+    return Module("BlurPool", args, helper="BlurPool")

@@ -9,9 +9,12 @@ from cnnc.compiler.ops.reshape import (
     Crop,
     Flatten,
     PadShortcut,
+    Permute,
     Reshape,
+    Slice,
     Squeeze,
 )
+from cnnc.compiler.sizes import is_free
 
 
 @emits(Flatten)
@@ -63,9 +66,34 @@ def squeeze(layer: Layer) -> Code:
     return Function("torch.squeeze({0}, {axes})", {"axes": Val(axes)}) if axes else Function("{0}")
 
 
+@emits(Permute)
+def permute(layer: Layer) -> Code:
+    order = tuple(1 + i for i in layer.op.dims(layer.ins[0]))
+    return Function("torch.permute({0}, {order})", {"order": Val((0, *order))})
+
+
+@emits(Slice)
+def slice_(layer: Layer) -> Code:
+    bounds, dim = layer.op.bounds, layer.op.dim(layer.ins[0])
+    values: dict[str, Val] = {}
+    if bounds.low:
+        values["start"] = Val(bounds.low)
+    if bounds.high not in (None, -1):
+        values["stop"] = Val(bounds.high + 1)
+    stretch = f"{'{start}' if 'start' in values else ''}:{'{stop}' if 'stop' in values else ''}"
+    before = "..., " if dim and dim == layer.rank else ":, " * (1 + dim)
+    return Function(f"{{0}}[{before}{stretch}]", values)
+
+
 @emits(Reshape)
 def reshape(layer: Layer) -> Code:
     shape = layer.op.shape
+    if any(map(is_free, shape)):
+        return Function(
+            "reshaped({0}, {shape})",
+            {"shape": Val(tuple(-1 if is_free(n) else n for n in shape))},
+            helper="reshaped",
+        )
     if len(shape) == 1:
         return Function("torch.flatten({0}, 1)", module=Module("nn.Flatten"))
     if layer.rank == 0:

@@ -13,3 +13,14 @@ class PositionBias(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.bias
+
+
+class ChannelBias(nn.Module):
+    """x + bias, one for each channel; 0 at first."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias.view((-1,) + (1,) * (x.dim() - 2))

@@ -1,5 +1,7 @@
 """Pools that PyTorch lacks: `padding` is in the order of `F.pad`, last axis first."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -132,3 +134,28 @@ class PaddedLPPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.pool(F.pad(x, self.sides))
+
+
+class BlurPool(nn.Module):
+    """A binomial low-pass filter, then every `stride`-th position (Zhang 2019)."""
+
+    weight: Tensor
+
+    def __init__(self, kernel: tuple[int, ...], stride: tuple[int, ...]) -> None:
+        super().__init__()
+        self.stride = stride
+        self.sides = [n for k in reversed(kernel) for n in ((k - 1) // 2, k // 2)]
+        weight = torch.ones((1,) * (2 + len(kernel)))
+        for axis, k in enumerate(kernel):
+            row = torch.tensor([float(math.comb(k - 1, i)) for i in range(k)])
+            weight = weight * (row / row.sum()).view(
+                [-1] + [1] * (len(kernel) - 1 - axis)
+            )
+        self.register_buffer("weight", weight, False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        conv = (F.conv1d, F.conv2d, F.conv3d)[len(self.stride) - 1]
+        channels = x.shape[1]
+        weight = self.weight.expand(channels, *self.weight.shape[1:])
+        padded = F.pad(x, self.sides, mode="reflect")
+        return conv(padded, weight, stride=self.stride, groups=channels)
