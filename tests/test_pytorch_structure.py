@@ -140,7 +140,7 @@ def test_a_pipeline_is_a_module_that_the_constructor_takes() -> None:
     assert "inner: nn.Module" in source
     assert "self.level1 = inner" in source
     net = cnnc.parse(
-        "input 3x32x32\nblock level(w, inner) = conv3-w -> [id | pool -> below: inner -> tconv2-w/2] -> conv3-w\n"
+        "input 3x32x32\nblock level(w, inner) = conv3-w -> [id | pool -> below: inner -> tconv2-w/2] -> conv3-w(act=none)\n"
         "level(4, [level(8, [level(16, [conv3-32 -> conv3-24])])])"
     )
     source = agrees(net)
