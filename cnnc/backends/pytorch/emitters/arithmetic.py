@@ -32,7 +32,7 @@ _POWERS = {
 
 @emits(*_FUNCTIONS)
 def function(layer: Layer) -> Code:
-    return Function(_FUNCTIONS[type(layer.op)])
+    return Function(_FUNCTIONS[layer.node.op.__class__])
 
 
 def _is_written_out(layer: Layer, name: str) -> bool:

@@ -12,4 +12,4 @@ _NAMES = {Mean: "mean", Max: "amax", Sum: "sum"}
 def reduction(layer: Layer) -> Code:
     dims = tuple(1 + i for i in layer.op.dims(layer.ins[0]))
     values = {"dim": Val(dims if len(dims) > 1 else dims[0])}
-    return Function(f"{{0}}.{_NAMES[type(layer.op)]}({{dim}}, keepdim=True)", values)
+    return Function(f"{{0}}.{_NAMES[layer.node.op.__class__]}({{dim}}, keepdim=True)", values)
