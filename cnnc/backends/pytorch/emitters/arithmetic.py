@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cnnc.backends.pytorch.layer import Code, Function, Layer, Module, Val, emits, kwargs
+from cnnc.compiler.ops import Op
 from cnnc.compiler.ops.arithmetic import (
     Abs,
     Clamp,
@@ -18,7 +19,7 @@ from cnnc.compiler.ops.arithmetic import (
 )
 from cnnc.compiler.symbolic import Const
 
-_FUNCTIONS = {
+_FUNCTIONS: dict[type[Op], str] = {
     Exp: "torch.exp({0})", Log: "torch.log({0})", Abs: "torch.abs({0})", Sin: "torch.sin({0})",
     Cos: "torch.cos({0})", Noise: "torch.randn_like({0})",
 }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnc.backends.pytorch.layer import Code, Function, Layer, Module, Val, always, emits, kwargs
+from cnnc.backends.pytorch.layer import FUNCTIONAL, Code, Function, Layer, Module, Val, always, emits, kwargs
 from cnnc.compiler.ops.normalisation import (
     BatchNorm,
     EvoNorm,
@@ -89,9 +89,8 @@ def l2norm(layer: Layer) -> Code:
     values = {"dim": Val(tuple(i + 1 for i in dims) if len(dims) > 1 else dims[0] + 1)}
     eps = "" if layer.op.eps == 1e-12 else ", eps={eps}"
     values |= {"eps": Val(layer.op.eps)} if eps else {}
-    return Function(
-        f"F.normalize({{0}}, dim={{dim}}{eps})" if dims != (0,) else f"F.normalize({{0}}{eps})", values
-    )
+    dim = "" if dims == (0,) else ", dim={dim}"
+    return Function(f"F.normalize({{0}}{dim}{eps})", values, imports=(FUNCTIONAL,))
 
 
 @emits(EvoNorm)

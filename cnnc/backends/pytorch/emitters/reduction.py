@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from cnnc.backends.pytorch.layer import Code, Function, Layer, Val, emits
+from cnnc.compiler.ops import Op
 from cnnc.compiler.ops.reduction import Max, Mean, Sum
 
-_NAMES = {Mean: "mean", Max: "amax", Sum: "sum"}
+_NAMES: dict[type[Op], str] = {Mean: "mean", Max: "amax", Sum: "sum"}
 
 
 @emits(*_NAMES)
