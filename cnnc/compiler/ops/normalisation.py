@@ -257,6 +257,8 @@ class EvoNorm(_Norm):
     eps: base.PositiveReal = 1e-5
 
     def out_shape(self, *ins: Shape) -> Shape:
+        if self.form == "b0" and self.groups != 32:
+            raise OpError("E307", "`groups` is of no use with form=b0", arg="groups")
         if self.form == "s0" and ins[0][0] % self.groups:
             raise OpError(
                 "E402", f"`groups` (={self.groups}) must divide the channels (={ins[0][0]})", arg="groups"

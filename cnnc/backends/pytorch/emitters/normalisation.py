@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cnnc.backends.pytorch.layer import FUNCTIONAL, Code, Function, Layer, Module, Val, always, emits, kwargs
+from cnnc.backends.pytorch.imports import FUNCTIONAL
+from cnnc.backends.pytorch.layer import Code, Function, Layer, Module, Val, always, emits, kwargs
 from cnnc.compiler.ops.normalisation import (
     BatchNorm,
     EvoNorm,
