@@ -15,15 +15,17 @@ from cnnc.dsl.version import VERSION
 if TYPE_CHECKING:
     from cnnc.dsl.diagnostics import CnncError, Diagnostic
     from cnnc.net import Net, load, parse
+    from cnnc.solving.solution import solve
 
 __version__ = VERSION
 
-__all__ = ["CnncError", "Diagnostic", "Net", "load", "parse"]
+__all__ = ["CnncError", "Diagnostic", "Net", "load", "parse", "solve"]
 
 _HOMES = {
     "Net": "cnnc.net",
     "load": "cnnc.net",
     "parse": "cnnc.net",
+    "solve": "cnnc.solving.solution",
     "CnncError": "cnnc.dsl.diagnostics",
     "Diagnostic": "cnnc.dsl.diagnostics",
 }

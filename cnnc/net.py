@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from cnnc.compiler.build import build
 from cnnc.compiler.cost import Costs, costs
 from cnnc.compiler.depth import depth
-from cnnc.compiler.expect import Claim, check_claims
+from cnnc.compiler.expect import Claim, check_claims, provide_memory
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.sizes import Limits
 from cnnc.compiler.walk.evaluate import FLAGS, evaluate
@@ -34,6 +34,16 @@ if TYPE_CHECKING:
 ZOO = "zoo:"
 Form = Literal["inference", "checkpoint"] | None
 """A form of the PyTorch module other than the plain one."""
+
+
+def _memory(graph: Graph, asked: Mapping[str, object]) -> int:
+    """What `memory(train, batch=32)` claims: the peak in bytes. Raises CnncError, ValueError."""
+    from cnnc.backends.pytorch.memory import claimed_peak
+
+    return claimed_peak(graph, asked)
+
+
+provide_memory(_memory)
 
 
 class Net:

@@ -19,6 +19,7 @@ COMMANDS = Commands({
     "ops": "cnnc.cli.reference:ops",
     "plan": "cnnc.cli.planning:plan",
     "report": "cnnc.cli.report:report",
+    "solve": "cnnc.cli.solving:solve",
     "summary": "cnnc.cli.summarising:summary",
     "verify": "cnnc.cli.verifying:verify",
     "weights": "cnnc.cli.weights:weights",

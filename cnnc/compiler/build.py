@@ -191,6 +191,7 @@ def _freeze(
         labels=labels,
         source=spec.source,
         params={name: Sourced(value, file.sources[name]) for name, value in file.params.items()},
+        bounds=file.bounds,
         claims=tuple(st for st in spec.statements if isinstance(st, s.Expect)),
         changed=dict(file.changed),
         warnings=found,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property, partial
@@ -24,12 +24,22 @@ from cnnc.dsl.source import Span
 from cnnc.dsl.units import parted
 
 TOTALS = (*FIGURES, "depth", "output")
-QUERIES = ("rf", "stride", *FIGURES)
+MEMORY = "memory"
+QUERIES = ("rf", "stride", MEMORY, *FIGURES)
+
+MemoryOf = Callable[[Graph, Mapping[str, Value]], int]
+"""The peak of memory in bytes, by the arguments of `memory(…)`. It is a backend's to say: see `provide_memory`."""
+_PROVIDED: list[MemoryOf] = []
+
+
+def provide_memory(of: MemoryOf) -> None:
+    """Say who answers `memory(…)`; the face does, whose imports may go to the backends."""
+    _PROVIDED[:] = [of]
 
 
 def measured(name: str) -> str:
     """What a total or query gives an amount of: `bytes`; empty for a count or a size."""
-    return FIGURES[name].unit if name in FIGURES else ""
+    return "bytes" if name == MEMORY else FIGURES[name].unit if name in FIGURES else ""
 
 
 @record
@@ -80,7 +90,7 @@ def check_claims(graph: Graph) -> tuple[list[Claim], list[Diagnostic]]:
     values, claims without settings are left out, with one note (N103).
     """
     changed = graph.changed
-    figures: dict[tuple[tuple[str, Value], ...], _Figures] = {} if changed else {(): _Figures(graph)}
+    figures: dict[tuple[tuple[str, Value], ...], Figures] = {} if changed else {(): Figures(graph)}
     claims: list[Claim] = []
     problems: list[Diagnostic] = []
     left_out: list[s.Expect] = []
@@ -92,7 +102,7 @@ def check_claims(graph: Graph) -> tuple[list[Claim], list[Diagnostic]]:
             params = settings(statement, graph)
             key = tuple(params.items())
             if key not in figures:
-                figures[key] = _Figures(network_of(statement, params, graph))
+                figures[key] = Figures(network_of(statement, params, graph))
             claim = figures[key].judge(statement.claim)
             span = span_of(statement)
             claims.append(replace(claim, text=span.text, span=span))
@@ -103,7 +113,7 @@ def check_claims(graph: Graph) -> tuple[list[Claim], list[Diagnostic]]:
     return claims, problems
 
 
-class _Figures:
+class Figures:
     """The figures of one graph, each computed when it is first asked for."""
 
     def __init__(self, graph: Graph) -> None:
@@ -120,6 +130,10 @@ class _Figures:
         found: dict[str, tuple[int, ...]] = {node.name: (node.index,) for node in self.graph.nodes}
         found |= {scope.name: tuple(scope.nodes()) for scope in self.graph.scopes() if scope.name}
         return found
+
+    def value(self, expr: s.Expr) -> Value:
+        """The value of an expression of figures. Raises CnncError (E602, E203) where it has none."""
+        return evaluate(self.known(expr), self.env).value
 
     def judge(self, claim: s.Expr) -> Claim:
         """One claim's verdict. Raises CnncError (E602, E203) where it cannot be evaluated."""
@@ -288,7 +302,33 @@ class _Figures:
         hint = did_you_mean(name, [*TOTALS, *self.graph.labels])
         return fail("E203", f"`{name}` is no figure, label or module of the model", span, hint=hint)
 
+    def _memory(self, call: s.Call) -> int:
+        """`memory(train, batch=32)`: whether in training, or `inference`, and how."""
+        asked: dict[str, Value] = {}
+        for argument in call.args:
+            word = argument.value
+            key = argument.key or "train"
+            if argument.key is None and not (isinstance(word, s.Name) and word.id in ("train", "inference")):
+                hint = "for instance: memory(train, batch=32), or memory(inference)"
+                raise fail("E602", "`memory` is asked in `train` or `inference`", argument.span, hint=hint)
+            if argument.key is None:
+                assert isinstance(word, s.Name)
+                value: Value = "sgd" if word.id == "train" else None
+            elif isinstance(word, s.Bracket):
+                raise fail("E303", f"`{key}` takes no pipeline", argument.span)
+            else:
+                value = _as_word(word) or evaluate(word, self.env).value
+            if key in asked:
+                raise fail("E304", f"`{key}` is given twice", argument.span)
+            asked[key] = value
+        try:
+            return _PROVIDED[0](self.graph, asked)
+        except ValueError as error:
+            raise fail("E602", str(error), call.span) from None
+
     def _query(self, call: s.Call) -> Value:
+        if call.name == MEMORY:
+            return self._memory(call)
         labels = []
         for argument in call.args:
             value = argument.value
@@ -351,6 +391,13 @@ def _equal(left: Value, right: Value) -> bool:
     if is_free(left) or is_free(right):
         return isinstance(left, int) and isinstance(right, int) and poly_of(left) == poly_of(right)
     return bool(left == right)
+
+
+def _as_word(expr: s.Expr) -> str | None:
+    """A name as a word: `adamw`, or `sgd-momentum`, which reads as a difference."""
+    if isinstance(expr, s.Name):
+        return expr.id
+    return expr.span.text if isinstance(expr, s.Arithmetic) and expr.span.text == "sgd-momentum" else None
 
 
 def _literal(value: Value, span: Span) -> s.Expr:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from cnnc.compiler.bounds import Bounds
 from cnnc.compiler.ops import Op, Shape
 from cnnc.compiler.sizes import Ledger, Limits, limits
 from cnnc.compiler.symbolic import Sourced, Sym
@@ -145,6 +146,8 @@ class Graph:
     """The text that it was built from."""
     params: Mapping[str, Sourced[Value]]
     """The file's params: `Param` where another value can be given, else what they are made of."""
+    bounds: Mapping[str, Bounds]
+    """The ranges that `within` gives the file's params."""
     claims: tuple[s.Expect, ...]
     """What `expect` says of the model; the only syntax that is kept, for it speaks of figures of the graph."""
     warnings: tuple[Diagnostic, ...]

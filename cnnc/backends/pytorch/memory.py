@@ -232,3 +232,34 @@ def memory_plan(
     """The memory of one forward pass or training step. Raises CnncError (E407, E801), ValueError."""
     question.check()
     return Simulator(graph, checkpoint=question.checkpoint).plan(question, limit=limit, reserve=reserve)
+
+
+def claimed_peak(graph: Graph, asked: Mapping[str, object]) -> int:
+    """The peak that `memory(train, batch=32)` is about, in float32 with SGD for one image unless it says otherwise.
+
+    Raises ValueError for what cannot be asked, CnncError (E407, E801).
+    """
+    known: dict[str, Any] = {
+        "train": "sgd",
+        "batch": 1,
+        "dtype": "float32",
+        "amp": False,
+        "checkpoint": False,
+    }
+    for key, value in asked.items():
+        if key not in known:
+            raise ValueError(f"`memory` is asked by {', '.join(known)}, and not by `{key}`")
+        if key in ("amp", "checkpoint"):
+            value = (
+                {"yes": True, "no": False, "blocks": True}.get(value, value)
+                if isinstance(value, str)
+                else value
+            )
+            if not isinstance(value, bool):
+                raise ValueError(f"{key} (={value}) must be yes or no")
+        elif key == "batch" and (isinstance(value, bool) or not isinstance(value, int)):
+            raise ValueError(f"batch (={value}) must be a whole number")
+        known[key] = value
+    question = Question(**known)
+    question.check()
+    return Simulator(graph, checkpoint=question.checkpoint).peak(question)

@@ -6,6 +6,7 @@ import keyword
 import re
 from collections.abc import Mapping
 
+from cnnc.compiler.bounds import bounds_of, choices_of, outside
 from cnnc.compiler.ops import op_words
 from cnnc.compiler.since import hint as renaming
 from cnnc.compiler.since import since
@@ -118,11 +119,35 @@ class _Declarer:
             if not same(value, found.value):
                 self.file.changed[name] = value
         self.file.params[name] = value
+        if statement.bounds is not None:
+            self._bounds(statement, statement.bounds)
         if isinstance(source, Const) and self.is_main:
             real = isinstance(statement.value, s.Number) and "." in statement.value.digits
             kind = kind_of(self.file.params[name])
             source = Param(name, FILE, "float" if real and kind == "int" else kind)
         self.file.sources[name] = source
+
+    def _bounds(self, statement: s.Param, written: s.Expr) -> None:
+        """The range of a param, which its value must lie in."""
+        env, name = self.file.env(), statement.name
+        value = self.file.params[name]
+        if isinstance(written, s.Range) and written.low is not None and written.high is not None:
+            ends = [evaluate(end, env).value for end in (written.low, written.high)]
+            default = evaluate(statement.value, env).value
+            bounds = bounds_of(ends[0], ends[1], default, written.span)
+        elif isinstance(written, s.Tuple):
+            bounds = choices_of([evaluate(item, env).value for item in written.items], written.span)
+        else:
+            hint = "for instance: within 0.25..2, or within (3, 5, 7)"
+            raise fail(
+                "E303",
+                f"`within` takes a range or a list, and not {written.span.text}",
+                written.span,
+                hint=hint,
+            )
+        if value not in bounds:
+            raise outside(name, value, bounds, statement.span)
+        self.file.bounds[name] = bounds
 
 
 def _free(name: str, span: Span, what: str) -> None:

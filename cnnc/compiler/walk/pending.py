@@ -24,6 +24,4 @@ def _pending(node: object) -> str | None:
     match node:
         case s.Bracket() if node.args is not None:
             return "a bracket with arguments"
-        case s.Param() if node.bounds is not None:
-            return "`within`"
     return None

@@ -7,6 +7,7 @@ from dataclasses import field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from cnnc.compiler.bounds import Bounds
 from cnnc.compiler.ops import Sizes, show
 from cnnc.compiler.symbolic import Const, Sourced, Sym
 from cnnc.dsl import syntax as s
@@ -239,6 +240,8 @@ class FileScope:
     """The params that were given another value from outside."""
     sources: dict[str, Sym] = field(default_factory=dict)
     """Where the values of params come from, constants aside."""
+    bounds: dict[str, Bounds] = field(default_factory=dict)
+    """The ranges that `within` gives params."""
     blocks: dict[str, BlockDef] = field(default_factory=dict)
     shareds: dict[str, SharedDef] = field(default_factory=dict)
     externs: dict[str, ExternDef] = field(default_factory=dict)
