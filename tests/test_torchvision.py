@@ -141,3 +141,31 @@ def test_outputs_with_the_same_weights(name: str) -> None:
     for ours_out, theirs_out in zip(got, wanted, strict=True):
         assert theirs_out.std() > 1e-3
         torch.testing.assert_close(ours_out, theirs_out, rtol=1e-4, atol=1e-4 * float(theirs_out.std()))
+
+
+# --- detectors, up to their raw outputs -----------------------------------------------------
+
+
+def _by_anchor(maps: Any, anchors: int) -> Any:
+    """A x K maps of H x W as torchvision lays them out: positions and anchors, then K."""
+    batch, channels, height, width = maps.shape
+    apart = maps.view(batch, anchors, channels // anchors, height, width)
+    return apart.permute(0, 3, 4, 1, 2).reshape(batch, -1, channels // anchors)
+
+
+def test_retinanet() -> None:
+    """Keys, and scores and distances of all anchors, at a small size; the norms are not frozen here."""
+    torch.manual_seed(0)
+    theirs = models.detection.retinanet_resnet50_fpn(weights=None, weights_backbone=None).eval()
+    give_spread(theirs.backbone)
+    ours = cnnc.load("zoo:retinanet_resnet50_fpn", input="3x64x96").module().eval()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    x = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        maps = ours(x)
+        wanted = theirs.head(list(theirs.backbone(x).values()))
+    scores = torch.cat([_by_anchor(level[:, : 9 * 91], 9) for level in maps], 1)
+    boxes = torch.cat([_by_anchor(level[:, 9 * 91 :], 9) for level in maps], 1)
+    for got, want in ((scores, wanted["cls_logits"]), (boxes, wanted["bbox_regression"])):
+        assert want.std() > 1e-3
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4 * float(want.std()))
