@@ -88,6 +88,18 @@ NETWORKS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "regnet_y_8gf": (models.regnet_y_8gf, {}),
     "fcn_resnet50": (models.segmentation.fcn_resnet50, {"weights_backbone": None, "aux_loss": True}),
     "fcn_resnet101": (models.segmentation.fcn_resnet101, {"weights_backbone": None, "aux_loss": True}),
+    "deeplabv3_resnet50": (
+        models.segmentation.deeplabv3_resnet50,
+        {"weights_backbone": None, "aux_loss": True},
+    ),
+    "deeplabv3_resnet101": (
+        models.segmentation.deeplabv3_resnet101,
+        {"weights_backbone": None, "aux_loss": True},
+    ),
+    "deeplabv3_mobilenet_v3_large": (
+        models.segmentation.deeplabv3_mobilenet_v3_large,
+        {"weights_backbone": None, "aux_loss": True},
+    ),
     "lraspp_mobilenet_v3_large": (models.segmentation.lraspp_mobilenet_v3_large, {"weights_backbone": None}),
     "inception_v3": (models.inception_v3, {"aux_logits": False, "init_weights": False}),
     "inception_v3_aux": (models.inception_v3, {"aux_logits": True, "init_weights": False}),

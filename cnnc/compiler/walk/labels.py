@@ -128,6 +128,9 @@ class Labels:
         if isinstance(item.core, s.Word):
             is_tensor = self.tensor_name(item.core, env) is not None or self.is_source(item.core, env)
             return is_tensor or self._is_handed(item.core, env)
+        body = item.core.body
+        if isinstance(body, s.Choice) and body.otherwise is None:
+            return False  # where its condition fails it passes on what flows in
         return all(self.is_headed(chain.items[0], env) for chain in _chains(item.core))
 
     def is_source(self, word: s.Word, env: Env) -> bool:
