@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from cnnc.compiler.graph import Graph, Node, Scope
-from cnnc.compiler.ops import Op, op_words
-from cnnc.compiler.ops.base import SameTF, Sizes
+from cnnc.compiler.ops import Op, op_words, show
+from cnnc.compiler.ops.base import Causal, SameTF, Sizes
 from cnnc.compiler.ops.extern import Extern
 from cnnc.compiler.ops.merge import Add, Concat, MatMul, Multiply
 from cnnc.compiler.reading import written_whole
@@ -241,8 +241,8 @@ def _value(value: Any) -> str:
     """An argument's value as the language writes it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, SameTF):
-        return "same_tf"
+    if isinstance(value, SameTF | Causal):
+        return show(value)
     if isinstance(value, str):
         return value if value.isidentifier() and value.isascii() else f'"{value}"'
     if isinstance(value, tuple) and value and all(_is_pair(v) for v in value):

@@ -153,6 +153,8 @@ def show(value: Any) -> str:
         return by_x(value)
     if isinstance(value, SameTF):
         return "same_tf"
+    if isinstance(value, Causal):
+        return "causal"
     if isinstance(value, tuple):
         return "(" + ", ".join(map(show, value)) + ")"
     return str(value)
@@ -298,6 +300,15 @@ class SameTF(tuple[Sides, ...]):
     """TensorFlow's padding where it goes by a free size: (before, after) pairs of expressions.
 
     Kept apart from other pairs, so that what writes layers can write the rule.
+    """
+
+    __slots__ = ()
+
+
+class Causal(tuple[Sides, ...]):
+    """Padding before the map alone, as far as the kernel reaches: what comes later is not seen.
+
+    Kept apart from other pairs, so that a field to one side is meant.
     """
 
     __slots__ = ()

@@ -30,10 +30,22 @@ def _conv_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
     if value == "same_tf":
         sizes = place.ins[0][1:]
         return geometry.same_tf_padding(sizes, known["kernel"], known["stride"], known["dilation"])
+    if value == "causal":
+        return _causal(known["kernel"], known["dilation"])
     raise OpError(
-        "E303", f"`pad` is {base.show(value)}, and same, valid, same_tf, a number, 1x2 (by axis) "
+        "E303", f"`pad` is {base.show(value)}, and same, valid, same_tf, causal, a number, 1x2 (by axis) "
         "or (before, after) is wanted", arg="pad",
     )  # fmt: skip
+
+
+def _causal(kernel: tuple[int, ...], dilation: tuple[int, ...]) -> base.Causal:
+    """All padding before the map, on its one axis (van den Oord et al. 2016, WaveNet, section 2.1)."""
+    if len(kernel) != 1:
+        raise OpError(
+            "E401", f"`pad=causal` is for a map of one axis, and this has {len(kernel)}", arg="pad",
+            hint="each axis its own: pad=((4, 0), (2, 2))",
+        )  # fmt: skip
+    return base.Causal(((geometry.effective(kernel[0], dilation[0]) - 1, 0),))
 
 
 def _transposed_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
@@ -67,6 +79,11 @@ class Sliding(Weighted, ABC):
         """The sizes of the output on each axis."""
         here: Any = self
         return geometry.slide(shape, here.kernel, here.stride, here.pad, here.dilation)
+
+    @property
+    def one_sided(self) -> bool:
+        here: Any = self
+        return isinstance(here.pad, base.Causal)
 
     def window(self, *ins: Shape) -> Window:
         here: Any = self
@@ -135,7 +152,7 @@ class Conv(Sliding):
 
     @property
     def one_sided(self) -> bool:
-        return self.mask is not None
+        return self.mask is not None or super().one_sided
 
     def window(self, *ins: Shape) -> Window:
         """Under a mask the first axis of the kernel ends at its middle: the rows above are seen whole."""
