@@ -50,7 +50,7 @@ def test_positions_and_defaults_are_the_layers(record: Layer) -> None:
     ("kind", "name", "takes"),
     [
         ("conv", "kernel", "an integer, at least 1, or one by axis (3x1)"),
-        ("conv", "pad", "same, valid, same_tf, a number, 1x2 (by axis) or (before, after)"),
+        ("conv", "pad", "same, valid, same_tf, causal, a number, 1x2 (by axis) or (before, after)"),
         ("dropout", "p", "a number, in [0, 1)"),
         ("maxout", "pieces", "an integer, at least 2"),
         ("ln", "axis", "C or all"),
