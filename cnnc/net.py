@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from cnnc.backends.diagram.render import Format
     from cnnc.compiler.cards import Card
+    from cnnc.compiler.split import Split
     from cnnc.planning import Plan
 
 ZOO = "zoo:"
@@ -195,6 +196,15 @@ class Net:
         given = load_card(card) if isinstance(card, str) else card
         roof = roofline(self.graph, given, batch=batch, dtype=half, fused=fused)
         return Plan(memory, roof, measured_calibration(calibrate, roof, device) if calibrate else None)
+
+    def split(self, stages: int) -> Split:
+        """Cuts into stages for a pipeline, balanced by multiply-adds, where few bytes cross.
+
+        Raises CnncError (E303) where there are fewer layers and blocks than stages.
+        """
+        from cnnc.compiler.split import split
+
+        return split(self.graph, stages)
 
     def draw(self, format: str = "svg", **options: Any) -> bytes:
         """The diagram as svg, png, pdf, dot or mmd (Mermaid text); options as of `cnnc.backends.diagram.to_dot`."""

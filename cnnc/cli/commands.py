@@ -20,6 +20,7 @@ COMMANDS = Commands({
     "plan": "cnnc.cli.planning:plan",
     "report": "cnnc.cli.report:report",
     "solve": "cnnc.cli.solving:solve",
+    "split": "cnnc.cli.splitting:split",
     "summary": "cnnc.cli.summarising:summary",
     "verify": "cnnc.cli.verifying:verify",
     "weights": "cnnc.cli.weights:weights",

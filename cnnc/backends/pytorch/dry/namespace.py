@@ -21,8 +21,8 @@ from cnnc.backends.pytorch.dry.register import FUNCTIONAL, TORCH
 from cnnc.dsl.diagnostics import fail
 
 STANDARD = frozenset({
-    "__future__", "collections", "collections.abc", "contextlib", "dataclasses", "functools", "itertools", "math",
-    "typing",
+    "__future__", "collections", "collections.abc", "contextlib", "copy", "dataclasses", "enum", "fractions", "functools",
+    "itertools", "math", "numbers", "operator", "typing", "warnings",
 })  # fmt: skip
 """What a written file may import from Python itself."""
 
