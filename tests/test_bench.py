@@ -12,6 +12,8 @@ from cnnc.cli.commands import cnnc as command
 
 torch = pytest.importorskip("torch")
 
+from benchmarks.peers import torchvision_models  # noqa: E402
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,8 +47,42 @@ def test_json(more: list[str]) -> None:
 def test_table() -> None:
     lines = run("net.cnn", "--for", "inference", "--batch", "2").stdout.splitlines()
     assert lines[0].startswith("net, batch 2, float32, inference form on cpu, ")
-    assert [line.split()[0] for line in lines[1:]] == ["median", "forward", "Peak:"]
-    assert len(lines) == 4
+    assert [line.split()[0] for line in lines[1:]] == ["median", "forward", "Peak:", "Floor:"]
+
+
+@pytest.mark.parametrize(
+    "peer",
+    [
+        "torchvision",
+        pytest.param("compile", marks=pytest.mark.slow),
+        pytest.param("onnxruntime", marks=pytest.mark.slow),
+    ],
+)
+def test_beside_another(peer: str) -> None:
+    spec = "net.cnn"
+    if peer == "torchvision":
+        spec = "zoo:squeezenet1_1"
+        torchvision_models()  # so that it can be imported beside a CPU's torch
+    if peer == "onnxruntime":
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnxscript")
+    done = run(spec, "--for", "inference", "--batch", "1", "--versus", peer, "--json")
+    assert done.exit_code == 0, done.output
+    mine, theirs = json.loads(done.stdout)["timings"]
+    assert (mine["what"], theirs["what"]) == ("forward", peer)
+    middle, low, high = mine["ratio"]
+    assert low <= middle <= high
+    assert mine["repeats"] == theirs["repeats"] == 5
+    assert mine["roofline_share"] > 0
+
+
+def test_what_there_is_nothing_beside() -> None:
+    done = run("net.cnn", "--versus", "torchvision")
+    assert done.exit_code == 1
+    assert done.stderr == "error E802: torchvision has no network `net`\n    hint: --versus compile\n"
+    done = run("net.cnn", "--graph")
+    assert done.exit_code == 2
+    assert "--graph goes with --for inference and --device cuda" in done.output
 
 
 def test_a_free_size_must_be_given() -> None:

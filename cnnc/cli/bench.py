@@ -29,6 +29,15 @@ from cnnc.cli.common import Sizes, Values, guarded, load, spec_options
     help="inference: the second form, forward only.",
 )  # fmt: skip
 @click.option(
+    "--graph",
+    is_flag=True,
+    help="With --for inference on CUDA: the forward as one graph, without its launches.",
+)
+@click.option(
+    "--versus", type=click.Choice(["torchvision", "compile", "onnxruntime", "openvino"]),
+    help="Time the forward beside another's, in turn, on the same weights and images.",
+)  # fmt: skip
+@click.option(
     "--seconds", default=3.0, show_default=True, type=click.FloatRange(min=0),
     help="How long each measurement is repeated; 5 times at least.",
 )  # fmt: skip
@@ -36,17 +45,21 @@ from cnnc.cli.common import Sizes, Values, guarded, load, spec_options
 @guarded
 def bench(
     spec: str, sizes: Sizes, params: Values, device: str, batch: int, dtype: str, compiled: bool,
-    channels_last: bool, purpose: str, seconds: float, as_json: bool,
+    channels_last: bool, purpose: str, graph: bool, versus: str | None, seconds: float, as_json: bool,
 ) -> None:  # fmt: skip
     """Time SPEC in PyTorch: forward, and forward and backward, with fresh weights. Needs torch.
 
     Shows medians and extremes of runs after a warm-up, images a second, and the share of the device's
     matrix peak that the multiply-adds reach. Example: cnnc bench zoo:resnet50 --device cuda --dtype bfloat16
     """
+    if graph and (purpose != "inference" or not device.startswith("cuda") or compiled):
+        raise click.UsageError("--graph goes with --for inference and --device cuda, without --compile")
     net = load(spec, sizes, params)
     setting = Setting(
-        device, batch, cast(DTypeName, dtype), compiled, channels_last, purpose == "inference", seconds
-    )
+        device=device, batch=batch, dtype=cast(DTypeName, dtype), compile=compiled,
+        channels_last=channels_last, inference=purpose == "inference", seconds=seconds, graph=graph,
+        versus=versus,
+    )  # fmt: skip
     result = measure(net.graph, setting, _progress)
     _progress("")
     if as_json:
@@ -68,17 +81,25 @@ def _told(name: str, setting: Setting, result: Bench) -> str:
         *(["channels-last"] if setting.channels_last else []),
         *(["torch.compile"] if setting.compile else []),
         *(["inference form"] if setting.inference else []),
+        *(["CUDA graph"] if setting.graph else []),
     ]
     lines = [
         f"{name}, batch {setting.batch}, {', '.join(ways)} on {where}",
-        f"{'':<18}{'median':>10}{'min':>10}{'max':>10}{'runs':>6}{'images/s':>11}{'of peak':>9}{'memory':>10}",
+        f"{'':<18}{'median':>10}{'min':>10}{'max':>10}{'runs':>6}{'images/s':>11}{'of peak':>9}{'of floor':>10}{'memory':>10}",
     ]
     for t in result.timings:
         times = "".join(f"{1e3 * value:>7.1f} ms" for value in (t.median, t.low, t.high))
         memory = "" if t.memory is None else f"{t.memory / 2**20:,.0f} MiB"
         lines.append(
-            f"{t.what:<18}{times}{t.repeats:>6}{t.images_per_second:>11,.1f}{t.peak_share:>9.1%}{memory:>10}"
+            f"{t.what:<18}{times}{t.repeats:>6}{t.images_per_second:>11,.1f}{t.peak_share:>9.1%}"
+            f"{'' if t.roofline_share is None else format(t.roofline_share, '.1%'):>10}{memory:>10}"
         )
+        if t.ratio is not None:
+            ratio, low, high = t.ratio
+            lines.append(f"{'':<18}{ratio:.3f} of {setting.versus} ({low:.3f} to {high:.3f})")
     kind = "most allocated" if setting.device.startswith("cuda") else "most the process held"
     lines.append(f"Peak: {result.peak / 1e9:,.0f} GFLOP/s, measured on a matrix product. Memory: {kind}.")
+    lines.append(
+        f"Floor: each layer at that peak, or at the {result.bandwidth / 1e9:,.0f} GB/s of a copy, the slower."
+    )
     return "\n".join(lines)

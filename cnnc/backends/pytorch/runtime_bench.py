@@ -5,14 +5,17 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from cnnc.backends.pytorch.form import form_of
+from cnnc.backends.pytorch.peers import peer
 from cnnc.backends.pytorch.runtime import module
+from cnnc.compiler.cards import Card
 from cnnc.compiler.cost import costs
 from cnnc.compiler.graph import Graph
+from cnnc.compiler.roofline import roofline
 from cnnc.dsl.diagnostics import CnncError, fail
 
 if TYPE_CHECKING:
@@ -31,7 +34,10 @@ and by the weights cost as much each. (The first layer has none by its input; no
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is run, and where. `seconds` bounds the repeats of each measurement."""
+    """What is run, and where. `seconds` bounds the repeats of each measurement.
+
+    `graph` runs the inference form as a CUDA graph; `versus` names what else is timed, in turn with it.
+    """
 
     device: str = "cpu"
     batch: int = 8
@@ -40,6 +46,8 @@ class Setting:
     channels_last: bool = False
     inference: bool = False
     seconds: float = 3.0
+    graph: bool = False
+    versus: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,8 @@ class Timing:
     """Seconds of one run over the repeats, and what follows from the median.
 
     `peak_share` is of the matrix peak, by multiply-adds; `memory` is in bytes, None where it is not known.
+    `roofline_share` is of the speed at which each layer would be bound by its bytes or its multiply-adds alone;
+    `ratio` is the time over that of what it is timed beside: the median and the quartiles of the rounds.
     """
 
     what: str
@@ -57,15 +67,19 @@ class Timing:
     images_per_second: float
     peak_share: float
     memory: int | None
+    roofline_share: float | None = None
+    ratio: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """All that was measured. `peak` is in FLOP/s, of a square matrix product in the same dtype."""
+    """All that was measured. `peak` is in FLOP/s, of a square matrix product in the same dtype; `bandwidth` in
+    bytes/s, of a copy, read and written."""
 
     device_name: str
     threads: int | None
     peak: float
+    bandwidth: float
     timings: tuple[Timing, ...]
 
 
@@ -126,17 +140,74 @@ class _Runner:
         self.progress("matrix peak")
         peak = self._peak()
         model, inputs = self._model(), self._inputs()
-        timings = [self._timing("forward", self._forward(model, inputs), 1, peak)]
+        bandwidth = self._bandwidth()
+        timings = self._forwards(model, inputs, peak, bandwidth)
         if not self.setting.inference:
             timings.append(self._timing("forward+backward", self._step(model, inputs), _BACKWARD, peak))
         cuda = self.device.type == "cuda"
         name = self.torch.cuda.get_device_name(self.device) if cuda else self.device.type
         threads = self.torch.get_num_threads() if self.device.type == "cpu" else None
-        return Bench(name, threads, peak, tuple(timings))
+        return Bench(name, threads, peak, bandwidth, tuple(timings))
+
+    def _forwards(
+        self, model: Any, inputs: list[torch.Tensor], peak: float, bandwidth: float
+    ) -> list[Timing]:
+        """The forward, and what it is timed beside, in turn."""
+        runs = {"forward": self._forward(model, inputs)}
+        if self.setting.graph:
+            captured = sys.modules[type(model).__module__].capture(model.eval(), *inputs)
+            runs["forward"] = lambda: captured(*inputs)
+        if self.setting.versus is not None:
+            self.progress(f"{self.setting.versus}: builds")
+            other = peer(self.setting.versus, self.graph, self.state, inputs)
+            runs[self.setting.versus] = self._forward(other, inputs)
+        self._reset_memory()
+        times = self._rounds(runs)
+        card = Card("here", "measured", "this run", bandwidth, 0, {self.setting.dtype: peak})
+        least = roofline(
+            self.graph, card, batch=self.setting.batch, dtype=self.setting.dtype, fused=self.setting.inference
+        ).seconds
+        timings = []
+        for what, spent in times.items():
+            timing = self._told(what, spent, 1, peak)
+            timings.append(replace(timing, roofline_share=least / timing.median))
+        if self.setting.versus is not None:
+            pairs = zip(times["forward"], times[self.setting.versus], strict=True)
+            low, middle, high = statistics.quantiles([mine / theirs for mine, theirs in pairs], n=4)
+            timings[0] = replace(timings[0], ratio=(middle, low, high))
+        return timings
+
+    def _rounds(self, runs: Mapping[str, Callable[[], None]]) -> dict[str, list[float]]:
+        """The seconds of each run, one after the other in every round, so that all meet the same machine."""
+        for run in runs.values():
+            for _ in range(2):
+                self._seconds(run)
+        times: dict[str, list[float]] = {what: [] for what in runs}
+        done = times["forward"]
+        while len(done) < _LEAST or (
+            sum(map(sum, times.values())) < self.setting.seconds and len(done) < _MOST
+        ):
+            for what, run in runs.items():
+                times[what].append(self._seconds(run))
+            self.progress(f"forward: {len(done)} rounds")
+        return times
+
+    def _bandwidth(self) -> float:
+        """Bytes/s that a copy reads and writes."""
+        size = 2**30 if self.device.type == "cuda" else 2**26
+        a = self.torch.ones(size, dtype=self.torch.uint8, device=self.device)
+        b = self.torch.empty_like(a)
+
+        def run() -> None:
+            b.copy_(a)
+
+        return 2 * size / min(self._seconds(run) for _ in range(6))
 
     def _model(self) -> Any:
         self.torch.manual_seed(0)
-        built: Any = module(self.graph, form_of("inference" if self.setting.inference else None))
+        plain = module(self.graph)
+        self.state = plain.state_dict()
+        built: Any = module(self.graph, form_of("inference"), self.state) if self.setting.inference else plain
         built = built.to(self.device, self.dtype)
         if self.setting.channels_last:
             built = built.to(memory_format=self.torch.channels_last)
@@ -153,8 +224,10 @@ class _Runner:
         return inputs
 
     def _forward(self, model: Any, inputs: list[torch.Tensor]) -> Callable[[], None]:
-        def run() -> None:
+        if hasattr(model, "eval"):
             model.eval()
+
+        def run() -> None:
             with self.torch.no_grad():
                 model(*inputs)
 
@@ -173,7 +246,11 @@ class _Runner:
     def _timing(self, what: str, run: Callable[[], None], passes: int, peak: float) -> Timing:
         self.progress(f"{what}: warm-up")
         self._reset_memory()
-        times = self._repeat(run, lambda done: self.progress(f"{what}: {done} runs"))
+        return self._told(
+            what, self._repeat(run, lambda done: self.progress(f"{what}: {done} runs")), passes, peak
+        )
+
+    def _told(self, what: str, times: Sequence[float], passes: int, peak: float) -> Timing:
         median = statistics.median(times)
         return Timing(
             what, len(times), median, min(times), max(times), self.setting.batch / median,
