@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from cnnc.backends.pytorch.form import form_of
-from cnnc.backends.pytorch.peers import peer
+from cnnc.backends.pytorch.runtime_peers import peer
 from cnnc.backends.pytorch.runtime import module
 from cnnc.compiler.cards import Card
 from cnnc.compiler.cost import costs
