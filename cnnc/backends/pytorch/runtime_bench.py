@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from cnnc.backends.pytorch.form import form_of
-from cnnc.backends.pytorch.runtime_peers import peer
 from cnnc.backends.pytorch.runtime import module
+from cnnc.backends.pytorch.runtime_peers import peer
 from cnnc.compiler.cards import Card
 from cnnc.compiler.cost import costs
 from cnnc.compiler.graph import Graph
