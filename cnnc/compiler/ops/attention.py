@@ -34,7 +34,6 @@ class Attend(Weightless):
     kind = "attend"
     family = "merge"
     example = "attend(q=[conv1-64], k=[conv1-64], v=[conv1-64], heads=8)"
-    aliases = ("attention",)
     ranks = (1, 2, 3)
     operands = ("q", "k", "v")
     tensors = MappingProxyType({"bias": "output"})

@@ -13,7 +13,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
         "relu", "relu6", "leaky", "leakyrelu", "prelu", "elu", "selu", "gelu", "silu", "swish", "mish",
         "sigmoid", "tanh", "hardsigmoid", "hardswish", "softplus", "softmax", "logsoftmax", "maxout",
     ),
-    "attention": ("attend", "attention"),
+    "attention": ("attend",),
     "arithmetic": (
         "times", "plus", "pow", "exp", "log", "abs", "sin", "cos", "clamp", "noise", "normalize",
     ),
