@@ -99,7 +99,9 @@ class _Core:
     def _line(self, node: Node, name: str, before: int | None, reference: _Reference) -> str:
         join = _JOINS.get(type(node.op))
         if join is not None:
-            return f"{_label(name)}: [{f' {join} '.join(reference(i) for i in node.inputs)}]"
+            axis = getattr(node.op, "axis", "C")
+            along = "" if axis == "C" else f"(axis={axis})"
+            return f"{_label(name)}: [{f' {join} '.join(reference(i) for i in node.inputs)}]{along}"
         word = written_whole("text", node, lambda watched: self._word(watched, reference))
         head = "" if not node.inputs or node.inputs[0] == before else f"{reference(node.inputs[0])} -> "
         return f"{head}{_label(name)}: {word}"

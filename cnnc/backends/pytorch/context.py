@@ -127,7 +127,7 @@ class Sources:
             if width is not None:
                 found = self.of(width, scope)
                 return self._fix_channels(node) if found is None else integral(found)
-            if n.op.kind == "concat":
+            if getattr(n.op, "axis", None) == "C" and n.op.kind == "concat":
                 total = self.channels(n.inputs[0], scope)
                 for i in n.inputs[1:]:
                     total = binary("+", total, self.channels(i, scope))

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from abc import ABC
 from itertools import pairwise
+from typing import Annotated
 
 from cnnc.compiler.ops import base
-from cnnc.compiler.ops.base import OpError, Pointwise, Shape, Weightless, Whole, Window
+from cnnc.compiler.ops.base import OpError, Pointwise, Shape, Undefined, Weightless, Whole, Window
+
+AXES = ("C", "D", "H", "W")
+"""The axes of a map of three, by their letters; a map of one has C and W."""
 
 
 def _show(ins: tuple[Shape, ...]) -> str:
@@ -24,19 +28,40 @@ class _Merge(Weightless, ABC):
 
 @base.op
 class Concat(_Merge):
-    """Branches one after another on the channels; their spatial sizes must be equal."""
+    """Branches one after another on the channels, or on another axis; their other sizes must be equal."""
 
     kind = "concat"
     example = "[conv1-64 | conv3-96]"
     transparent = True
 
+    axis: Annotated[str, base.word(*AXES)] = "C"
+
+    def place_of_axis(self, rank: int) -> int:
+        """Where the axis stands in a shape of so many axes beside the channels. Raises OpError where there is none."""
+        letters = ("C", *AXES[4 - rank :])
+        if self.axis not in letters:
+            have = ", ".join(letters)
+            raise OpError("E303", f"`axis` is {self.axis}, and these have {have} alone", arg="axis")
+        return letters.index(self.axis)
+
     def out_shape(self, *ins: Shape) -> Shape:
-        if any(shape[1:] != ins[0][1:] for shape in ins):
-            raise OpError(
-                "E405", f"`|` joins maps of one size, and these are {_show(ins)}",
-                hint="pad or stride the branches alike, or crop one",
-            )  # fmt: skip
-        return (sum(shape[0] for shape in ins), *ins[0][1:])
+        at = self.place_of_axis(len(ins[0]) - 1)
+        first = ins[0]
+        for shape in ins:
+            if len(shape) != len(first) or any(
+                n != m for i, (n, m) in enumerate(zip(shape, first, strict=True)) if i != at
+            ):
+                alike = "maps of one size" if at == 0 else f"what differs along {self.axis} alone"
+                raise OpError(
+                    "E405", f"`|` joins {alike}, and these are {_show(ins)}",
+                    hint="pad or stride the branches alike, or crop one",
+                )  # fmt: skip
+        return (*first[:at], sum(shape[at] for shape in ins), *first[at + 1 :])
+
+    def window(self, *ins: Shape) -> Window:
+        if self.axis == "C":
+            return Pointwise()
+        return Undefined("maps stand side by side")
 
 
 @base.op

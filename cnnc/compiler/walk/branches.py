@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cnnc.compiler.ops import Op
 from cnnc.compiler.ops.merge import Add, Concat, MatMul, Multiply
+from cnnc.compiler.symbolic import constant
 from cnnc.compiler.walk.draft import NO_BRANCH, Draft, Spot, poison
 from cnnc.compiler.walk.fit import Fitter, waits_for_siblings
 from cnnc.compiler.walk.layers import Arguments
@@ -36,6 +37,7 @@ class Branches:
         label: str | None = None,
     ) -> Draft | None:  # fmt: skip
         """Branches on the same input, joined. Those that wait for their siblings' size come second."""
+        arguments = _arguments(op, bracket)
         spot.scope.has_sides = True
         fitter = Fitter(self.walk, op, flow)
         results = self._placed(op, branches, bracket, flow, fitter)
@@ -51,10 +53,10 @@ class Branches:
             return poison(bracket.span)
         try:
             merge = self.walk.layers.place(
-                _MERGES[op], Arguments(), tuple(joined), bracket.span, label, spot, "merge"
+                _MERGES[op], arguments, tuple(joined), bracket.span, label, spot, "merge"
             )
         except CnncError as error:
-            if error.diagnostics[0].code != "E405" or op == "@":
+            if error.diagnostics[0].code != "E405" or op == "@" or arguments.values:
                 raise
             chains = [branches[i][0] for i in left]
             raise at_its_branch(error, _MERGES[op], chains, joined) from None
@@ -111,6 +113,25 @@ class Branches:
             return NO_BRANCH if is_none(arm) else self._branch(arm, flow, env, spot)
 
         return self.brackets.choice(choice, env, spot, place)
+
+
+def _arguments(op: str, bracket: s.Bracket) -> Arguments:
+    """What stands in parentheses behind a bracket of branches: the axis along which `|` joins them."""
+    found = Arguments()
+    for argument in bracket.args or ():
+        if op != "|" or argument.key != "axis":
+            what = (
+                f"a bracket of `{op}` takes no argument"
+                if op != "|"
+                else "a bracket of `|` takes `axis` alone"
+            )
+            raise fail("E301", what, argument.span, hint="for instance: [a | b](axis=W)")
+        # A bare letter is an axis here and no size.
+        letter = argument.value.id if isinstance(argument.value, s.Name) else argument.value.span.text
+        found.values["axis"] = constant(letter)
+        found.written.append("axis")
+        found.spans["axis"] = argument.span
+    return found
 
 
 def is_none(arm: s.Pipeline) -> bool:

@@ -22,6 +22,6 @@ def refuse_pending(spec: s.Spec) -> None:
 def _pending(node: object) -> str | None:
     """The name of a form without a meaning; None for everything else."""
     match node:
-        case s.Bracket() if node.args is not None:
-            return "a bracket with arguments"
+        case s.Bracket(body=s.Pipeline() | s.Choice() | s.Loop(op=None)) if node.args is not None:
+            return "a bracket with arguments, but for [a | b](axis=W),"
     return None

@@ -14,7 +14,8 @@ def _is_new(node: Node) -> bool:
 
 @emits(Concat, spare=_is_new)
 def concat(layer: Layer) -> Code:
-    return Function("torch.cat([{all}], 1)")
+    at = 1 + layer.op.place_of_axis(layer.rank)
+    return Function(f"torch.cat([{{all}}], {at})")
 
 
 @emits(Add, spare=_is_new)

@@ -133,7 +133,12 @@ class _Matcher:
 
     def _step(self, node: Node) -> Fusion | None:
         """A concatenation that another goes on with, or that goes on with another's maps: a dense block's."""
-        if not isinstance(node.op, Concat) or len(node.out) != 3 or node.index in self.read_elsewhere:
+        if (
+            not isinstance(node.op, Concat)
+            or node.op.axis != "C"
+            or len(node.out) != 3
+            or node.index in self.read_elsewhere
+        ):
             return None
         before = self.graph.nodes[node.inputs[0]]
         readers = [self.graph.nodes[i] for i in self.readers[node.index]]
