@@ -18,6 +18,7 @@ from cnnc.compiler.sizes import Limits
 from cnnc.compiler.walk.evaluate import FLAGS, evaluate
 from cnnc.compiler.walk.layers import MAX_LAYERS
 from cnnc.compiler.walk.values import FileScope
+from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail
 from cnnc.dsl.parse import parse as parse_source
 from cnnc.dsl.read import read_source
@@ -296,17 +297,25 @@ def from_source(
     max_layers: int = MAX_LAYERS,
 ) -> Net:
     """The network in a source; the common part of `load` and `parse`."""
-    sizes: dict[str | None, tuple[int, ...]] = {}
-    if isinstance(input, str):
-        sizes[None] = parse_size(input)
-    elif input is not None:
-        sizes = {name: parse_size(text) for name, text in input.items()}
-    values = {name: parse_value(name, value) for name, value in params.items()}
+    sizes: Mapping[str | None, str] = {None: input} if isinstance(input, str) else dict((input or {}).items())
     try:
-        graph = build(parse_source(source), stem=stem, sizes=sizes, params=values, max_layers=max_layers)
+        return from_syntax(parse_source(source), stem=stem, sizes=sizes, params=params, max_layers=max_layers)
     except CnncError as error:
         raise error.with_traceback(None) from None  # the mistake is in the spec, not on the way here
-    return Net(graph)
+
+
+def from_syntax(
+    spec: s.Spec,
+    *,
+    stem: str,
+    sizes: Mapping[str | None, str],
+    params: Mapping[str, object],
+    max_layers: int = MAX_LAYERS,
+) -> Net:
+    """The network of a spec that was read, with input sizes (None: of the only input) and params as they are written."""
+    shapes = {name: parse_size(text) for name, text in sizes.items()}
+    values = {name: parse_value(name, value) for name, value in params.items()}
+    return Net(build(spec, stem=stem, sizes=shapes, params=values, max_layers=max_layers))
 
 
 def stem_of(path: str) -> str:

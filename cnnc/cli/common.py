@@ -141,15 +141,15 @@ def by_name(sizes: Sizes) -> dict[str | None, str]:
 
 def load(spec: str, sizes: Sizes, params: Values) -> Net:
     """The network that a command line asks for."""
+    from cnnc.dsl.parse import parse
     from cnnc.dsl.read import read_source
-    from cnnc.net import from_source, resolve, stem_of
+    from cnnc.net import from_syntax, resolve, stem_of
 
-    given = by_name(sizes)
-    named = {name: size for name, size in given.items() if name is not None}
     path = resolve(spec)
-    input = given.get(None) or named or None
-    source = read_source(path, allow_outside=allow_outside())
-    return from_source(source, stem=stem_of(path), input=input, params=dict(params), max_layers=max_layers())
+    syntax = parse(read_source(path, allow_outside=allow_outside()))
+    return from_syntax(
+        syntax, stem=stem_of(path), sizes=by_name(sizes), params=dict(params), max_layers=max_layers()
+    )
 
 
 def tell(diagnostics: tuple[Diagnostic, ...] | list[Diagnostic]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnc.compiler.allow import accepted, idle
-from cnnc.compiler.build import build, check_library, is_library
+from cnnc.compiler.build import check_library, is_library
 from cnnc.compiler.expect import Claim, check_claims, plain
 from cnnc.compiler.ops.base import by_x
 from cnnc.compiler.receptive_field import misalignments, receptive_fields
@@ -18,7 +18,7 @@ from cnnc.dsl.parse import parse
 from cnnc.dsl.read import read_source
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
-from cnnc.net import Net, parse_size, parse_value, resolve, stem_of
+from cnnc.net import Net, from_syntax, resolve, stem_of
 
 if TYPE_CHECKING:
     from cnnc.compiler.baseline import Baseline
@@ -100,9 +100,9 @@ def check_one(
         syntax = parse(read_source(path, allow_outside=allow_outside, homes=homes))
         if is_library(syntax):
             return Verdict(spec, (), library=check_library(syntax))
-        shapes = {name: parse_size(size) for name, size in (sizes or {}).items()}
-        values = {name: parse_value(name, value) for name, value in (params or {}).items()}
-        net = Net(build(syntax, stem=stem_of(path), sizes=shapes, params=values, max_layers=max_layers))
+        net = from_syntax(
+            syntax, stem=stem_of(path), sizes=sizes or {}, params=params or {}, max_layers=max_layers
+        )
     except CnncError as error:
         return Verdict(spec, error.diagnostics)
     claims, problems = check_claims(net.graph)
