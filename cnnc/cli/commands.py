@@ -19,6 +19,7 @@ COMMANDS = Commands({
     "ops": "cnnc.cli.reference:ops",
     "plan": "cnnc.cli.planning:plan",
     "report": "cnnc.cli.report:report",
+    "schema": "cnnc.cli.schema:schema",
     "solve": "cnnc.cli.solving:solve",
     "split": "cnnc.cli.splitting:split",
     "summary": "cnnc.cli.summarising:summary",

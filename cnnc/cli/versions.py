@@ -9,7 +9,7 @@ import click
 
 from cnnc.dsl.version import VERSION
 
-_MATTER = ("click", "lark", "pydantic", "networkx", "rich", "graphviz", "pygraphviz", "torch")
+_MATTER = ("click", "pydantic", "networkx", "graphviz", "pygraphviz", "torch")
 """The packages on which it depends what is printed or written; torch is looked up, never imported."""
 
 
