@@ -177,7 +177,6 @@ def test_versions_of_what_matters() -> None:
     assert lines[0] == f"cnnc {version('cnnc')}" == f"cnnc {__version__}"
     assert lines[1].startswith(f"python {sys.version.split()[0]} on ")
     assert f"pydantic {version('pydantic')}" in lines
-    assert f"pydantic {version('pydantic')}" in lines
     assert re.fullmatch(r"torch (\d.*|not installed)", lines[-1])
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert not imported & {"torch", "networkx", "rich", "graphviz", "pydantic"}

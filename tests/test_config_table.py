@@ -234,7 +234,10 @@ def test_the_command_writes_every_format(folder: Path, ending: str, start: str) 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("zoo:vgg11", "-o", "vgg.png"), "'vgg.png': the ending must be svg, md or tex for a table"),
+        (
+            ("zoo:vgg11", "-o", "vgg.gif"),
+            "'vgg.gif': the ending must be svg, png, pdf, md or tex for a table",
+        ),
         (
             ("zoo:vgg11", "--theme", "dark", "-o", "vgg.md"),
             "--theme is for pictures, and a table as md has no colours",

@@ -307,7 +307,7 @@ def test_the_command_takes_a_label_and_a_position(folder: Path) -> None:
         (
             ("--rf", "features", "zoo:vgg16", "-o", "a.pdf"),
             2,
-            "the ending must be svg or tex for a receptive field",
+            "the ending must be svg, png, pdf or tex for a receptive field",
         ),
         (
             ("--rf", "features", "--direction", "LR", "zoo:vgg16"),

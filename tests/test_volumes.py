@@ -416,10 +416,13 @@ def test_the_command_writes_to_standard_output(folder: Path) -> None:
     ("arguments", "message"),
     [
         (
-            ("--style", "volumes", "zoo:lenet5", "-o", "a.png"),
-            "'a.png': the ending must be svg or tex for volumes",
+            ("--style", "volumes", "zoo:lenet5", "-o", "a.gif"),
+            "'a.gif': the ending must be svg, png, pdf or tex for volumes",
         ),
-        (("--style", "volumes", "zoo:lenet5", "-o", "a"), "'a': the ending must be svg or tex for volumes"),
+        (
+            ("--style", "volumes", "zoo:lenet5", "-o", "a"),
+            "'a': the ending must be svg, png, pdf or tex for volumes",
+        ),
         (
             ("--style", "volumes", "--level", "layers", "zoo:lenet5"),
             "--level is for diagrams, not for --style volumes",

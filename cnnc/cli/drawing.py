@@ -20,9 +20,9 @@ Kind = Literal["diagram", "volumes", "table", "receptive field"]
 
 ENDINGS: dict[Kind, tuple[str, ...]] = {
     "diagram": ("svg", "png", "pdf", "dot", "mmd"),
-    "volumes": ("svg", "tex"),
-    "table": ("svg", "md", "tex"),
-    "receptive field": ("svg", "tex"),
+    "volumes": ("svg", "png", "pdf", "tex"),
+    "table": ("svg", "png", "pdf", "md", "tex"),
+    "receptive field": ("svg", "png", "pdf", "tex"),
 }
 """What each kind of picture can be written as."""
 
@@ -54,7 +54,7 @@ def draw(
     """Draw SPEC as NAME.svg, or in the format that the ending of -o names.
 
     A diagram is laid out by Graphviz and is svg, png, pdf, dot or mmd; volumes and --rf
-    are svg or tex, tables svg, md or tex, and need no Graphviz.
+    are svg, png, pdf or tex, tables also md, and need no Graphviz; png and pdf take CairoSVG.
 
     \b
     cnnc draw zoo:googlenet -o googlenet.pdf
@@ -108,14 +108,18 @@ def _refuse_unused(kind: Kind, ending: str) -> None:
             raise click.UsageError(f"--{name} is for diagrams, not for {asked}")
     if kind != "receptive field" and is_given("no_table"):
         raise click.UsageError("--no-table is for --rf")
-    if kind == "table" and ending != "svg" and is_given("theme"):
+    if kind == "table" and ending in ("md", "tex") and is_given("theme"):
         raise click.UsageError(f"--theme is for pictures, and a table as {ending} has no colours")
 
 
 def _drawn(
     kind: Kind, ending: str, nets: list[Net], unit: str | None, theme: ThemeName, *, no_table: bool
-) -> str:
-    """The text of a picture that needs no Graphviz."""
+) -> str | bytes:
+    """A picture that needs no Graphviz; PNG and PDF are made of its SVG."""
+    if ending in ("png", "pdf"):
+        from cnnc.backends.vector.raster import rendered
+
+        return rendered(str(_drawn(kind, "svg", nets, unit, theme, no_table=no_table)), ending)
     graph = nets[0].graph
     if kind == "volumes":
         from cnnc.backends import volumes
