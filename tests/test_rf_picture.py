@@ -305,7 +305,7 @@ def test_the_command_takes_a_label_and_a_position(folder: Path) -> None:
         (("--rf", "features,7,0", "zoo:vgg16"), 1, "has 7 where positions go from 0 to 6"),
         (("--rf", "features,7", "zoo:vgg16"), 1, "has 1 numbers, and its map has 2 axes"),
         (
-            ("--rf", "features", "zoo:vgg16", "-o", "a.pdf"),
+            ("--rf", "features", "zoo:vgg16", "-o", "a.gif"),
             2,
             "the ending must be svg, png, pdf or tex for a receptive field",
         ),

@@ -129,6 +129,13 @@ def test_diagrams_show_the_arguments_of_what_a_layer_brings(brought: str) -> Non
     assert any(brought in line for box in picture(graph_of(text)).nodes for line in box.lines)
 
 
+def test_a_net_of_one_block_is_opened() -> None:
+    """U-Net is one block within another: closed, its picture would be a single box."""
+    drawn = picture(load("zoo:unet").graph)
+    assert sum(line.startswith("tconv") for box in drawn.nodes for line in box.lines) == 4
+    assert sum(line == "crop" for box in drawn.nodes for line in box.lines) == 4
+
+
 def test_the_box_of_a_join_tells_the_part_from_the_whole() -> None:
     for volume in plan_of(load("zoo:unet").graph).volumes:
         if volume.word.startswith("tconv"):

@@ -17,7 +17,8 @@ Level = Literal["blocks", "layers"]
 COMFORTABLE = 20
 """Blocks are opened while the picture stays within so many boxes: a chain of these fits a page."""
 FEW = 8
-"""A picture of fewer boxes says too little: then blocks are opened up to CROWDED boxes."""
+"""A picture of fewer boxes says too little: then blocks are opened up to OPENED boxes."""
+OPENED = 48
 CROWDED = 32
 """Above so many boxes, labelled brackets are closed, the innermost first."""
 LOOSE_FROM = 150
@@ -135,7 +136,7 @@ def _fitting(graph: Graph, scope: Scope) -> tuple[Part, ...]:
     for name in (*branched, *chains):
         opened.add(name)
         more, number = attempt()
-        if (number <= COMFORTABLE and name in branched) or (drawn < FEW and number <= CROWDED):
+        if (number <= COMFORTABLE and name in branched) or (drawn < FEW and number <= OPENED):
             parts, drawn = more, number
         else:
             opened.discard(name)
