@@ -87,7 +87,7 @@ class Module:
 
     def get_parameter(self, name: str) -> Any:
         found: Any = self
-        for part in name.split("."):
+        for part in filter(None, name.split(".")):
             found = getattr(found, part)
         return found
 

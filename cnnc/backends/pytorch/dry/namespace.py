@@ -17,6 +17,7 @@ from cnnc.backends.pytorch.dry.autograd import grad_mode
 from cnnc.backends.pytorch.dry.checkpointing import checkpoint
 from cnnc.backends.pytorch.dry.ledger import STATE
 from cnnc.backends.pytorch.dry.modules import NN
+from cnnc.backends.pytorch.dry.parametrized import spectral_norm, weight_norm
 from cnnc.backends.pytorch.dry.register import FUNCTIONAL, TORCH
 from cnnc.dsl.diagnostics import fail
 
@@ -25,6 +26,8 @@ STANDARD = frozenset({
     "itertools", "math", "numbers", "operator", "typing", "warnings",
 })  # fmt: skip
 """What a written file may import from Python itself."""
+OPTIONAL = frozenset({"triton"})
+"""What it does without where it is missing, as it is here."""
 
 
 class Namespace:
@@ -72,7 +75,8 @@ def _initialisers() -> Namespace:
 
 
 def _parametrizations() -> Namespace:
-    return Namespace("nn.utils.parametrizations", {})
+    found = {"weight_norm": weight_norm, "spectral_norm": spectral_norm}
+    return Namespace("nn.utils.parametrizations", found)
 
 
 def dry_torch() -> dict[str, Any]:
@@ -116,6 +120,8 @@ def executed(source: Any, others: Mapping[str, Any]) -> dict[str, Any]:
             return found[name] if fromlist or "." not in name else found[name.partition(".")[0]]
         if name in STANDARD:
             return importlib.import_module(name) if fromlist else builtins.__import__(name)
+        if name.partition(".")[0] in OPTIONAL:
+            raise ImportError(name)
         raise fail("E803", f"a written file imports `{name}`, whose memory is not known")
 
     names: dict[str, Any] = {

@@ -262,6 +262,7 @@ for _name, _function in {"add_": add, "sub_": add, "mul_": mul, "div_": div}.ite
 for _name in ("eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or"):
     function(_name, method=True)(_compare)
 methods(
+    lerp_=lambda x, end, weight: done(start((x,), full), x),
     __neg__=UNARY["neg"],
     __invert__=lambda x: like(x),
     __abs__=UNARY["abs"],
