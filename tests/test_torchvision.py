@@ -181,3 +181,21 @@ def test_retinanet() -> None:
     for got, want in ((scores, wanted["cls_logits"]), (boxes, wanted["bbox_regression"])):
         assert want.std() > 1e-3
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4 * float(want.std()))
+
+
+def test_ssd300() -> None:
+    """Keys, and scores and distances of all 8,732 boxes."""
+    torch.manual_seed(0)
+    theirs = models.detection.ssd300_vgg16(weights=None, weights_backbone=None).eval()
+    give_spread(theirs.backbone)
+    ours = cnnc.load("zoo:ssd300_vgg16").module().eval()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    x = torch.randn(1, 3, 300, 300)
+    with torch.no_grad():
+        got = ours(x)
+        wanted = theirs.head(list(theirs.backbone(x).values()))
+    for ours_out, key in zip(got, ("cls_logits", "bbox_regression"), strict=True):
+        want = wanted[key].transpose(1, 2)
+        assert want.shape[2] == 8732
+        assert want.std() > 1e-3
+        torch.testing.assert_close(ours_out, want, rtol=1e-4, atol=1e-4 * float(want.std()))
