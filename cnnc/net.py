@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from cnnc.compiler.graph import Graph
 from cnnc.compiler.sizes import Limits
 from cnnc.compiler.walk.evaluate import FLAGS, evaluate
 from cnnc.compiler.walk.layers import MAX_LAYERS
-from cnnc.compiler.walk.values import FileScope
+from cnnc.compiler.walk.values import FileScope, InputShape
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail
 from cnnc.dsl.parse import parse as parse_source
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from cnnc.planning import Plan
 
 ZOO = "zoo:"
+InputSize = str | Sequence[int | str]
+"""`"3x299x299"`, or (3, 299, 299); a capital letter is a free size."""
 Form = Literal["inference", "checkpoint"] | None
 """A form of the PyTorch module other than the plain one."""
 
@@ -258,14 +260,15 @@ class Net:
 def load(
     spec: str | os.PathLike[str],
     *,
-    input: str | Mapping[str, str] | None = None,
+    input: InputSize | Mapping[str, InputSize] | None = None,
     max_layers: int = MAX_LAYERS,
     allow_outside: bool = False,
     **params: object,
 ) -> Net:
     """The network in a file, in `-` (standard input), or shipped as `zoo:NAME`.
 
-    `input` replaces the declared input size ("3x299x299", or by name); a model of more
+    `input` replaces the declared input size ("3x299x299" or (3, 299, 299), "3xHxW" with free sizes, or several
+    by name); a model of more
     than `max_layers` layers is refused; with `allow_outside` the spec may `use` files outside its
     folder; further keywords replace the file's params. Raises CnncError with every mistake.
     """
@@ -278,7 +281,7 @@ def parse(
     text: str,
     *,
     name: str = "<text>",
-    input: str | Mapping[str, str] | None = None,
+    input: InputSize | Mapping[str, InputSize] | None = None,
     max_layers: int = MAX_LAYERS,
     allow_outside: bool = False,
     **params: object,
@@ -292,12 +295,16 @@ def from_source(
     source: Source,
     *,
     stem: str,
-    input: str | Mapping[str, str] | None,
+    input: InputSize | Mapping[str, InputSize] | None,
     params: Mapping[str, object],
     max_layers: int = MAX_LAYERS,
 ) -> Net:
     """The network in a source; the common part of `load` and `parse`."""
-    sizes: Mapping[str | None, str] = {None: input} if isinstance(input, str) else dict((input or {}).items())
+    sizes: dict[str | None, InputSize] = {}
+    if isinstance(input, Mapping):
+        sizes = dict(input.items())
+    elif input is not None:
+        sizes[None] = input
     try:
         return from_syntax(parse_source(source), stem=stem, sizes=sizes, params=params, max_layers=max_layers)
     except CnncError as error:
@@ -308,7 +315,7 @@ def from_syntax(
     spec: s.Spec,
     *,
     stem: str,
-    sizes: Mapping[str | None, str],
+    sizes: Mapping[str | None, InputSize],
     params: Mapping[str, object],
     max_layers: int = MAX_LAYERS,
 ) -> Net:
@@ -323,12 +330,25 @@ def stem_of(path: str) -> str:
     return "net" if path == "-" else Path(path).stem
 
 
-def parse_size(text: str) -> tuple[int, ...]:
-    """`3x299x299` to (3, 299, 299). Raises CnncError (E303)."""
-    parts = text.split("x")
-    if not all(p.isascii() and p.isdecimal() and len(p) < 10 and int(p) > 0 for p in parts) or len(parts) > 4:
-        raise fail("E303", f"`{text}` is no input size", hint="channels x height x width, such as 3x224x224")
-    return tuple(int(p) for p in parts)
+def parse_size(size: str | Iterable[int | str]) -> InputShape:
+    """`3x299x299`, or its numbers, to (3, 299, 299); a capital letter is a free size: `3xHxW`. Raises CnncError (E303)."""
+    try:
+        parts = size.split("x") if isinstance(size, str) else [str(n) for n in size]
+    except TypeError:
+        raise fail("E303", f"`{size!r}` is no input size", hint=_SIZES) from None
+    if not all(map(_is_size, parts)) or not 1 <= len(parts) <= 4:
+        shown = size if isinstance(size, str) else "x".join(parts)
+        raise fail("E303", f"`{shown}` is no input size", hint=_SIZES)
+    return tuple(int(p) if p.isdecimal() else p for p in parts)
+
+
+_SIZES = "channels x height x width, such as 3x224x224; 3xHxW leaves sizes free"
+
+
+def _is_size(part: str) -> bool:
+    if part.isdecimal():
+        return part.isascii() and len(part) < 10 and int(part) > 0
+    return len(part) == 1 and part.isascii() and part.isupper()
 
 
 def parse_value(name: str, value: object) -> object:

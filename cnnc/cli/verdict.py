@@ -149,7 +149,7 @@ def _figures(net: Net) -> Figures:
         macs=_count(net.macs),
         outputs=outputs,
         shapes=shapes,
-        needs=tuple(map(str, net.limits)),
+        needs=(*map(str, net.limits), *net.graph.conditions),
         unknown=net.costs.unknown,
     )
 

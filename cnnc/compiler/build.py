@@ -17,8 +17,9 @@ from cnnc.compiler.walk.elaborate import Walk, Walked
 from cnnc.compiler.walk.layers import MAX_LAYERS
 from cnnc.compiler.walk.library import library_of
 from cnnc.compiler.walk.naming import assign_names
+from cnnc.compiler.walk.references import References
 from cnnc.compiler.walk.smallest import with_smallest_input
-from cnnc.compiler.walk.values import FileScope, LabelScope, Value, in_graph, render_trace
+from cnnc.compiler.walk.values import FileScope, InputSizes, LabelScope, Value, in_graph, render_trace
 from cnnc.compiler.walk.warn import warnings
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
@@ -28,14 +29,14 @@ def build(
     spec: s.Spec,
     *,
     stem: str = "net",
-    sizes: Mapping[str | None, tuple[int, ...]] | None = None,
+    sizes: InputSizes | None = None,
     params: Mapping[str, Value] | None = None,
     max_layers: int = MAX_LAYERS,
 ) -> Graph:
     """The graph of a spec.
 
     `stem` names the model where the spec does not; `sizes` replace the declared
-    input shapes by input name (None: the only input); `params` replace the values
+    input shapes by input name (None: the only input), a capital letter being a free size; `params` replace the values
     of the file's params; a model of more than `max_layers` layers is refused. Raises
     CnncError with every mistake that was found.
     """
@@ -79,21 +80,22 @@ def check_library(spec: s.Spec) -> int:
 
 
 def _walk(
-    spec: s.Spec, sizes: Mapping[str | None, tuple[int, ...]], params: Mapping[str, Value], max_layers: int
+    spec: s.Spec, sizes: InputSizes, params: Mapping[str, Value], max_layers: int
 ) -> tuple[Walked, FileScope]:
-    """The walk, for free input sizes at the first reference size at which it finds no mistake."""
+    """The walk, for free input sizes at the first reference at which it finds no mistake."""
 
-    def mistakes(shapes: Mapping[str | None, tuple[int, ...]]) -> Sequence[Diagnostic]:
+    def mistakes(shapes: InputSizes) -> Sequence[Diagnostic]:
         """What is wrong with inputs of these shapes."""
         try:
             file = declare(spec, params, library_of(spec.source))
-            _raise_errors(Walk(spec, file, shapes, _REFERENCES[0], max_layers).run().problems)
+            _raise_errors(Walk(spec, file, shapes, {}, max_layers).run().problems)
         except CnncError as error:
             return error.diagnostics
         return ()
 
     first: list[Diagnostic] = []
-    for reference in _REFERENCES:
+    search = References()
+    for reference in search:
         file = declare(spec, params, library_of(spec.source))
         walk = Walk(spec, file, sizes, reference, max_layers)
         try:
@@ -103,15 +105,10 @@ def _walk(
             return walked, file
         except CnncError as error:
             first = first or list(error.diagnostics)
-            if not walk.free:
-                if len(walk.drafts) <= _SEARCHED:
-                    first = with_smallest_input(first, walk.input_shapes(), mistakes)
-                break
+            if not walk.free and len(walk.drafts) <= _SEARCHED:
+                first = with_smallest_input(first, walk.input_shapes(), mistakes)
+            search.learn(reference, walk.free, walk.ledger, len(walk.drafts))
     raise CnncError(first)
-
-
-_REFERENCES = (224, 256, 480, 576, 1024)
-"""What free sizes are taken for while layers are checked; multiples of many numbers, large enough for most."""
 
 
 _SEARCHED = 2_000

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from cnnc.compiler.bounds import Bounds
 from cnnc.compiler.ops import Op, Shape
-from cnnc.compiler.sizes import Ledger, Limits, limits
+from cnnc.compiler.sizes import Ledger, Limits, limits, together
 from cnnc.compiler.symbolic import Sourced, Sym
 from cnnc.compiler.walk.draft import Decision, Role, ScopeKind, scopes_within
-from cnnc.compiler.walk.values import Trace, Value
+from cnnc.compiler.walk.values import InputSizes, Trace, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import Diagnostic
 from cnnc.dsl.record import record
@@ -161,7 +161,7 @@ class Graph:
     """The params that have another value than the text gives them."""
     accepted: tuple[Diagnostic, ...] = ()
     """Warnings that the spec silences, each with its reason (`# allow W203: …`)."""
-    sizes: Mapping[str | None, tuple[int, ...]] = field(default_factory=dict)
+    sizes: InputSizes = field(default_factory=dict)
     """The input sizes that were given from outside, as of `build`."""
     max_layers: int = 0
     """The limit that it was built under."""
@@ -173,6 +173,11 @@ class Graph:
     def limits(self) -> tuple[Limits, ...]:
         """What the free sizes of the inputs must be for every layer to fit."""
         return tuple(limits(self.ledger, name) for name in self.free)
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """What binds several free sizes to one another."""
+        return together(self.ledger)
 
     def tensors(self) -> Iterator[tuple[Node, str, Shape]]:
         """The learnable tensors and the running statistics: the layer, the key in its state dict, the shape.

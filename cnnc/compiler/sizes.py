@@ -4,7 +4,9 @@ A `Size` is the number that a size has at the reference input, and the exact
 expression of the free input sizes that gives it: sums of products of symbols
 and of floors, in a canonical form. It is an `int`, so the size rules of the
 layers apply to it unchanged; what they assume on the way (that a kernel fits,
-that two branches are equal) is written into a ledger as a condition.
+that two branches are equal) is written into a ledger as a condition. What a
+comparison says at the reference may not hold at another size: the outcome of
+each is noted, so that what was found holds for every size that fits the conditions.
 
 >>> ledger = Ledger()
 >>> h = symbol("H", 224, ledger)
@@ -16,10 +18,11 @@ that two branches are equal) is written into a ledger as a condition.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from fractions import Fraction
 from math import ceil, gcd, lcm
+from typing import NoReturn
 
 from cnnc.dsl.record import record
 
@@ -160,15 +163,31 @@ class Condition:
 
 @record(frozen=False)
 class Ledger:
-    """The conditions assumed while it is open, and the layer that is being placed."""
+    """The conditions assumed while it is open, and the layer that is being placed.
+
+    `otherwise` is what would have turned a comparison the other way: other sizes to try where
+    the reference is refused.
+    """
 
     conditions: dict[tuple[Poly, bool], Condition] = field(default_factory=dict)
+    otherwise: dict[tuple[Poly, bool], Condition] = field(default_factory=dict)
     place: str = ""
     is_open: bool = True
+    refused: set[str] = field(default_factory=set)
+    """The places where something was wrong."""
 
     def note(self, poly: Poly, *, equal: bool) -> None:
         if self.is_open:
             self.conditions.setdefault((poly, equal), Condition(poly, equal, self.place))
+
+    def miss(self, poly: Poly, *, equal: bool) -> None:
+        """Note a condition that does not hold at the reference."""
+        if self.is_open:
+            self.otherwise[poly, equal] = Condition(poly, equal, self.place)
+
+    def assumes_equal(self, difference: Poly) -> bool:
+        """Whether it was assumed that a difference is 0."""
+        return (difference, True) in self.conditions or (_add((), difference, -1), True) in self.conditions
 
 
 class Size(int):
@@ -210,24 +229,61 @@ class Size(int):
 
     def __floordiv__(self, other: int) -> int:
         if isinstance(other, Size):
-            return int(self) // int(other)
+            self._refuse()
         return self._with(int(self) // other, _floor(self.poly, other))
 
     def __mod__(self, other: int) -> int:
         return self - self // other * other
 
+    def _refuse(self, *_: object) -> NoReturn:
+        """What has no exact expression is a mistake of whoever asks, not a number that forgets where it is from."""
+        raise TypeError(f"no expression stands for this of the free size {self}")
+
+    __truediv__ = __rtruediv__ = __rfloordiv__ = __rmod__ = _refuse
+    __pow__ = __rpow__ = __divmod__ = __rdivmod__ = __abs__ = __round__ = _refuse
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, int):
             return NotImplemented
-        if poly_of(other) == self.poly:
+        difference = _add(self.poly, poly_of(other), -1)
+        if not difference:
             return True
+        if not self.ledger.is_open:  # equal for every size that fits, not where the reference happens to be
+            return self.ledger.assumes_equal(difference)
         if int(self) != int(other):
+            self.ledger.miss(difference, equal=True)
             return False
-        self.ledger.note(_add(self.poly, poly_of(other), -1), equal=True)
+        self.ledger.note(difference, equal=True)
         return True
 
     def __ne__(self, other: object) -> bool:
         return not self == other
+
+    def __bool__(self) -> bool:
+        return self != 0
+
+    def __lt__(self, other: int) -> bool:
+        return not self._reaches(other)
+
+    def __ge__(self, other: int) -> bool:
+        return self._reaches(other)
+
+    def __gt__(self, other: int) -> bool:
+        return self._reaches(other + 1)
+
+    def __le__(self, other: int) -> bool:
+        return not self._reaches(other + 1)
+
+    def _reaches(self, least: int) -> bool:
+        """Whether it is at least so much; what the reference says is noted for all sizes."""
+        above = _add(self.poly, poly_of(least), -1)
+        below = _add(_add((), above, -1), _constant(-1))
+        holds = int(self) >= int(least)
+        if above == _constant(int(self) - int(least)):  # the same for every size
+            return holds
+        self.ledger.note(above if holds else below, equal=False)
+        self.ledger.miss(below if holds else above, equal=False)
+        return holds
 
     def __hash__(self) -> int:
         return int.__hash__(self)
@@ -248,8 +304,43 @@ class Size(int):
 
 
 def poly_of(n: int) -> Poly:
-    """The expression of a size; a plain integer's is itself."""
-    return n.poly if isinstance(n, Size) else _constant(int(n))
+    """The expression of a size; a plain integer's is itself. Raises TypeError for what is no integer."""
+    if isinstance(n, Size):
+        return n.poly
+    if not isinstance(n, int):
+        raise TypeError(f"{n!r} is no size")
+    return _constant(int(n))
+
+
+def require(n: int) -> None:
+    """Note that a size is taken to be at least 0."""
+    if isinstance(n, Size):
+        n.ledger.note(n.poly, equal=False)
+
+
+def same(a: Sequence[int], b: Sequence[int]) -> bool:
+    """Whether two shapes are equal, for every size or by conditions that are noted; nothing is noted where they are not."""
+    if len(a) != len(b):
+        return False
+    apart = [(n, m) for n, m in zip(a, b, strict=True) if poly_of(n) != poly_of(m)]
+    if any(not is_free(n) and not is_free(m) for n, m in apart):
+        return False
+    unequal = [(n, m) for n, m in apart if int(n) != int(m)]
+    return all(n == m for n, m in unequal or apart)
+
+
+def ratio(n: int, m: int) -> int | None:
+    """n/m where that is one whole number for every size; else None.
+
+    >>> ledger = Ledger()
+    >>> h = symbol("H", 224, ledger)
+    >>> ratio(2 * h, h), ratio(h, 7), ratio(14, 7)
+    (2, None, 2)
+    """
+    if not is_free(n) and not is_free(m):
+        return n // m if n % m == 0 else None
+    times = int(n) // int(m)
+    return times if times and not _add(poly_of(n), poly_of(m), -times) else None
 
 
 def symbol(name: str, reference: int, ledger: Ledger) -> int:
@@ -278,12 +369,6 @@ def is_free(n: object) -> bool:
 def number(n: int, sizes: Mapping[str, int] | None = None) -> int:
     """A size as a plain number: with these free sizes, or (None) at the reference."""
     return at(n.poly, sizes) if sizes is not None and isinstance(n, Size) else int(n)
-
-
-def require(n: int) -> None:
-    """Note that a size is taken to be at least 0."""
-    if isinstance(n, Size):
-        n.ledger.note(n.poly, equal=False)
 
 
 MAX_SCAN = 1 << 14
@@ -333,8 +418,8 @@ def limits(ledger: Ledger, name: str) -> Limits:
 
     >>> ledger = Ledger()
     >>> w = symbol("W", 24, ledger)
-    >>> require(w // 3 * 3 - 5), require(30 - w), w % 4 == 0
-    (None, None, True)
+    >>> w // 3 * 3 >= 5, w <= 30, w % 4 == 0
+    (True, True, True)
     >>> print(limits(ledger, "W"))
     8 <= W <= 28 with W % 4 == 0
     """
@@ -373,6 +458,22 @@ def limits(ledger: Ledger, name: str) -> Limits:
     )
     why = broken[0].why if broken else ""
     return Limits(name, smallest, why, modulus, remainders, largest, gaps)
+
+
+def together(ledger: Ledger) -> tuple[str, ...]:
+    """The conditions that bind several free sizes to one another: `H == 2*K`, `H*W >= 2`."""
+    found = [c for c in ledger.conditions.values() if len(symbols(c.poly)) > 1]
+    return tuple(dict.fromkeys(map(_relation, found)))
+
+
+def _relation(condition: Condition) -> str:
+    """A condition with nothing negative on either side."""
+    poly = condition.poly
+    if condition.equal and sum(c < 0 for _, c in poly) > sum(c > 0 for _, c in poly):
+        poly = _add((), poly, -1)
+    left = text(tuple(term for term in poly if term[1] > 0))
+    right = text(tuple((monomial, -c) for monomial, c in poly if c < 0))
+    return f"{left} {'==' if condition.equal else '>='} {right}"
 
 
 MAX_MODULUS = 4096

@@ -5,7 +5,7 @@ say something: in `rf`, `phases` (the sizes by phase on each axis, where they di
 `without_gate` (size and start of the field without the branches that see the whole
 input) and `reason` (why there is no figure); at the top, `unknown` (the layers whose
 params or macs nobody declared, which count as 0), and on free sizes `limits` (the smallest
-legal size, the layer that imposes it, the remainders) and `residues` (`starts` and `aligned`
+legal size, the layer that imposes it, the remainders), `conditions` (what binds several free sizes to one another) and `residues` (`starts` and `aligned`
 of an output's field by the size's remainder, where they go by it).
 """
 
@@ -67,6 +67,8 @@ class Summary:
     memory: Memory
     limits: tuple[Limits, ...]
     """What the free sizes of the inputs must be."""
+    conditions: tuple[str, ...]
+    """What binds several of them to one another."""
     residues: tuple[Residues, ...]
     """Where fields go by the remainder of a free size."""
 
@@ -101,6 +103,7 @@ def summarise(graph: Graph) -> Summary:
         unknown=per_node.unknown,
         memory=peak_memory(graph),
         limits=graph.limits,
+        conditions=graph.conditions,
         residues=residues(graph),
     )
 
@@ -124,6 +127,8 @@ def to_json(summary: Summary) -> dict[str, Any]:
         data["unknown"] = {what: list(names) for what, names in summary.unknown.items()}
     if summary.limits:
         data["limits"] = [_limits_json(one) for one in summary.limits]
+    if summary.conditions:
+        data["conditions"] = list(summary.conditions)
     if summary.residues:
         data["residues"] = [_residues_json(one) for one in summary.residues]
     plain: dict[str, Any] = _expressions(data)

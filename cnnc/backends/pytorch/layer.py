@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
@@ -11,6 +11,7 @@ from cnnc.compiler.graph import Node
 from cnnc.compiler.ops import Op, Shape
 from cnnc.compiler.ops.base import SameTF
 from cnnc.compiler.reading import written_whole
+from cnnc.compiler.sizes import is_free
 from cnnc.compiler.symbolic import Const, Sym, binary, kind_of
 from cnnc.dsl.diagnostics import CnncError, fail
 
@@ -318,6 +319,9 @@ def emit(layer: Layer) -> Code:
     )
     if layer.reads is not None:
         layer.reads.done()
+    if any(is_free(n) for value in _values(code) for n in _numbers(value)):
+        what = f"`{layer.op.kind}` by numbers that depend on a free size"
+        raise cannot(layer, what, hint="give the size with --input")
     return code
 
 
@@ -340,6 +344,25 @@ def reparametrised(layer: Layer, code: Code) -> Code:
         code, around=f"reparametrised({{}}, {rule}, {parts})", needs=(*code.needs, "reparametrised"),
         imports=imports,
     )  # fmt: skip
+
+
+def _values(code: Code) -> Iterator[Any]:
+    """Every value that stands in the code as a number."""
+    if isinstance(code, Function):
+        arguments: Iterable[Argument] = code.values.values()
+        if code.module is not None:
+            yield from _values(code.module)
+    else:
+        arguments = (*code.args, *code.kwargs.values())
+    yield from (argument.value for argument in arguments if isinstance(argument, Val))
+
+
+def _numbers(value: Any) -> Iterator[Any]:
+    if isinstance(value, tuple):
+        for part in value:
+            yield from _numbers(part)
+    else:
+        yield value
 
 
 def cannot(layer: Layer, what: str, hint: str | None = None) -> CnncError:

@@ -52,7 +52,7 @@ def facts(summary: Summary) -> list[str]:
         f"(at {memory.inference_at}), {memory.training:,} in training ({8 * memory.dtype_bytes} bits a value, "
         f"batch {memory.batch}{reference})",
         *least,
-        *(f"Needs {one}." for one in summary.limits),
+        *(f"Needs {one}." for one in (*summary.limits, *summary.conditions)),
         *map(str, summary.residues),
         *_about_fields(summary),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnnc.compiler.ops.base import Axis, Local, OpError, SameTF, Shape, Sides, Spread, by_x
-from cnnc.compiler.sizes import is_free, require
+from cnnc.compiler.sizes import is_free, ratio
 
 TOO_SMALL = "pad it, pool less before it, or give the model a larger input"
 """The hint where a map is too small for its window; what knows the whole model can say more."""
@@ -92,7 +92,6 @@ def slide(
                 f"the kernel {grown} is larger than its map: {by_x(shape)}{padded}, axis {_axis(i, len(shape) - 1)}",
                 hint=TOO_SMALL,
             )
-        require(room)
         if ceil:  # no window starts behind position n - 1, whatever n is
             room -= max(0, after - extent + stride[i])
         out.append(room // stride[i] + 1)
@@ -117,7 +116,6 @@ def spread(
                 "E403", f"`pad` cuts all of the output away: {size} of axis {_axis(i, len(shape) - 1)} is left",
                 arg="pad",
             )  # fmt: skip
-        require(size - 1)
         out.append(size)
     return tuple(out)
 
@@ -128,11 +126,11 @@ def blocks(n: int, m: int) -> Axis | Spread | None:
     >>> blocks(14, 7), blocks(7, 14), blocks(7, 5)
     (Axis(kernel=2, stride=2, before=0, dilation=1), Spread(kernel=2, stride=2, before=0, dilation=1), None)
     """
-    if n % m == 0:
-        return Axis(n // m, n // m, 0)
-    if m % n == 0:
-        return Spread(m // n, m // n, 0)
-    return None
+    times = ratio(n, m)
+    if times is not None:
+        return Axis(times, times, 0)
+    times = ratio(m, n)
+    return None if times is None else Spread(times, times, 0)
 
 
 def _axis(i: int, rank: int) -> str:

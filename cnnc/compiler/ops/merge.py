@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cnnc.compiler.ops import base
 from cnnc.compiler.ops.base import OpError, Pointwise, Shape, Undefined, Weightless, Whole, Window
+from cnnc.compiler.sizes import same
 
 AXES = ("C", "D", "H", "W")
 """The axes of a map of three, by their letters; a map of one has C and W."""
@@ -48,9 +49,7 @@ class Concat(_Merge):
         at = self.place_of_axis(len(ins[0]) - 1)
         first = ins[0]
         for shape in ins:
-            if len(shape) != len(first) or any(
-                n != m for i, (n, m) in enumerate(zip(shape, first, strict=True)) if i != at
-            ):
+            if not same((*shape[:at], *shape[at + 1 :]), (*first[:at], *first[at + 1 :])):
                 alike = "maps of one size" if at == 0 else f"what differs along {self.axis} alone"
                 raise OpError(
                     "E405", f"`|` joins {alike}, and these are {_show(ins)}",
@@ -73,7 +72,7 @@ class Add(_Merge):
     example = "[id + conv3-64 -> conv3-64]"
 
     def out_shape(self, *ins: Shape) -> Shape:
-        if any(shape != ins[0] for shape in ins):
+        if not all(same(shape, ins[0]) for shape in ins):
             raise OpError(
                 "E405", f"`+` adds maps of one shape, and these are {_show(ins)}",
                 hint="write `shortcut` in place of `id` for a projection that fits",
@@ -91,9 +90,9 @@ class Multiply(_Merge):
     def out_shape(self, *ins: Shape) -> Shape:
         if any(len(shape) != len(ins[0]) for shape in ins):
             raise OpError("E405", f"`&` multiplies maps with equal axes, and these are {_show(ins)}")
-        out = tuple(max(sizes) for sizes in zip(*ins, strict=True))
+        out = tuple(max(sizes, key=int) for sizes in zip(*ins, strict=True))  # nothing to note of free sizes
         for shape in ins:
-            if any(n not in (1, m) for n, m in zip(shape, out, strict=True)):
+            if any(n not in (m, 1) for n, m in zip(shape, out, strict=True)):
                 raise OpError(
                     "E405",
                     f"`&` multiplies maps of one shape, axes of size 1 stretched, and these are {_show(ins)}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Mapping
+from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -123,7 +124,7 @@ class InstanceNorm(_Norm):
     affine: base.Flag = False
 
     def out_shape(self, *ins: Shape) -> Shape:
-        if all(n == 1 for n in ins[0][1:]):
+        if prod(ins[0][1:]) < 2:
             raise OpError(
                 "E408", "a map of one position has no spread to normalise by", hint="use ln or gn here"
             )

@@ -20,7 +20,7 @@ from cnnc.compiler.ops.base import (
     WordSlots,
 )
 from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator
-from cnnc.compiler.sizes import require
+from cnnc.compiler.sizes import is_free, require
 
 if TYPE_CHECKING:
     from pydantic_core.core_schema import ValidationInfo
@@ -43,7 +43,7 @@ def _pool_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
             "or (before, after) is wanted", arg="pad",
         )  # fmt: skip
     for axis, k in zip(pads, kernel, strict=True):
-        if max(axis) > k // 2:
+        if not isinstance(pads, base.SameTF) and max(axis) > k // 2:
             raise OpError("E303", f"`pad` (={max(axis)}) may be at most half the kernel (={k})", arg="pad")
     return pads
 
@@ -272,6 +272,11 @@ class FractionalMaxPool(Weightless):
         if self.out is not None:
             return self.out
         assert self.ratio is not None
+        if any(map(is_free, shape[1:])):
+            raise OpError(
+                "E407", f"`ratio` takes a part of {base.by_x(shape)}, and that size is free", arg="ratio",
+                hint="say `out`, or give the size with --input",
+            )  # fmt: skip
         return tuple(int(n * self.ratio) for n in shape[1:])
 
     def window(self, *ins: Shape) -> Window:

@@ -22,7 +22,7 @@ from cnnc.compiler.ops.base import (
     Window,
 )
 from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator
-from cnnc.compiler.sizes import exact_quotient, require
+from cnnc.compiler.sizes import exact_quotient, is_free, require
 
 if TYPE_CHECKING:
     from pydantic_core.core_schema import ValidationInfo
@@ -111,7 +111,6 @@ class Crop(Weightless):
             if n < m:
                 shown = f"`size` (={m})" if len(ins) == 1 else f"`to` (of size {m})"
                 raise OpError("E403", f"{shown} is larger than the map (of size {n})", arg="size")
-            require(n - m)
         return (ins[0][0], *self.target(*ins))
 
     def window(self, *ins: Shape) -> Window:
@@ -197,7 +196,8 @@ class Squeeze(Weightless):
     transparent = True
 
     def out_shape(self, *ins: Shape) -> Shape:
-        return (ins[0][0], *(n for n in ins[0][1:] if n != 1))
+        # A free size stays: it is taken to be more than 1, which notes that it is.
+        return (ins[0][0], *(n for n in ins[0][1:] if (n > 1 if is_free(n) else n != 1)))
 
     def window(self, *ins: Shape) -> Window:
         kept = len(self.out_shape(*ins))

@@ -20,6 +20,7 @@ from cnnc.compiler.ops.base import (
     Window,
 )
 from cnnc.compiler.ops.model import BeforeValidator
+from cnnc.compiler.sizes import ratio
 
 if TYPE_CHECKING:
     from pydantic_core.core_schema import ValidationInfo
@@ -87,16 +88,16 @@ class Upsample(Weightless):
         return (self.window(*ins), *(None for _ in ins[1:]))
 
     def _axis(self, n: int, m: int) -> Axis | Spread | None:
-        if n == m:
+        if ratio(n, m) == 1:
             return Axis(1, 1, 0)
         if self.mode == "nearest":
             # Repetition, or every (n/m)-th position: the first of each block.
             block = geometry.blocks(n, m)
             return Axis(1, block.stride, 0) if isinstance(block, Axis) else block
-        if self.align_corners or m % n:
+        s = ratio(m, n)
+        if self.align_corners or s is None:
             return None
         # Output o lies at (o + 1/2)/s - 1/2; input j reaches those less than 1 away.
-        s = m // n
         return Spread(2 * s - s % 2, s, s // 2)
 
 
@@ -138,7 +139,7 @@ class SpaceToDepth(_Rearrange):
 
     def out_shape(self, *ins: Shape) -> Shape:
         for n, r in zip(ins[0][1:], self.factor, strict=True):
-            if n % r:
+            if n % r != 0:
                 raise OpError(
                     "E402", f"`factor` (={r}) must divide every size of the map (={n})", arg="factor"
                 )

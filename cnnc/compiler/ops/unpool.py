@@ -9,6 +9,7 @@ from cnnc.compiler.ops import base, geometry
 from cnnc.compiler.ops.base import OpError, Shape, Sides, Sizes, Weightless, Window
 from cnnc.compiler.ops.model import BeforeValidator, Field
 from cnnc.compiler.ops.pooling import MaxPool
+from cnnc.compiler.sizes import same
 
 if TYPE_CHECKING:
     from pydantic_core.core_schema import ValidationInfo
@@ -74,7 +75,7 @@ class Unpool(Weightless):
         ones = (1,) * len(self.kernel)
         below = ins[1]
         pooled = (below[0], *geometry.slide(below, self.kernel, self.stride, self.pad, ones, ceil=self.ceil))
-        if ins[0] != pooled:
+        if not same(ins[0], pooled):
             raise OpError(
                 "E405", f"what flows in is {base.show(Sizes(ins[0]))}, and the pool gave {base.show(Sizes(pooled))}",
                 arg="of",

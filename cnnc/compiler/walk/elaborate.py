@@ -8,7 +8,7 @@ inputs and outputs found by `ends`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -23,12 +23,14 @@ from cnnc.compiler.walk.evaluate import Poisoned, interpolate, named_value
 from cnnc.compiler.walk.fit import FITTED, misplaced
 from cnnc.compiler.walk.labels import Labels, is_anonymous
 from cnnc.compiler.walk.layers import Layers
+from cnnc.compiler.walk.references import Reference
 from cnnc.compiler.walk.values import (
     CallStep,
     Closure,
     Env,
     FileScope,
     Handed,
+    InputSizes,
     Labelled,
     LabelScope,
     LayerWord,
@@ -73,11 +75,11 @@ class Walk:
         self,
         spec: s.Spec,
         file: FileScope,
-        sizes: Mapping[str | None, tuple[int, ...]],
-        reference: int,
+        sizes: InputSizes,
+        reference: Reference,
         max_layers: int,
     ) -> None:
-        """`reference` is the number that free input sizes have while the walk goes on."""
+        """`reference` has the numbers of free input sizes while the walk goes on, those that are not the usual one."""
         self.spec = spec
         self.file = file
         self.sizes = sizes
@@ -115,6 +117,7 @@ class Walk:
         if key in self._seen:
             return
         self._seen.add(key)
+        self.ledger.refused.add(self.ledger.place)
         self.problems.append(replace(diagnostic, trace=(*diagnostic.trace, *render_trace(trace, span))))
         errors = [p for p in self.problems if p.severity == "error"]
         if len(errors) > MAX_ERRORS or diagnostic.code == "E901":

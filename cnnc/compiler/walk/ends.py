@@ -11,8 +11,10 @@ from cnnc.compiler.symbolic import Sym, opaque
 from cnnc.compiler.walk.draft import Draft, Spot, poison
 from cnnc.compiler.walk.evaluate import evaluate, interpolate
 from cnnc.compiler.walk.layers import MAX_SIZE
+from cnnc.compiler.walk.references import REFERENCE
 from cnnc.compiler.walk.values import (
     Env,
+    InputShape,
     Labelled,
 )
 from cnnc.dsl import syntax as s
@@ -63,7 +65,9 @@ class Ends:
             if None not in self.walk.sizes:
                 note = "no input is declared; taking 3x224x224"
                 self.walk.problems.append(Diagnostic("N101", note, None, hint="declare it: input 3x224x224"))
-            inputs["input"] = self._input("input", self.walk.sizes.get(None) or (3, 224, 224), start, spot)
+            inputs["input"] = self._input(
+                "input", self._given(self.walk.sizes.get(None) or (3, 224, 224)), start, spot
+            )
         if list(inputs) == ["input"]:  # an input without a name can be named all the same
             env.labels.entries.setdefault("input", Labelled(inputs["input"], None, start, used=True))
         for wanted in self.walk.sizes:
@@ -77,7 +81,7 @@ class Ends:
     def _input_shape(self, statement: s.Input, env: Env) -> tuple[int, ...]:
         given = self.walk.sizes.get(statement.name) or self.walk.sizes.get(None)
         if given is not None:
-            return given
+            return self._given(given)
         sizes = tuple(self._input_size(part, statement, env) for part in statement.dims.parts)
         value = Sizes(sizes)
         if any(n < 1 for n in sizes):
@@ -105,12 +109,23 @@ class Ends:
             if len(part) != 1 or not part.isupper():
                 hint = "a free size is one capital letter: input 3xHxW"
                 raise fail("E202", f"`{part}` stands for no number here", statement.dims.span, hint=hint)
-            self.walk.free.setdefault(part, symbol(part, self.walk.reference, self.walk.ledger))
-            return self.walk.free[part]
+            return self._free(part)
         found = evaluate(s.Dims((part,), statement.dims.span), env)
         self._sources.append(found.source)
         (size,) = found.value
         return int(size)
+
+    def _free(self, name: str) -> int:
+        """A free size, the same for all inputs that name it."""
+        reference = self.walk.reference.get(name, REFERENCE)
+        return self.walk.free.setdefault(name, symbol(name, reference, self.walk.ledger))
+
+    def _given(self, shape: InputShape) -> tuple[int, ...]:
+        """A shape from the command line or Python. Raises E407 where its channels are free."""
+        if isinstance(shape[0], str):
+            hint, shown = "only the axes of a map can be free: 3xHxW", "x".join(map(str, shape))
+            raise fail("E407", f"the channels of `{shown}` must be known", hint=hint)
+        return tuple(self._free(n) if isinstance(n, str) else n for n in shape)
 
     def _note_order(self, statement: s.Input, shape: tuple[int, ...]) -> None:
         """N102 where the sizes read as an image with its channels last, or as a batch of images."""

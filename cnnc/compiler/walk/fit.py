@@ -9,7 +9,7 @@ from cnnc.compiler.ops import by_x
 from cnnc.compiler.ops.base import Axis, Local, Sizes, show
 from cnnc.compiler.ops.convolution import Conv
 from cnnc.compiler.ops.reshape import Crop, PadShortcut
-from cnnc.compiler.sizes import poly_of
+from cnnc.compiler.sizes import poly_of, same
 from cnnc.compiler.symbolic import Compare, Const, Logic, SizeOf, Sourced, Sym, binary, constant, opaque
 from cnnc.compiler.walk.draft import NO_BRANCH, Decision, Draft, Fitted, Scope, Spot, poison
 from cnnc.compiler.walk.evaluate import evaluate
@@ -144,7 +144,7 @@ class Fitter:
         stride = None if path is None else _stride_along(path, len(flow.shape) - 1)
         # A map of size 1 keeps its size under any stride; the projection does not hang on that.
         strided = stride is not None and any(n != 1 for n in stride)
-        is_same = flow.shape == model.shape and not strided
+        is_same = not strided and same(flow.shape, model.shape)
         if kind == "same":  # which has no module in any case, and so no level
             self._decide_same(wait, scope.fitted.stride, flow, model, is_same=is_same)
             scope.fitted = None
@@ -169,7 +169,7 @@ class Fitter:
             args = Arguments({**sizes, **{key: constant(n) for key, n in fixed.items()}, "norm": norm})
             out = self.walk.layers.layer(Conv, args, span, None, flow, wait.env, inside)
         scope.result = out
-        if out.shape != model.shape:
+        if not same(out.shape, model.shape):
             raise fail(
                 "E503", f"{impossible}: with stride {show(Sizes(stride))} it gives {by_x(out.shape)}", span,
                 hint="pad the siblings so that they keep the size up to their strides",

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 Value = Any
 """int | Fraction | bool | str (a word) | Handed | Sizes | tuple | LayerWord | Closure."""
 
+InputShape = tuple[int | str, ...]
+"""An input's sizes from outside the text; a capital letter is a free one."""
+InputSizes = Mapping[str | None, InputShape]
+"""By the input's name; None is the only input."""
+
 SIZE_NAMES = ("C", "H", "W", "D")
 
 

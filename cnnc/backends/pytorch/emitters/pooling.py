@@ -18,6 +18,7 @@ from cnnc.compiler.ops.pooling import (
     SubSampling,
     SumPool,
 )
+from cnnc.compiler.sizes import is_free
 
 
 @emits(MaxPool, AvgPool, same_tf=True)
@@ -29,7 +30,9 @@ def sliding_pool(layer: Layer) -> Code:
         return _same_tf(layer, f"SameTF{name}")
     # AvgPool3d refuses a kernel larger than its map whatever the padding.
     small = (
-        average and layer.rank == 3 and any(n < k for n, k in zip(layer.ins[0][1:], op.kernel, strict=True))
+        average
+        and layer.rank == 3
+        and any(is_free(n) or n < k for n, k in zip(layer.ins[0][1:], op.kernel, strict=True))
     )
     by_side = small or not is_symmetric(op.pad)
     options = kwargs(
