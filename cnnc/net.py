@@ -18,8 +18,12 @@ from cnnc.compiler.sizes import Limits
 from cnnc.compiler.walk.evaluate import FLAGS, evaluate
 from cnnc.compiler.walk.layers import MAX_LAYERS
 from cnnc.compiler.walk.values import FileScope, InputShape
+<<<<<<< HEAD
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail
+=======
+from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail, printable
+>>>>>>> d71787a (lock: Many writers at once lose nothing; verify and bench say what is missing; a spec is never written over)
 from cnnc.dsl.parse import parse as parse_source
 from cnnc.dsl.read import read_source
 from cnnc.dsl.source import Source
@@ -287,7 +291,7 @@ def parse(
     **params: object,
 ) -> Net:
     """The network in a text. `name` stands for the file in messages; the rest as in `load`."""
-    source = Source(name, text, allow_outside)
+    source = Source(name, text.removeprefix("\ufeff"), allow_outside)
     return from_source(source, stem="net", input=input, params=params, max_layers=max_layers)
 
 
@@ -327,7 +331,7 @@ def from_syntax(
 
 def stem_of(path: str) -> str:
     """What a model is called whose file does not name it."""
-    return "net" if path == "-" else Path(path).stem
+    return "net" if path == "-" else printable(Path(path).stem)
 
 
 def parse_size(size: str | Iterable[int | str]) -> InputShape:
@@ -354,7 +358,8 @@ def _is_size(part: str) -> bool:
 def parse_value(name: str, value: object) -> object:
     """A param's value from Python or the command line: numbers exact, `yes`, `(1, 2)`, anything else a word."""
     if isinstance(value, float):
-        return _exact(str(value)) or value
+        number = _exact(str(value))
+        return value if number is None else number
     if isinstance(value, bool | int | Fraction):
         return value
     if isinstance(value, str):

@@ -212,6 +212,17 @@ def told_of_lost_stream(error: OSError) -> bool:
     return True
 
 
+def _read() -> list[str]:
+    """The files that the command line names to be read."""
+    context = click.get_current_context(silent=True)
+    given = context.params if context is not None else {}
+    found: list[str] = []
+    for name in ("spec", "specs", "others", "a", "b", "file", "mapping"):
+        value = given.get(name)
+        found += [str(v) for v in (value if isinstance(value, tuple) else (value,)) if v not in (None, "-")]
+    return found
+
+
 def write(path: str, data: str | bytes, what: str) -> None:
     """Write a file whole or not at all, and say so; `-` is standard output.
 
@@ -224,6 +235,9 @@ def write(path: str, data: str | bytes, what: str) -> None:
         sys.stdout.buffer.write(raw)
         sys.stdout.buffer.flush()
         return
+    if os.path.realpath(path) in map(os.path.realpath, _read()):
+        hint = "name another file, or standard output: -o -"
+        raise fail("E703", f"`{path}` is what was read: it would be lost", hint=hint)
     replace_file(Path(path), raw)
     click.echo(f"wrote {path} ({what})", err=True)
 

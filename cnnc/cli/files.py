@@ -13,12 +13,39 @@ from cnnc.cli.signals import unfinished
 from cnnc.dsl.diagnostics import fail
 
 
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Keep other processes that ask for the same out while a file is read, changed and written.
+
+    The folder is what is locked, so that nothing is left behind; the system lets go of it however the process
+    ends. Where folders cannot be locked (Windows), writers are not kept apart.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    try:
+        folder = os.open(os.path.dirname(os.path.realpath(path)) or ".", os.O_RDONLY)
+    except OSError as error:
+        raise fail("E703", f"`{path}` cannot be written: {error.strerror or error}") from None
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
 def replace_file(path: Path, raw: bytes) -> None:
     """Give a file new contents, whole or not at all; links are followed, permissions kept.
 
     Raises CnncError (E703) where it cannot be written.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path.write_bytes(raw)  # a device or a pipe, which has no other name: /dev/stdout
+            return
         target = Path(os.path.realpath(path))
         if target.is_symlink():  # a link that goes round in a circle has no end
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))

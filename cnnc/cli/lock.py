@@ -28,7 +28,7 @@ from cnnc.cli.common import (
     named_folders,
     tell,
 )
-from cnnc.cli.files import replace_file
+from cnnc.cli.files import alone, replace_file
 from cnnc.cli.verdict import Verdict, check_one, judged, many
 from cnnc.compiler.baseline import Baseline
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail
@@ -38,6 +38,8 @@ from cnnc.dsl.source import Source, Span
 from cnnc.net import ZOO, resolve
 
 VERSION = 1
+MAX_LOCK_BYTES = 1 << 30
+"""What a lock may have: whatever `cnnc lock` has written can be read, a record for each tensor of thousands of specs."""
 _HEAD = "# What the networks were when they were locked. `cnnc lock` writes this; `cnnc check --locked` holds to it.\n"
 _MOST = 12
 """How many tensors a difference lists."""
@@ -72,26 +74,29 @@ def lock(specs: tuple[str, ...], path: str) -> None:
 
 def _lock_all(found: Sequence[tuple[str, Diagnostic | None]], before: Lock, homes: tuple[str, ...]) -> int:
     """Bring the lock up to date with these specs; the exit code. Nothing is written where one is wrong."""
-    entries = {key: entry for key, entry in before.entries.items() if not before.is_gone(key)}
+    found_anew: dict[str, Baseline | None] = {}
     wrong = False
     check = partial(
         check_one, baseline=True, max_layers=max_layers(), allow_outside=allow_outside(), homes=homes
     )
     for verdict in judged(found, check):
-        entries.pop(before.key(verdict.spec), None)
-        if verdict.baseline is not None:
-            entries[before.key(verdict.spec)] = verdict.baseline
-        elif verdict.library is None:
+        found_anew[before.key(verdict.spec)] = verdict.baseline
+        if verdict.baseline is None and verdict.library is None:
             tell(verdict.findings)
             wrong = True
     if wrong:
         click.echo(f"{before.path} is left as it was", err=True)
         return 1
-    if entries == before.entries:
-        click.echo(f"{before.path} is up to date ({many(len(entries), 'network')})", err=True)
-        return 0
-    replace_file(Path(before.path), render_lock(entries).encode("utf8"))
-    click.echo(f"wrote {before.path} ({_changes(before.entries, entries)})", err=True)
+    # What others have written while the specs were checked is read again: nobody's record is lost.
+    with alone(Path(before.path)):
+        now = read_lock(before.path) if os.path.lexists(before.path) else before
+        kept = {key: entry for key, entry in now.entries.items() if not now.is_gone(key)}
+        entries = {key: entry for key, entry in {**kept, **found_anew}.items() if entry is not None}
+        if entries == now.entries:
+            click.echo(f"{before.path} is up to date ({many(len(entries), 'network')})", err=True)
+            return 0
+        replace_file(Path(before.path), render_lock(entries).encode("utf8"))
+    click.echo(f"wrote {before.path} ({_changes(now.entries, entries)})", err=True)
     return 0
 
 
@@ -241,7 +246,7 @@ def read_lock(path: str) -> Lock:
 
     if not os.path.lexists(path):
         raise fail("E701", f"there is no lock `{path}`", hint="`cnnc lock SPEC…` writes one")
-    source = read_source(path)
+    source = read_source(path, most=MAX_LOCK_BYTES)
     try:
         data = tomllib.loads(source.text)
     except tomllib.TOMLDecodeError as error:

@@ -13,7 +13,7 @@ from cnnc.compiler.ops.base import by_x
 from cnnc.compiler.receptive_field import misalignments, receptive_fields
 from cnnc.compiler.sizes import is_free
 from cnnc.compiler.walk.layers import MAX_LAYERS
-from cnnc.dsl.diagnostics import CnncError, Diagnostic
+from cnnc.dsl.diagnostics import CnncError, Diagnostic, printable
 from cnnc.dsl.parse import parse
 from cnnc.dsl.read import read_source
 from cnnc.dsl.record import record
@@ -170,7 +170,7 @@ def margin(claim: Claim) -> str:
 def line_of(verdict: Verdict) -> str | None:
     """The verdict in a line, and a line for each condition on free sizes; None where there is no network."""
     if verdict.library is not None:
-        return f"{verdict.spec}: ok: a library of {many(verdict.library, 'block')}"
+        return f"{printable(verdict.spec)}: ok: a library of {many(verdict.library, 'block')}"
     figures = verdict.figures
     if figures is None:
         return None
@@ -182,7 +182,7 @@ def line_of(verdict: Verdict) -> str | None:
         for what, count in (("params", figures.params), ("macs", figures.macs))
     )
     counts = f"{params} parameters, {macs} MACs"
-    head = f"{verdict.spec}: {mark}: {counts}, output {outs}{claims}"
+    head = f"{printable(verdict.spec)}: {mark}: {counts}, output {outs}{claims}"
     return "\n".join([head, *(f"  needs {condition}" for condition in figures.needs)])
 
 

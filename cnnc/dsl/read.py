@@ -14,7 +14,11 @@ MAX_BYTES = 4 * 1024 * 1024
 
 
 def read_source(
-    path: str | os.PathLike[str], *, allow_outside: bool = False, homes: tuple[str, ...] = ()
+    path: str | os.PathLike[str],
+    *,
+    allow_outside: bool = False,
+    homes: tuple[str, ...] = (),
+    most: int = MAX_BYTES,
 ) -> Source:
     """The text of a spec; `-` reads standard input. `allow_outside` lets it `use` files outside its folder,
     `homes` those in these folders too.
@@ -33,13 +37,13 @@ def read_source(
         _refuse_irregular(name, os.stat(name))  # before opening: that alone can make a device do something
         with open(name, "rb", opener=_open_at_once) as file:
             _refuse_irregular(name, os.fstat(file.fileno()))
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(most + 1)
     except FileNotFoundError:
         raise fail("E701", f"there is no file `{name}`", hint=_near(name)) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise fail("E701", f"`{name}` cannot be read: {reason}") from None
-    return decode(data, name, allow_outside=allow_outside, homes=homes)
+    return decode(data, name, allow_outside=allow_outside, homes=homes, most=most)
 
 
 def _refuse_irregular(name: str, status: os.stat_result) -> None:
@@ -60,11 +64,13 @@ def _open_at_once(name: str, flags: int) -> int:
     return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def decode(data: bytes, name: str, *, allow_outside: bool = False, homes: tuple[str, ...] = ()) -> Source:
+def decode(
+    data: bytes, name: str, *, allow_outside: bool = False, homes: tuple[str, ...] = (), most: int = MAX_BYTES
+) -> Source:
     """Bytes to a source: UTF-8, with or without a byte order mark."""
-    if len(data) > MAX_BYTES:
+    if len(data) > most:
         hint = "split it, and let one file `use` what the other declares"
-        raise fail("E901", f"`{name}` has more than {MAX_BYTES:,} bytes", hint=hint)
+        raise fail("E901", f"`{name}` has more than {most:,} bytes", hint=hint)
     if b"\0" in data:
         raise fail("E702", f"`{name}` is a binary file, and a spec is text")
     try:

@@ -99,6 +99,11 @@ def bench(graph: Graph, setting: Setting, progress: Progress = lambda _: None) -
     device = _device(setting.device)
     try:
         return _Runner(graph, setting, device, progress).run()
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        message = "a batch norm sees one value of each channel, and trains with batches of 2 or more only"
+        raise fail("E408", message, hint="--batch 2, or --for inference") from None
     except torch.OutOfMemoryError:
         raise _too_large(setting) from None
     except RuntimeError as error:
@@ -140,9 +145,14 @@ class _Runner:
         self.progress("matrix peak")
         peak = self._peak()
         model, inputs = self._model(), self._inputs()
+<<<<<<< HEAD
         bandwidth = self._bandwidth()
         timings = self._forwards(model, inputs, peak, bandwidth)
         if not self.setting.inference:
+=======
+        timings = [self._timing("forward", self._forward(model, inputs), 1, peak)]
+        if not self.setting.inference and any(p.requires_grad for p in model.parameters()):
+>>>>>>> d71787a (lock: Many writers at once lose nothing; verify and bench say what is missing; a spec is never written over)
             timings.append(self._timing("forward+backward", self._step(model, inputs), _BACKWARD, peak))
         cuda = self.device.type == "cuda"
         name = self.torch.cuda.get_device_name(self.device) if cuda else self.device.type

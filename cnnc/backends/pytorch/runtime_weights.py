@@ -11,6 +11,7 @@ import json
 import os
 import pickle
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,24 @@ def _header(path: Path) -> tuple[dict[str, Any], dict[str, str], int]:
     for name, entry in header.items():
         if not _is_entry(entry, size - 8 - length):
             raise _unreadable(path, f"its header is wrong at `{name}`")
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise _unreadable(path, "its metadata is no table of texts")
+    end = 0
+    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        begin, after = entry["data_offsets"]
+        if begin != end:
+            raise _unreadable(path, f"the bytes of `{name}` overlap others, or leave a gap before them")
+        end = after
+    if end != size - 8 - length:
+        raise _unreadable(path, "it has bytes that belong to no tensor")
     return header, metadata, 8 + length
+
+
+_BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "I16": 16, "U16": 16, "F16": 16,
+    "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "F64": 64, "I64": 64, "U64": 64, "C64": 64,
+}  # fmt: skip
+"""Of one value, by the types that the format's library knows."""
 
 
 def _is_entry(entry: object, size: int) -> bool:
@@ -101,7 +119,10 @@ def _is_entry(entry: object, size: int) -> bool:
         return False
     if not all(type(n) is int and n >= 0 for n in [*shape, *offsets]):
         return False
-    return bool(offsets[0] <= offsets[1] <= size)
+    bits = _BITS.get(entry["dtype"])
+    if bits is None:
+        return False
+    return bool(offsets[0] <= offsets[1] <= size and 8 * (offsets[1] - offsets[0]) == bits * prod(shape))
 
 
 def write_renamed(source: Path, target: Path, names: Mapping[str, str]) -> bytes:

@@ -16,6 +16,7 @@ from cnnc.backends.pytorch.weights import wanted_tensors
 from cnnc.compiler.cost import costs
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.sizes import is_free
+from cnnc.dsl.diagnostics import fail
 
 if TYPE_CHECKING:
     import torch
@@ -40,8 +41,11 @@ def verify(graph: Graph, *, device: str = "cpu", batch: int = 2) -> Iterator[Ver
 
     Raises CnncError (E801) where the graph cannot be written, (E802) without torch.
     """
-    import torch
-
+    try:
+        import torch
+    except ImportError:
+        hint = "pip install 'cnnc[torch]'"
+        raise fail("E802", "building a module needs torch, which is not installed", hint=hint) from None
     torch.manual_seed(0)
     with torch.device("meta"):
         built = module(graph)
@@ -176,6 +180,9 @@ def _run(graph: Graph, device: str, batch: int) -> Iterator[Verdict]:
     yield Verdict(
         "forward", finite, f"{shown} on {device}" + ("" if finite else ", with values that are not finite")
     )
+    if not any(o.requires_grad for o in outputs):
+        yield Verdict("backward", True, "no parameters: nothing to differentiate")
+        return
     loss = torch.stack([o.float().square().mean() for o in outputs]).sum()
     try:
         loss.backward()  # type: ignore[no-untyped-call]

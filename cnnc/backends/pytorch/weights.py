@@ -16,8 +16,9 @@ Tensors = Mapping[str, Shape]
 
 def wanted_tensors(graph: Graph) -> tuple[dict[str, Shape], tuple[str, ...]]:
     """The state dict of the compiled module, names to shapes, and the modules whose tensors nobody knows."""
-    wanted = {key: tuple(map(int, shape)) for node, key, shape in graph.tensors() if not node.op.unknown}
-    return wanted, tuple(node.name for node in graph.nodes if node.op.unknown and node.module == node.name)
+    foreign = {node.name for node in graph.nodes if node.op.kind == "extern" and node.module == node.name}
+    wanted = {k: tuple(map(int, shape)) for node, k, shape in graph.tensors() if node.name not in foreign}
+    return wanted, tuple(node.name for node in graph.nodes if node.name in foreign)
 
 
 @dataclass(frozen=True, slots=True)
