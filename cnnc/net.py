@@ -18,12 +18,8 @@ from cnnc.compiler.sizes import Limits
 from cnnc.compiler.walk.evaluate import FLAGS, evaluate
 from cnnc.compiler.walk.layers import MAX_LAYERS
 from cnnc.compiler.walk.values import FileScope, InputShape
-<<<<<<< HEAD
 from cnnc.dsl import syntax as s
-from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail
-=======
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail, printable
->>>>>>> d71787a (lock: Many writers at once lose nothing; verify and bench say what is missing; a spec is never written over)
 from cnnc.dsl.parse import parse as parse_source
 from cnnc.dsl.read import read_source
 from cnnc.dsl.source import Source

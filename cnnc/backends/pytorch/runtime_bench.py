@@ -145,14 +145,9 @@ class _Runner:
         self.progress("matrix peak")
         peak = self._peak()
         model, inputs = self._model(), self._inputs()
-<<<<<<< HEAD
         bandwidth = self._bandwidth()
         timings = self._forwards(model, inputs, peak, bandwidth)
-        if not self.setting.inference:
-=======
-        timings = [self._timing("forward", self._forward(model, inputs), 1, peak)]
         if not self.setting.inference and any(p.requires_grad for p in model.parameters()):
->>>>>>> d71787a (lock: Many writers at once lose nothing; verify and bench say what is missing; a spec is never written over)
             timings.append(self._timing("forward+backward", self._step(model, inputs), _BACKWARD, peak))
         cuda = self.device.type == "cuda"
         name = self.torch.cuda.get_device_name(self.device) if cuda else self.device.type
