@@ -131,7 +131,7 @@ def setting_of(
     Without `vary` the params with a `within` vary; a range given replaces theirs.
     """
     syntax = parse_source(source)
-    sizes: dict[str | None, tuple[int, ...]] = {}
+    sizes: dict[str | None, tuple[int | str, ...]] = {}
     if isinstance(input, str):
         sizes[None] = parse_size(input)
     elif input is not None:
