@@ -14,7 +14,8 @@ from cnnc.backends.pytorch.dry.tensor import Parameter, Tensor, float32, new
 def _made(module: Module, name: str, make: Callable[[], Tensor]) -> Module:
     """The module with a tensor that is made anew each time it is asked for."""
     del module._own[name], module.__dict__[name]
-    module.__class__ = type(type(module).__name__, (type(module),), {name: property(lambda self: make())})
+    made = type(type(module).__name__, (type(module),), {name: property(lambda self: make())})
+    object.__setattr__(module, "__class__", made)
     return module
 
 
