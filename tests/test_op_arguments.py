@@ -219,7 +219,7 @@ def test_which_layers_need_a_map() -> None:
 
 
 def test_through_which_layers_an_activation_looks_and_which_count_as_layers() -> None:
-    """DESIGN 1.4: through what only moves values; not through pools, sums and products."""
+    """The manual's conventions: through what only moves values; not through pools, sums and products."""
     assert kinds(lambda op: op.transparent) == {
         "concat", "dropout", "spatialdropout", "droppath", "flatten", "reshape", "squeeze", "crop", "pad",
         "shuffle", "chunk", "upsample", "pixelshuffle", "spacetodepth", "times", "plus", "scale",
@@ -232,7 +232,7 @@ def test_through_which_layers_an_activation_looks_and_which_count_as_layers() ->
 
 
 def test_before_which_layers_a_default_activation_is_left_out() -> None:
-    """DESIGN 1.4: an activation, a norm that `norm=` can name, a sum; a bias by position too."""
+    """The manual's conventions: an activation, a norm that `norm=` can name, a sum; a bias by position too."""
     activations = kinds(lambda op: op.family == "activation") - {"capslength", "capsmask", "capsule"}
     assert kinds(lambda op: op.takes_linear) == activations | {
         "bn", "gn", "ln", "instancenorm", "rmsnorm", "evonorm", "add", "bias", "attend", "matmul",

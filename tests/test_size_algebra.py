@@ -108,7 +108,7 @@ def test_the_period_is_that_of_the_floors_and_no_longer() -> None:
 @settings(max_examples=150, derandomize=True, database=None, deadline=None)
 @given(st.integers(1, 9), st.lists(st.tuples(st.integers(-5, 9), st.integers(1, 5)), min_size=1, max_size=5))
 def test_a_chain_of_strides_is_one_floor(first: int, chain: list[tuple[int, int]]) -> None:
-    """DESIGN 1.4: down-sampling chains close, every size is floor((H + c)/s)."""
+    """The manual's conventions: down-sampling chains close, every size is floor((H + c)/s)."""
     h = symbol("H", 512, Ledger())
     size, whole = h * 1, 1
     for more, stride in chain:

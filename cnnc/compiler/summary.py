@@ -1,6 +1,6 @@
 """The summary of a network: every analysis in one record, and the JSON that stands for it.
 
-The JSON is a stable contract (DESIGN section 3). Keys beyond it are there only where they
+The JSON is a stable contract (`cnnc schema summary`). Keys beyond it are there only where they
 say something: in `rf`, `phases` (the sizes by phase on each axis, where they differ),
 `without_gate` (size and start of the field without the branches that see the whole
 input) and `reason` (why there is no figure); at the top, `unknown` (the layers whose

@@ -439,7 +439,7 @@ class Op(Model, ABC):
 
     @abstractmethod
     def macs(self, *ins: Shape) -> int:
-        """Multiply-adds of one image by DESIGN's convention: of convolutions, linear layers and products of matrices only."""
+        """Multiply-adds of one image by the convention of docs/language.md: of convolutions, linear layers and products of matrices only."""
 
     @abstractmethod
     def window(self, *ins: Shape) -> Window:

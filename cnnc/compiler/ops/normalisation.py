@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _Norm(PositionWise, ABC):
-    """A norm keeps the shape; its statistics are no part of what a position sees (DESIGN 1.4)."""
+    """A norm keeps the shape; its statistics are no part of what a position sees (docs/language.md, Conventions)."""
 
     family = "normalisation"
     positional = 0

@@ -13,7 +13,7 @@ from cnnc.compiler.walk.draft import Draft
 
 
 def settle_defaults(consumers: Consumers) -> None:
-    """Mark the default activations that are left out (DESIGN 1.4, Activation; LANGUAGE-2, G).
+    """Mark the default activations that are left out (docs/language.md, Conventions: Activations).
 
     A consumer is looked for through the layers that pass values on unchanged in kind, and through a gate
     behind which an activation or a sum follows.

@@ -1,4 +1,4 @@
-"""Names, and so state_dict keys: from labels and counters, never from positions in the file (DESIGN 1.5)."""
+"""Names, and so state_dict keys: from labels and counters, never from positions in the file (docs/language.md, Module names)."""
 
 from __future__ import annotations
 
