@@ -32,6 +32,7 @@ WORDS: Mapping[str, str] = {
     "shortcut": "Alone in a branch of `+`: the identity, or the projection that makes its input fit its siblings; "
     "with kind=same no branch where shapes differ.",
     "crop": "Without a size, last in a branch: cuts the centre out, as large as its siblings.",
+    "stretch": "Without a size, last in a branch: repeats the axes of size 1, up to its siblings' size.",
 }
 """Words that the language itself gives a meaning; they have no class."""
 

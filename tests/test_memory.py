@@ -91,7 +91,7 @@ LARGEST_RANK = {kind: max(rank for k, rank in RANKED if k == kind and rank < 3) 
 @pytest.mark.parametrize("kind", LARGEST_RANK)
 def test_every_layer_has_its_memory(kind: str) -> None:
     """A layer whose functions the simulation does not know fails here."""
-    size = {"reshape": 1, "crop": 57}.get(kind, 8)
+    size = {"reshape": 1, "crop": 57, "stretch": 1}.get(kind, 8)
     rank = LARGEST_RANK[kind]
     shape = (2 if kind == "crop" else 64, *(size,) * rank)
     first = f"conv1-{shape[0]}(act=none)" if rank else f"fc-{shape[0]}(act=none)"

@@ -210,7 +210,7 @@ def test_which_layers_need_a_map() -> None:
     assert kinds(lambda op: op.ranks == (1, 2, 3)) == {
         "conv", "dwconv", "sepconv", "tconv", "local", "maxpool", "avgpool", "sumpool", "lppool", "stochasticpool",
         "subsample", "gap", "gmp", "adaptiveavgpool", "adaptivemaxpool", "fractionalmaxpool", "unpool",
-        "instancenorm", "lrn", "spatialdropout", "crop", "pad", "shuffle", "upsample", "pixelshuffle",
+        "instancenorm", "lrn", "spatialdropout", "crop", "stretch", "pad", "shuffle", "upsample", "pixelshuffle",
         "spacetodepth", "shortcut_pad", "attend", "grn", "evonorm", "blurpool",
     }  # fmt: skip
     assert kinds(lambda op: op.ranks == (0,)) == {"fc", "rbf"}
@@ -223,7 +223,7 @@ def test_through_which_layers_an_activation_looks_and_which_count_as_layers() ->
     assert kinds(lambda op: op.transparent) == {
         "concat", "dropout", "spatialdropout", "droppath", "flatten", "reshape", "squeeze", "crop", "pad",
         "shuffle", "chunk", "upsample", "pixelshuffle", "spacetodepth", "times", "plus", "scale",
-        "permute", "slice",
+        "permute", "slice", "stretch",
     }  # fmt: skip
     assert kinds(lambda op: op.weighted) == {
         "conv", "dwconv", "sepconv", "tconv", "local", "fc", "linear", "lstm", "gru", "rbf", "capsule", "stn",

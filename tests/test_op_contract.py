@@ -340,6 +340,8 @@ CASES: tuple[tuple[Shape, str, Shape, dict[str, Shape], dict[str, Shape], int, i
     ((6, 9, 8), "crop(4x7)", (6, 4, 7), NOTHING, NOTHING, 0, 0, Local((Axis(1, 1, -2), Axis(1, 1, 0)))),
     ((6, 9, 8), "crop(9x8)", (6, 9, 8), NOTHING, NOTHING, 0, 0, Local((Axis(1, 1, 0), Axis(1, 1, 0)))),
     ((6, 9, 8), "crop(4x3)", (6, 4, 3), NOTHING, NOTHING, 0, 0, Local((Axis(1, 1, -2), Axis(1, 1, -2)))),
+    ((6, 1, 1), "stretch(4x7)", (6, 4, 7), NOTHING, NOTHING, 0, 0, Local((Spread(4, 4, 0), Spread(7, 7, 0)))),
+    ((6, 1, 8), "stretch(4x8)", (6, 4, 8), NOTHING, NOTHING, 0, 0, Local((Spread(4, 4, 0), Axis(1, 1, 0)))),
     ((3, 9, 8), "shortcut_pad(width=5, stride=2)", (5, 5, 4), NOTHING, NOTHING, 0, 0, Local((Axis(1, 2, 0),) * 2)),
     ((5, 9, 8), "shortcut_pad(width=5, stride=3x1)", (5, 3, 8), NOTHING, NOTHING, 0, 0,
      Local((Axis(1, 3, 0), Axis(1, 1, 0)))),

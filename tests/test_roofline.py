@@ -111,7 +111,7 @@ def test_views_share_memory_in_pytorch() -> None:
     assert views >= {"flatten", "reshape", "crop", "chunk", "dropout", "droppath"}
     for kind in views:
         rank = max(r for k, r in RANKED if k == kind)
-        size = {"reshape": 1, "crop": 57}.get(kind, 8)
+        size = {"reshape": 1, "crop": 57, "stretch": 1}.get(kind, 8)
         shape = (2 if kind == "crop" else 64, *(size,) * rank)
         graph = graph_of(f"input {'x'.join(map(str, shape))}\n{_example(kind, rank)}\n")
         x = torch.zeros(2, *shape)

@@ -48,13 +48,14 @@ def _first_sentence(text: str) -> str:
 
 def _one(name: str) -> str:
     """The signature, defaults, rules and example of one layer."""
+    from cnnc.compiler.ops import op_words
     from cnnc.reference import WORDS, blocks, layer, sample
 
     block = next((block for block in blocks() if block.name == name), None)
     if block is not None:
         return "\n".join([block.signature, "", *_wrapped(block.text), "", f"  use {name} from std"])
     word = WORDS.get(name.lower())
-    if word is not None and name.lower() != "crop":
+    if word is not None and name.lower() not in op_words():
         return "\n".join([name.lower(), "", *_wrapped(word)])
     record = layer(name)
     lines = [record.form + (f"    (also {', '.join(record.aliases)})" if record.aliases else "")]

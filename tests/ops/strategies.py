@@ -20,7 +20,7 @@ SMALL = {0: 0, 1: 24, 2: 12, 3: 7}
 
 def shape_of(draw: Draw, kind: str, rank: int) -> Shape:
     """An input for a layer of this kind."""
-    sizes = (draw(st.integers(LEAST.get(kind, 1), SMALL[rank])) for _ in range(rank))
+    sizes = (draw(SIZES.get(kind, st.integers(LEAST.get(kind, 1), SMALL[rank]))) for _ in range(rank))
     return (draw(CHANNELS.get(kind, st.integers(1, 8))), *sizes)
 
 
@@ -260,6 +260,10 @@ def crop(draw: Draw, shape: Shape) -> str:
     return f"crop({'x'.join(str(draw(st.integers(1, n))) for n in shape[1:])})"
 
 
+def stretch(draw: Draw, shape: Shape) -> str:
+    return f"stretch({'x'.join(str(draw(st.integers(1, 6)) if n == 1 else n) for n in shape[1:])})"
+
+
 def pixelshuffle(draw: Draw, shape: Shape) -> str:
     return f"pixelshuffle({per_axis(draw, st.integers(1, 3), len(shape) - 1)})"
 
@@ -442,6 +446,7 @@ WORDS: dict[str, Words] = {
     "droppath": one_of("droppath", "droppath(0.5)"),
     "flatten": bare("flatten"),
     "crop": crop,
+    "stretch": stretch,
     "shuffle": dividing("shuffle({})"),
     "chunk": chunk,
     "squeeze": bare("squeeze"),
@@ -461,5 +466,7 @@ WORDS: dict[str, Words] = {
 
 CHANNELS = {"pixelshuffle": st.sampled_from([1, 4, 8, 12, 27])}
 """Channels of the input where not just any will do."""
+SIZES = {"stretch": st.sampled_from([1, 1, 5])}
+"""Sizes of an axis where it is one size that is changed."""
 LEAST = {"fractionalmaxpool": 4, "stn": 2}
 """The smallest size of an axis where a size of 1 fits next to nothing."""

@@ -46,7 +46,7 @@ def _example(kind: str, rank: int) -> str:
 
 @pytest.mark.parametrize(("kind", "rank"), RANKED)
 def test_example_compiles_and_runs(kind: str, rank: int) -> None:
-    size = {"reshape": 1, "crop": 57}.get(kind, 8)
+    size = {"reshape": 1, "crop": 57, "stretch": 1}.get(kind, 8)
     check((2 if kind == "crop" else 64, *(size,) * rank), _example(kind, rank))
 
 
@@ -177,7 +177,7 @@ def test_helper_runs_on_a_gpu(name: str) -> None:
 def test_expanded_layers_are_the_same_layers(kind: str) -> None:
     """The core that `expand` prints says every argument in a form that reads back."""
     for rank in WORDS[kind].ranks:
-        size = {"reshape": 1, "crop": 57}.get(kind, 8)
+        size = {"reshape": 1, "crop": 57, "stretch": 1}.get(kind, 8)
         graph = graph_on((64, *(size,) * rank), _example(kind, rank))
         again = build(parse(Source("net.cnn", expand(graph))))
         assert [node.op for node in again.layers] == [node.op for node in graph.layers], rank
@@ -309,6 +309,8 @@ def test_both_weights_of_a_separable_conv_start_alike() -> None:
         ('conv3-4(table="11,1")', "E303"),
         ("conv3-4(table=none)", "E303"),
         ("conv3-4(table=7)", "E303"),
+        ("stretch(6x7)", "E403"),
+        ("p: conv3-4/2 -> stretch(3, to=p)", "E307"),
         ("upsample", "E307"),
         ("upsample(2, size=7)", "E307"),
         ("upsample(2, mode=linear)", "E303"),

@@ -23,7 +23,7 @@ from ops.strategies import WORDS, shape_of  # noqa: E402
 # window sees all of it, which its gradient at one input does not show: `avgpool` stands for `maxpool`.
 KINDS = [
     "conv", "dwconv", "sepconv", "tconv",
-    "local", "avgpool", "sumpool", "subsample", "gap", "adaptiveavgpool", "crop", "upsample",
+    "local", "avgpool", "sumpool", "subsample", "gap", "adaptiveavgpool", "crop", "stretch", "upsample",
     "pixelshuffle", "spacetodepth", "shuffle", "chunk", "pad", "flatten", "fc", "bias", "scale", "lppool", "times", "plus", "normalize", "slice", "mean", "sum",
     "capsule",
 ]  # fmt: skip

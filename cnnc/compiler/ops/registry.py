@@ -34,7 +34,9 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "recurrent": ("lstm", "gru"),
     "reduction": ("mean", "max", "sum"),
     "regularisation": ("dropout", "spatialdropout", "droppath", "stochasticdepth"),
-    "reshape": ("flatten", "crop", "shortcut_pad", "shuffle", "chunk", "squeeze", "reshape", "permute", "slice"),
+    "reshape": (
+        "flatten", "crop", "stretch", "shortcut_pad", "shuffle", "chunk", "squeeze", "reshape", "permute", "slice",
+    ),
     "resize": ("upsample", "pixelshuffle", "depthtospace", "spacetodepth", "pixelunshuffle", "pad"),
     "tensor": ("tensor",),
     "transformer": ("stn", "spatialtransformer"),

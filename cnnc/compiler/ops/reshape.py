@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import prod
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cnnc.compiler.ops import axes, base
@@ -16,12 +15,14 @@ from cnnc.compiler.ops.base import (
     SameShape,
     Shape,
     Sizes,
+    Spread,
     Undefined,
     Weightless,
     Whole,
     Window,
 )
-from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator
+from cnnc.compiler.ops.model import Field, PlainValidator
+from cnnc.compiler.ops.sized import Sized, size_or_tensor
 from cnnc.compiler.sizes import exact_quotient, is_free, require
 
 if TYPE_CHECKING:
@@ -63,44 +64,15 @@ class Flatten(Weightless):
         return Whole() if len(ins[0]) > 1 else Pointwise()
 
 
-def _crop_size(value: Any, info: ValidationInfo) -> tuple[int, ...] | None:
-    """A size, or none where `to` brings it."""
-    given = "to" in base.place_of(info).given
-    if (value is not None) == given:
-        hint = "crop(56), or crop(to=LABEL)"
-        raise OpError(
-            "E302" if value is None else "E307", "`crop` needs either a size or a tensor `to`", hint=hint
-        )
-    return None if value is None else base.per_axis(value, info, 1)
-
-
-_CropSize = Annotated[tuple[int, ...] | None, BeforeValidator(_crop_size)]
-
-
 @base.op
-class Crop(Weightless):
+class Crop(Sized):
     """The centre of each map, `size` high and wide or as large as the tensor `to`; an odd rest is cut after."""
 
     kind = "crop"
     is_view = True
-    family = "reshape"
     example = "crop(56)"
-    ranks = (1, 2, 3)
-    transparent = True
-    tensors = MappingProxyType({"to": "output"})
 
-    size: _CropSize = Field(None, validate_default=True)
-
-    def target(self, *ins: Shape) -> tuple[int, ...]:
-        """The sizes that are left."""
-        if len(ins) == 2:
-            if len(ins[1]) != len(ins[0]):
-                raise OpError(
-                    "E401", f"`to` has {len(ins[1]) - 1} axes, and the map has {len(ins[0]) - 1}", arg="to"
-                )
-            return ins[1][1:]
-        assert self.size is not None
-        return self.size
+    size: Annotated[tuple[int, ...] | None, size_or_tensor("crop")] = Field(None, validate_default=True)
 
     def offsets(self, *ins: Shape) -> tuple[int, ...]:
         """How much is cut before, on each axis."""
@@ -116,8 +88,39 @@ class Crop(Weightless):
     def window(self, *ins: Shape) -> Window:
         return Local(tuple(Axis(1, 1, -start) for start in self.offsets(*ins)))
 
-    def windows(self, *ins: Shape) -> tuple[Window | None, ...]:
-        return (self.window(*ins), *(None for _ in ins[1:]))
+
+def _is_one(n: int) -> bool:
+    """Whether an axis has size 1 whatever the free sizes are."""
+    return not is_free(n) and n == 1
+
+
+@base.op
+class Stretch(Sized):
+    """Every axis of size 1 repeated, until the map has `size` or the size of the tensor `to`.
+
+    The other axes must have that size already; channels stay as they are.
+    """
+
+    kind = "stretch"
+    is_view = True
+    example = "stretch(56)"
+
+    size: Annotated[tuple[int, ...] | None, size_or_tensor("stretch")] = Field(None, validate_default=True)
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        for n, m in zip(ins[0][1:], self.target(*ins), strict=True):
+            if not _is_one(n) and n != m:
+                shown = f"`size` (={m})" if len(ins) == 1 else f"`to` (of size {m})"
+                raise OpError(
+                    "E403", f"{shown} is not the size of the map (={n}), and only an axis of size 1 is repeated",
+                    arg="size",
+                )  # fmt: skip
+        return (ins[0][0], *self.target(*ins))
+
+    def window(self, *ins: Shape) -> Window:
+        sizes = zip(ins[0][1:], self.target(*ins), strict=True)
+        same = Axis(1, 1, 0)
+        return Local(tuple(Spread(m, m, 0) if _is_one(n) and not _is_one(m) else same for n, m in sizes))
 
 
 @base.op

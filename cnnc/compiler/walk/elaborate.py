@@ -20,7 +20,7 @@ from cnnc.compiler.walk.calls import Calls
 from cnnc.compiler.walk.draft import Decision, DecisionKind, Draft, Scope, ScopeKind, Spot, poison
 from cnnc.compiler.walk.ends import Ends
 from cnnc.compiler.walk.evaluate import Poisoned, interpolate, named_value
-from cnnc.compiler.walk.fit import FITTED, misplaced
+from cnnc.compiler.walk.fit import is_fitted, misplaced
 from cnnc.compiler.walk.labels import Labels, is_anonymous
 from cnnc.compiler.walk.layers import Layers
 from cnnc.compiler.walk.references import Reference
@@ -257,7 +257,7 @@ class Walk:
             out = meaning()
         elif text is not None and text.lower() == "id" and word.args is None:
             out = flow
-        elif text is not None and text.lower() in FITTED and not (text.lower() == "crop" and word.args):
+        elif text is not None and is_fitted(word):
             raise misplaced(text.lower(), word.span)
         elif text == "none" and word.args is None:
             raise fail(

@@ -1,15 +1,16 @@
-"""Branches that take their size from their siblings: `shortcut` in `+`, and a `crop` at a branch's end."""
+"""Branches that take their size from their siblings: `shortcut` in `+`, `crop` or `stretch` at a branch's end."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from cnnc.compiler.ops import by_x
 from cnnc.compiler.ops.base import Axis, Local, Sizes, show
 from cnnc.compiler.ops.convolution import Conv
-from cnnc.compiler.ops.reshape import Crop, PadShortcut
-from cnnc.compiler.sizes import poly_of, same
+from cnnc.compiler.ops.reshape import Crop, PadShortcut, Stretch
+from cnnc.compiler.ops.sized import Sized
+from cnnc.compiler.sizes import is_free, poly_of, same
 from cnnc.compiler.symbolic import Compare, Const, Logic, SizeOf, Sourced, Sym, binary, constant, opaque
 from cnnc.compiler.walk.draft import NO_BRANCH, Decision, Draft, Fitted, Scope, Spot, poison
 from cnnc.compiler.walk.evaluate import evaluate
@@ -22,22 +23,50 @@ from cnnc.dsl.source import Span
 if TYPE_CHECKING:
     from cnnc.compiler.walk.elaborate import Walk
 
-FITTED = ("shortcut", "crop")
+
+@record
+class _SizedWord:
+    """A layer that, without a size, takes its branch's siblings' at the branch's end."""
+
+    op: type[Sized]
+    fits: Callable[[int, int], bool]
+    """Whether it makes an axis of one size one of another."""
+    only: str
+    hint: str
+
+
+_SIZED = {
+    "crop": _SizedWord(
+        Crop, lambda n, m: n >= m, "it only cuts away",
+        "end the larger branch in `crop`, and pad or stride the axes alike",
+    ),
+    "stretch": _SizedWord(
+        Stretch, lambda n, m: int(n) == int(m) or (int(n) == 1 and not is_free(n)),
+        "it only repeats axes of size 1", "upsample(2) repeats each position; pad or stride the other axes alike",
+    ),
+}  # fmt: skip
+FITTED = ("shortcut", *_SIZED)
+"""The words that look at their siblings, all but `shortcut` where they have no arguments."""
+
+
+def is_fitted(word: s.Word) -> bool:
+    """Whether a word asks for its siblings' size."""
+    if word.literal is None or word.quoted:
+        return False
+    name = word.literal.lower()
+    return name == "shortcut" or (name in _SIZED and not word.args)
 
 
 def _fitted_word(item: s.Item) -> str | None:
-    if not isinstance(item.core, s.Word) or item.core.literal is None or item.core.quoted:
+    if not isinstance(item.core, s.Word) or item.core.literal is None or not is_fitted(item.core):
         return None
-    word = item.core.literal.lower()
-    if word == "shortcut" or (word == "crop" and not item.core.args):
-        return word
-    return None
+    return item.core.literal.lower()
 
 
 def waits_for_siblings(branch: s.Pipeline, op: str) -> bool:
     """Whether a branch can be placed only once its siblings' sizes are known."""
     word = _fitted_word(branch.items[-1])
-    return word == "crop" or (word == "shortcut" and op == "+" and len(branch.items) == 1)
+    return word in _SIZED or (word == "shortcut" and op == "+" and len(branch.items) == 1)
 
 
 def misplaced(word: str, span: Span) -> CnncError:
@@ -45,8 +74,8 @@ def misplaced(word: str, span: Span) -> CnncError:
     if word == "shortcut":
         hint = "let it be one whole branch of a sum: [conv3-64 -> conv3-64 + shortcut]"
         return fail("E503", "`shortcut` stands alone in a branch of `+`", span, hint=hint)
-    hint = "let it end a branch, [crop | …], or say the size: crop(56)"
-    return fail("E503", "`crop` without a size stands last in a branch beside another", span, hint=hint)
+    hint = f"let it end a branch, [{word} | …], or say the size: {word}(56)"
+    return fail("E503", f"`{word}` without a size stands last in a branch beside another", span, hint=hint)
 
 
 @record(frozen=False, eq=False)
@@ -114,24 +143,24 @@ class Fitter:
             )
         if wait.flow.poison or model.poison:
             return poison(span)
+        word = _fitted_word(wait.item)
         if wait.scope is None:
-            return self._crop(wait, wait.flow, model)
+            assert word is not None
+            return self._to_size(wait, word, wait.flow, model)
         return self._shortcut(wait, wait.scope, wait.flow, model)
 
-    def _crop(self, wait: _Deferred, flow: Draft, model: Draft) -> Draft:
+    def _to_size(self, wait: _Deferred, word: str, flow: Draft, model: Draft) -> Draft:
         from cnnc.compiler.walk.layers import Arguments
 
-        size = model.shape[1:]
+        size, span, sized = model.shape[1:], wait.item.span, _SIZED[word]
         if [*map(poly_of, flow.shape[1:])] == [*map(poly_of, size)]:  # for every size, where they are free
             return flow
-        if len(size) != len(flow.shape) - 1 or any(n < m for n, m in zip(flow.shape[1:], size, strict=True)):
-            raise fail(
-                "E503", f"`crop` cannot make {by_x(flow.shape)} fit {by_x(model.shape)}: it only cuts away",
-                wait.item.span, hint="end the larger branch in `crop`, and pad or stride the axes alike",
-            )  # fmt: skip
+        fits = len(size) == len(flow.shape) - 1
+        if not fits or not all(map(sized.fits, flow.shape[1:], size)):
+            cannot = f"`{word}` cannot make {by_x(flow.shape)} fit {by_x(model.shape)}: {sized.only}"
+            raise fail("E503", cannot, span, hint=sized.hint)
         args = Arguments(tensors={"to": model})
-        ins = (flow, model)
-        return self.walk.layers.place(Crop, args, ins, wait.item.span, wait.label, wait.spot, "own")
+        return self.walk.layers.place(sized.op, args, (flow, model), span, wait.label, wait.spot, "own")
 
     def _shortcut(self, wait: _Deferred, scope: Scope, flow: Draft, model: Draft) -> Draft:
         from cnnc.compiler.walk.layers import Arguments

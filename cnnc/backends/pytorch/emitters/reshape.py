@@ -13,6 +13,7 @@ from cnnc.compiler.ops.reshape import (
     Reshape,
     Slice,
     Squeeze,
+    Stretch,
 )
 from cnnc.compiler.sizes import is_free
 
@@ -40,6 +41,14 @@ def crop(layer: Layer) -> Code:
         values |= {f"start{i}": Val(start)} if begin else {}
         values |= {f"end{i}": Val(start + size - n)} if end else {}
     return Function(f"{{0}}[..., {', '.join(slices)}]", values)
+
+
+@emits(Stretch)
+def stretch(layer: Layer) -> Code:
+    if len(layer.shapes) == 2:
+        return Function("{0}.expand(-1, -1, *{1}.shape[2:])")
+    sizes = {f"n{i}": Val(n) for i, n in enumerate(layer.op.size)}
+    return Function(f"{{0}}.expand(-1, -1, {', '.join(f'{{{name}}}' for name in sizes)})", sizes)
 
 
 @emits(PadShortcut)

@@ -1,0 +1,53 @@
+"""What layers share that bring a map to a given size, or to that of another tensor."""
+
+from __future__ import annotations
+
+from abc import ABC
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from cnnc.compiler.ops import base
+from cnnc.compiler.ops.base import OpError, Shape, Weightless, Window
+from cnnc.compiler.ops.model import BeforeValidator
+
+if TYPE_CHECKING:
+    from pydantic_core.core_schema import ValidationInfo
+
+
+def size_or_tensor(kind: str) -> BeforeValidator:
+    """The validator of a `size`, which is None where the tensor `to` brings it."""
+
+    def read(value: Any, info: ValidationInfo) -> tuple[int, ...] | None:
+        if (value is not None) == ("to" in base.place_of(info).given):
+            raise OpError(
+                "E302" if value is None else "E307", f"`{kind}` needs either a size or a tensor `to`",
+                hint=f"{kind}(56), or {kind}(to=LABEL)",
+            )  # fmt: skip
+        return None if value is None else base.per_axis(value, info, 1)
+
+    return BeforeValidator(read)
+
+
+class Sized(Weightless, ABC):
+    """A layer with the argument `size`, or the tensor `to` in its place."""
+
+    family = "reshape"
+    ranks = (1, 2, 3)
+    transparent = True
+    tensors = MappingProxyType({"to": "output"})
+
+    size: tuple[int, ...] | None
+
+    def target(self, *ins: Shape) -> tuple[int, ...]:
+        """The sizes of the axes afterwards. Raises OpError where `to` has another number of axes."""
+        if len(ins) == 2:
+            if len(ins[1]) != len(ins[0]):
+                raise OpError(
+                    "E401", f"`to` has {len(ins[1]) - 1} axes, and the map has {len(ins[0]) - 1}", arg="to"
+                )
+            return ins[1][1:]
+        assert self.size is not None
+        return self.size
+
+    def windows(self, *ins: Shape) -> tuple[Window | None, ...]:
+        return (self.window(*ins), *(None for _ in ins[1:]))
