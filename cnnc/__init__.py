@@ -10,14 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cnnc.dsl.version import VERSION
-
 if TYPE_CHECKING:
+    __version__: str
     from cnnc.dsl.diagnostics import CnncError, Diagnostic
     from cnnc.net import Net, load, parse
     from cnnc.solving.solution import solve
-
-__version__ = VERSION
 
 __all__ = ["CnncError", "Diagnostic", "Net", "load", "parse", "solve"]
 
@@ -35,6 +32,10 @@ def __getattr__(name: str) -> Any:
     """Import what is asked for when it is asked for, so that `import cnnc` costs next to nothing."""
     from importlib import import_module
 
+    if name == "__version__":
+        from cnnc.dsl.version import VERSION
+
+        return VERSION
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'cnnc' has no attribute {name!r}")

@@ -33,7 +33,7 @@ REST = {
     "cnnc.compiler.summary", "cnnc.dsl.format", "cnnc.dsl.make_tables", "cnnc.dsl.spell",
 }  # fmt: skip
 OP_FILES = {
-    "activation", "base", "connection", "convolution", "extern", "geometry", "initial", "linear", "merge",
+    "activation", "axes", "base", "connection", "convolution", "extern", "geometry", "initial", "linear", "merge",
     "model", "pooling", "registry", "regularisation", "reparam", "reshape",
 }  # fmt: skip
 # Of Python's own, what takes long and nothing here needs.

@@ -39,9 +39,9 @@ class Cna(nn.Sequential):
 
 
 class Dw(nn.Sequential):
-    """The block `dw(k, s, act)`."""
+    """The block `dw(k, s, act, d)`."""
 
-    def __init__(self, in_channels: int, k: int, s: int, act: str) -> None:
+    def __init__(self, in_channels: int, k: int, s: int, act: str, d: int) -> None:
         layers: list[nn.Module] = [
             nn.Conv2d(
                 in_channels,
@@ -49,6 +49,7 @@ class Dw(nn.Sequential):
                 k,
                 stride=s,
                 padding=k // 2,
+                dilation=d,
                 groups=in_channels,
                 bias=False,
             ),
@@ -79,41 +80,57 @@ class Excite(nn.Module):
 
 
 class Path(nn.Sequential):
-    """The block `path(k, e, c, s, gate, act)`."""
+    """The block `path(k, e, c, s, gate, act, d)`."""
 
     def __init__(
-        self, in_channels: int, k: int, e: int, c: int, s: int, gate: str, act: str
+        self,
+        in_channels: int,
+        k: int,
+        e: int,
+        c: int,
+        s: int,
+        gate: str,
+        act: str,
+        d: int,
     ) -> None:
         if e == in_channels:
             super().__init__(
-                Dw(in_channels, k, s, act),
+                Dw(in_channels, k, s, act, d),
                 Excite(in_channels, divisible(e // 4, 8)),
                 Cna(in_channels, 1, c, act="none"),
             )
         elif gate == "se":
             super().__init__(
                 Cna(in_channels, 1, e, act=act),
-                Dw(e, k, s, act),
+                Dw(e, k, s, act, d),
                 Excite(e, divisible(e // 4, 8)),
                 Cna(e, 1, c, act="none"),
             )
         else:
             super().__init__(
                 Cna(in_channels, 1, e, act=act),
-                Dw(e, k, s, act),
+                Dw(e, k, s, act, d),
                 Cna(e, 1, c, act="none"),
             )
 
 
 class Inverted(nn.Module):
-    """The block `inverted(k, e, c, s, gate, act)`."""
+    """The block `inverted(k, e, c, s, gate, act, d)`."""
 
     def __init__(
-        self, in_channels: int, k: int, e: int, c: int, s: int, gate: str, act: str
+        self,
+        in_channels: int,
+        k: int,
+        e: int,
+        c: int,
+        s: int,
+        gate: str,
+        act: str,
+        d: int = 1,
     ) -> None:
         super().__init__()
         self.adds = s == 1 and in_channels == c
-        self.block = Path(in_channels, k, e, c, s, gate, act)
+        self.block = Path(in_channels, k, e, c, s, gate, act, d)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.adds:

@@ -27,6 +27,14 @@ class _Merge(Weightless, ABC):
         return Pointwise()
 
 
+def place_of(axis: str, rank: int) -> int:
+    """Where an axis is in a shape of so many axes beside the channels. Raises OpError where there is none."""
+    letters = ("C", *AXES[4 - rank :])
+    if axis not in letters:
+        raise OpError("E303", f"`axis` is {axis}, and these have {', '.join(letters)} alone", arg="axis")
+    return letters.index(axis)
+
+
 @base.op
 class Concat(_Merge):
     """Branches one after another on the channels, or on another axis; their other sizes must be equal."""
@@ -37,16 +45,8 @@ class Concat(_Merge):
 
     axis: Annotated[str, base.word(*AXES)] = "C"
 
-    def place_of_axis(self, rank: int) -> int:
-        """Where the axis stands in a shape of so many axes beside the channels. Raises OpError where there is none."""
-        letters = ("C", *AXES[4 - rank :])
-        if self.axis not in letters:
-            have = ", ".join(letters)
-            raise OpError("E303", f"`axis` is {self.axis}, and these have {have} alone", arg="axis")
-        return letters.index(self.axis)
-
     def out_shape(self, *ins: Shape) -> Shape:
-        at = self.place_of_axis(len(ins[0]) - 1)
+        at = place_of(self.axis, len(ins[0]) - 1)
         first = ins[0]
         for shape in ins:
             if not same((*shape[:at], *shape[at + 1 :]), (*first[:at], *first[at + 1 :])):

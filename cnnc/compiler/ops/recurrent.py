@@ -81,6 +81,7 @@ class LSTM(_Recurrent):
     """
 
     kind = "lstm"
+    positional = 0
     example = "lstm-256(bidirectional=yes)"
     gates = 4
 
@@ -94,5 +95,6 @@ class GRU(_Recurrent):
     """
 
     kind = "gru"
+    positional = 0
     example = "gru-256"
     gates = 3

@@ -86,7 +86,7 @@ class Brackets:
                 hint="`*0` is the least: *{max(0, …)}",
             )  # fmt: skip
         for i in range(times):
-            before = self.turns
+            before = self.progress()
             self.count_turn(bracket.span)
             turn = Turn(
                 loop=item.count.span, index=i, total=times, count=count.source, bindings=(), span=bracket.span,
@@ -122,6 +122,11 @@ class Brackets:
         """Place the body of a bracket."""
         env = env.inside(flow)
         body = bracket.body
+        if bracket.args is not None and not (
+            isinstance(body, s.Sides) or (isinstance(body, s.Loop) and body.op)
+        ):
+            message = "a bracket with arguments, but for [a | b](axis=W), cannot be built yet by this version of cnnc"
+            raise fail("E111", message, bracket.span)
         if isinstance(body, s.Pipeline):
             return self.walk.pipeline(body, flow, env, spot)
         if isinstance(body, s.Sides):
@@ -136,7 +141,7 @@ class Brackets:
         if body.op is not None:
             return self.branches.join(body.op, turns, bracket, flow, spot)
         for i, (pipeline, bound, inside) in enumerate(turns):
-            before = self.turns
+            before = self.progress()
             self.count_turn(bracket.span)
             flow = self.walk.pipeline(pipeline, flow, bound.inside(flow), inside, new_line=i > 0)
             if flow is not None and flow.poison:
@@ -181,13 +186,21 @@ class Brackets:
         if self.turns > self._most:
             self._refuse_length(span)
 
-    def foresee(self, turns_left: int, before: int, span: Span) -> None:
-        """Refuse a runaway repeat early: its second turn, begun at count `before`, stands for those left.
+    def progress(self) -> tuple[int, int]:
+        """The turns and the layers up to here."""
+        return self.turns, len(self.walk.drafts)
 
-        The first turn is no measure: it often differs (`if i == 1`).
+    def foresee(self, turns_left: int, before: tuple[int, int], span: Span) -> None:
+        """Refuse a runaway repeat early: its second turn, begun at `before`, is the measure for those left.
+
+        The first turn is none: it often differs (`if i == 1`). Layers may come out fewer than foreseen, where a
+        choice hangs on what flows in: twice the limit is refused here, the rest where it is reached.
         """
-        if self.turns + turns_left * (self.turns - before) > self._most:
+        turns, layers = self.progress()
+        if turns + turns_left * (turns - before[0]) > self._most:
             self._refuse_length(span)
+        if layers + turns_left * (layers - before[1]) > 2 * self.walk.max_layers:
+            raise self.walk.layers.too_many(span)
 
     def _refuse_length(self, span: Span) -> None:
         hint = self._longer()

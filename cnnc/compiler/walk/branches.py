@@ -69,11 +69,11 @@ class Branches:
     ) -> list[Draft | None]:
         """What flows out of each branch; None for those that wait."""
         results: list[Draft | None] = []
-        before = 0
+        before = (0, 0)
         for i, (pipeline, env, inside) in enumerate(branches):
             if i == 2:
                 self.brackets.foresee(len(branches) - 2, before, bracket.span)
-            before = self.brackets.turns
+            before = self.brackets.progress()
             self.brackets.count_turn(pipeline.span)
             if waits_for_siblings(pipeline, op):
                 results.append(None)

@@ -17,7 +17,6 @@ from cnnc.compiler.walk.fit import FITTED
 from cnnc.compiler.walk.layers import argument_names
 from cnnc.compiler.walk.library import Library
 from cnnc.compiler.walk.lists import same
-from cnnc.compiler.walk.pending import refuse_pending
 from cnnc.compiler.walk.values import SIZE_NAMES, BlockDef, Closure, ExternDef, FileScope, SharedDef, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail
@@ -37,7 +36,6 @@ def declare(
     `overrides` replace the values of its params. With `stem`, the file is used by
     another one, which may give `settings` for its params, and its chain of layers is a block of its model's name.
     """
-    refuse_pending(spec)
     file = FileScope()
     declarer = _Declarer(file, overrides, library, settings or {}, is_main=stem is None)
     problems: list[Diagnostic] = []

@@ -145,7 +145,7 @@ class Labels:
         if word.args is not None or word.index:
             return None
         try:
-            text = interpolate(word.parts, env).value
+            text = word.literal or interpolate(word.parts, env).value
         except (CnncError, Poisoned):
             # A loop variable is not known yet: the letters before it decide.
             stem = word.parts[0] if isinstance(word.parts[0], str) else ""

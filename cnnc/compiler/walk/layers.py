@@ -360,12 +360,16 @@ class Layers:
             label=local, scope=home, args=args.values, written=tuple(args.written), given=given, named=args.tensors,
         )  # fmt: skip
         self.walk.drafts.append(draft)
-        most = self.walk.max_layers
-        if len(self.walk.drafts) > most:
-            hint = f"raise the limit: --max-layers {10 * most}"
-            raise fail("E901", f"the model has more than {most:,} layers", span, hint=hint)
+        if len(self.walk.drafts) > self.walk.max_layers:
+            raise self.too_many(span)
         home.children.append(draft)
         return draft
+
+    def too_many(self, span: Span) -> CnncError:
+        """E901 for a model of more layers than are allowed."""
+        most = self.walk.max_layers
+        hint = f"raise the limit: --max-layers {10 * most}"
+        return fail("E901", f"the model has more than {most:,} layers", span, hint=hint)
 
     def _check_rank(self, op: type[Op], shape: tuple[int, ...], span: Span) -> None:
         rank = len(shape) - 1

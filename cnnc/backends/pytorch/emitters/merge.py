@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cnnc.backends.pytorch.layer import Code, Function, Layer, emits
 from cnnc.compiler.graph import Node
-from cnnc.compiler.ops.merge import Add, Concat, MatMul, Multiply
+from cnnc.compiler.ops.merge import Add, Concat, MatMul, Multiply, place_of
 
 
 def _is_new(node: Node) -> bool:
@@ -14,8 +14,8 @@ def _is_new(node: Node) -> bool:
 
 @emits(Concat, spare=_is_new)
 def concat(layer: Layer) -> Code:
-    at = 1 + layer.op.place_of_axis(layer.rank)
-    return Function(f"torch.cat([{{all}}], {at})")
+    # not a method of the op: what it works out would count as a number that is written
+    return Function(f"torch.cat([{{all}}], {1 + place_of(layer.op.axis, layer.rank)})")
 
 
 @emits(Add, spare=_is_new)
