@@ -1,11 +1,12 @@
-"""Branches that do not fit each other: which one, and what would mend it."""
+"""Branches that do not fit each other: which one, and what would make them fit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cnnc.compiler.ops import Op, OpError
+from cnnc.compiler.ops import Op, OpError, Shape, by_x
+from cnnc.compiler.sizes import is_free, ratio
 from cnnc.compiler.walk.draft import Draft
 from cnnc.compiler.walk.fit import stride_between
 from cnnc.dsl import syntax as s
@@ -42,7 +43,24 @@ def _hint(merge: type[Op], branches: Sequence[s.Pipeline], joined: Sequence[Draf
                 return "write `shortcut` in place of `id` for a projection that fits"
     if first[1:] == other[1:]:
         return f"give them equal channels: end one branch in conv1-{first[0]}, or use `|` to put them side by side"
-    return "pad and stride the branches alike, or cut the larger: `crop` at its end takes its sibling's size"
+    return _fitting(first, other)
+
+
+def _fitting(first: Shape, other: Shape) -> str:
+    """The word that makes one branch as large as the other, and what it makes of it."""
+    alike = "pad and stride the branches alike"
+    small, large = sorted((first, other), key=lambda shape: [int(n) for n in shape[1:]])
+    axes = [*zip(small[1:], large[1:], strict=True)]
+    if any(int(n) > int(m) for n, m in axes):
+        return alike
+    grown, cut = by_x((small[0], *large[1:])), by_x((large[0], *small[1:]))
+    if all(int(n) == int(m) or (int(n) == 1 and not is_free(n)) for n, m in axes):
+        return f"end the smaller in `stretch`, which makes it {grown}"
+    factors = [ratio(m, n) for n, m in axes]
+    if None not in factors:
+        factor = str(factors[0]) if len(set(factors)) == 1 else "x".join(map(str, factors))
+        return f"{alike}, or end the smaller in `upsample({factor})`, which makes it {grown}"
+    return f"{alike}, or end the larger in `crop`, which makes it {cut}"
 
 
 def _is_id(branch: s.Pipeline) -> bool:
