@@ -103,7 +103,7 @@ class Stretch(Sized):
 
     kind = "stretch"
     is_view = True
-    example = "stretch(56)"
+    example = "stretch(14)"
 
     size: Annotated[tuple[int, ...] | None, size_or_tensor("stretch")] = Field(None, validate_default=True)
 
