@@ -43,7 +43,7 @@ HABITS = (
     ("conv3-64(dilation_rate=2)", "write dilation=2", "conv3-64(dilation=2)"),
     ("conv3-64(in_channels=3)", "leave it out", "conv3-64"),
     ("leaky(negative_slope=0.1)", "write slope=0.1", "leaky(slope=0.1)"),
-    ("conv3-64(act='relu')", "write relu", "conv3-64(act=relu)"),
+    ("conv3-64(act='relu')", "write act=relu", "conv3-64(act=relu)"),
     ("conv3-64 x2", "write [conv3-64]*2", "[conv3-64]*2"),
     ("conv3-64 * 2", "write [conv3-64]*2", "[conv3-64]*2"),
     ("[conv3-64] x 2", "write […]*2", "[conv3-64]*2"),
@@ -52,7 +52,7 @@ HABITS = (
     ("{conv3-64}*3", "write […]*3", "[conv3-64]*3"),
     ("[conv3-64]^3", "write […]*3", "[conv3-64]*3"),
     ("conv3-64 // first", "write # in place of //", "conv3-64 # first"),
-    ("conv3-64; pool", "a new line in place of `;`", "conv3-64\npool"),
+    ("conv3-64; pool", "write a new line", "conv3-64\npool"),
     ("conv3-64 \\\n  -> pool", "leave the `\\` out", "conv3-64\n  -> pool"),
     ("conv3-64 => pool", "write -> in place of =>", "conv3-64 -> pool"),
     ("Input 3x32x32", "write input", "conv3-64"),
@@ -98,6 +98,6 @@ def test_a_habit_is_answered_with_the_form_to_write(typed: str, hint: str, fixed
     "line", ["conv3-64 -> pool", "c3: [conv3-64]*2", "expect params == 3K", "# x = 3; // no", 'a: "b.0"']
 )
 def test_the_languages_own_forms_are_no_habit(line: str) -> None:
-    from cnnc.dsl import foreign
+    from cnnc.dsl import foreign_lines
 
-    assert foreign.form(line) is None
+    assert foreign_lines.form(line) is None

@@ -19,16 +19,17 @@ Given = Sequence[tuple[str | None, str]]
 _KEYS = {
     "in_channels": "in", "in_features": "in", "num_features": "in", "normalized_shape": "in", "num_channels": "in",
     "out_channels": "width", "out_features": "width", "filters": "width", "nb_filter": "width", "units": "width",
-    "hidden_size": "width", "width": "width",
-    "kernel_size": "kernel", "kernel": "kernel", "ksize": "kernel", "pool_size": "kernel",
+    "hidden_size": "width", "num_output": "width", "width": "width",
+    "kernel_size": "kernel", "kernel": "kernel", "ksize": "kernel", "pool_size": "kernel", "local_size": "kernel",
     "stride": "stride", "strides": "stride",
     "padding": "pad", "pad": "pad",
     "dilation": "dilation", "dilation_rate": "dilation",
-    "groups": "groups", "num_groups": "groups",
+    "groups": "groups", "num_groups": "groups", "group": "groups",
     "bias": "bias", "use_bias": "bias",
-    "activation": "act", "act": "act",
+    "activation": "act", "act": "act", "act_layer": "act", "activation_layer": "act",
+    "norm_layer": "norm", "norm": "norm", "pool": "pool", "inplace": "inplace",
     "padding_mode": "pad_mode",
-    "rate": "p", "p": "p", "drop_prob": "p",
+    "rate": "p", "p": "p", "drop_prob": "p", "dropout_ratio": "p",
     "negative_slope": "slope", "alpha": "slope",
     "scale_factor": "scale", "upscale_factor": "scale", "downscale_factor": "scale",
     "eps": "eps", "epsilon": "eps",
@@ -41,13 +42,15 @@ _KEYS = {
 """Foreign keys to the parts of a cnnc word."""
 
 _TWINS = {
-    "width": "-{v} in the word, as in conv3-64", "kernel": "in the word, as in conv3-64 or maxpool3",
+    "width": "-{v} in the word, as in conv3-64", "kernel": "{v} in the word behind the layer's name, as in conv3-64, maxpool3 or lrn5",
     "stride": "/{v} in the word, as in conv3-64/2",
     "in": "leave it out: the channels of the input follow from what flows in",
-    "act": "act={v}", "bias": "bias={v}", "pad": "pad={v}", "dilation": "dilation={v}", "groups": "groups={v}",
+    "act": "act={v}", "norm": "norm={v}", "bias": "bias={v}", "pad": "pad={v}", "dilation": "dilation={v}", "groups": "groups={v}",
     "slope": "slope={v}", "p": "the first argument, without a key: ({v})", "scale": "the first argument, without a key: ({v})",
     "eps": "eps={v}", "momentum": "momentum={v}", "size": "size={v}", "mode": "mode={v}", "ceil": "ceil={v}", "axis": "axis={v}",
     "pad_mode": "pad_mode={v}", "init": "init={v}",
+    "inplace": "leave it out: a compiled module works in place wherever that is safe",
+    "pool": "it in the layer's name: maxpool2 or avgpool2",
     "layout": "leave it out: sizes are channels x height x width", "input": "a statement at the head of the file: input 3x224x224",
     "label": "a label before the layer: {v}: …",
 }  # fmt: skip
@@ -62,8 +65,26 @@ def argument(key: str, value: str) -> str | None:
     part = _KEYS.get(key.lower())
     if part is None:
         return None
-    twin = _TWINS[part].format(v=_plain(value))
+    plain = _plain(value)
+    if part in ("act", "norm"):
+        plain = layer(plain) or plain.rpartition(".")[2].lower()
+    elif part == "init" and "(" not in plain:
+        plain = _INITS.get(plain.lower(), plain)
+    twin = _TWINS[part].format(v=plain)
     return twin if twin.startswith("leave") else f"write {twin}"
+
+
+_INITS = {
+    "he_normal": "he", "kaiming_normal": "he", "kaiming_uniform": "he_uniform",
+    "glorot_uniform": "xavier", "glorot_normal": "xavier_normal", "xavier_uniform": "xavier",
+}  # fmt: skip
+"""Keras's and PyTorch's rules for initial weights."""
+
+
+def value(text: str) -> str | None:
+    """The hint for a value of another language, `None` or `True`; None where it is none."""
+    plain = _plain(text)
+    return f"write {plain}" if text in ("None", "null", "True", "true", "False", "false") else None
 
 
 def _plain(value: str) -> str:
@@ -158,6 +179,29 @@ def _dense(call: _Call) -> str:
     )  # fmt: skip
 
 
+def _with_norm(call: _Call) -> str:
+    kernel, width = call.get("kernel", "3"), call.get("width", "64")
+    return f"conv{kernel}-{width}{_stride(call)}(norm=bn)"
+
+
+def _upsample(call: _Call) -> str:
+    scale, mode = call.get("scale", "2"), call.get("mode", "nearest")
+    return f"upsample({scale})" if mode == "nearest" else f"upsample({scale}, mode={mode})"
+
+
+def _axes(axis: str) -> str:
+    """Axes of positions by number, as TensorFlow counts them, by their letters."""
+    return axis if re.search("[A-Z]", axis) else "(H, W)"
+
+
+def _input(call: _Call) -> str:
+    """The statement: sizes with the channels first, which are the last of three where those are few."""
+    sizes = re.findall(r"\d+", call.get("input"))
+    if len(sizes) == 3 and int(sizes[2]) <= 4 < int(sizes[0]):
+        sizes = [sizes[2], *sizes[:2]]
+    return f"input {'x'.join(sizes)}" if sizes else "input 3x224x224"
+
+
 def _one(word: str, part: str, otherwise: str = "") -> Callable[[_Call], str]:
     def write(call: _Call) -> str:
         value = call.get(part, otherwise)
@@ -192,7 +236,11 @@ def _layers() -> dict[str, _Layer]:
         table.update((name, _Layer(positions, write)) for name in names.split())
 
     put("Conv1d Conv2d Conv3d LazyConv2d", _TORCH, lambda c: _convolution("conv", c, True))
-    put("Conv1D Conv2D Conv3D Convolution2D", _KERAS, lambda c: _convolution("conv", c, True))
+    put(
+        "Conv1D Conv2D Conv3D Convolution2D Convolution conv2d convolution2d",
+        _KERAS,
+        lambda c: _convolution("conv", c, True),
+    )
     put(
         "ConvTranspose1d ConvTranspose2d ConvTranspose3d", _TORCH_T, lambda c: _convolution("tconv", c, False)
     )
@@ -234,10 +282,9 @@ def _layers() -> dict[str, _Layer]:
     put(
         "BatchNorm BatchNorm1d BatchNorm2d BatchNorm3d BatchNormalization SyncBatchNorm", ("in",), _said("bn")
     )
-    put("LayerNorm LayerNormalization", ("in",), _said("ln"))
+    put("LayerNorm LayerNormalization LayerNorm2d", ("in",), _said("ln"))
     put("GroupNorm GroupNormalization", ("groups", "in"), _one("gn", "groups"))
     put("InstanceNorm1d InstanceNorm2d InstanceNorm3d", ("in",), _said("instancenorm"))
-    put("LocalResponseNorm", ("kernel",), _one("lrn", "kernel", "5"))
     put("Dropout AlphaDropout", ("p",), _one("dropout", "p"))
     put(
         "Dropout1d Dropout2d Dropout3d SpatialDropout1D SpatialDropout2D SpatialDropout3D",
@@ -252,7 +299,7 @@ def _layers() -> dict[str, _Layer]:
     put(
         "Upsample UpSampling1D UpSampling2D UpSampling3D UpsamplingNearest2d",
         ("scale",),
-        _one("upsample", "scale", "2"),
+        _upsample,
     )
     put("UpsamplingBilinear2d", ("scale",), lambda c: f"upsample({c.get('scale', '2')}, mode=bilinear)")
     put("PixelShuffle", ("scale",), _one("pixelshuffle", "scale", "2"))
@@ -262,11 +309,20 @@ def _layers() -> dict[str, _Layer]:
     put("ReplicationPad2d", ("pad",), lambda c: f"pad({c.get('pad', '1')}, mode=replicate)")
     put("Identity Lambda Passthrough", (), _said("id"))
     put("ChannelShuffle", ("groups",), _one("shuffle", "groups", "2"))
-    put("Concatenate Concat concat cat", (), _said("[a | b]"))
-    put("Add add Sum Residual residual SkipConnection", (), _said("[id + conv3-64]"))
+    put("Conv", _KERAS, _with_norm)
+    put("ConvNormAct ConvBnAct Conv2dNormActivation ConvBNReLU", _TORCH, _with_norm)
+    put("Pooling", _POOL, lambda c: _pool("avgpool" if c.get("pool").upper() == "AVE" else "maxpool", c))
+    put("LRN LocalResponseNorm", ("kernel",), lambda c: f"lrn{c.get('kernel', '5')}")
+    put("reduce_mean", ("axis",), lambda c: f"mean(axis={_axes(c.get('axis', '(H, W)'))})")
+    put("Concatenate Concat concat cat concatenate hstack", (), _said("[a | b]"))
+    put("Add add add_n Sum Residual residual SkipConnection Eltwise", (), _said("[id + conv3-64]"))
     put("Multiply multiply mul", (), _said("[a & b]"))
+    put("Detect Segment YOLOLayer", (), _said("conv1-255(act=none)"))
+    put("create_model", (), _said("zoo"))
+    put("SqueezeExcite SEModule SELayer SEBlock SE", (), _said("se from std"))
+    put("C2f SPPF Bottleneck BasicBlock Fire Ghost", (), _said("std"))
     put("Sequential ModuleList Chain", (), _said("[conv3-64 -> bn -> relu]"))
-    put("Input InputLayer", ("input",), _said("input 3x224x224"))
+    put("Input InputLayer", ("input",), _input)
     return table
 
 
@@ -275,7 +331,9 @@ _SAYS = {
     "[id + conv3-64]": "branches in one bracket are added: [id + conv3-64], or [a + b] with tensors",
     "[a & b]": "branches in one bracket are multiplied: [a & b]",
     "[conv3-64 -> bn -> relu]": "layers follow each other in a bracket: [conv3-64 -> bn -> relu]",
-    "input 3x224x224": "the input is a statement: input 3x224x224",
+    "conv1-255(act=none)": "a head is its last convolution, with (5 + classes) * anchors maps: conv1-255(act=none)",
+    "zoo": "networks that ship are specs: cnnc summary zoo:resnet50; cnnc zoo resnet50 --copy . brings one",
+    "se from std": "it is a block of the library: use se from std",
 }
 """What is more than a word in the place of a word."""
 
@@ -300,89 +358,9 @@ def layer_hint(name: str, args: Given = ()) -> str | None:
     word = layer(name, args)
     if word is None:
         return None
+    if word == "std":
+        block = {"basicblock": "basic"}.get(name.lower(), name.lower())
+        return f"it is a block of the library: use {block} from std"
+    if word.startswith("input "):
+        return f"the input is a statement, channels first: {word}"
     return _SAYS.get(word, f"write `{word}`")
-
-
-# --- forms of a line -----------------------------------------------------------------------
-
-
-@record
-class Form:
-    """A stretch of a line that another language writes so, what it is, and what to write."""
-
-    start: int
-    end: int
-    message: str
-    hint: str
-
-    @property
-    def ends_the_file(self) -> bool:
-        """Whether the whole file is of another kind, so that its further mistakes say nothing."""
-        return self.message in _OF_THE_FILE
-
-
-_OF_THE_FILE = frozenset(["this is a mark of a merge", "this looks like Python"])
-_STATEMENT = "model|input|param|default|block|shared|extern|use|output|expect"
-_FORMS: tuple[tuple[str, str, str], ...] = (
-    (r"^(?:<{7}|={7}|>{7}|\|{7})(?= |$)", "this is a mark of a merge", "choose one side, and delete the three marks"),
-    (r"//(?!\s*\d)(?P<at>)\s*[A-Za-z].*$", "a comment begins with `#`", "write # in place of //"),
-    (r";", "statements end with their line", "write a new line in place of `;`"),
-    (r"\\\s*$", "a line needs no mark to go on", "leave the `\\` out: a line goes on inside brackets and after an operator"),
-    (r"=>", "a chain is written with `->`", "write -> in place of =>"),
-    (rf"^\s*(?P<word>{_STATEMENT})\s*:\s*\S", "`{word}` is a statement and takes no colon", "drop the colon: {word} …"),
-    (r"^\s*(?P<word>Model|Input|Param|Default|Block|Shared|Extern|Use|Output|Expect|MODEL|INPUT|OUTPUT)\b", "statements are written in lower case", "write {lower}"),
-    (r"^\s*param\s+(?P<name>\w+)\s*:\s*(?P<value>\S+)", "a param is given with `=`", "write param {name} = {value}"),
-    (r"^\s*block\s+(?P<name>\w+)\s*(?P<args>\([^)]*\))?\s*:", "a block is given with `=`", "write block {name}{args} = …"),
-    (r"^\s*block\s+(?P<name>\w+)\s+(?P<args>\w+(?:\s+\w+)*)\s*=", "a block's parameters stand in ( )", "write block {name}({commas}) = …"),
-    (r"^\s*def\s+(?P<name>\w+)\s*(?P<args>\([^)]*\))?", "`def` is Python's; a template is a block", "write block {name}{args} = …"),
-    (r"^\s*from\s+(?P<lib>\S+)\s+import\s+(?P<name>[\w, ]+)", "`import` is Python's", "write use {name} from {lib}"),
-    (r"^\s*import\s+(?P<name>\w+)\s+from\s+(?P<lib>\S+)", "`import` is another language's", "write use {name} from {lib}"),
-    (r"^\s*(?:import\s+\w+|class\s+\w+\s*[(:]|@\w+|return\b|self\.|print\()", "this looks like Python", "a .cnn file is layers: input 3x32x32, then conv3-64 -> pool -> fc-10"),
-    (r"^\s*assert\s+(?P<claim>.+)$", "`assert` is Python's; a claim is `expect`", "write expect {claim}"),
-    (r"^\s*for\s+(?P<name>\w+)\s+in\s+range\(\s*(?P<n>\w+)\s*\)\s*:?", "a repeat is a bracket", "write [… for {name} in 0..{last}], or […]*{n} where the turns are alike"),
-    (r"range\(\s*(?P<a>\w+)\s*,\s*(?P<b>\w+)\s*\)", "a range is written a..b, both ends included", "write {a}..{last}"),
-    (r"range\(\s*(?P<n>\w+)\s*\)", "a range is written a..b, both ends included", "write 0..{last}"),
-    (r"^\s*-\s*\[", "this is a list of YAML", "write the layers one a line: conv3-64/2, and name what is used later: c3: conv3-64"),
-    (r"^\s*-\s+(?P<layer>[A-Za-z]\S*)\s*$", "this is a list of YAML", "drop the dash: {layer}"),
-    (r"^\s*\w+:\s*$", "this is a key of YAML", "a label stands before its layer, on the same line: c3: conv3-64"),
-    (r"[\])]\s*[x×]\s*(?P<n>\d+)\b", "a repeat is written `*n` after a bracket", "write […]*{n}"),
-    (r"(?P<layer>[A-Za-z][\w-]*)\s+(?:x\s*|×\s*)(?P<n>\d+)\s*$", "a repeat is written `*n` after a bracket", "write [{layer}]*{n}"),
-    (r"(?P<head>[A-Za-z]\w*-)(?P<a>\d+)\*(?P<b>[A-Za-z_]\w*)", "arithmetic in a layer's word stands in braces", "write {head}{open}{a}*{b}{close}"),
-    (r"(?P<layer>[A-Za-z][\w-]*)\s*\*\s*(?P<n>\d+)\s*$", "a repeat is written `*n` after a bracket", "write [{layer}]*{n}"),
-    (r"\b(?P<n>\d+)\s*[*x×]\s*[\[(]", "a repeat is written `*n` after a bracket", "write […]*{n}"),
-    (r"[)}]\s*\*\s*(?P<n>\d+)", "layers are grouped in [ ]", "write […]*{n}"),
-    (r"\]\s*(?:\^|\*\*)\s*(?P<n>\d+)", "a repeat is written `*n` after a bracket", "write […]*{n}"),
-    (r"'(?P<word>[^'\n]*)'", "words need no quotes, and names take \"", "write {word}"),
-    (r"^\s*(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<value>-?[\d._]+(?:e-?\d+)?)\s*$", "a value needs its statement", "write param {name} = {value}"),
-    (r"^\s*(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<layer>[A-Za-z\[]\S*)", "a label is given with a colon", "write {name}: {layer}"),
-    (r"^\s*model\s+(?P<name>[\w.-]+[.-][\w.-]*)", "a model's name is of letters, digits and `_`", "write model {plain}"),
-    (r"^\s*(?P<n>\d+)\s*:\s*(?P<layer>\S+)", "a label is a name, or quoted", 'write "{n}": {layer}'),
-)  # fmt: skip
-
-
-def form(line: str) -> Form | None:
-    """The first habit of another language that a line shows.
-
-    >>> form("[conv3-64] x 2").hint
-    'write […]*2'
-    >>> form("conv3-64 -> pool") is None
-    True
-    """
-    bare = re.sub(r"#.*$", "", line)
-    for pattern, message, hint in _FORMS:
-        match = re.search(pattern, bare)
-        if match is not None:
-            words = _words(match.groupdict())
-            return Form(*match.span(), message.format(**words), hint.format(**words))
-    return None
-
-
-def _words(groups: Mapping[str, str | None]) -> dict[str, str]:
-    words = {name: (value or "").strip() for name, value in groups.items()}
-    upper = words.get("b") or words.get("n", "")
-    words["last"] = str(int(upper) - 1) if upper.isdecimal() else f"{upper}-1"
-    words["lower"] = words.get("word", "").lower()
-    words["commas"] = ", ".join(words.get("args", "").split())
-    words["open"], words["close"] = "{", "}"
-    words["plain"] = re.sub(r"\W", "_", words.get("name", ""))
-    return words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -10,11 +11,11 @@ from itertools import pairwise
 from typing import Any, cast
 
 from cnnc.dsl import syntax as s
-from cnnc.dsl.diagnostics import MAX_ERRORS, CnncError, Diagnostic, at_most
+from cnnc.dsl.diagnostics import MAX_ERRORS, CnncError, Diagnostic, at_most, did_you_mean
 from cnnc.dsl.lalr import Parser, Refused, Tok
 from cnnc.dsl.recover import read_statement
 from cnnc.dsl.source import Source, Span
-from cnnc.dsl.tokens import inside, lay_out
+from cnnc.dsl.tokens import STATEMENTS, inside, lay_out
 from cnnc.dsl.units import POWERS, UNITS, parted
 
 MAX_DIGITS = 40
@@ -52,7 +53,7 @@ def parse(source: Source) -> s.Spec:
 
 def _by_habit(problems: list[Diagnostic], source: Source) -> list[Diagnostic]:
     """The problems, with one in place of those that a form of another language caused."""
-    from cnnc.dsl import foreign
+    from cnnc.dsl import foreign_lines
 
     lines: dict[int, list[Diagnostic]] = {}
     kept = [problem for problem in problems if problem.span is None]
@@ -60,7 +61,7 @@ def _by_habit(problems: list[Diagnostic], source: Source) -> list[Diagnostic]:
         if problem.span is not None:
             lines.setdefault(problem.span.line, []).append(problem)
     for line, found in lines.items():
-        form = foreign.form(source.line(line))
+        form = foreign_lines.form(source.line(line))
         if form is None:
             kept += found
             continue
@@ -162,14 +163,27 @@ def _bad_size(span: Span) -> CnncError:
     return CnncError([Diagnostic("E110", f"`{span.text}` is no size", span, hint=hint)])
 
 
+def _statement_meant(word: str) -> str | None:
+    """`did you mean` for a first word that is nearly one that begins a statement."""
+    return did_you_mean(word, STATEMENTS) if len(word) > 3 else None
+
+
+def _closed_up(pieces: Sequence[Any]) -> str:
+    """`: conv3x3-16` for `conv 3x3 16`, kernel and width behind a name; nothing where that is no word."""
+    texts = [piece.span.text for piece in pieces]
+    if not texts[0].isalpha() or not all(re.fullmatch(r"\d+(x\d+)*", text) for text in texts[1:3]):
+        return ""
+    return f": {texts[0]}{'-'.join(texts[1:3]) if len(texts) > 2 or 'x' in texts[1] else '-' + texts[1]}"
+
+
 def _check_adjacent(pieces: Sequence[Any], head: str) -> None:
     for left, right in pairwise(pieces):
         if left.span.end != right.span.start:
             message = f"a blank between `{pieces[0].span.to(left.span).text}` and `{right.span.text}`"
             hint = (
-                "join two layers with `->` or a line break"
+                _statement_meant(pieces[0].span.text) or "join two layers with `->` or a line break"
                 if isinstance(right, Tok) and right.type in ("NAME", "PATH")
-                else f"{head} is written without blanks"
+                else f"{head} is written without blanks{_closed_up(pieces)}"
             )
             raise CnncError([Diagnostic("E104", message, right.span, hint=hint)])
 

@@ -209,7 +209,12 @@ def _flag(value: Any, info: ValidationInfo) -> bool:
         return value
     if value in ("yes", "no"):
         return bool(value == "yes")
-    raise OpError("E303", f"`{_name(info)}` is {show(value)}, and yes or no is wanted", arg=_name(info))
+    name = _name(info)
+    meant = {"true": "yes", "false": "no", "none": "no"}.get(str(value).lower())
+    raise OpError(
+        "E303", f"`{name}` is {show(value)}, and yes or no is wanted", arg=name,
+        hint=f"write {name}={meant}" if meant else None,
+    )  # fmt: skip
 
 
 def real(value: Any, name: str) -> float:

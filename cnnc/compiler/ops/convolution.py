@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Mapping
-from math import prod
+from math import gcd, prod
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cnnc.compiler.ops import base, connection, geometry
@@ -95,10 +95,25 @@ def _mask(value: Any, info: ValidationInfo) -> str | None:
     return None if value is None or value == "none" else base.one_of(value, "mask", ("a", "b", "none"))
 
 
+def _dividing(groups: int, number: int, what: str) -> str:
+    """What fits: a width that is a multiple of the groups, or else groups that divide the channels."""
+    if what == "width":
+        return f"take a multiple of {groups}, for instance {max(1, round(number / groups)) * groups}"
+    most = gcd(groups, number)
+    return (
+        f"groups={most} divides them"
+        if most > 1
+        else f"make them a multiple of {groups}, for instance {groups * -(-number // groups)}"
+    )
+
+
 def _divides(groups: int, channels: int, width: int) -> None:
     for what, number in (("input channels", channels), ("width", width)):
         if number % groups:
-            raise OpError("E402", f"`groups` (={groups}) must divide the {what} (={number})", arg="groups")
+            raise OpError(
+                "E402", f"`groups` (={groups}) must divide the {what} (={number})", arg="groups",
+                hint=_dividing(groups, number, what),
+            )  # fmt: skip
 
 
 @base.op

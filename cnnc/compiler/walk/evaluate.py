@@ -123,6 +123,10 @@ def truth(expr: s.Expr, env: Env) -> Sourced[bool]:
         hint = "compare it: n > 0, name == word"
         if isinstance(found.value, int | Fraction):
             hint = f"compare it: {expr.span.text} > 0"
+        if isinstance(found.value, str):
+            from cnnc.dsl import foreign
+
+            hint = foreign.value(found.value) or hint
         message = f"`{expr.span.text}` is {describe(found.value)}, and a condition is wanted"
         raise fail("E303", message, expr.span, hint=hint)
     return found
@@ -197,13 +201,21 @@ def _unknown(expr: s.Name, env: Env) -> CnncError:
     return fail("E202", f"`{expr.id}` stands for no number here", expr.span, hint=hint)
 
 
+_ROUNDS = {"int": "write floor(…), ceil(…) or round(…)"}
+"""Functions of Python, and what arithmetic here has in their place."""
+
+
 def _layer_word(expr: s.Call, env: Env) -> Sourced[LayerWord]:
     known = expr.name.lower() in op_words() or expr.name in ARGUMENT_WORDS
     if not known and expr.name not in env.file.externs:
-        from cnnc.dsl import foreign
+        from cnnc.dsl import foreign_lines
 
-        form = foreign.form(expr.span.text)
-        hint = form.hint if form is not None else did_you_mean(expr.name, [*FUNCTIONS, *op_words()])
+        form = foreign_lines.form(expr.span.text)
+        hint = (
+            form.hint
+            if form is not None
+            else _ROUNDS.get(expr.name) or did_you_mean(expr.name, [*FUNCTIONS, *op_words()])
+        )
         raise fail("E202", f"`{expr.name}` is no function and no layer", expr.span, hint=hint)
     op = op_words().get(expr.name.lower())
     args = [(a.key, argument(op, (a.key or "").lower(), a.value, env)) for a in expr.args]

@@ -19,13 +19,27 @@ def for_layer(word: s.Word, names: Iterable[str]) -> str | None:
     `names` are those that arithmetic knows in its place.
     """
     text = word.literal or word.head_span.text
-    return of_another_library(word) or _of_std(text) or _without_braces(text, set(names))
+    return (
+        of_another_library(word) or _of_a_module(text) or _of_std(text) or _without_braces(text, set(names))
+    )
 
 
 def of_another_library(word: s.Word) -> str | None:
     """How cnnc writes a layer of another library; names there have their case."""
     given = [(a.key, a.value.span.text) for a in word.args or ()]
+    if len(given) == 1 and word.args and isinstance(word.args[0].value, s.Call):
+        inner = word.args[0].value  # model.add(Conv2D(16, 3))
+        hint = foreign.layer_hint(inner.name, [(a.key, a.value.span.text) for a in inner.args])
+        if hint is not None:
+            return hint
     return foreign.layer_hint(word.literal or word.head_span.text, given)
+
+
+def _of_a_module(text: str) -> str | None:
+    """`tf.nn.relu`: a layer that has the name it has here, behind its module's."""
+    module, _, name = text.rpartition(".")
+    known = re.fullmatch(r"(?:tf|tfa|nn|torch|F|keras|layers|slim|timm)(?:\.\w+)*", module)
+    return f"write `{name.lower()}`" if known and name.lower() in op_words() else None
 
 
 def _of_std(text: str) -> str | None:

@@ -58,7 +58,7 @@ class Labels:
                 "the label stands in a repeat: number it, for instance "
                 f"[{text}{{i}}: … for i in 1..3], or leave it out"
                 if same
-                else f"line {taken.line} has it already"
+                else f"line {taken.line} has it already: give one of them another name"
             )
             raise fail("E204", f"the label `{text}` is taken", span, hint=hint)
         spot.scope.labels[text] = span
@@ -100,9 +100,8 @@ class Labels:
             if label is None:
                 continue
             if isinstance(statement, s.Flow):
-                return (
-                    f"line {label.span.line} has it: a tensor is used below its line, and inside its bracket"
-                )
+                line = f"line {label.span.line}"
+                return f"{line} has it, and a tensor is used below its line and inside its bracket: move {line} before this one"
             return f"`{statement.name}` has it inside: label the use of it, and write LABEL.{text}"
         return None
 

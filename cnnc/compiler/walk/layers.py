@@ -126,7 +126,10 @@ class Layers:
         name = value if isinstance(value, str) else value.name
         op = op_words().get(name.lower())
         if op is None:
-            raise fail("E201", f"no layer is called `{name}`", span, hint=did_you_mean(name, op_words()))
+            from cnnc.dsl import foreign
+
+            hint = foreign.value(name) or foreign.layer_hint(name) or did_you_mean(name, op_words())
+            raise fail("E201", f"no layer is called `{name}`", span, hint=hint)
         args = Arguments()
         if isinstance(value, LayerWord):
             sources = found.source.items if isinstance(found.source, Items) else ()
@@ -377,7 +380,11 @@ class Layers:
             return
         got = f"{'x'.join(map(str, shape))}, " + ("a vector" if rank == 0 else f"a map of {rank} axes")
         wants = "a map (channels x height x width)" if 0 not in op.ranks else "a vector"
-        hint = "layers on maps stand before the flattening" if rank == 0 else "flatten it first"
+        hint = (
+            f"layers on maps stand before the flattening, or make a map of it: reshape({shape[0]}x1x1)"
+            if rank == 0
+            else "flatten it first"
+        )
         if op.ranks == (1,):
             wants = "a map of one axis (channels x positions)"
             hint = "`squeeze` takes axes of size 1 out, `reshape` makes positions of an axis"

@@ -185,7 +185,8 @@ def without_positions(op: type[Op], bare: Sequence[object]) -> str:
     if word.width is None:
         return f"the kernel stands in the word: {kind}{min(numbers)}"
     if len(numbers) == 1:
-        return f"kernel and width stand in the word: {op.example}"
+        meant = f"{kind}3-{numbers[0]}" if numbers[0] > 11 else op.example
+        return f"kernel and width stand in the word: {meant}"
     if len(numbers) == 2:
         return f"kernel and width stand in the word: {kind}{min(numbers)}-{max(numbers)}"
     torch = f"{kind}{numbers[2]}-{numbers[1]}" + (f"/{numbers[3]}" if len(numbers) > 3 else "")
