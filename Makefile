@@ -8,7 +8,7 @@ QUICK = architecture errors parse format lalr arithmetic summary cost receptive_
 setup:  ## A virtual environment with everything, at known-good versions.
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -c constraints.txt -e '.[torch,dev]'
-	$(BIN)/pip install --no-deps -c constraints.txt torchvision pillow
+	$(BIN)/pip install --no-deps -c constraints.txt torchvision pillow triton torchinfo
 	$(BIN)/pip install -c constraints.txt keras
 
 check:  ## What must be green: lint, format, types, tests.
