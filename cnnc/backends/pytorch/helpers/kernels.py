@@ -324,3 +324,9 @@ if triton is not None:
         at = p.to(tl.int64)[:, None] * outs + o[None, :]
         keep = (p < pixels)[:, None] & (o < outs)[None, :]
         tl.store(y + at, activate(total, slope, ACT), mask=keep)
+
+
+def __getattr__(name: str) -> None:
+    """No kernel where Triton is not installed: the modules that import one have a plain path beside it."""
+    if triton is not None or not name.endswith("_kernel"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,3 @@
+"""What pytest does not collect: the golden files are data."""
+
+collect_ignore_glob = ["tests/golden/*"]
