@@ -132,8 +132,8 @@ def test_resnet50_folds_its_bottlenecks() -> None:
         (None, "bottleneck(512, 2)", 1), (None, "bottleneck(512)", 2),
     ]  # fmt: skip
     assert [c.title for c in drawn.clusters] == ["layer1", "layer2", "layer3", "layer4"]
-    assert ("maxpool3/2(pad=1)", "layer1", "64x56x56") in flows(drawn)
-    assert ("layer1", "bottleneck(128, 2)", "256x56x56") in flows(drawn)
+    assert ("maxpool3/2(pad=1)", "bottleneck(64)", "64x56x56") in flows(drawn)
+    assert ("bottleneck(64)", "bottleneck(128, 2)", "256x56x56") in flows(drawn)
     assert ("bottleneck(512)", "gap", "2048x7x7") in flows(drawn)
 
 
