@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import cnnc
+from cnnc.backends.pytorch.wrap import lay_out
 from cnnc.cli.commands import cnnc as command
 
 ONE_LINER = "[[conv3-64]*2 -> pool]*5 -> fc4096"
@@ -29,6 +30,26 @@ def test_passes_ruff_and_is_stable(name: str) -> None:
     assert checked.returncode == 0, checked.stdout
     formatted = ruff(source, "format")
     assert formatted.stdout == source
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"def forward(self, {', '.join(f'x{i}: Tensor' for i in range(4))}) -> tuple[Tensor, Tensor, Tensor]:",
+        f"def forward(self, {', '.join(f'x{i}: Tensor' for i in range(9))}) -> tuple[Tensor, Tensor, Tensor]:",
+        f"def forward(self, x: Tensor) -> tuple[{', '.join(['Tensor'] * 8)}]:",
+        f"def forward(self, x: Tensor) -> tuple[{', '.join(['Tensor'] * 20)}]:",
+        f"skip = {' + '.join(f'y{i}' for i in range(14))} + self.last(x)",
+        f"skip = {' + '.join(f'y{i}' for i in range(40))} - self.last(x)",
+        f"return {' + '.join(f'y{i}' for i in range(40))}",
+        f"skip = y + self.last({', '.join(f'x{i}' for i in range(20))})",
+    ],
+)
+def test_a_long_line_is_laid_out_as_ruff_would(line: str) -> None:
+    pytest.importorskip("ruff")
+    body = ["    pass"] if line.startswith("def ") else []
+    source = "\n".join([*lay_out(line, 0), *body, ""])
+    assert ruff(source, "format").stdout == source
 
 
 def test_resnet50_reads_as_a_persons() -> None:

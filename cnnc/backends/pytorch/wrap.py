@@ -6,6 +6,7 @@ import re
 
 WIDTH = 88
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
+_STATEMENT = re.compile(r"return |\w+(, \w+)* = ")
 _ONE_A_LINE = ("nn.Sequential(", "super().__init__(", "OrderedDict(")
 
 
@@ -18,7 +19,9 @@ def lay_out(line: str, indent: int) -> list[str]:
     pad = " " * indent
     if indent + len(line) <= WIDTH:
         return [pad + line]
-    bracket = _last_bracket(line)
+    if (operands := _operands(line)) is not None:
+        return _in_parentheses(*operands, indent)
+    bracket = _first_bracket(line) if line.startswith("def ") else _last_bracket(line)
     if bracket is None:
         return [pad + line]
     start, end = bracket
@@ -26,7 +29,7 @@ def lay_out(line: str, indent: int) -> list[str]:
     parts = _split(body)
     one_a_line = head.endswith(_ONE_A_LINE) and len(parts) > 1
     if not one_a_line and indent + 4 + len(body) <= WIDTH:
-        return [pad + head, f"{pad}    {body}", pad + tail]
+        return [pad + head, f"{pad}    {body}", *_closing(tail, indent)]
     # A comprehension is one element and its `for`, with no comma after either.
     clause = _clause(parts[0]) if len(parts) == 1 else None
     # So is what brackets hold that only group.
@@ -34,7 +37,43 @@ def lay_out(line: str, indent: int) -> list[str]:
     lines = [pad + head]
     for part in parts if clause is None else [parts[0][:clause], parts[0][clause + 1 :]]:
         lines += lay_out(part + comma, indent + 4)
-    return [*lines, pad + tail]
+    return [*lines, *_closing(tail, indent)]
+
+
+def _closing(tail: str, indent: int) -> list[str]:
+    """What follows the contents of a bracket, from its closing half on: the result's type of a `def` may be long."""
+    first, *rest = lay_out("_" + tail[1:], indent)
+    return [" " * indent + tail[0] + first[indent + 1 :], *rest]
+
+
+def _operands(line: str) -> tuple[str, list[str]] | None:
+    """`x = ` or `return ` and the terms of the sum after it, each but the first with its sign before it.
+
+    None where there are fewer than three terms: then a bracket of the last one is opened instead.
+    """
+    statement = _STATEMENT.match(line)
+    if statement is None:
+        return None
+    depth, start, terms = 0, statement.end(), []
+    for i, char in _code(line):
+        depth += (char in _PAIRS) - (char in ")]}")
+        if depth == 0 and i > start and char == ",":
+            return None
+        if depth == 0 and i > start and line.startswith((" + ", " - "), i):
+            terms.append(line[start:i])
+            start = i + 1
+    terms.append(line[start:])
+    return (statement[0], terms) if len(terms) > 2 else None
+
+
+def _in_parentheses(head: str, terms: list[str], indent: int) -> list[str]:
+    """A sum too long for its line: on a line of its own, or a term a line."""
+    pad = " " * indent
+    if indent + 4 + len(" ".join(terms)) <= WIDTH:
+        body = [f"{pad}    {' '.join(terms)}"]
+    else:
+        body = [part for term in terms for part in lay_out(term, indent + 4)]
+    return [f"{pad}{head}(", *body, f"{pad})"]
 
 
 def _groups(head: str, body: str, parts: list[str]) -> bool:
@@ -55,6 +94,20 @@ def _clause(part: str) -> int | None:
         depth += (char in _PAIRS) - (char in ")]}")
         if depth == 0 and part.startswith(" for ", i):
             return i
+    return None
+
+
+def _first_bracket(line: str) -> tuple[int, int] | None:
+    """The outermost bracket pair that begins first: the parameters of a `def`."""
+    depth, start = 0, -1
+    for i, char in _code(line):
+        if char in _PAIRS:
+            start = i if start < 0 else start
+            depth += 1
+        elif char in ")]}":
+            depth -= 1
+            if depth == 0:
+                return start, i
     return None
 
 
