@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 from graphs import graph_of
 
 from cnnc.backends.pytorch import emitters as emitters  # registers them
@@ -48,6 +49,14 @@ def test_an_emitter_that_forgets_an_argument_fails(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(pytorch_layer._EMISSIONS, Conv, replace(emission, emitter=forgetful))
     with pytest.raises(CnncError, match="the PyTorch backend does not write `pad`"):
         to_pytorch(GRAPH)
+
+
+def test_a_table_of_connections_writes_the_width() -> None:
+    graph = graph_of("input 6x14x14\nconv5-16(pad=valid, table=lenet5_c3, act=none)\n")
+    source = to_pytorch(graph)
+    made: dict[str, Any] = {"__name__": "net"}
+    exec(source, made)
+    assert made["Net"]()(torch.zeros(1, 6, 14, 14)).shape == (1, 16, 10, 10)
 
 
 @pytest.mark.parametrize("op", [op for op in all_ops() if not op.internal], ids=lambda op: op.kind)

@@ -39,7 +39,9 @@ def conv(layer: Layer) -> Code:
 
 
 def _table_conv(layer: Layer) -> Code:
+    """The module takes its width from the table, whose rows have a place for each output map."""
     op = layer.op
+    assert all(len(row) == op.width for row in op.table)
     options = kwargs(
         stride=(Val(op.stride), (1,) * layer.rank),
         padding=(Raw(flat(op.pad)), None),
