@@ -70,7 +70,7 @@ def test_the_inference_form_takes_the_same_weights(rule: str) -> None:
     )
     net = cnnc.parse(text)
     plain, fast = net.module().eval(), net.module(optimize="inference").eval()
-    fast.load_state_dict(type(fast).forward.__globals__["convert"](plain.state_dict()))
+    fast.load_state_dict(type(fast).forward.__globals__["convert"](fast, plain.state_dict()))
     x = torch.randn(2, 3, 9, 9)
     torch.testing.assert_close(fast(x), plain(x), rtol=1e-4, atol=1e-5)
 

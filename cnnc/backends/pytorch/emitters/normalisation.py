@@ -38,10 +38,10 @@ def ln(layer: Layer) -> Code:
     options = kwargs(
         eps=(Val(op.eps), 1e-5), elementwise_affine=(Val(op.affine), True), bias=(Val(op.bias), True)
     )
+    if op.axis == "all" and layer.rank:
+        return Module("nn.LayerNorm", (Val(layer.ins[0]),), options)
     if layer.rank == 0:
         return Module("nn.LayerNorm", (layer.channels(),), options)
-    if op.axis == "all":
-        return Module("nn.LayerNorm", (Val(layer.ins[0]),), options)
     return Module("ChannelLayerNorm", (layer.channels(),), options, helper="ChannelLayerNorm")
 
 

@@ -13,7 +13,7 @@ def attend(
     causal: bool = False,
     scale: float | None = None,
 ) -> Tensor:
-    """For each position of q a mean of v, by how well its k fits (Vaswani et al. 2017)."""
+    """For each position of q a mean of v, weighted by k (Vaswani et al. 2017)."""
     shape = q.shape[2:]
     q, k, v = (x.flatten(2).unflatten(1, (heads, -1)).mT for x in (q, k, v))
     y = F.scaled_dot_product_attention(q, k, v, bias, is_causal=causal, scale=scale)

@@ -75,9 +75,9 @@ class UnevenConvTranspose3d(nn.ConvTranspose3d):
 
 
 class MaskedConv1d(nn.Conv1d):
-    """Convolution that sees what comes before a position, row by row; with mask "b" itself too.
+    """Convolution over what comes before a position, row by row; mask "b" adds itself.
 
-    van den Oord et al. 2016, PixelRNN. `padding` is in the order of `F.pad`, last axis first.
+    van den Oord et al. 2016, PixelRNN. `padding` is ordered as in `F.pad`.
     """
 
     def __init__(
@@ -95,9 +95,9 @@ class MaskedConv1d(nn.Conv1d):
 
 
 class MaskedConv2d(nn.Conv2d):
-    """Convolution that sees what comes before a position, row by row; with mask "b" itself too.
+    """Convolution over what comes before a position, row by row; mask "b" adds itself.
 
-    van den Oord et al. 2016, PixelRNN. `padding` is in the order of `F.pad`, last axis first.
+    van den Oord et al. 2016, PixelRNN. `padding` is ordered as in `F.pad`.
     """
 
     def __init__(
@@ -115,9 +115,9 @@ class MaskedConv2d(nn.Conv2d):
 
 
 class MaskedConv3d(nn.Conv3d):
-    """Convolution that sees what comes before a position, row by row; with mask "b" itself too.
+    """Convolution over what comes before a position, row by row; mask "b" adds itself.
 
-    van den Oord et al. 2016, PixelRNN. `padding` is in the order of `F.pad`, last axis first.
+    van den Oord et al. 2016, PixelRNN. `padding` is ordered as in `F.pad`.
     """
 
     def __init__(

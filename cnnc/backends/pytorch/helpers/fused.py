@@ -72,7 +72,7 @@ class Fused(nn.Module):
 
 
 def scaled(way: Any, x: Any, *args: Any) -> Tensor:
-    """A way to run a layer, after the norm that left its work to it; see `ScaleShift`."""
+    """A way to run a layer after the norm whose work it does: see `ScaleShift`."""
     return way(scale_maps(x, *x.before), *args)
 
 

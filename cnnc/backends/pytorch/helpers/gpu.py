@@ -83,7 +83,7 @@ def blocks(pixels: int, channels: int, size: int) -> tuple[tuple[int, int], int,
 
 
 def scale_maps(x: Tensor, factor: Tensor, offset: Tensor, act: str) -> Tensor:
-    """A factor and an offset for each channel, then `act`; maps may be part of wider."""
+    """Each channel times a factor, plus an offset, then `act`; maps may be parts."""
     x, step = in_rows(x)
     y = empty_rows(x, *x.shape)
     pixels = y.numel() // y.size(1)
@@ -176,7 +176,7 @@ class Captured:
         self.watched: list[tuple[Any, int, int]] = []
 
     def _watch(self) -> None:
-        """Note where weights lie, and how often those have changed that others are made of."""
+        """Note where weights lie, and how often the sources of others have changed."""
         modules: list[Any] = list(self.model.modules())
         layers = [m for m in modules if isinstance(getattr(m, "weight", None), Tensor)]
         made = [m for m in layers if getattr(m, "made", None)]

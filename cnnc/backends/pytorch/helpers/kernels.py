@@ -295,7 +295,7 @@ if triton is not None:
     ):
         """A convolution of few channels, then bias and activation.
 
-        The row of a window is one run of `K1 * C` values in memory, so that the whole is
+        A row of a window is one run of `K1 * C` values in memory, so that the whole is
         `K0` matrix products.
         """
         blocks = tl.cdiv(outs, OUTS)
