@@ -59,6 +59,29 @@ _IN_PLACE_BY_OUTPUT = frozenset({"relu", "sigmoid", "tanh", "elu", "leaky_relu",
 _FULL_PRECISION = frozenset({"exp", "log", "rsqrt", "reciprocal", "softplus", "log1p", "log2"})
 
 
+def _by_factor(factors: int) -> Formula:
+    """A gradient that is multiplied by a slope; the slope takes this many tensors of its own to make."""
+
+    def back(node: Node, gradients: Sequence[Any]) -> Sequence[Any]:
+        held = [like(gradients[0]) for _ in range(factors)]
+        return [like(gradients[0]) if len(held) == factors else None]
+
+    return back
+
+
+def _clamp_back(node: Node, gradients: Sequence[Any]) -> Sequence[Any]:
+    """torch.where of a mask for each bound, and of a zero."""
+    g = gradients[0]
+    held = [new(g.shape, bool_), new(g.shape, bool_), new((), g.dtype)]
+    return [like(g) if held else None]
+
+
+# abs: grad * sgn(x); sin: grad * cos(x); cos: grad * -sin(x)
+_BACK: dict[str, Formula] = {
+    "abs": _by_factor(1), "sin": _by_factor(1), "cos": _by_factor(2), "clamp": _clamp_back,
+}  # fmt: skip
+
+
 def _unary(name: str) -> Callable[..., Tensor]:
     by_input, by_output, raises = name in _INPUT, name in _OUTPUT, name in _FULL_PRECISION
 
@@ -67,7 +90,7 @@ def _unary(name: str) -> Callable[..., Tensor]:
             return overwrite(x)
         if raises:
             x = raised(x)
-        node = start((x,), full, (x,) if by_input else ())
+        node = start((x,), _BACK.get(name, full), (x,) if by_input else ())
         out = like(x)
         return done(node, out, (out,) if by_output else ())
 

@@ -7,7 +7,8 @@ from math import prod
 from typing import Any
 
 from cnnc.backends.pytorch.dry.autograd import Formula, Node, done, fresh, full, start
-from cnnc.backends.pytorch.dry.pointwise import div, mul
+from cnnc.backends.pytorch.dry.ledger import STATE
+from cnnc.backends.pytorch.dry.pointwise import UNARY, contiguous, div, mul, power
 from cnnc.backends.pytorch.dry.register import FUNCTIONAL, function, raised
 from cnnc.backends.pytorch.dry.shapes import _pad, repeat, reshape, squeeze, unsqueeze
 from cnnc.backends.pytorch.dry.tensor import DType, Tensor, bool_, float32, int64, like, new
@@ -146,10 +147,22 @@ def group_norm(
 def rms_norm(
     x: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: Any = None
 ) -> Tensor:
+    if STATE.device != "cuda":
+        return _rms_norm_in_parts(x, normalized_shape, weight)
     rows = prod(x.shape) // prod(normalized_shape)
     node = start((x, *([weight] if weight is not None else [])), fresh, (x,))
     out = new(x.shape, x.dtype)
     return done(node, out, (new((rows,), float32),))
+
+
+def _rms_norm_in_parts(x: Tensor, normalized_shape: Sequence[int], weight: Tensor | None) -> Tensor:
+    """On CPUs, function by function: aten/src/ATen/native/layer_norm.cpp."""
+    axes = tuple(range(-len(normalized_shape), 0))
+    scale = UNARY["rsqrt"](mean(power(x, 2), axes, True))
+    out = mul(x, scale)
+    if weight is not None:
+        out = mul(out, weight)
+    return contiguous(out)
 
 
 @function("instance_norm", functional=True)
