@@ -45,9 +45,11 @@ def text_of(fact: dict[str, Any]) -> str:
 @pytest.mark.parametrize("fact", FACTS)
 def test_figure(fact: dict[str, Any]) -> None:
     spec = "".join(line for line in text_of(fact).splitlines(keepends=True) if not line.startswith("expect "))
-    claims = "".join(f"expect {claim}\n" for claim in fact["claims"])
+    params = fact.get("params", {})
+    setting = ", ".join(f"{name}={value}" for name, value in params.items())
+    claims = "".join(f"expect {claim}{' with ' + setting if setting else ''}\n" for claim in fact["claims"])
     size = None if fact["of"] is None else fact.get("input")
-    net = cnnc.parse(f"{spec}\n{claims}", name=str(SPECS / "m.cnn"), input=size, **fact.get("params", {}))
+    net = cnnc.parse(f"{spec}\n{claims}", name=str(SPECS / "m.cnn"), input=size, **params)
     net.check()
     assert len(net.claims) == len(fact["claims"]) > 0
 

@@ -83,8 +83,10 @@ def test_a_sum_of_one_branch_leaves_its_activation_out_all_the_same() -> None:
     assert kinds("[conv3-4 + conv1-4] -> bias -> conv3-4") == ["conv", "conv", "add", "bias", "conv"]
     assert kinds("[+ conv3-4 for i in 1..1] -> pool") == ["conv", "maxpool"]
     assert kinds("[conv3-4] -> pool") == ["conv", "relu", "maxpool"]
-    # A product is not looked through: the activation before it stays, also where one factor is left.
-    assert kinds("[& conv3-4 for i in 1..1] -> relu") == ["conv", "relu", "relu"]
+    # A product is looked through only to an activation: one that follows replaces the default, also where one factor is left.
+    assert kinds("[conv3-4 & conv1-4] -> relu") == ["conv", "conv", "mul", "relu"]
+    assert kinds("[& conv3-4 for i in 1..1] -> relu") == ["conv", "relu"]
+    assert kinds("[& conv3-4 for i in 1..1] -> pool") == ["conv", "relu", "maxpool"]
     # A concatenation is looked through.
     assert kinds("[| conv3-4 for i in 1..1] -> relu") == ["conv", "relu"]
 

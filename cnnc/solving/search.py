@@ -180,5 +180,7 @@ def _edge(inside: int, end: int, same: Callable[[int], bool]) -> int:
     return inside
 
 
-def _cost(value: Number, default: Number) -> tuple[int, Fraction]:
-    return len(spelled(value)), abs(Fraction(value) - Fraction(default))
+def _cost(value: Number, default: Number) -> tuple[int, int, Fraction]:
+    """Of values as short as each other the one of the smaller denominator (0.75, not 0.76), then the nearest."""
+    exact = Fraction(value)
+    return len(spelled(value)), exact.denominator, abs(exact - Fraction(default))
