@@ -11,7 +11,10 @@ import subprocess
 import sys
 from collections.abc import MutableMapping, MutableSequence, MutableSet
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 import cnnc
 
@@ -106,9 +109,15 @@ CACHES: dict[str, str] = {
     "cnnc.dsl.parse._parser": "tables",
     "cnnc.reference.layers": "the page of a layer follows from its class",
     "cnnc.reference.blocks": "what ships",
-    "cnnc.backends.pytorch.helpers._sources": "the text of files that ship",
+    "cnnc.backends.pytorch.helpers._places": "the text of files that ship",
+    "cnnc.backends.pytorch.helpers._file": "what a text holds",
+    "cnnc.compiler.reading._watched": "a subclass of an op follows from the op's class",
 }
 """Functions that keep their answers; each answer follows from the arguments and the program alone."""
+
+
+NEEDS = {f"cnnc.backends.pytorch.helpers.{name}": "triton" for name in ("fused", "gpu", "inference")}
+"""Modules that are imported only where an optional package is; `test_optional_modules_are_imported` says which."""
 
 
 def modules() -> list[str]:
@@ -122,6 +131,8 @@ def test_no_module_has_state() -> None:
     """Mutable objects of modules are constants: the same before and after every way through the program."""
     before, caches = {}, []
     for name in modules():
+        if name in NEEDS and find_spec(NEEDS[name]) is None:
+            continue
         module = importlib.import_module(name)
         for key, value in vars(module).items():
             full = f"{name}.{key}"
@@ -137,6 +148,13 @@ def test_no_module_has_state() -> None:
     answers("conv9\n")
     changed = [full for full, (value, then) in before.items() if frozen(value) != then]
     assert changed == []
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_optional_modules_are_imported(name: str) -> None:
+    """Skipped where the package is missing, so that what the test above leaves out is seen."""
+    pytest.importorskip(NEEDS[name])
+    importlib.import_module(name)
 
 
 def frozen(value: object) -> str:

@@ -19,6 +19,10 @@ a: conv3-8 -> b: conv9 -> [conv3-8 + conv3-16]
 a: conv3-c(groups=3, colour=1)
 expect parms == 1
 """
+WIDE = """param width = 16 within 4..64
+input 3x32x32
+conv3-{width} -> bn -> relu -> conv3-{width} -> gap -> fc-10
+"""
 GIVEN = "out.bin"
 """Where a command writes a file."""
 
@@ -47,6 +51,15 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "ops of a layer": ("ops", "conv"),
     "zoo": ("zoo",),
     "zoo, JSON": ("zoo", "--json"),
+    "solve": ("solve", "wide.cnn", "--where", "params <= 2k"),
+    "solve, JSON": ("solve", "wide.cnn", "--where", "params <= 2k", "--json"),
+    "solve, sweep": ("solve", "wide.cnn", "--sweep", "width=4..64:5", "--csv"),
+    "split": ("split", "net.cnn", "--stages", "3"),
+    "split, JSON": ("split", "net.cnn", "--stages", "3", "--json"),
+    "plan": ("plan", "net.cnn", "--batch", "4", "--train", "adamw"),
+    "plan, JSON": ("plan", "net.cnn", "--json"),
+    "schemas": ("schema",),
+    "schema": ("schema", "summary"),
 }
 """Every command whose output does not depend on the machine: not bench, verify and weights, which run torch."""
 ELSEWHERE = {"bench", "verify", "weights"}
@@ -66,6 +79,7 @@ def outputs(command: tuple[str, ...], folder: Path, surroundings: dict[str, str]
     shutil.copy(SPECS / "resnet18.cnn", folder / "net.cnn")
     shutil.copy(SPECS / "unet.cnn", folder / "other.cnn")
     (folder / "wrong.cnn").write_text(WRONG, encoding="utf8")
+    (folder / "wide.cnn").write_text(WIDE, encoding="utf8")
     env = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG", "PYTHONHASHSEED"))}
     done = subprocess.run(
         [sys.executable, "-m", "cnnc", *command],
@@ -76,7 +90,7 @@ def outputs(command: tuple[str, ...], folder: Path, surroundings: dict[str, str]
     )
     assert b"Traceback" not in done.stderr
     assert b"cnnc itself failed" not in done.stderr, done.stderr
-    given = {"net.cnn", "other.cnn", "wrong.cnn"}
+    given = {"net.cnn", "other.cnn", "wrong.cnn", "wide.cnn"}
     written = [path.read_bytes() for path in sorted(folder.iterdir()) if path.name not in given]
     return [str(done.returncode).encode(), done.stdout, done.stderr, *written]
 
