@@ -327,6 +327,6 @@ if triton is not None:
 
 
 def __getattr__(name: str) -> None:
-    """No kernel where Triton is not installed: the modules that import one have a plain path beside it."""
+    """No kernel without Triton: modules that import one have a plain path beside it."""
     if triton is not None or not name.endswith("_kernel"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
