@@ -34,7 +34,7 @@ REST = {
 }  # fmt: skip
 OP_FILES = {
     "activation", "axes", "base", "connection", "convolution", "extern", "geometry", "initial", "linear", "merge",
-    "model", "pooling", "registry", "regularisation", "reparam", "reshape",
+    "model", "pooling", "registry", "regularisation", "reparam", "reshape", "sized",
 }  # fmt: skip
 # Of Python's own, what takes long and nothing here needs.
 HEAVY = {
