@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-BYTES = {
-    "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
-    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
-}  # fmt: skip
+from cnnc.dsl.units import UNITS
+
+BYTES = {name: size for name, (measured, size) in UNITS.items() if measured == "bytes"}
 
 
 def bytes_of(text: str) -> int:
