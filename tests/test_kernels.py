@@ -6,7 +6,6 @@ no multiple of 8, maps that are a part of wider ones, and batches of one.
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
@@ -15,8 +14,6 @@ import pytest
 torch = pytest.importorskip("torch")
 
 HAS_GPU = torch.cuda.is_available()
-if not HAS_GPU and "triton" not in sys.modules:
-    os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported
 pytest.importorskip("triton", reason="Triton is not installed: its kernels are not tried")
 import torch.nn.functional as F  # noqa: E402
 

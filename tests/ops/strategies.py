@@ -94,7 +94,7 @@ def conv(draw: Draw, shape: Shape) -> str:
         more += f', table="{",".join(rows)}"'
     else:
         more += f", groups={groups}, standardise={yes_no(draw)}" + init(draw, ANY_RULE)
-    more += reparam(draw)
+    more += "" if form == 1 else reparam(draw)
     dilation = per_axis(draw, st.integers(1, 3), rank)
     return f"{head}(pad={padding(draw, rank, 3)}, dilation={dilation}{more}, act=none)"
 

@@ -180,8 +180,11 @@ class Conv(Sliding):
         return geometry.local(tuple(seen), self.stride, self.pad, self.dilation)
 
     def _check_table(self, table: tuple[str, ...], channels: int) -> None:
-        if self.groups > 1 or self.standardise:
-            raise OpError("E307", "`table` goes with neither `groups` nor `standardise`", arg="table")
+        other = "groups" if self.groups > 1 else "standardise" if self.standardise else "reparam"
+        if other != "reparam" or self.reparam is not None:
+            raise OpError(
+                "E307", f"`table` does not go with `{other}`: its kernels are kept in one list", arg="table"
+            )
         if self.init is not None and self.init.has_fan:
             raise OpError(
                 "E307", f"`init` (={self.init}) goes by the fan, which a table makes unequal", arg="init"
