@@ -17,6 +17,7 @@ COMMANDS = Commands({
     "fmt": "cnnc.cli.formatting:fmt",
     "lock": "cnnc.cli.lock:lock",
     "ops": "cnnc.cli.reference:ops",
+    "lsp": "cnnc.cli.serving:lsp",
     "plan": "cnnc.cli.planning:plan",
     "report": "cnnc.cli.report:report",
     "schema": "cnnc.cli.schema:schema",

@@ -83,14 +83,16 @@ def plain(value: Value, *, sign: bool = False) -> str:
     return ("+" if sign and isinstance(value, Fraction) and value > 0 else "") + show(value)
 
 
-def check_claims(graph: Graph) -> tuple[list[Claim], list[Diagnostic]]:
+def check_claims(graph: Graph, known: Figures | None = None) -> tuple[list[Claim], list[Diagnostic]]:
     """Every claim of a spec with its verdict, and what could not be evaluated.
+
+    `known` are the graph's figures, where the caller has some of them already.
 
     A claim speaks of the params' defaults, and one with settings (`with width=0.5`) of these. Where the graph has other
     values, claims without settings are left out, with one note (N103).
     """
     changed = graph.changed
-    figures: dict[tuple[tuple[str, Value], ...], Figures] = {} if changed else {(): Figures(graph)}
+    figures: dict[tuple[tuple[str, Value], ...], Figures] = {} if changed else {(): known or Figures(graph)}
     claims: list[Claim] = []
     problems: list[Diagnostic] = []
     left_out: list[s.Expect] = []
@@ -114,10 +116,14 @@ def check_claims(graph: Graph) -> tuple[list[Claim], list[Diagnostic]]:
 
 
 class Figures:
-    """The figures of one graph, each computed when it is first asked for."""
+    """The figures of one graph, each computed when it is first asked for.
 
-    def __init__(self, graph: Graph) -> None:
+    `fields` are the receptive fields of all nodes on the first input, where they are known already.
+    """
+
+    def __init__(self, graph: Graph, fields: Sequence[ReceptiveField | None] = ()) -> None:
         self.graph = graph
+        self.fields = fields
         self.env = FileScope({name: given.value for name, given in graph.params.items()}).env()
 
     @cached_property
@@ -355,7 +361,8 @@ class Figures:
             number: int = getattr(total(self.costs.nodes[i] for i in nodes), call.name)
             return number
         wrt = self._place(*labels[1]) if len(labels) == 2 else None
-        field = receptive_field(self.graph, self._place(label, span), wrt)
+        of = self._place(label, span)
+        field = self.fields[of] if self.fields and wrt is None else receptive_field(self.graph, of, wrt)
         if field is None:
             source = labels[1][0] if len(labels) == 2 else "the input"
             raise fail("E602", f"`{label}` does not depend on `{source}`", call.span)

@@ -87,6 +87,16 @@ def _find(text: str) -> tuple[type[Op], int, str] | None:
     return None
 
 
+def layer_named(text: str) -> type[Op] | None:
+    """The layer that a word names, whatever stands behind its name; None where it names none.
+
+    >>> layer_named("conv3-64/2").kind, layer_named("konv3-64")
+    ('conv', None)
+    """
+    found = _find(text)
+    return None if found is None else found[0]
+
+
 def _ranges(rest: str, start: int, end: int) -> list[tuple[int, int]]:
     """The stretches between the x's of one piece; a name is one stretch."""
     if (rest[start].isalpha() and not ord(rest[start]) >= _FIRST_HOLE) or rest[start] == "_":

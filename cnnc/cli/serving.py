@@ -1,0 +1,21 @@
+"""`cnnc lsp`: a language server for editors."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+
+@click.command()
+@click.option(
+    "--stdio", is_flag=True, help="Standard input and output; there is no other way, and editors may say so."
+)
+def lsp(stdio: bool) -> None:
+    """Serve an editor by the Language Server Protocol, on standard input and output.
+
+    Editors start it themselves: docs/editors.md has their lines. Example: cnnc lsp --stdio
+    """
+    from cnnc.lsp.server import serve
+
+    sys.exit(serve())
