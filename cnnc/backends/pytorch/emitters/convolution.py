@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnc.backends.pytorch.emitters.shared import by_side, by_size, flat, initial, is_symmetric, padding
+from cnnc.backends.pytorch.emitters.shared import by_side, by_size, initial, is_symmetric, padding
 from cnnc.backends.pytorch.layer import Code, Layer, Module, Raw, Val, always, cannot, emits, kwargs
 from cnnc.compiler.ops.convolution import Conv, DepthwiseConv, SeparableConv, TransposedConv
 from cnnc.compiler.ops.unshared import LocallyConnected
@@ -20,16 +20,16 @@ def conv(layer: Layer) -> Code:
         )
     if by_size(op.pad) and not op.standardise:
         return _same_tf(layer, layer.channels(), layer.arg("width"), layer.arg("groups"))
-    by_side = op.standardise or op.mask is not None or not is_symmetric(op.pad)
+    sided = op.standardise or op.mask is not None or not is_symmetric(op.pad)
     options = kwargs(
         stride=(layer.arg("stride"), 1),
-        padding=(Raw(flat(op.pad)) if by_side else layer.same_padding(), 0),
+        padding=(Val(by_side(op.pad)) if sided else layer.same_padding(), 0),
         dilation=(layer.arg("dilation"), 1),
         groups=(layer.arg("groups"), 1),
         bias=(Val(op.bias), True),
     )
     args = (layer.channels(), layer.arg("width"), layer.arg("kernel"))
-    if not by_side:
+    if not sided:
         return Module(f"nn.Conv{layer.rank}d", args, options, init=initial(layer))
     if op.mask is not None:
         options["mask"] = Raw(f'"{op.mask}"')
@@ -44,7 +44,7 @@ def _table_conv(layer: Layer) -> Code:
     assert all(len(row) == op.width for row in op.table)
     options = kwargs(
         stride=(Val(op.stride), (1,) * layer.rank),
-        padding=(Raw(flat(op.pad)), None),
+        padding=(Val(by_side(op.pad)), None),
         dilation=(Val(op.dilation), (1,) * layer.rank),
         bias=(Val(op.bias), True),
     )
@@ -78,7 +78,7 @@ def dwconv(layer: Layer) -> Code:
         return _same_tf(layer, channels, width, channels)
     options = kwargs(
         stride=(layer.arg("stride"), 1),
-        padding=(layer.same_padding() if symmetric else Raw(flat(op.pad)), 0),
+        padding=(layer.same_padding() if symmetric else Val(by_side(op.pad)), 0),
         dilation=(layer.arg("dilation"), 1),
         groups=(channels, 1),
         bias=(Val(op.bias), True),
@@ -132,7 +132,7 @@ def local(layer: Layer) -> Code:
     size = op.out_shape(*layer.ins)[1:]
     args = (layer.channels(), layer.arg("width"), Val(size), Val(op.kernel))
     options = kwargs(
-        padding=(Raw(flat(op.pad)), None),
+        padding=(Val(by_side(op.pad)), None),
         stride=(Val(op.stride), None),
         dilation=(Val(op.dilation), None),
         bias=(Val(op.bias), True),

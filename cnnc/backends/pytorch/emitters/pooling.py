@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cnnc.backends.pytorch.emitters.shared import by_size, flat, is_symmetric, padding
-from cnnc.backends.pytorch.layer import Code, Layer, Module, Raw, Val, emits, fold, kwargs, never
+from cnnc.backends.pytorch.emitters.shared import by_side, by_size, is_symmetric, padding
+from cnnc.backends.pytorch.layer import Code, Layer, Module, Val, emits, fold, kwargs, never
 from cnnc.compiler.ops.pooling import (
     AdaptiveAvgPool,
     AdaptiveMaxPool,
@@ -34,15 +34,15 @@ def sliding_pool(layer: Layer) -> Code:
         and layer.rank == 3
         and any(is_free(n) or n < k for n, k in zip(layer.ins[0][1:], op.kernel, strict=True))
     )
-    by_side = small or not is_symmetric(op.pad)
+    sided = small or not is_symmetric(op.pad)
     options = kwargs(
         stride=(layer.arg("stride"), fold(op.kernel)),
-        padding=(Raw(flat(op.pad)) if by_side else padding(op.pad), 0),
+        padding=(Val(by_side(op.pad)) if sided else padding(op.pad), 0),
         ceil_mode=(Val(op.ceil), False),
     )
     if average:
         options |= kwargs(count_include_pad=(Val(op.count_pad), True))
-    if not by_side:
+    if not sided:
         return Module(f"nn.{name}", (layer.arg("kernel"),), options)
     return Module(f"Uneven{name}", (layer.arg("kernel"),), options, helper=f"Uneven{name}")
 
@@ -58,21 +58,21 @@ def _same_tf(layer: Layer, name: str) -> Module:
 @emits(SumPool)
 def sumpool(layer: Layer) -> Code:
     op = layer.op
-    args = (Val(op.kernel), Val(op.stride), Raw(flat(op.pad)))
+    args = (Val(op.kernel), Val(op.stride), Val(by_side(op.pad)))
     return Module("SumPool", args, kwargs(ceil_mode=(Val(op.ceil), False)), helper="SumPool")
 
 
 @emits(StochasticPool)
 def stochasticpool(layer: Layer) -> Code:
     op = layer.op
-    args = (Val(op.kernel), Val(op.stride), Raw(flat(op.pad)))
+    args = (Val(op.kernel), Val(op.stride), Val(by_side(op.pad)))
     return Module("StochasticPool", args, helper="StochasticPool")
 
 
 @emits(SubSampling)
 def subsample(layer: Layer) -> Code:
     op = layer.op
-    args = (layer.channels(), Val(op.kernel), Val(op.stride), Raw(flat(op.pad)))
+    args = (layer.channels(), Val(op.kernel), Val(op.stride), Val(by_side(op.pad)))
     return Module("SubSampling", args, helper="SubSampling")
 
 
@@ -80,7 +80,7 @@ def subsample(layer: Layer) -> Code:
 def lppool(layer: Layer) -> Code:
     op = layer.op
     if any(n for sides in op.pad for n in sides):
-        args = (Val(op.p), Val(op.kernel), Val(op.stride), Raw(flat(op.pad)))
+        args = (Val(op.p), Val(op.kernel), Val(op.stride), Val(by_side(op.pad)))
         return Module("PaddedLPPool", args, helper="PaddedLPPool")
     options = kwargs(stride=(layer.arg("stride"), fold(op.kernel)))
     return Module(f"nn.LPPool{layer.rank}d", (Val(op.p), layer.arg("kernel")), options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnc.backends.pytorch.emitters.shared import flat, is_symmetric
+from cnnc.backends.pytorch.emitters.shared import by_side, is_symmetric
 from cnnc.backends.pytorch.imports import FUNCTIONAL
 from cnnc.backends.pytorch.layer import Argument, Code, Function, Layer, Module, Raw, Val, emits, kwargs
 from cnnc.compiler.ops.resize import Pad, PixelShuffle, SpaceToDepth, Upsample
@@ -46,7 +46,7 @@ def spacetodepth(layer: Layer) -> Code:
 def pad(layer: Layer) -> Code:
     op = layer.op
     equal = is_symmetric(op.sides) and len(set(op.sides)) == 1
-    sides: Argument = Val(op.sides[0][0]) if equal else Raw(flat(op.sides))
+    sides: Argument = Val(op.sides[0][0]) if equal else Val(by_side(op.sides))
     if op.value != 0:
         return Module(f"nn.ConstantPad{layer.rank}d", (sides, Val(op.value)))
     return Module(f"nn.{_BORDERS[op.mode]}Pad{layer.rank}d", (sides,))

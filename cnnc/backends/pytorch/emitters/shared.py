@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cnnc.backends.pytorch.layer import Argument, Layer, Raw, Val, fold
+from cnnc.backends.pytorch.layer import Argument, Layer, Val, fold
 from cnnc.compiler.ops.base import SameTF, Sides
 from cnnc.compiler.ops.initial import Init
 
@@ -25,19 +25,14 @@ def is_symmetric(pads: Sequence[Sides]) -> bool:
     return not by_size(pads) and all(before == after for before, after in pads)
 
 
-def flat(pads: Sequence[Sides]) -> str:
-    """Padding by side as `F.pad` takes it: last axis first, before and after."""
-    return str(by_side(pads))
-
-
 def by_side(pads: Sequence[Sides]) -> tuple[int, ...]:
-    """The same as numbers."""
+    """Padding by side as `F.pad` takes it: last axis first, before and after."""
     return tuple(n for pair in reversed(pads) for n in pair)
 
 
 def padding(pads: Sequence[Sides]) -> Argument:
     """Padding by axis where that can say it, else by side."""
-    return Val(fold(tuple(before for before, _ in pads))) if is_symmetric(pads) else Raw(flat(pads))
+    return Val(fold(tuple(before for before, _ in pads))) if is_symmetric(pads) else Val(by_side(pads))
 
 
 def initial(layer: Layer, weights: Sequence[str] = ("weight",), bias: str = "bias") -> Mapping[str, str]:
