@@ -49,9 +49,6 @@ except ImportError:
 # helper finish
 
 
-# helper sides
-
-
 # helper pixel_step
 
 
@@ -61,13 +58,13 @@ except ImportError:
 # helper power_of_2
 
 
-# helper blocks
-
-
 # helper product_kernel
 
 
 # helper row_kernel
+
+
+# helper blocks
 
 
 # helper scale_kernel
@@ -77,6 +74,9 @@ except ImportError:
 
 
 # helper scaled
+
+
+# helper sides
 
 
 # helper FusedConv2d

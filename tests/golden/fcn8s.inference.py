@@ -48,9 +48,6 @@ except ImportError:
 # helper finish
 
 
-# helper sides
-
-
 # helper pixel_step
 
 
@@ -60,13 +57,13 @@ except ImportError:
 # helper power_of_2
 
 
-# helper blocks
-
-
 # helper product_kernel
 
 
 # helper row_kernel
+
+
+# helper blocks
 
 
 # helper scale_kernel
@@ -76,6 +73,9 @@ except ImportError:
 
 
 # helper scaled
+
+
+# helper sides
 
 
 # helper FusedConv2d

@@ -51,9 +51,6 @@ except ImportError:
 # helper finish
 
 
-# helper sides
-
-
 # helper pixel_step
 
 
@@ -63,13 +60,13 @@ except ImportError:
 # helper power_of_2
 
 
-# helper blocks
-
-
 # helper product_kernel
 
 
 # helper row_kernel
+
+
+# helper blocks
 
 
 # helper scale_kernel
@@ -79,6 +76,9 @@ except ImportError:
 
 
 # helper scaled
+
+
+# helper sides
 
 
 # helper FusedConv2d

@@ -50,9 +50,6 @@ except ImportError:
 # helper finish
 
 
-# helper sides
-
-
 # helper pixel_step
 
 
@@ -62,13 +59,13 @@ except ImportError:
 # helper power_of_2
 
 
-# helper blocks
-
-
 # helper product_kernel
 
 
 # helper row_kernel
+
+
+# helper blocks
 
 
 # helper scale_kernel
@@ -78,6 +75,9 @@ except ImportError:
 
 
 # helper scaled
+
+
+# helper sides
 
 
 # helper FusedConv2d

@@ -1,8 +1,8 @@
 """Layers that PyTorch lacks: small classes that are copied into the files that use them.
 
 The files here import torch and are read as text, never imported by the compiler. Arithmetic that the
-language has too is copied from its own function. What a helper needs follows from the names in it: those
-that its file imports, and other helpers.
+language has too is copied from its own function. What a helper needs follows from the names that it reads
+and does not set: those that its file imports, and other helpers.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from inspect import getsource
+from symtable import SymbolTable, symtable
 
 from cnnc.compiler import symbolic
 
@@ -96,12 +97,23 @@ def _helper(
 ) -> Helper:
     decorators = getattr(node, "decorator_list", [])
     first = min([node.lineno, *(d.lineno for d in decorators)])
-    used = {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+    source = "".join(lines[first - 1 : node.end_lineno])
+    used = set(_global_names(symtable(source, name, "exec")))
     return Helper(
-        "".join(lines[first - 1 : node.end_lineno]),
+        source,
         frozenset(imported[n] for n in used & imported.keys()),
         frozenset((used & _places().keys()) - {name}),
     )
+
+
+def _global_names(scope: SymbolTable) -> Iterator[str]:
+    """The names that code reads from its file; a local variable may have the name of another helper."""
+    here = scope.get_type() == "module"
+    for symbol in scope.get_symbols():
+        if symbol.is_referenced() and (here or symbol.is_global()):
+            yield symbol.get_name()
+    for inner in scope.get_children():
+        yield from _global_names(inner)
 
 
 def helper(name: str) -> Helper:
