@@ -209,10 +209,16 @@ class Net:
 
         return split(self.graph, stages)
 
-    def draw(self, format: str = "svg", **options: Any) -> bytes:
-        """The diagram as svg, png, pdf, dot or mmd (Mermaid text); options as of `cnnc.backends.diagram.to_dot`."""
-        from cnnc.backends.diagram import render, to_dot, to_mermaid
+    def draw(self, format: str = "svg", *, aspect: float | None = None, **options: Any) -> bytes:
+        """The diagram as svg, png, pdf, dot or mmd (Mermaid text); options as of `cnnc.backends.diagram.to_dot`.
 
+        With `aspect`, width by height, it is wrapped into as many columns as come nearest (rows, with
+        `rankdir="LR"`). Raises ValueError for `dot` and `mmd` with an aspect: these are not laid out.
+        """
+        from cnnc.backends.diagram import render, to_dot, to_mermaid, wrapped
+
+        if aspect is not None:
+            return wrapped(self.graph, format, aspect, **options)
         if format == "mmd":
             return to_mermaid(self.graph, **options).encode()
         return render(to_dot(self.graph, **options), cast("Format", format))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 from click.core import ParameterSource
@@ -26,7 +26,18 @@ ENDINGS: dict[Kind, tuple[str, ...]] = {
 }
 """What each kind of picture can be written as."""
 
-_DIAGRAM_ONLY = ("level", "block", "show", "direction")
+_DIAGRAM_ONLY = ("level", "block", "show", "direction", "wrap", "aspect")
+SLIDE = 16 / 9
+
+
+def _aspect(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
+    """Width by height: `16:9`, or one number."""
+    if value is None:
+        return None
+    numbers = re.fullmatch(r"(\d{1,5}(?:\.\d{1,5})?)(?::(\d{1,5}(?:\.\d{1,5})?))?", value)
+    if numbers is None or not float(numbers[1]) or not float(numbers[2] or 1):
+        raise click.BadParameter(f"{value!r} is not width:height, such as 16:9 or 4:3")
+    return float(numbers[1]) / float(numbers[2] or 1)
 
 
 @click.command()
@@ -45,11 +56,14 @@ _DIAGRAM_ONLY = ("level", "block", "show", "direction")
 @click.option("--block", metavar="NAME", help="Draw the inside of one block.")
 @click.option("--show", multiple=True, type=click.Choice(SHOWN), help="Figures on the nodes.")
 @click.option("--direction", type=click.Choice(["TB", "LR"]), default="TB", show_default=True)
+@click.option("--wrap", is_flag=True, help="Fold a long diagram into columns (LR: rows), to fit a slide.")
+@click.option("--aspect", metavar="W:H", callback=_aspect, help="Wrap for another shape than a slide's 16:9.")
 @click.option("--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True)
 @guarded
 def draw(
     spec: str, others: tuple[str, ...], sizes: Sizes, params: Values, output: str | None, style: str,
-    unit: str | None, no_table: bool, level: str, block: str | None, show: tuple[str, ...], direction: str, theme: str,
+    unit: str | None, no_table: bool, level: str, block: str | None, show: tuple[str, ...], direction: str,
+    wrap: bool, aspect: float | None, theme: str,
 ) -> None:  # fmt: skip
     """Draw SPEC as NAME.svg, or in the format that the ending of -o names.
 
@@ -58,6 +72,7 @@ def draw(
 
     \b
     cnnc draw zoo:googlenet -o googlenet.pdf
+    cnnc draw --wrap zoo:resnet50 -o slide.png
     cnnc draw --style volumes zoo:unet -o unet.tex
     cnnc draw --style table zoo:vgg11 zoo:vgg16 zoo:vgg19 -o vgg.md
     cnnc draw --rf features,3,3 zoo:vgg16
@@ -70,8 +85,11 @@ def draw(
         tell(net.warnings)
     path = output or f"{file_name(nets[0].name)}.svg"
     if kind == "diagram":
-        options = {"level": level, "block": block, "show": show, "rankdir": direction, "theme": theme}
-        write(path, nets[0].draw(ending, **options), kind)
+        wanted = aspect or (SLIDE if wrap else None)
+        options: dict[str, Any] = {
+            "level": level, "block": block, "show": show, "rankdir": direction, "theme": theme,
+        }  # fmt: skip
+        write(path, nets[0].draw(ending, aspect=wanted, **options), kind)
         return
     write(path, _drawn(kind, ending, nets, unit, cast("ThemeName", theme), no_table=no_table), kind)
 
@@ -106,6 +124,10 @@ def _refuse_unused(kind: Kind, ending: str) -> None:
         if kind != "diagram" and is_given(name):
             asked = "--rf" if kind == "receptive field" else f"--style {kind}"
             raise click.UsageError(f"--{name} is for diagrams, not for {asked}")
+    if ending in ("dot", "mmd") and (is_given("wrap") or is_given("aspect")):
+        raise click.UsageError(
+            f"--wrap is for svg, png and pdf: a .{ending} file is laid out by who reads it"
+        )
     if kind != "receptive field" and is_given("no_table"):
         raise click.UsageError("--no-table is for --rf")
     if kind == "table" and ending in ("md", "tex") and is_given("theme"):

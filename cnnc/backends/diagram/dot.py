@@ -43,12 +43,14 @@ def to_dot(
     return write_dot(picture(graph, level=level, block=block, show=show), rankdir=rankdir, theme=theme)
 
 
-def write_dot(drawn: Picture, *, rankdir: Direction = "TB", theme: ThemeName = "light") -> graphviz.Digraph:
+def write_dot(
+    drawn: Picture, *, rankdir: Direction = "TB", theme: ThemeName = "light", legend: bool = True
+) -> graphviz.Digraph:
     """A picture as DOT. Boxes and frames are called by their ids: no text of the spec names anything."""
     import graphviz
 
     dot = graphviz.Digraph(graphviz.escape(drawn.name))
-    style = _Style(THEMES[theme], theme, rankdir)
+    style = _Style(THEMES[theme], theme, rankdir, legend)
     dot.attr("graph", **style.graph(drawn))
     dot.attr("node", **style.nodes())
     dot.attr("edge", **style.edges())
@@ -56,9 +58,26 @@ def write_dot(drawn: Picture, *, rankdir: Direction = "TB", theme: ThemeName = "
     _write_inside(dot, drawn, ways, pads_of(drawn, ways), None, style)
     into = {fork.id for fork in ways.forks}
     ways_in = Counter(edge.target for edge in ways.edges if not edge.skip)
+    bends = {box.id for box in drawn.nodes if box.kind == "bend"}
     for edge in ways.edges:
-        alone = ways_in[edge.target] == 1
-        dot.edge(edge.source, edge.target, **style.edge(edge, alone=alone, headed=edge.target not in into))
+        headed = edge.target not in into and edge.target not in bends
+        attributes = style.edge(edge, alone=ways_in[edge.target] == 1, headed=headed)
+        for end, clip in ((edge.source, "tailclip"), (edge.target, "headclip")):
+            if end in bends:
+                attributes[clip] = "false"
+        dot.edge(edge.source, edge.target, **attributes)
+    return dot
+
+
+def legend_dot(drawn: Picture, *, theme: ThemeName = "light", letters: bool = False) -> graphviz.Digraph:
+    """The legend of a picture alone, in one row, above a point that is not seen; `letters` are explained if asked."""
+    import graphviz
+
+    dot = graphviz.Digraph(graphviz.escape(drawn.name))
+    style = _Style(THEMES[theme], theme, "TB")
+    dot.attr("graph", bgcolor="transparent", fontname=FONT, fontcolor=style.colours.ink)
+    dot.attr("graph", label=style.legend(drawn, columns=len(FAMILY_NAMES) + 2, letters=letters), labelloc="b")
+    dot.node("nothing", label="", style="invis", shape="point", width="0.01")
     return dot
 
 
@@ -76,7 +95,7 @@ def _write_inside(
             dot.node(fork.id, **style.fork(fork))
     for box in drawn.nodes:
         if box.cluster == parent:
-            dot.node(box.id, **style.box(box))
+            dot.node(box.id, **(style.end(box) if box.kind in ("bend", "link") else style.box(box)))
     for cluster in drawn.clusters:
         if cluster.parent == parent:
             with dot.subgraph(name=f"cluster_{cluster.id}") as inner:
@@ -103,6 +122,7 @@ class _Style:
     colours: Theme
     theme: ThemeName
     rankdir: Direction
+    with_legend: bool = True
 
     def graph(self, drawn: Picture) -> dict[str, str]:
         return {
@@ -114,7 +134,7 @@ class _Style:
             "nodesep": "0.4",
             "ranksep": "0.2",
             "newrank": "true",
-            "label": self._legend(drawn),
+            "label": self.legend(drawn, columns=3 if self.rankdir == "TB" else 6) if self.with_legend else "",
             "labelloc": "b",
         }
 
@@ -164,6 +184,16 @@ class _Style:
             "color": self.colours.faint,
         }
 
+    def end(self, box: Box) -> dict[str, str]:
+        """Where an arrow goes on in another piece of the picture: at a letter, or at a bend of the arrow."""
+        if box.kind == "bend":
+            return {"id": box.id, "label": "", "shape": "point", "width": "0.01", "color": self.colours.faint}
+        return {
+            "id": box.id, "label": _html(f"<b>{_text(box.lines[0])}</b>"), "shape": "circle",
+            "style": "filled", "fillcolor": self.colours.paper, "color": self.colours.skip,
+            "margin": "0.01", "width": "0.2", "fontsize": "9",
+        }  # fmt: skip
+
     def box(self, box: Box) -> dict[str, str]:
         look = LOOKS[box.kind]
         attributes = {
@@ -202,14 +232,17 @@ class _Style:
             return {**label, "color": self.colours.skip, "style": "dashed", "weight": "1"}
         return {**label, "weight": "500" if alone else "10"}
 
-    def _legend(self, drawn: Picture) -> str:
+    def legend(self, drawn: Picture, columns: int, *, letters: bool = False) -> str:
         """A table with a sample of each kind that appears."""
         cells = [self._sample(kind) for kind in drawn.kinds() if kind not in ("input", "output")]
         if any(edge.skip for edge in drawn.edges):
             cells.append(f'<td><font color="{self.colours.skip}">- - -</font></td><td align="left">skip</td>')
+        if letters:
+            cells.append(
+                f'<td><font color="{self.colours.skip}"><b>A</b></font></td><td align="left">goes on at the same letter</td>'
+            )
         if not cells:
             return ""
-        columns = 3 if self.rankdir == "TB" else 6
         rows = (cells[i : i + columns] for i in range(0, len(cells), columns))
         body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
         table = f'<table border="0" cellborder="0" cellspacing="4">{body}</table>'

@@ -10,8 +10,11 @@ from typing import Literal
 
 from cnnc.compiler.ops.base import Family
 
-Kind = Family | Literal["block", "output"]
-"""What a box looks like: the family of its main layer, a closed block or bracket, or an end of the net."""
+Kind = Family | Literal["block", "output", "bend", "link"]
+"""What a box looks like: the family of its main layer, a closed block or bracket, or an end of the net.
+
+In a picture that is wrapped, arrows go on in another column at a `bend` or, by a letter, at a `link`.
+"""
 
 FAMILY_NAMES: dict[Kind, str] = {
     "input": "input",
@@ -28,7 +31,7 @@ FAMILY_NAMES: dict[Kind, str] = {
     "reshape": "reshape",
     "head": "head",
 }
-"""Every kind with the name that the legend gives it, in the legend's order."""
+"""Every kind of a layer with the name that the legend gives it, in the legend's order."""
 
 
 @dataclass(frozen=True, slots=True)

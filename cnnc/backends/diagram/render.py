@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from cnnc.dsl.diagnostics import CnncError, fail
@@ -55,13 +60,31 @@ def _by_library(source: str, format: Format) -> bytes:
     if format == "png":
         graph.graph_attr["dpi"] = _PNG_DPI
     try:
-        data = graph.draw(format=format, prog="dot")
+        with _without_font_warnings():
+            data = graph.draw(format=format, prog="dot")
     except (ValueError, TypeError, OSError) as error:
         # A format whose plugin is missing shows as a TypeError: no buffer comes back.
         raise _refused("pygraphviz", format, str(error)) from None
     finally:
         graph.close()
     return bytes(data)
+
+
+@contextmanager
+def _without_font_warnings() -> Iterator[None]:
+    """Drop what pygraphviz's own fontconfig says of the settings of a newer one; the rest goes on to stderr."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as kept:
+        stderr = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            kept.seek(0)
+            told = [line for line in kept if not line.startswith(b"Fontconfig warning:")]
+            os.write(2, b"".join(told))
 
 
 def _refused(who: str, format: Format, why: str) -> CnncError:
