@@ -258,6 +258,8 @@ class Weights(_Record):
     missing: dict[str, list[int]]
     extra: dict[str, list[int]]
     shapes: dict[str, ShapePair]
+    left_out: dict[str, str | None]
+    """With --head or --input: the tensors that the network so changed does not take, with its own shapes."""
 
 
 CONTRACTS: Mapping[str, type[BaseModel]] = {

@@ -29,13 +29,17 @@ if TYPE_CHECKING:
     import torch
 
     from cnnc.backends.diagram.render import Format
+    from cnnc.backends.pytorch.fitting import Fitting
     from cnnc.compiler.cards import Card
+    from cnnc.compiler.features import Feature
     from cnnc.compiler.split import Split
     from cnnc.planning import Plan
 
 ZOO = "zoo:"
 InputSize = str | Sequence[int | str]
 """`"3x299x299"`, or (3, 299, 299); a capital letter is a free size."""
+Head = int | Mapping[str, int]
+"""A number of classes: of the last weighted layer before the only output, or of layers by label."""
 Form = Literal["inference", "checkpoint"] | None
 """A form of the PyTorch module other than the plain one."""
 
@@ -140,8 +144,30 @@ class Net:
 
         return expand(self.graph)
 
-    def pytorch(self, *, optimize: Form = None) -> str:
+    def features(self, *labels: str) -> Net:
+        """The network whose outputs are the tensors at these labels, as a named tuple; nothing else is computed.
+
+        A label is one of the text, by its path (`layer2`, `layer1.0.downsample`), a layer's name, or an output's.
+        Raises CnncError (E203, E302, E304, E801).
+        """
+        from cnnc.compiler.features import with_features
+
+        return Net(with_features(self.graph, labels))
+
+    @cached_property
+    def feature_info(self) -> dict[str, Feature]:
+        """Channels, stride, receptive field and alignment of every labelled tensor, the outputs last.
+
+        Of a network made by `features`, of these alone, in their order.
+        """
+        from cnnc.compiler.features import feature_info
+
+        return feature_info(self.graph)
+
+    def pytorch(self, *, optimize: Form = None, features: Sequence[str] | None = None) -> str:
         """The source of a standalone PyTorch module (imports torch only).
+
+        With `features` it returns the tensors at these labels, see there.
 
         `optimize="inference"` gives the second form, faster and not for training; its function
         `convert` makes its weights from the plain form's. `"checkpoint"` gives the plain form with the
@@ -150,19 +176,44 @@ class Net:
         from cnnc.backends.pytorch import to_pytorch
         from cnnc.backends.pytorch.form import form_of
 
-        return to_pytorch(self.graph, form_of(optimize))
+        return to_pytorch(self._with(features).graph, form_of(optimize))
+
+    def _with(self, features: Sequence[str] | None) -> Net:
+        if isinstance(features, str):
+            raise TypeError(f"features is a sequence of labels, not a text: ({features!r},)")
+        return self if features is None else self.features(*features)
 
     def module(
-        self, *, optimize: Form = None, state: Mapping[str, torch.Tensor] | None = None
+        self,
+        *,
+        optimize: Form = None,
+        state: Mapping[str, torch.Tensor] | None = None,
+        features: Sequence[str] | None = None,
     ) -> torch.nn.Module:
         """The live PyTorch module, made from the same source as `pytorch()`. Needs torch.
 
-        `state` is a state dict of the plain form, which every form loads.
+        `state` is a state dict of the plain form, which every form loads; a network of `features` takes that of the
+        whole network too. For heads and inputs of another width see `fit`.
         """
         from cnnc.backends.pytorch import runtime
         from cnnc.backends.pytorch.form import form_of
 
-        return runtime.module(self.graph, form_of(optimize), state)
+        net = self._with(features)
+        if state is not None and net.graph.tupled:
+            state = net.fit(state).state
+        return runtime.module(net.graph, form_of(optimize), state)
+
+    def fit(self, state: Mapping[str, torch.Tensor]) -> Fitting:
+        """What this network takes of the weights of the network as it is written, and what it leaves out.
+
+        It leaves out the tensors that it has no more (of layers that `features` do not need) or in another shape (of
+        a `head`, of a first layer with other input channels); a state dict of this very network it takes whole.
+        Load it with `model.load_state_dict(fitting.state, strict=False)`. Raises CnncError (E801) where a tensor is
+        missing, unknown, or of another shape than the spec has it.
+        """
+        from cnnc.backends.pytorch.fitting import fitted
+
+        return fitted(self.graph, state)
 
     def plan(
         self, *, batch: int = 1, train: str | None = None, dtype: str = "float32", amp: bool = False,
@@ -267,6 +318,7 @@ def load(
     spec: str | os.PathLike[str],
     *,
     input: InputSize | Mapping[str, InputSize] | None = None,
+    head: Head | None = None,
     max_layers: int = MAX_LAYERS,
     allow_outside: bool = False,
     **params: object,
@@ -274,13 +326,15 @@ def load(
     """The network in a file, in `-` (standard input), or shipped as `zoo:NAME`.
 
     `input` replaces the declared input size ("3x299x299" or (3, 299, 299), "3xHxW" with free sizes, or several
-    by name); a model of more
-    than `max_layers` layers is refused; with `allow_outside` the spec may `use` files outside its
+    by name); `head=10` replaces the width of the last weighted layer before the only output, `head={"fc": 10}` that of
+    any layer; a model of more than `max_layers` layers is refused; with `allow_outside` the spec may `use` files outside its
     folder; further keywords replace the file's params. Raises CnncError with every mistake.
     """
     path = resolve(os.fspath(spec))
     source = read_source(path, allow_outside=allow_outside)
-    return from_source(source, stem=stem_of(path), input=input, params=params, max_layers=max_layers)
+    return from_source(
+        source, stem=stem_of(path), input=input, params=params, max_layers=max_layers, head=head
+    )
 
 
 def parse(
@@ -288,13 +342,14 @@ def parse(
     *,
     name: str = "<text>",
     input: InputSize | Mapping[str, InputSize] | None = None,
+    head: Head | None = None,
     max_layers: int = MAX_LAYERS,
     allow_outside: bool = False,
     **params: object,
 ) -> Net:
     """The network in a text. `name` stands for the file in messages; the rest as in `load`."""
     source = Source(name, text.removeprefix("\ufeff"), allow_outside)
-    return from_source(source, stem="net", input=input, params=params, max_layers=max_layers)
+    return from_source(source, stem="net", input=input, params=params, max_layers=max_layers, head=head)
 
 
 def from_source(
@@ -304,6 +359,7 @@ def from_source(
     input: InputSize | Mapping[str, InputSize] | None,
     params: Mapping[str, object],
     max_layers: int = MAX_LAYERS,
+    head: Head | None = None,
 ) -> Net:
     """The network in a source; the common part of `load` and `parse`."""
     sizes: dict[str | None, InputSize] = {}
@@ -312,7 +368,9 @@ def from_source(
     elif input is not None:
         sizes[None] = input
     try:
-        return from_syntax(parse_source(source), stem=stem, sizes=sizes, params=params, max_layers=max_layers)
+        return from_syntax(
+            parse_source(source), stem=stem, sizes=sizes, params=params, max_layers=max_layers, head=head
+        )
     except CnncError as error:
         raise error.with_traceback(None) from None  # the mistake is in the spec, not on the way here
 
@@ -324,11 +382,17 @@ def from_syntax(
     sizes: Mapping[str | None, InputSize],
     params: Mapping[str, object],
     max_layers: int = MAX_LAYERS,
+    head: Head | Mapping[str | None, int] | None = None,
 ) -> Net:
     """The network of a spec that was read, with input sizes (None: of the only input) and params as they are written."""
     shapes = {name: parse_size(text) for name, text in sizes.items()}
     values = {name: parse_value(name, value) for name, value in params.items()}
-    return Net(build(spec, stem=stem, sizes=shapes, params=values, max_layers=max_layers))
+    heads: dict[str | None, int] = {}
+    if isinstance(head, Mapping):
+        heads = dict(head.items())
+    elif head is not None:
+        heads[None] = head
+    return Net(build(spec, stem=stem, sizes=shapes, params=values, max_layers=max_layers, heads=heads))
 
 
 def stem_of(path: str) -> str:

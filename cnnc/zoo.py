@@ -140,6 +140,10 @@ def files_of(name: str) -> dict[str, str]:
             continue
         source = read_source(path)
         found[key] = source.text
-        used = [st for st in parse(source).statements if isinstance(st, s.Use) and st.is_file]
+        used = [
+            st
+            for st in parse(source).statements
+            if isinstance(st, s.Use) and st.is_file and not st.origin.startswith(ZOO)
+        ]
         waiting += [path.parent / use.origin for use in used]
     return found

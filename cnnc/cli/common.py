@@ -53,6 +53,19 @@ class Size(click.ParamType[tuple[str | None, str]]):
         return name if equals else None, size
 
 
+class Head(click.ParamType[tuple[str | None, int]]):
+    """`10`, or `label=10`."""
+
+    name = "[label=]width"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str | None, int]:
+        label, equals, text = str(value).rpartition("=")
+        width = int(text) if text.isdecimal() and text.isascii() and len(text) < 10 else 0
+        if width < 1 or (equals and not label):
+            self.fail(f"{value!r} is not a number of classes, or LABEL=NUMBER", param, ctx)
+        return label if equals else None, width
+
+
 def complete_spec(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """What a shell completes a spec with: files and the zoo."""
     from cnnc.cli import completion
@@ -77,8 +90,28 @@ def spec_options(command: _C) -> _C:
         "--input", "sizes", multiple=True, type=Size(), metavar="[NAME=]SIZE",
         help="Replace the declared input size, such as 3x299x299.",
     )(command)  # fmt: skip
+    command = click.option(
+        "--head", multiple=True, type=Head(), metavar="[LABEL=]WIDTH", callback=_keep_heads, expose_value=False,
+        help="Replace the width of the last layer with weights, or of the one at LABEL, such as 10.",
+    )(command)  # fmt: skip
     command = allow_outside_option(max_layers_option(command))
     return click.argument("spec", shell_complete=complete_spec)(command)
+
+
+_HEADS = "cnnc.heads"
+
+
+def _keep_heads(ctx: click.Context, _: click.Parameter, value: tuple[tuple[str | None, int], ...]) -> None:
+    if len(dict(value)) != len(value):
+        raise click.UsageError("--head is given once, or once for each label")
+    ctx.meta[_HEADS] = dict(value)
+
+
+def heads() -> dict[str | None, int]:
+    """The widths that --head gives, by label; None is the last layer with weights."""
+    context = click.get_current_context(silent=True)
+    given: dict[str | None, int] = {} if context is None else context.meta.get(_HEADS, {})
+    return given
 
 
 _MAX_LAYERS = "cnnc.max_layers"
@@ -148,8 +181,9 @@ def load(spec: str, sizes: Sizes, params: Values) -> Net:
     path = resolve(spec)
     syntax = parse(read_source(path, allow_outside=allow_outside()))
     return from_syntax(
-        syntax, stem=stem_of(path), sizes=by_name(sizes), params=dict(params), max_layers=max_layers()
-    )
+        syntax, stem=stem_of(path), sizes=by_name(sizes), params=dict(params), max_layers=max_layers(),
+        head=heads(),
+    )  # fmt: skip
 
 
 def tell(diagnostics: tuple[Diagnostic, ...] | list[Diagnostic]) -> None:

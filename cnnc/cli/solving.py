@@ -8,7 +8,17 @@ from collections.abc import Callable
 
 import click
 
-from cnnc.cli.common import Sizes, Values, allow_outside, by_name, guarded, max_layers, spec_options, write
+from cnnc.cli.common import (
+    Sizes,
+    Values,
+    allow_outside,
+    by_name,
+    guarded,
+    heads,
+    max_layers,
+    spec_options,
+    write,
+)
 from cnnc.solving.solution import Setting, options_of, setting_of, solved
 from cnnc.solving.space import Space
 
@@ -49,6 +59,8 @@ def solve(
         raise click.UsageError("--sweep makes a table: --vary, --most, --least and -o belong to a search")
     if format == "csv" and not sweep:
         raise click.UsageError("--csv goes with --sweep")
+    if heads():
+        raise click.UsageError("--head does not go with solve: its result is a spec; change the head in SPEC")
     source, stem = options_of(spec, allow_outside=allow_outside())
     given = by_name(sizes)
     named = {name: size for name, size in given.items() if name is not None}

@@ -17,7 +17,7 @@ from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
 from cnnc.dsl.parse import parse
 from cnnc.dsl.read import read_source
-from cnnc.net import resolve
+from cnnc.net import ZOO, resolve
 
 _PAUSE = 0.3
 """Seconds between two looks at the files: soon enough for a person, next to nothing for the machine."""
@@ -116,5 +116,5 @@ def _uses(file: str) -> Iterable[str]:
     except CnncError:
         return
     for statement in statements:
-        if isinstance(statement, s.Use) and statement.is_file:
+        if isinstance(statement, s.Use) and statement.is_file and not statement.origin.startswith(ZOO):
             yield os.path.join(os.path.dirname(file), statement.origin)

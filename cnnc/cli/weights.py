@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from cnnc.backends.pytorch.fitting import as_written, unfitting
 from cnnc.backends.pytorch.runtime_weights import map_text, read_map, read_shapes, write_renamed
 from cnnc.backends.pytorch.weights import Comparison, common_prefix, compare, guess_map, wanted_tensors
 from cnnc.cli.common import Sizes, Values, guarded, load, spec_options, tell, write
@@ -49,14 +50,16 @@ def weights(
     """Hold the tensors of FILE to SPEC: those missing, extra, or of another shape. Exit code 1 if any.
 
     FILE is .safetensors, which needs no torch, or a state dict saved by torch. A map's lines are
-    `theirs -> ours`. Example: cnnc weights zoo:resnet50 resnet50.pth
+    `theirs -> ours`. With --head or --input, FILE is held to SPEC as it is written, and the tensors
+    that the network so changed leaves out are named. Example: cnnc weights zoo:resnet50 resnet50.pth
     """
     if output is not None and mapping is None and strip is None:
         raise click.UsageError("-o goes with --map or --strip: without new names there is nothing to write")
     if mapping is not None and strip is not None:
         raise click.UsageError("--map and --strip both rename: give one of them")
     net = load(spec, sizes, params)
-    wanted, unknown = wanted_tensors(net.graph)
+    written = as_written(net.graph)
+    wanted, unknown = wanted_tensors(written)
     found = read_shapes(file)
     names: dict[str, str] = {}
     if mapping is not None:
@@ -66,7 +69,9 @@ def weights(
         names = _stripped(found, strip, file)
         found = _renamed(found, names, f"--strip {strip}")
     compared = compare(wanted, found, unknown)
-    click.echo(json.dumps(_record(compared), indent=1) if as_json else _told(compared, file))
+    left_out = unfitting(net.graph, found) if written is not net.graph and compared.holds else {}
+    record = {**_record(compared), "left_out": left_out}
+    click.echo(json.dumps(record, indent=1) if as_json else _told(compared, file, left_out))
     prefix = common_prefix(wanted, found)
     if prefix is not None and not as_json:
         click.echo(
@@ -106,8 +111,8 @@ def _renamed(found: Mapping[str, Shape], names: Mapping[str, str], mapping: str)
     return renamed
 
 
-def _told(compared: Comparison, file: Path) -> str:
-    """The differences, one a line, and the count."""
+def _told(compared: Comparison, file: Path, left_out: Mapping[str, str | None]) -> str:
+    """The differences, one a line, and the count; those that another head or input leaves out."""
     lines = [f"missing  {name}  {_size(shape)}" for name, shape in compared.missing]
     lines += [f"extra    {name}  {_size(shape)}" for name, shape in compared.extra]
     lines += [
@@ -116,7 +121,9 @@ def _told(compared: Comparison, file: Path) -> str:
     ]
     counts = f"{len(compared.missing)} missing, {len(compared.extra)} extra, {len(compared.shapes)} of another shape"
     verdict = "all of the spec's" if compared.holds else counts
-    return "\n".join([*lines, f"{file}: {compared.fitting} tensors fit, {verdict}"])
+    lines += [f"left out {name}  {shape} here" for name, shape in left_out.items()]
+    rest = f"; {len(left_out)} left out here" if left_out else ""
+    return "\n".join([*lines, f"{file}: {compared.fitting} tensors fit, {verdict}{rest}"])
 
 
 def _size(shape: Shape) -> str:

@@ -26,10 +26,14 @@ from cnnc.cli.common import Sizes, Values, file_name, guarded, load, spec_option
     type=click.Choice(["blocks"]),
     help="With --for training: compute the blocks' inner values again in the backward pass; less memory.",
 )
+@click.option(
+    "--features", metavar="LABEL,…",
+    help="Give the tensors at these labels as a named tuple, and compute no more: --features layer2,layer4",
+)  # fmt: skip
 @guarded
 def compile(
     spec: str, sizes: Sizes, params: Values, output: str | None, target: str, purpose: str | None,
-    checkpoint: str | None,
+    checkpoint: str | None, features: str | None,
 ) -> None:  # fmt: skip
     """Write the PyTorch module of SPEC as NAME.py beside you.
 
@@ -41,6 +45,8 @@ def compile(
         raise click.UsageError("--checkpoint goes with --for training")
     net = load(spec, sizes, params)
     tell(net.warnings)
+    if features is not None:
+        net = net.features(*(label.strip() for label in features.split(",") if label.strip()))
     endings = {"pytorch": "py", "core": "core.cnn"}
     path = output or f"{file_name(net.name)}.{endings.get(target, target)}"
     if target == "pytorch":

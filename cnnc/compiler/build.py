@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from cnnc.compiler.allow import accepted
 from cnnc.compiler.graph import Block, Fitted, Graph, Node, Scope
@@ -23,6 +24,10 @@ from cnnc.compiler.walk.values import FileScope, InputSizes, LabelScope, Value, 
 from cnnc.compiler.walk.warn import warnings
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
+from cnnc.dsl.record import record
+
+if TYPE_CHECKING:
+    from cnnc.compiler.heads import Heads
 
 
 def build(
@@ -32,26 +37,52 @@ def build(
     sizes: InputSizes | None = None,
     params: Mapping[str, Value] | None = None,
     max_layers: int = MAX_LAYERS,
+    heads: Heads | None = None,
 ) -> Graph:
     """The graph of a spec.
 
     `stem` names the model where the spec does not; `sizes` replace the declared
     input shapes by input name (None: the only input), a capital letter being a free size; `params` replace the values
-    of the file's params; a model of more than `max_layers` layers is refused. Raises
-    CnncError with every mistake that was found.
+    of the file's params; a model of more than `max_layers` layers is refused; `heads` replace widths by label (None:
+    that of the last weighted layer before the only output). Raises CnncError with every mistake that was found.
     """
     _make_room_for_recursion()
-    walked, file = _walk(spec, sizes or {}, params or {}, max_layers)
+    asked = Asked(stem, sizes or {}, params or {}, max_layers)
+    graph = _built(spec, asked, {})
+    if not heads:
+        return graph
+    from cnnc.compiler.heads import head_widths
+
+    return replace(_built(spec, asked, head_widths(graph, heads)), heads=dict(heads))
+
+
+@record
+class Asked:
+    """What is asked of a spec; see `build`."""
+
+    stem: str
+    sizes: InputSizes
+    params: Mapping[str, Value]
+    max_layers: int
+
+
+def _built(spec: s.Spec, asked: Asked, widths: Mapping[int, int]) -> Graph:
+    """The graph with other widths, by the numbers of their drafts."""
+    walked, file = _walk(spec, asked, widths)
     consumers = Consumers(walked.drafts, walked.outputs.values())
     settle_defaults(consumers)
     assign_names(walked.root, walked.inputs)
     walked.problems += warnings(walked, file, consumers)
     problems = [*walked.problems, *_unreached(walked)]
     _raise_errors(problems)
-    name = next((st.name for st in spec.statements if isinstance(st, s.Model)), stem)
+    name = next((st.name for st in spec.statements if isinstance(st, s.Model)), asked.stem)
     graph = _freeze(name, spec, file, walked, problems)
+    if any(scope.is_spare for scope in walked.root.scopes()):
+        from cnnc.compiler.prune import pruned
+
+        graph = replace(pruned(graph, graph.outputs), claims=graph.claims)
     left, taken = accepted(spec, graph.warnings)
-    return replace(graph, warnings=left, accepted=taken, sizes=dict(sizes or {}), max_layers=max_layers)
+    return replace(graph, warnings=left, accepted=taken, sizes=dict(asked.sizes), max_layers=asked.max_layers)
 
 
 _FRAMES = 20_000
@@ -79,16 +110,15 @@ def check_library(spec: s.Spec) -> int:
     return len(file.blocks) + len(file.shareds) + len(file.externs) - len(file.brought)
 
 
-def _walk(
-    spec: s.Spec, sizes: InputSizes, params: Mapping[str, Value], max_layers: int
-) -> tuple[Walked, FileScope]:
+def _walk(spec: s.Spec, asked: Asked, widths: Mapping[int, int]) -> tuple[Walked, FileScope]:
     """The walk, for free input sizes at the first reference at which it finds no mistake."""
+    params = asked.params
 
     def mistakes(shapes: InputSizes) -> Sequence[Diagnostic]:
         """What is wrong with inputs of these shapes."""
         try:
             file = declare(spec, params, library_of(spec.source))
-            _raise_errors(Walk(spec, file, shapes, {}, max_layers).run().problems)
+            _raise_errors(Walk(spec, file, shapes, {}, asked.max_layers, widths).run().problems)
         except CnncError as error:
             return error.diagnostics
         return ()
@@ -97,7 +127,7 @@ def _walk(
     search = References()
     for reference in search:
         file = declare(spec, params, library_of(spec.source))
-        walk = Walk(spec, file, sizes, reference, max_layers)
+        walk = Walk(spec, file, asked.sizes, reference, asked.max_layers, widths)
         try:
             walked = walk.run()
             _raise_errors(walked.problems)
@@ -132,15 +162,23 @@ def _unreached(walked: Walked) -> list[Diagnostic]:
             todo += [x.settled() for x in draft.inputs]
     kept = [d for d in walked.drafts if not d.dropped]
     consumed = {id(x.settled()) for d in kept for x in d.inputs}
+    spare = _spare(walked.root)
     problems = []
     for draft in kept:
-        if id(draft) in live or id(draft) in consumed:
+        if id(draft) in live or id(draft) in consumed or id(draft) in spare:
             continue
         what = f"the input `{draft.name}`" if draft.role == "input" else "what flows out here"
         hint = "name it in `output`, join it to the rest, or take it out"
         trace = render_trace(draft.trace, draft.span)
         problems.append(Diagnostic("E501", f"{what} reaches no output", draft.span, trace, hint))
     return problems
+
+
+def _spare(root: DraftScope) -> set[int]:
+    """The `id`s of the drafts within networks that are used from their files."""
+    tops = [scope for scope in root.scopes() if scope.is_spare]
+    scopes = [scope for top in tops for scope in top.scopes()]
+    return {id(child) for scope in scopes for child in scope.children if isinstance(child, Draft)}
 
 
 def _freeze(

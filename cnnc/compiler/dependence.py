@@ -40,7 +40,10 @@ class Dependence:
         """What values with these sources depend on."""
         found: set[str] = set()
         for leaf in (leaf for source in sources for leaf in leaves(source)):
-            if not isinstance(leaf, Param):
+            if not isinstance(leaf, Param) and leaf.tensor in self.graph.lost:
+                lost = self.graph.lost[leaf.tensor]
+                found |= lost.channels if leaf.axis == "C" else lost.space
+            elif not isinstance(leaf, Param):
                 node = self.graph.placed[leaf.tensor]
                 found |= self.channels[node] if leaf.axis == "C" else self.space[node]
             elif leaf.owner == FILE:

@@ -89,9 +89,9 @@ def check_claims(graph: Graph, known: Figures | None = None) -> tuple[list[Claim
     `known` are the graph's figures, where the caller has some of them already.
 
     A claim speaks of the params' defaults, and one with settings (`with width=0.5`) of these. Where the graph has other
-    values, claims without settings are left out, with one note (N103).
+    values, or a head of another width, claims without settings are left out, with one note (N103).
     """
-    changed = graph.changed
+    changed: Mapping[str, Value] = {**graph.changed, **_heads(graph)}
     figures: dict[tuple[tuple[str, Value], ...], Figures] = {} if changed else {(): known or Figures(graph)}
     claims: list[Claim] = []
     problems: list[Diagnostic] = []
@@ -111,8 +111,13 @@ def check_claims(graph: Graph, known: Figures | None = None) -> tuple[list[Claim
         except CnncError as error:
             problems += error.diagnostics
     if left_out:
-        problems.append(note(left_out, changed))
+        problems.append(note(left_out, changed, has_heads=bool(graph.heads)))
     return claims, problems
+
+
+def _heads(graph: Graph) -> dict[str, Value]:
+    """The heads that were given another width, as they are told."""
+    return {"head" if label is None else f"head {label}": width for label, width in graph.heads.items()}
 
 
 class Figures:

@@ -131,6 +131,16 @@ def key_of(layer: str, tensor: str) -> str:
     return f"{layer}.{tensor}" if tensor else layer
 
 
+@record
+class Lost:
+    """What is known of a tensor that the graph has no more: its shape, and the file's params that its channels and
+    its other sizes depend on."""
+
+    shape: Shape
+    channels: frozenset[str]
+    space: frozenset[str]
+
+
 @record(eq=False, repr=False)
 class Graph:
     """A whole model. `nodes` are in topological order and include the inputs."""
@@ -165,6 +175,12 @@ class Graph:
     """The input sizes that were given from outside, as of `build`."""
     max_layers: int = 0
     """The limit that it was built under."""
+    heads: Mapping[str | None, int] = field(default_factory=dict)
+    """The widths that were given from outside, as of `build`."""
+    tupled: bool = False
+    """Whether the outputs are told by name even where there is one."""
+    lost: Mapping[int, Lost] = field(default_factory=dict)
+    """The tensors that sources speak of and that were left out, by the tensor's number."""
 
     def __repr__(self) -> str:
         return f"<Graph {self.name}: {len(self.nodes)} nodes>"

@@ -54,11 +54,13 @@ def network_of(statement: s.Expect, params: Mapping[str, Value], graph: Graph) -
         raise CnncError(_replace_trace(found, (*found.trace, step)) for found in error.diagnostics) from None
 
 
-def note(left_out: Sequence[s.Expect], changed: Mapping[str, Value]) -> Diagnostic:
-    """N103: how many claims were not looked at, and why."""
+def note(left_out: Sequence[s.Expect], changed: Mapping[str, Value], *, has_heads: bool) -> Diagnostic:
+    """N103: how many claims were not looked at, and why. A claim can be made of a setting, and not of a head."""
     first = left_out[0].claim.span
     given = ", ".join(f"{name}={show(value)}" for name, value in changed.items())
     count = f"{len(left_out)} claims speak" if len(left_out) > 1 else "this claim speaks"
+    if has_heads:
+        return Diagnostic("N103", f"{count} of the network as it is written, and this one has {given}", first)
     message = f"{count} of the params' defaults, and the network is that of {given}"
     text = left_out[0].claim.span.text
     return Diagnostic("N103", message, first, hint=f"claim it of this setting: expect {text} with {given}")

@@ -10,6 +10,7 @@ from typing import Any
 from cnnc.backends.pytorch.sym import integral, python
 from cnnc.compiler.dependence import Dependence
 from cnnc.compiler.graph import Graph, Node, Scope
+from cnnc.compiler.ops import Shape
 from cnnc.compiler.symbolic import (
     FILE,
     TURN,
@@ -207,12 +208,15 @@ class Sources:
         return self.of(replace(param, owner=owner), scope)
 
     def _size(self, sym: SizeOf, scope: Scope) -> Sym | None:
+        lost = self.graph.lost.get(sym.tensor)
+        if lost is not None:
+            self.fixed |= self.dependence.of(sym)
+            return Const(_size_of(lost.shape, sym.axis))
         node = self.graph.placed[sym.tensor]
         if sym.axis == "C":
             return self.channels(node, scope)
         self.fixed |= self.dependence.space[node]
-        shape = self.graph.nodes[node].out
-        return Const(dict(zip("WHD", reversed(shape[1:]), strict=False))[sym.axis])
+        return Const(_size_of(self.graph.nodes[node].out, sym.axis))
 
     def level(self, scope: Scope, home: Scope) -> int | None:
         """How many scopes `home` lies around `scope`; None where it does not."""
@@ -280,6 +284,10 @@ class Sources:
             around = self.parent[id(around)]
             level += 1
         return values
+
+
+def _size_of(shape: Shape, axis: str) -> int:
+    return shape[0] if axis == "C" else dict(zip("WHD", reversed(shape[1:]), strict=False))[axis]
 
 
 def word_of(value: object) -> object:

@@ -43,7 +43,7 @@ def forward_lines(
     """The lines of `forward` after its signature, not indented.
 
     `inputs` are the names of the parameters, `returns` the values to return;
-    `constructor` wraps several returned values (a named tuple); `modules` are
+    `constructor` wraps the returned values (a named tuple); `modules` are
     parameters that are shared modules; `comments` says of a value what follows the line that
     makes it, if there is room and the line before it does not say the same.
     """
@@ -79,6 +79,8 @@ class _Writer:
         self.inputs = inputs
         self.returns = returns
         self.constructor = constructor
+        self.is_alone = len(returns) == 1 and constructor is None
+        """Whether forward returns one tensor and no tuple."""
         self.modules = frozenset(modules)
         self.comments = comments
         self.uses: dict[int, list[int]] = {}
@@ -104,7 +106,7 @@ class _Writer:
 
     def _fits(self, maker: int, user: int, size: int) -> bool:
         if user == len(self.steps):
-            return len(self.returns) == 1 and size <= 72
+            return self.is_alone and size <= 72
         consumer = self.steps[user]
         if len(consumer.ins) > 1:
             return size <= 44 or (consumer.template == "torch.cat([{all}], 1)" and size <= 64)
@@ -130,17 +132,17 @@ class _Writer:
             lines.append(f"{', '.join(targets)} = {expression}")
             made.append(step.outs[0] if len(step.outs) == 1 else None)
         values = [text.get(v) or name[v] for v in self.returns]
-        if len(values) == 1:
+        if self.is_alone:
             result = values[0]
         else:
             result = (
                 f"{self.constructor or ''}({', '.join(values)})" if self.constructor else ", ".join(values)
             )
-        if lines and len(self.returns) == 1 and lines[-1].startswith(f"{result} = "):
+        if lines and self.is_alone and lines[-1].startswith(f"{result} = "):
             lines[-1] = f"return {lines[-1].removeprefix(f'{result} = ')}"
         else:
             lines.append(f"return {result}")
-            made.append(self.returns[0] if len(self.returns) == 1 and result not in name.values() else None)
+            made.append(self.returns[0] if self.is_alone and result not in name.values() else None)
         return self._commented(lines, made)
 
     def _commented(self, lines: Sequence[str], made: Sequence[int | None]) -> list[str]:
@@ -185,7 +187,7 @@ class _Writer:
         live = {n for v, n in name.items() if last_use.get(v, -1) > at} | also | self.modules
         between = range(at + 1, min(last_use.get(value, 0), len(self.steps)))
         kept = len(self.uses.get(value, [])) > 1 or any(self._is_line(i) for i in between)
-        kept = kept or (len(self.returns) > 1 and value in self.returns)
+        kept = kept or (not self.is_alone and value in self.returns)
         if label is not None and kept:
             chosen = variable(label)
             if chosen not in live and chosen not in self.inputs:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 from cnnc.backends.pytorch.classes import (
     ClassDef,
@@ -333,6 +334,8 @@ class Planner:
         if param.sym is None:
             return Val(param.given[instance.position])
         number = self.sources.param_values(scope).get(param.sym)
+        if param.sym.kind == "float" and isinstance(number, int):
+            number = Fraction(number)  # 1.0 is whole here, and need not be for another value
         home = self.sources.around(scope, param.sym.owner)
         node = self.sources.channels_of(scope, param.sym)
         if node is not None:
@@ -386,12 +389,13 @@ class Planner:
         kinds = {group[0].sequential for group in groups}
         if len(kinds) == 1 or any(self.flattens_before(group[0].scope) for group in groups):
             return groups
-        out = []
+        out: list[list[Instance]] = []
         for group in groups:
-            instances = [trace_scope(self, i.scope) if i.sequential else i for i in group]
-            for instance in instances:
-                self._skeleton(instance)
-            out.append(instances)
+            alike: dict[tuple[object, ...], list[Instance]] = {}
+            for old in group:  # chains that are alike need not be so once they have a forward
+                instance = trace_scope(self, old.scope) if old.sequential else old
+                alike.setdefault(self._skeleton(instance), []).append(instance)
+            out += alike.values()
         return out
 
     def _settled(self, instances: list[Instance]) -> list[ClassDef]:

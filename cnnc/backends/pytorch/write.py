@@ -40,6 +40,7 @@ class _File:
         self.model = the_plan.classes[-1]
         self.calls: set[str] = set()
         """What the lines of the classes call; see `Body`."""
+        self.tupled = self.graph.tupled or len(self.graph.outputs) > 1
 
     def text(self) -> str:
         classes = [self._class(cls) for cls in self.plan.classes]
@@ -76,11 +77,11 @@ class _File:
         found = {*TORCH, *self.plan.imports}
         found |= {FRACTION} if self.model.exact else set()
         found |= {ORDERED_DICT} if "OrderedDict" in self.calls else set()
-        found |= {NAMED_TUPLE} if len(self.graph.outputs) > 1 else set()
+        found |= {NAMED_TUPLE} if self.tupled else set()
         return import_lines(found.union(*(helper(name).imports for name in helpers)))
 
     def _outputs_class(self) -> list[str]:
-        if len(self.graph.outputs) < 2:
+        if not self.tupled:
             return []
         lines = [f"class {self._outputs_name()}(NamedTuple):"]
         lines += [f'    """What `{self.model.name}` returns."""', ""]
@@ -106,7 +107,7 @@ class _File:
         signature = ["self", *map(_parameter, cls.params)]
         lines = lay_out(f"def __init__({', '.join(signature)}) -> None:", 4)
         inputs = self._input_names(cls)
-        returned = self._outputs_name() if cls is self.model and len(cls.first.returns) > 1 else None
+        returned = self._outputs_name() if cls is self.model and self.tupled else None
         if cls.leaves:
             bodies = [Body(leaf.cls, inputs, returned) for leaf in cls.leaves]
             constructor, forward = joined(cls, bodies, self.graph)
@@ -188,7 +189,7 @@ class _File:
         lines = ['if __name__ == "__main__":', f"    model = {self.model.name}().eval()"]
         lines.append("    with torch.no_grad():")
         lines += lay_out(f"output = model({inputs})", 8)
-        if len(self.graph.outputs) > 1:
+        if self.tupled:
             return [*lines, "    print([tuple(tensor.shape) for tensor in output])"]
         return [*lines, "    print(tuple(output.shape))"]
 

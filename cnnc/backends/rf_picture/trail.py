@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from math import inf, prod
 
 from cnnc.backends.diagram.words import brief_text, shape_text
+from cnnc.compiler.features import node_named
 from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.lattice import Interval
 from cnnc.compiler.ops.base import Pointwise
 from cnnc.compiler.receptive_field import AxisField, ReceptiveField, receptive_field, receptive_fields
-from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
+from cnnc.dsl.diagnostics import CnncError, fail
 
 MOST_STEPS = 22
 """More maps than this are not told; those at which the size changes come first."""
@@ -67,7 +68,7 @@ def trail_of(graph: Graph, label: str, position: Sequence[int] | None = None) ->
     Raises CnncError: E203 for an unknown label, E303 for a position that the map does
     not have, E801 where there is no field to draw.
     """
-    unit = _find(graph, label)
+    unit = node_named(graph, label)
     where = _position(graph, unit, label, position)
     fields = receptive_fields(graph)
     field = fields[unit.index]
@@ -91,16 +92,6 @@ def trail_of(graph: Graph, label: str, position: Sequence[int] | None = None) ->
         spread=tuple((min(axis.sizes), max(axis.sizes)) for axis in field.ungated or field.axes),
         centred=position is None, branches=any(len(graph.values_into(graph.nodes[i])) > 1 for i in way),
     )  # fmt: skip
-
-
-def _find(graph: Graph, label: str) -> Node:
-    if label not in graph.labels:
-        brought = {node.name for node in graph.nodes if node.role in ("norm", "act", "flatten")}
-        # A numbered name within a labelled bracket is as near as the bracket's, and rarely meant.
-        said = {name for name in graph.labels if not name.rpartition(".")[2].isdecimal()} - brought
-        hint = did_you_mean(label, said) or "a label, or a name that `cnnc summary` shows"
-        raise fail("E203", f"the model has no label or layer `{label}`", hint=hint)
-    return graph.nodes[graph.labels[label]]
 
 
 def _position(graph: Graph, unit: Node, label: str, position: Sequence[int] | None) -> tuple[int, ...]:

@@ -52,7 +52,7 @@ class Calls:
     ) -> Draft | None:  # fmt: skip
         """Open a block: bind its parameters, and place its body in a scope of its own."""
         syntax = block.syntax
-        values, given = self._bind(block, word, env)
+        values, given = self._bound(block, word, flow, env)
         text = _shown(syntax.name, values)
         trace = CallStep(text, word.span, spot.trace)
         self._check_depth(word.span)
@@ -60,6 +60,7 @@ class Calls:
             scope = spot.scope
         else:
             scope = self.walk.open("block", label, word.span, flow, spot)
+            scope.is_spare = block.is_model
         scope.block, scope.args, scope.given = syntax, values, given
         labels = env.labels if inline else LabelScope(None)
         self.walk.label_scopes[id(scope)] = labels
@@ -80,6 +81,18 @@ class Calls:
         if self.depth >= MAX_CALLS:
             hint = "a block that calls itself needs a choice that ends it"
             raise fail("E901", f"blocks call each other deeper than {MAX_CALLS}", span, hint=hint)
+
+    def _bound(
+        self, block: BlockDef, word: s.Word, flow: Draft | None, env: Env
+    ) -> tuple[dict[str, Sourced[Value]], tuple[str, ...]]:
+        """What `_bind` binds; for a used network that is itself a call of a block, the arguments of that call."""
+        if block.call is None or block.home is None:
+            return self._bind(block, word, env)
+        if word.args:
+            raise fail(
+                "E301", f"the network `{word.span.text.partition('(')[0]}` takes no arguments", word.span
+            )
+        return self._bind(block, block.call, block.home.env().inside(flow))
 
     def _bind(
         self, block: BlockDef, word: s.Word, env: Env

@@ -233,13 +233,20 @@ def _default(file: FileScope, statement: s.Default) -> None:
 
 
 def _stem_block(file: FileScope, spec: s.Spec, stem: str) -> None:
-    """A used file's chain as a block: `use vgg16 from "vgg16.cnn"`."""
+    """A used file's network as a block: `use vgg16 from "vgg16.cnn"`."""
+    model = next((st for st in spec.statements if isinstance(st, s.Model)), None)
     flows = [statement.pipeline for statement in spec.statements if isinstance(statement, s.Flow)]
-    name = next((st.name for st in spec.statements if isinstance(st, s.Model)), stem)
-    if not flows or name in file.blocks:
+    name = stem if model is None else model.name
+    if name in file.blocks:
+        return
+    call = model.call.core if model is not None and model.call is not None else None
+    if not flows and isinstance(call, s.Word) and call.literal in file.blocks:
+        called = file.blocks[call.literal]
+        file.blocks[name] = BlockDef(called.syntax, called.file, is_model=True, call=call, home=file)
+    if not flows:
         return
     items = tuple(item for flow in flows for item in flow.items)
     breaks = tuple(i == 0 or b for flow in flows for i, b in enumerate(flow.breaks))
     body = s.Pipeline(items, (False, *breaks[1:]), flows[0].span.to(flows[-1].span))
     block = s.Block(name, (), body, body.span, body.span)
-    file.blocks[name] = BlockDef(block, file)
+    file.blocks[name] = BlockDef(block, file, is_model=True)

@@ -127,6 +127,8 @@ class Scope:
     """What was decided in it, in this order."""
     again: Scope | None = None
     """For a further use of a shared module: its first use."""
+    is_spare: bool = False
+    """Whether what nobody needs of it is left out: a network that is used from its file."""
     name: str = ""
 
     def scopes(self) -> Iterator[Scope]:

@@ -8,7 +8,7 @@ inputs and outputs found by `ends`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -78,13 +78,17 @@ class Walk:
         sizes: InputSizes,
         reference: Reference,
         max_layers: int,
+        widths: Mapping[int, int],
     ) -> None:
-        """`reference` has the numbers of free input sizes while the walk goes on, those that are not the usual one."""
+        """`reference` has the numbers of free input sizes while the walk goes on, those that are not the usual one.
+        `widths` replace those of layers, by the number of the draft.
+        """
         self.spec = spec
         self.file = file
         self.sizes = sizes
         self.reference = reference
         self.max_layers = max_layers
+        self.widths = widths
         self.ledger = Ledger()
         self.free: dict[str, int] = {}
         """The free sizes of the inputs by name."""

@@ -329,6 +329,9 @@ class Layers:
         if any(x.poison for x in ins):
             return poison(span)
         shapes = tuple(x.shape for x in ins)
+        width = self.walk.widths.get(len(self.walk.drafts))
+        if width is not None:
+            args.values["width"] = constant(width)
         if ins and not op_type.operands:  # which tell of each
             self._check_rank(op_type, shapes[0], span)
         _check_given(op_type, args, span)

@@ -20,6 +20,7 @@ from cnnc.dsl.source import Source, Span
 
 SPECS = Path(os.path.realpath(__file__)).parents[2] / "specs"
 STD = SPECS / "std"
+ZOO = "zoo:"
 MAX_FILES = 64
 
 
@@ -145,7 +146,14 @@ def _settings(use: s.Use, into: FileScope) -> dict[str, Sourced[Value]]:
 
 
 def _beside(use: s.Use) -> Path:
-    """A used file's path: relative to the spec that uses it."""
+    """A used file's path: relative to the spec that uses it; `zoo:NAME` is a network that ships. Raises E701."""
+    if use.origin.startswith(ZOO):
+        name = use.origin.removeprefix(ZOO)
+        names = {path.stem: path for path in SPECS.glob("*.cnn")}
+        if name not in names:
+            hint = did_you_mean(name, names) or "`cnnc zoo` lists it"
+            raise fail("E701", f"the zoo has no `{name}`", use.origin_span, hint=hint)
+        return names[name]
     return Path(use.span.source.name).parent / use.origin
 
 

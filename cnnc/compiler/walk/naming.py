@@ -26,8 +26,8 @@ def assign_names(root: Scope, inputs: Mapping[str, Draft]) -> None:
 
 
 def is_numbered(scope: Scope) -> bool:
-    """Whether unlabelled children are numbered from 0, as `nn.Sequential` does."""
-    return scope.kind != "model" and not scope.has_sides
+    """Whether unlabelled children are numbered from 0, as `nn.Sequential` does; not those of a used network."""
+    return scope.kind != "model" and not scope.has_sides and not scope.is_spare
 
 
 def _shared_modules(root: Scope) -> dict[str, Scope]:

@@ -262,8 +262,17 @@ class FileScope:
 
 @record(eq=False, repr=False)
 class BlockDef:
+    """A block and the file in which its names are looked up.
+
+    `is_model` where it is a used file's whole network, of which what nobody needs is left out; `call` where that
+    network is a call of a block (`model resnet18 = resnet(2, 2, 2, 2)`), written in the file `home`.
+    """
+
     syntax: s.Block
     file: FileScope
+    is_model: bool = False
+    call: s.Word | None = None
+    home: FileScope | None = None
 
 
 @record(frozen=False, eq=False, repr=False)

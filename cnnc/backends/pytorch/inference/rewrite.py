@@ -43,7 +43,7 @@ class _Rewriter:
             outputs={name: self.new[i] for name, i in self.graph.outputs.items()},
             root=replace(root, children=(*added, *root.children)),
             labels={name: self.new[i] for name, i in self.graph.labels.items()},
-            placed=tuple(self.new[i] for i in self.graph.placed),
+            placed=tuple(self.new.get(i, -1) for i in self.graph.placed),  # -1: left out before
         )
 
     def _nodes(self) -> tuple[Node, ...]:
