@@ -33,6 +33,8 @@ WORDS: Mapping[str, str] = {
     "with kind=same no branch where shapes differ.",
     "crop": "Without a size, last in a branch: cuts the centre out, as large as its siblings.",
     "stretch": "Without a size, last in a branch: repeats the axes of size 1, up to its siblings' size.",
+    "pad": "Without its sides, last in a branch: adds a border of zeros, up to its siblings' size.",
+    "resize": "Without a factor or size, last in a branch: interpolates to its siblings' size.",
 }
 """Words that the language itself gives a meaning; they have no class."""
 

@@ -158,7 +158,7 @@ def kept(layers: str) -> list[str]:
     [
         # What is looked through, and what is not (LANGUAGE-2, G2).
         *((f"c: conv3-8 -> {word} -> relu", []) for word in (
-            "times(2)", "plus(1)", "scale", "slice(0..3)", "permute(H, W, C)", "pad(1)", "dropout", "stretch(6)",
+            "times(2)", "plus(1)", "scale", "slice(0..3)", "permute(H, W, C)", "pad(1)", "dropout", "stretch(6)", "resize(1.5)",
         )),
         *((f"c: conv3-8 -> {word} -> relu", ["c"]) for word in (
             "exp", "log", "pow(2)", "abs", "clamp(0, 1)", "mean(axis=C)", "max(axis=C)", "sum(axis=C)", "gap",

@@ -29,6 +29,11 @@ HABITS = (
     ("Dropout2d(0.2)", "write `spatialdropout(0.2)`", "spatialdropout(0.2)"),
     ("LeakyReLU(negative_slope=0.1)", "write `leaky(0.1)`", "leaky(0.1)"),
     ("Upsample(scale_factor=2, mode=nearest)", "write `upsample(2)`", "upsample(2)"),
+    (
+        "Upsample(scale_factor=1.5, mode=bicubic)",
+        "write `resize(1.5, mode=bicubic)`",
+        "resize(1.5, mode=bicubic)",
+    ),
     ("UpSampling2D()", "write `upsample(2)`", "upsample(2)"),
     ("ZeroPadding2D(1)", "write `pad(1)`", "pad(1)"),
     ("tf.keras.layers.Dense(10)", "write `fc-10`", "fc-10"),

@@ -66,6 +66,9 @@ REFUSED = (
     ((6, 8, 8), "upsample(2, size=4)", "E307", "upsample(size=4)"), ((6, 8, 8), "upsample", "E307", "upsample(1)"),
     ((6, 8, 8), "upsample(2, align_corners=yes)", "E307", "upsample(2, mode=bilinear, align_corners=yes)"),
     ((6, 8, 8), "upsample(2, mode=linear)", "E303", "upsample(2, mode=bilinear)"),
+    ((6, 8, 8), "resize(2, size=4)", "E307", "resize(2)"), ((6, 8, 8), "resize(0)", "E303", "resize(0.125)"),
+    ((6, 8, 8), "resize(0.12)", "E403", "resize(1/8)"), ((6, 8, 8), "resize((1, 2, 3))", "E401", "resize((1, 2))"),
+    ((6, 8, 8), "resize(2, mode=area, align_corners=yes)", "E307", "resize(2, mode=bicubic, align_corners=yes)"),
     ((6, 8, 8), "tconv3-4/2(output_pad=2)", "E307", "tconv3-4/2(output_pad=1)"),
     ((6, 8, 8), "tconv1-4(pad=4)", "E403", "tconv1-4(pad=3)"),
     ((6, 8, 8), "fractionalmaxpool2(ratio=1)", "E303", "fractionalmaxpool2(ratio=0.8)"),
@@ -210,7 +213,7 @@ def test_which_layers_need_a_map() -> None:
     assert kinds(lambda op: op.ranks == (1, 2, 3)) == {
         "conv", "dwconv", "sepconv", "tconv", "local", "maxpool", "avgpool", "sumpool", "lppool", "stochasticpool",
         "subsample", "gap", "gmp", "adaptiveavgpool", "adaptivemaxpool", "fractionalmaxpool", "unpool",
-        "instancenorm", "lrn", "spatialdropout", "crop", "stretch", "pad", "shuffle", "upsample", "pixelshuffle",
+        "instancenorm", "lrn", "spatialdropout", "crop", "stretch", "pad", "shuffle", "upsample", "resize", "pixelshuffle",
         "spacetodepth", "shortcut_pad", "attend", "grn", "evonorm", "blurpool",
     }  # fmt: skip
     assert kinds(lambda op: op.ranks == (0,)) == {"fc", "rbf"}
@@ -223,7 +226,7 @@ def test_through_which_layers_an_activation_looks_and_which_count_as_layers() ->
     assert kinds(lambda op: op.transparent) == {
         "concat", "dropout", "spatialdropout", "droppath", "flatten", "reshape", "squeeze", "crop", "pad",
         "shuffle", "chunk", "upsample", "pixelshuffle", "spacetodepth", "times", "plus", "scale",
-        "permute", "slice", "stretch",
+        "permute", "slice", "stretch", "resize",
     }  # fmt: skip
     assert kinds(lambda op: op.weighted) == {
         "conv", "dwconv", "sepconv", "tconv", "local", "fc", "linear", "lstm", "gru", "rbf", "capsule", "stn",

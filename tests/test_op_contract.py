@@ -352,6 +352,8 @@ CASES: tuple[tuple[Shape, str, Shape, dict[str, Shape], dict[str, Shape], int, i
     ((2, 5, 6), "upsample(3x2)", (2, 15, 12), NOTHING, NOTHING, 0, 0, Local((Spread(3, 3, 0), Spread(2, 2, 0)))),
     ((2, 5, 6), "upsample(size=5x12)", (2, 5, 12), NOTHING, NOTHING, 0, 0, Local((Axis(1, 1, 0), Spread(2, 2, 0)))),
     ((2, 6, 6), "upsample(size=2x3)", (2, 2, 3), NOTHING, NOTHING, 0, 0, Local((Axis(1, 3, 0), Axis(1, 2, 0)))),
+    ((2, 6, 6), "resize(0.5, mode=area)", (2, 3, 3), NOTHING, NOTHING, 0, 0, Local((Axis(2, 2, 0), Axis(2, 2, 0)))),
+    ((2, 6, 6), "resize((1/3, 2))", (2, 2, 12), NOTHING, NOTHING, 0, 0, Local((Axis(1, 3, 0), Spread(2, 2, 0)))),
     ((2, 5, 6), "upsample(2x3, mode=bilinear)", (2, 10, 18), NOTHING, NOTHING, 0, 0,
      Local((Spread(4, 2, 1), Spread(5, 3, 1)))),
     ((2, 12, 14), "adaptiveavgpool(4x7)", (2, 4, 7), NOTHING, NOTHING, 0, 0, Local((Axis(3, 3, 0), Axis(2, 2, 0)))),
@@ -372,7 +374,7 @@ def test_answers(
 @pytest.mark.parametrize(
     ("shape", "word"),
     [
-        ((2, 7, 7), "adaptiveavgpool3"), ((2, 7, 7), "upsample(size=9, mode=bilinear)"), ((2, 7, 7), "upsample(size=5)"),
+        ((2, 7, 7), "adaptiveavgpool3"), ((2, 7, 7), "upsample(size=9, mode=bilinear)"), ((2, 7, 7), "upsample(size=5)"), ((2, 7, 7), "resize(1.5)"),
         ((2, 7, 7), "upsample(2, mode=bilinear, align_corners=yes)"), ((2, 9, 9), "fractionalmaxpool2(ratio=0.5)"),
         ((2, 3, 1), "squeeze"), ((2, 3, 4), "reshape(2x4x3)"), ((2, 8, 8), "stn([fc-4])"),
     ],
@@ -435,7 +437,11 @@ def test_an_unpool_is_the_pool_turned_round() -> None:
 
 
 def test_tensors_that_only_lend_their_size_are_not_seen() -> None:
-    for text, out in (("crop(to=s)", (4, 3, 5)), ("upsample(like=s)", (4, 3, 5))):
+    for text, out in (
+        ("crop(to=s)", (4, 3, 5)),
+        ("upsample(like=s)", (4, 3, 5)),
+        ("resize(to=s)", (4, 3, 5)),
+    ):
         lines = f"c: conv1-4(act=none)\ns: maxpool3 -> e: conv1-1\nc -> x: {text} -> y: conv1-1\noutput e, y"
         graph = graph_on((2, 9, 15), lines)
         node = graph.nodes[graph.labels["x"]]

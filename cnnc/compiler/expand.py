@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from typing import Any
 
 from cnnc.compiler.graph import Graph, Node, Scope
@@ -251,6 +252,8 @@ def _value(value: Any) -> str:
         return _pads(value)
     if isinstance(value, tuple) and value and all(isinstance(v, int) for v in value):
         return _sizes(value)
+    if isinstance(value, tuple) and value and all(isinstance(v, int | Fraction) for v in value):
+        return str(value[0]) if len(set(value)) == 1 else f"({', '.join(map(str, value))})"
     if isinstance(value, tuple) and len(value) == 1 and isinstance(value[0], str):
         return _value(value[0])
     if isinstance(value, tuple):

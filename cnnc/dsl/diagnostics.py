@@ -50,7 +50,7 @@ CODES: dict[str, str] = {
     "E408": "a map whose size does not suit the layer",
     "E501": "a tensor that reaches no output",
     "E502": "a chain that starts from nothing",
-    "E503": "a `shortcut`, `crop` or `stretch` that cannot be fitted",
+    "E503": "a `shortcut`, `crop`, `pad`, `resize` or `stretch` that cannot be fitted",
     "E504": "a layer that needs further inputs, or was given too many",
     "E505": "a bracket or branch of which nothing is left",
     "E601": "an expectation that does not hold",

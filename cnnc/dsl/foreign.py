@@ -185,8 +185,10 @@ def _with_norm(call: _Call) -> str:
 
 
 def _upsample(call: _Call) -> str:
+    """`upsample`, or `resize` for what only that can: a fraction, cubic weights, means."""
     scale, mode = call.get("scale", "2"), call.get("mode", "nearest")
-    return f"upsample({scale})" if mode == "nearest" else f"upsample({scale}, mode={mode})"
+    word = "resize" if "." in scale or mode in ("bicubic", "area") else "upsample"
+    return f"{word}({scale})" if mode == "nearest" else f"{word}({scale}, mode={mode})"
 
 
 def _axes(axis: str) -> str:

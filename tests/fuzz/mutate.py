@@ -15,7 +15,7 @@ WORDS = (
     "if", "else", "for", "in", "and", "or", "not", "as", "from", "std", "hwc",
     "model", "input", "param", "default", "block", "shared", "extern", "use", "output", "expect",
     "id", "shortcut", "crop", "conv3-8", "conv", "conv3x1-4/2", "dwconv3", "sepconv3-8", "tconv2-4/2", "pool", "maxpool3/2",
-    "avgpool", "gap", "gmp", "fc-10", "fc", "bn", "gn(2)", "lrn", "relu", "softmax", "dropout", "flatten", "upsample(2)",
+    "avgpool", "gap", "gmp", "fc-10", "fc", "bn", "gn(2)", "lrn", "relu", "softmax", "dropout", "flatten", "upsample(2)", "resize", "resize(1.5)", "resize(0.7, mode=bilinear)", "pad",
     "reshape", "shuffle(2)", "capsule", "local", "unpool", "conv{C}-{2*C}", "conv3-{C//2}",
     "C", "H", "W", "D", "n", "i", "k", "w", "s", "x", "a", "b", "yes", "no", "none", "same", "valid", "same_tf",
     "norm=bn", "act=none", "pad=1", "pad=same", "groups=2", "dilation=2", "stride=2", "ceil=yes", "bias=no", "of=a", "like=a",

@@ -248,6 +248,18 @@ def upsample(draw: Draw, shape: Shape) -> str:
     return f"upsample(size={per_axis(draw, st.integers(1, 9), rank)}, mode={mode}{more})"
 
 
+def resize(draw: Draw, shape: Shape) -> str:
+    rank = len(shape) - 1
+    linear = {1: "linear", 2: "bilinear", 3: "trilinear"}[rank]
+    mode = draw(st.sampled_from(["nearest", "area", linear, *(["bicubic"] if rank == 2 else [])]))
+    more = f", align_corners={yes_no(draw)}" if mode not in ("nearest", "area") else ""
+    if draw(st.booleans()):
+        return f"resize(size={per_axis(draw, st.integers(1, 9), rank)}, mode={mode}{more})"
+    factors = [draw(st.sampled_from(["0.5", "1.5", "2", "1/3", "0.7", "3", "5/4"])) for _ in range(rank)]
+    factor = factors[0] if draw(st.booleans()) else f"({', '.join(factors)}{',' if rank == 1 else ''})"
+    return f"resize({factor}, mode={mode}{more})"
+
+
 def pad(draw: Draw, shape: Shape) -> str:
     most = min(shape[1:])
     mode = draw(st.sampled_from(["zeros", "reflect", "replicate", "circular"]))
@@ -452,6 +464,7 @@ WORDS: dict[str, Words] = {
     "squeeze": bare("squeeze"),
     "reshape": reshape,
     "upsample": upsample,
+    "resize": resize,
     "pixelshuffle": pixelshuffle,
     "spacetodepth": spacetodepth,
     "pad": pad,

@@ -98,6 +98,8 @@ USES = {
     "Capsules": ("capsule3-4(of=4)", (8, 3, 3)),
     "SpatialTransformer": ("stn([fc-4])", (2, 6, 6)),
     "Unpool": ("p: maxpool3/2 -> unpool(of=p)", (2, 7, 7)),
+    "centre_pad": ("[id + maxpool -> pad]", (2, 6, 6)),
+    "resized": ("resize(0.7)", (2, 6, 6)),
     "centre_crop": (
         "big: conv3-2(act=none)\nsmall: pool\nbig -> crop(to=small)",
         (2, 6, 6),

@@ -124,6 +124,7 @@ TAKEN = frozenset(
         "divisible",
         "attend",
         "centre_crop",
+        "centre_pad",
         "weight_norm",
         "spectral_norm",
     }

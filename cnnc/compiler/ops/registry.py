@@ -37,7 +37,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "reshape": (
         "flatten", "crop", "stretch", "shortcut_pad", "shuffle", "chunk", "squeeze", "reshape", "permute", "slice",
     ),
-    "resize": ("upsample", "pixelshuffle", "depthtospace", "spacetodepth", "pixelunshuffle", "pad"),
+    "resize": ("upsample", "resize", "pixelshuffle", "depthtospace", "spacetodepth", "pixelunshuffle", "pad"),
     "tensor": ("tensor",),
     "transformer": ("stn", "spatialtransformer"),
     "unpool": ("unpool",),

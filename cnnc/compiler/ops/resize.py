@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
+from fractions import Fraction
 from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +20,8 @@ from cnnc.compiler.ops.base import (
     Weightless,
     Window,
 )
-from cnnc.compiler.ops.model import BeforeValidator
+from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator
+from cnnc.compiler.ops.sized import Fitting
 from cnnc.compiler.sizes import ratio
 
 if TYPE_CHECKING:
@@ -101,6 +103,104 @@ class Upsample(Weightless):
         return Spread(2 * s - s % 2, s, s // 2)
 
 
+def _factors(value: Any, info: ValidationInfo) -> tuple[Fraction | int, ...] | None:
+    """One factor, or one for each axis, as exact numbers."""
+    if value is None:
+        return None
+    rank = base.place_of(info).rank
+    given = value if isinstance(value, tuple) else (value,) * rank
+    if len(given) != rank:
+        axes = "axis" if rank == 1 else "axes"
+        raise OpError(
+            "E401", f"`factor` (={base.show(value)}) has {len(given)} numbers, and the map has {rank} {axes}",
+            arg="factor",
+        )  # fmt: skip
+    for number in given:
+        if isinstance(number, bool) or not isinstance(number, int | Fraction):
+            raise OpError("E303", f"`factor` is {base.show(value)}, and a number is wanted", arg="factor")
+        if number <= 0:
+            raise OpError("E303", f"`factor` (={base.show(number)}) must be more than 0", arg="factor")
+    return given
+
+
+def _way(value: Any, info: ValidationInfo) -> str:
+    """`nearest`, `area`, linear interpolation under its name for the map's rank, or on two axes `bicubic`."""
+    rank = base.place_of(info).rank
+    return base.one_of(value, "mode", ("nearest", _LINEAR[rank], *(["bicubic"] if rank == 2 else []), "area"))
+
+
+@base.op
+class Resize(Fitting):
+    """Every map of n positions made one of floor(n * `factor`), of `size`, or as large as the tensor `to`.
+
+    The whole map is laid on the whole new one, whatever part of a position the factor leaves: by
+    repetition (`nearest`), by interpolation (`linear`, `bilinear`, `trilinear`; `bicubic` on two axes), or by
+    the mean of what each position covers (`area`). Positions are centres of pixels, unless
+    `align_corners=yes` lays the corner pixels of the two maps on each other.
+    """
+
+    kind = "resize"
+    example = "resize(1.5, mode=bilinear)"
+
+    factor: Annotated[tuple[Fraction | int, ...] | None, PlainValidator(_factors)] = None
+    size: base.OptionalAxes = None
+    mode: Annotated[str, BeforeValidator(_way)] = "nearest"
+    align_corners: base.Flag = False
+
+    def target(self, *ins: Shape) -> tuple[int, ...]:
+        if len(ins) == 2 or self.size is not None:
+            return super().target(*ins)
+        assert self.factor is not None
+        return tuple(n * f.numerator // f.denominator for n, f in zip(ins[0][1:], self.factor, strict=True))
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        if (self.factor is not None) + (self.size is not None) + (len(ins) == 2) != 1:
+            raise OpError(
+                "E307", "a factor, `size` or `to` is wanted, and one of them only",
+                hint="for instance: resize(1.5), resize(size=56), resize(to=LABEL)",
+            )  # fmt: skip
+        if self.align_corners and self.mode in ("nearest", "area"):
+            raise OpError("E307", f"`align_corners` is of no use with mode={self.mode}", arg="align_corners")
+        for n, m in zip(ins[0][1:], self.target(*ins), strict=True):
+            if m < 1:
+                raise OpError("E403", f"nothing is left of an axis of {n}", arg="factor")
+        return (ins[0][0], *self.target(*ins))
+
+    def window(self, *ins: Shape) -> Window:
+        axes = tuple(self._axis(n, m) for n, m in zip(ins[0][1:], self.target(*ins), strict=True))
+        if any(axis is None for axis in axes):
+            return Undefined("interpolation by a fraction")
+        return Local(tuple(axis for axis in axes if axis is not None))
+
+    def _axis(self, n: int, m: int) -> Axis | Spread | None:
+        if ratio(n, m) == 1:
+            return Axis(1, 1, 0)
+        if self.align_corners:
+            return None
+        step = ratio(n, m)
+        return self._grown(ratio(m, n)) if step is None else self._shrunk(step)
+
+    def _shrunk(self, step: int) -> Axis:
+        """Position o lies at (o + 1/2)*step - 1/2, in the middle of the positions that it stands for."""
+        if self.mode == "area":
+            return Axis(step, step, 0)
+        if self.mode == "nearest":  # the first of them
+            return Axis(1, step, 0)
+        if step % 2:  # on a position
+            return Axis(1, step, -(step // 2))
+        reach = 2 if self.mode == "bicubic" else 1
+        return Axis(2 * reach, step, reach - step // 2)
+
+    def _grown(self, times: int | None) -> Spread | None:
+        """Output o lies at (o + 1/2)/times - 1/2; input j reaches those less than 1 away, or 2."""
+        if times is None:
+            return None
+        if self.mode in ("nearest", "area"):
+            return Spread(times, times, 0)
+        reach = 2 if self.mode == "bicubic" else 1
+        return Spread(2 * reach * times - times % 2, times, (2 * reach - 1) * times // 2)
+
+
 class _Rearrange(Weightless, ABC):
     family = "reshape"
     ranks = (1, 2, 3)
@@ -150,7 +250,15 @@ class SpaceToDepth(_Rearrange):
         return Local(tuple(Axis(r, r, 0) for r in self.factor))
 
 
-def _pad_sides(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
+def _pad_sides(value: Any, info: ValidationInfo) -> tuple[Sides, ...] | None:
+    """Numbers by side, or None where the tensor `to` says how much."""
+    if (value is not None) == ("to" in base.place_of(info).given):
+        raise OpError(
+            "E302" if value is None else "E307", "`pad` needs either its `sides` or a tensor `to`",
+            hint="pad(1), or pad(to=LABEL)",
+        )  # fmt: skip
+    if value is None:
+        return None
     found = base.sides(value, "sides", base.place_of(info).rank)
     if found is None:
         raise OpError(
@@ -161,33 +269,47 @@ def _pad_sides(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
 
 
 @base.op
-class Pad(Weightless):
+class Pad(Fitting):
     """A border around every map: zeros or `value`, or the map's own, `mode=reflect`, `replicate`, `circular`.
 
+    With `to` as much as makes it as large as that tensor, the map in the middle; an odd rest is added after.
     What a position in the border repeats is not followed: its field lies outside the map.
     """
 
     kind = "pad"
-    family = "reshape"
     example = "pad(1, mode=reflect)"
-    ranks = (1, 2, 3)
-    transparent = True
 
-    sides: Annotated[tuple[Sides, ...], BeforeValidator(_pad_sides)]
+    sides: Annotated[tuple[Sides, ...] | None, BeforeValidator(_pad_sides)] = Field(
+        None, validate_default=True
+    )
     mode: Annotated[str, base.word("zeros", "reflect", "replicate", "circular")] = "zeros"
     value: base.Real = 0.0
+
+    def borders(self, *ins: Shape) -> tuple[Sides, ...]:
+        """How much is added before and after, on each axis. Raises OpError where `to` is smaller."""
+        if self.sides is not None:
+            return self.sides
+        pads = []
+        for n, m in zip(ins[0][1:], self.target(*ins), strict=True):
+            if m < n:
+                raise OpError("E403", f"`to` (of size {m}) is smaller than the map (of size {n})", arg="to")
+            pads.append(((m - n) // 2, m - n - (m - n) // 2))
+        return tuple(pads)
 
     def out_shape(self, *ins: Shape) -> Shape:
         if self.value != 0 and self.mode != "zeros":
             raise OpError("E307", f"`value` is of no use with mode={self.mode}", arg="value")
-        for n, (before, after) in zip(ins[0][1:], self.sides, strict=True):
+        pads = self.borders(*ins)
+        for n, (before, after) in zip(ins[0][1:], pads, strict=True):
             most = {"reflect": n - 1, "circular": n}.get(self.mode)
-            if most is not None and max(before, after) > most:
+            if most is not None and (before > most or after > most):
                 raise OpError(
-                    "E403", f"mode={self.mode} has {most} to repeat on an axis of {n}, and `sides` asks "
-                    f"for {max(before, after)}", arg="sides",
+                    "E403", f"mode={self.mode} has {most} to repeat on an axis of {n}, and "
+                    f"{max(before, after)} are wanted", arg="sides",
                 )  # fmt: skip
-        return (ins[0][0], *(n + a + b for n, (a, b) in zip(ins[0][1:], self.sides, strict=True)))
+        if self.sides is None:
+            return (ins[0][0], *self.target(*ins))
+        return (ins[0][0], *(n + a + b for n, (a, b) in zip(ins[0][1:], pads, strict=True)))
 
     def window(self, *ins: Shape) -> Window:
-        return Local(tuple(Axis(1, 1, before) for before, _ in self.sides))
+        return Local(tuple(Axis(1, 1, before) for before, _ in self.borders(*ins)))

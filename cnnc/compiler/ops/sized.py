@@ -28,15 +28,13 @@ def size_or_tensor(kind: str) -> BeforeValidator:
     return BeforeValidator(read)
 
 
-class Sized(Weightless, ABC):
-    """A layer with the argument `size`, or the tensor `to` in its place."""
+class Fitting(Weightless, ABC):
+    """A layer that can bring a map to the size of the tensor `to`."""
 
     family = "reshape"
     ranks = (1, 2, 3)
     transparent = True
     tensors = MappingProxyType({"to": "output"})
-
-    size: tuple[int, ...] | None
 
     def target(self, *ins: Shape) -> tuple[int, ...]:
         """The sizes of the axes afterwards. Raises OpError where `to` has another number of axes."""
@@ -46,8 +44,15 @@ class Sized(Weightless, ABC):
                     "E401", f"`to` has {len(ins[1]) - 1} axes, and the map has {len(ins[0]) - 1}", arg="to"
                 )
             return ins[1][1:]
-        assert self.size is not None
-        return self.size
+        size: tuple[int, ...] | None = getattr(self, "size", None)
+        assert size is not None
+        return size
 
     def windows(self, *ins: Shape) -> tuple[Window | None, ...]:
         return (self.window(*ins), *(None for _ in ins[1:]))
+
+
+class Sized(Fitting, ABC):
+    """A layer with the argument `size`, or the tensor `to` in its place."""
+
+    size: tuple[int, ...] | None

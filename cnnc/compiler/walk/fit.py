@@ -9,7 +9,8 @@ from cnnc.compiler.ops import by_x
 from cnnc.compiler.ops.base import Axis, Local, Sizes, show
 from cnnc.compiler.ops.convolution import Conv
 from cnnc.compiler.ops.reshape import Crop, PadShortcut, Stretch
-from cnnc.compiler.ops.sized import Sized
+from cnnc.compiler.ops.resize import Pad, Resize
+from cnnc.compiler.ops.sized import Fitting
 from cnnc.compiler.sizes import is_free, poly_of, same
 from cnnc.compiler.symbolic import Compare, Const, Logic, SizeOf, Sourced, Sym, binary, constant, opaque
 from cnnc.compiler.walk.draft import NO_BRANCH, Decision, Draft, Fitted, Scope, Spot, poison
@@ -28,25 +29,38 @@ if TYPE_CHECKING:
 class _SizedWord:
     """A layer that, without a size, takes its branch's siblings' at the branch's end."""
 
-    op: type[Sized]
+    op: type[Fitting]
     fits: Callable[[int, int], bool]
     """Whether it makes an axis of one size one of another."""
     only: str
     hint: str
+    sized: str
+    """The word with a size."""
 
 
 _SIZED = {
     "crop": _SizedWord(
         Crop, lambda n, m: n >= m, "it only cuts away",
         "end the larger branch in `crop`, and pad or stride the axes alike",
+        "crop(56)",
     ),
     "stretch": _SizedWord(
         Stretch, lambda n, m: int(n) == int(m) or (int(n) == 1 and not is_free(n)),
         "it only repeats axes of size 1", "upsample(2) repeats each position; pad or stride the other axes alike",
+        "stretch(56)",
+    ),
+    "pad": _SizedWord(
+        Pad, lambda n, m: n <= m, "it only adds to a map", "end the smaller branch in `pad`, or the larger in `crop`",
+        "pad(1)",
+    ),
+    "resize": _SizedWord(
+        Resize, lambda n, m: True, "they have other axes", "reshape one of them", "resize(size=56)"
     ),
 }  # fmt: skip
 FITTED = ("shortcut", *_SIZED)
-"""The words that look at their siblings, all but `shortcut` where they have no arguments."""
+"""The words that look at their siblings, all but `shortcut` where their arguments say no size."""
+_SIZES = ("size", "sides", "factor", "to")
+"""The arguments by which they have one."""
 
 
 def is_fitted(word: s.Word) -> bool:
@@ -54,7 +68,9 @@ def is_fitted(word: s.Word) -> bool:
     if word.literal is None or word.quoted:
         return False
     name = word.literal.lower()
-    return name == "shortcut" or (name in _SIZED and not word.args)
+    if name not in _SIZED:
+        return name == "shortcut"
+    return not any(argument.key is None or argument.key in _SIZES for argument in word.args or ())
 
 
 def _fitted_word(item: s.Item) -> str | None:
@@ -74,7 +90,7 @@ def misplaced(word: str, span: Span) -> CnncError:
     if word == "shortcut":
         hint = "let it be one whole branch of a sum: [conv3-64 -> conv3-64 + shortcut]"
         return fail("E503", "`shortcut` stands alone in a branch of `+`", span, hint=hint)
-    hint = f"let it end a branch, [{word} | …], or say the size: {word}(56)"
+    hint = f"let it end a branch, [{word} | …], or say the size: {_SIZED[word].sized}"
     return fail("E503", f"`{word}` without a size stands last in a branch beside another", span, hint=hint)
 
 
@@ -153,13 +169,15 @@ class Fitter:
         from cnnc.compiler.walk.layers import Arguments
 
         size, span, sized = model.shape[1:], wait.item.span, _SIZED[word]
+        assert isinstance(wait.item.core, s.Word)
+        args = Arguments(tensors={"to": model})
+        self.walk.layers.complete(args, sized.op, wait.item.core, wait.env)
         if [*map(poly_of, flow.shape[1:])] == [*map(poly_of, size)]:  # for every size, where they are free
             return flow
         fits = len(size) == len(flow.shape) - 1
         if not fits or not all(map(sized.fits, flow.shape[1:], size)):
             cannot = f"`{word}` cannot make {by_x(flow.shape)} fit {by_x(model.shape)}: {sized.only}"
             raise fail("E503", cannot, span, hint=sized.hint)
-        args = Arguments(tensors={"to": model})
         return self.walk.layers.place(sized.op, args, (flow, model), span, wait.label, wait.spot, "own")
 
     def _shortcut(self, wait: _Deferred, scope: Scope, flow: Draft, model: Draft) -> Draft:

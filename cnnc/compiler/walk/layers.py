@@ -76,9 +76,13 @@ class Layers:
                 hint=f"for instance: {op.example}",
             )  # fmt: skip
         args = Arguments()
+        self.complete(args, op, word, env)
+        return self.place(op, args, (), word.span, label, spot, "own")
+
+    def complete(self, args: Arguments, op: type[Op], word: s.Word, env: Env) -> None:
+        """What a word and the file's defaults give besides the arguments that are there."""
         self._take_arguments(args, op, word.args or (), env)
         self._apply_defaults(args, op, env)
-        return self.place(op, args, (), word.span, label, spot, "own")
 
     def _split(self, word: s.Word, env: Env) -> words.LayerCall:
         call = self._splits.get(id(word))

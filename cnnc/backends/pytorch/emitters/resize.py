@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cnnc.backends.pytorch.emitters.shared import by_side, is_symmetric
 from cnnc.backends.pytorch.imports import FUNCTIONAL
-from cnnc.backends.pytorch.layer import Argument, Code, Function, Layer, Module, Raw, Val, emits, kwargs
-from cnnc.compiler.ops.resize import Pad, PixelShuffle, SpaceToDepth, Upsample
+from cnnc.backends.pytorch.layer import Argument, Code, Function, Layer, Module, Raw, Val, emits, fold, kwargs
+from cnnc.compiler.ops.resize import Pad, PixelShuffle, Resize, SpaceToDepth, Upsample
 
 _BORDERS = {"zeros": "Zero", "reflect": "Reflection", "replicate": "Replication", "circular": "Circular"}
 
@@ -23,6 +23,34 @@ def upsample(layer: Layer) -> Code:
     if op.mode != "nearest":
         options["mode"] = Raw(f'"{op.mode}"')
         options |= kwargs(align_corners=(Val(op.align_corners), False))
+    return Module("nn.Upsample", (), options)
+
+
+@emits(Resize)
+def resize(layer: Layer) -> Code:
+    op = layer.op
+    how = "" if op.mode == "nearest" else f', mode="{op.mode}"'
+    how += ", align_corners=True" if op.align_corners else ""
+    if len(layer.shapes) == 2:
+        return Function(f"F.interpolate({{0}}, {{1}}.shape[2:]{how})", imports=(FUNCTIONAL,))
+    factors = op.factor
+    if factors is not None and not all(f.denominator & (f.denominator - 1) == 0 for f in factors):
+        ups, downs = tuple(f.numerator for f in factors), tuple(f.denominator for f in factors)
+        values = {"up": Val(fold(ups)), "down": Val(fold(downs))}
+        return Function(f"resized({{0}}, {{up}}, {{down}}{how})", values, helper="resized")
+    options: dict[str, Argument] = {}
+    if factors is None:
+        options["size"] = layer.arg("size")
+    else:  # a float holds these exactly
+        exact = tuple(f.numerator if f.denominator == 1 else float(f) for f in factors)
+        options["scale_factor"] = Val(fold(exact))
+    if op.mode != "nearest":
+        options["mode"] = Raw(f'"{op.mode}"')
+        options |= kwargs(align_corners=(Val(op.align_corners), False))
+    if op.mode == "area":
+        del options["align_corners"]
+    if factors is not None and any(f.denominator > 1 for f in factors):
+        options["recompute_scale_factor"] = Val(value=True)
     return Module("nn.Upsample", (), options)
 
 
@@ -45,6 +73,10 @@ def spacetodepth(layer: Layer) -> Code:
 @emits(Pad)
 def pad(layer: Layer) -> Code:
     op = layer.op
+    if len(layer.shapes) == 2:
+        how = "" if op.mode == "zeros" else f', mode="{op.mode}"'
+        how += f", value={op.value!r}" if op.value else ""
+        return Function(f"centre_pad({{0}}, {{1}}{how})", helper="centre_pad")
     equal = is_symmetric(op.sides) and len(set(op.sides)) == 1
     sides: Argument = Val(op.sides[0][0]) if equal else Val(by_side(op.sides))
     if op.value != 0:
