@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cnnc.compiler.ops import axes, base
@@ -209,8 +210,15 @@ class Squeeze(Weightless):
         return Whole() if kept == 1 else Undefined("the map has other axes than what it is made of")
 
 
-def _shape(value: Any, info: ValidationInfo) -> Shape:
+def _shape(value: Any, info: ValidationInfo) -> Shape | None:
     """`64x7x7`, one number for a vector, or sizes in a tuple, one of which may be `_`: whatever is left."""
+    if (value is not None) == ("to" in base.place_of(info).given):
+        raise OpError(
+            "E302" if value is None else "E307", "`reshape` needs either a shape or a tensor `to`",
+            hint="reshape(64x7x7), reshape(C//2, 2, _), or reshape(to=LABEL)",
+        )  # fmt: skip
+    if value is None:
+        return None
     if isinstance(value, str) or (isinstance(value, tuple) and not isinstance(value, Sizes)):
         return _with_rest(value if isinstance(value, tuple) else (value,), base.place_of(info).ins[0])
     if isinstance(value, Sizes) and len(value) <= 4:
@@ -250,7 +258,8 @@ def _with_rest(given: tuple[Any, ...], shape: Shape) -> Shape:
 class Reshape(Weightless):
     """The same values, row by row, in another shape: `reshape(64x7x7)`, `reshape(C//2, 2, _)`.
 
-    `_`, once, is whatever is left.
+    `_`, once, is whatever is left. With `to` on the positions of that tensor, free ones too, and in
+    as many channels as that leaves.
     """
 
     kind = "reshape"
@@ -258,13 +267,16 @@ class Reshape(Weightless):
     family = "reshape"
     example = "reshape(64x1x1)"
     transparent = True
+    tensors = MappingProxyType({"to": "output"})
     rest = "shape"
 
     # Plain: sizes may be expressions of a free size, and a shape stays one (`8x8x8`), where the same number for
     # each axis would fold (`8`).
-    shape: Annotated[Shape, PlainValidator(_shape)]
+    shape: Annotated[Shape | None, PlainValidator(_shape)] = Field(None, validate_default=True)
 
     def out_shape(self, *ins: Shape) -> Shape:
+        if self.shape is None:
+            return self._as_wide(ins[0], ins[1][1:])
         if prod(self.shape) != prod(ins[0]):
             have, wanted = base.show(Sizes(ins[0])), base.show(Sizes(self.shape))
             raise OpError(
@@ -273,10 +285,26 @@ class Reshape(Weightless):
             )  # fmt: skip
         return self.shape
 
+    @staticmethod
+    def _as_wide(shape: Shape, positions: tuple[int, ...]) -> Shape:
+        """The shape on these positions. Raises OpError where they do not divide the values."""
+        total, area = prod(shape), prod(positions)
+        channels = int(total) // int(area)
+        if channels * area != total:
+            raise OpError(
+                "E408", f"what flows in is {base.show(Sizes(shape))}, {total} values, and the {area} positions of `to` "
+                "do not divide them", arg="to",
+            )  # fmt: skip
+        return (channels, *positions)
+
+    def windows(self, *ins: Shape) -> tuple[Window | None, ...]:
+        return (self.window(*ins), *(None for _ in ins[1:]))
+
     def window(self, *ins: Shape) -> Window:
-        if self.shape == ins[0]:
+        out = self.out_shape(*ins)
+        if out == ins[0]:
             return Pointwise()
-        if len(ins[0]) == 1 or len(self.shape) == 1:
+        if len(ins[0]) == 1 or len(out) == 1:
             return Whole()
         return Undefined("the map has other axes than what it is made of")
 

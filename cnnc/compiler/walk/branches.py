@@ -75,7 +75,7 @@ class Branches:
                 self.brackets.foresee(len(branches) - 2, before, bracket.span)
             before = self.brackets.progress()
             self.brackets.count_turn(pipeline.span)
-            if waits_for_siblings(pipeline, op):
+            if waits_for_siblings(pipeline, op, env):
                 results.append(None)
                 fitter.defer(len(results) - 1, pipeline, env, inside)
             else:

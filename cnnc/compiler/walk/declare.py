@@ -169,7 +169,7 @@ def _parameters(owner: str, parameters: tuple[s.Parameter, ...]) -> None:
             )
         if name in seen:
             raise fail("E204", f"`{owner}` has two parameters `{name}`", span)
-        if name in SIZE_NAMES or name in FUNCTIONS or name.lower() in (*FITTED, "id"):
+        if name in SIZE_NAMES or name in FUNCTIONS or name.lower() in ("shortcut", "id"):
             message = f"`{name}` has a meaning of its own{since(name)} and cannot be a parameter"
             raise fail("E204", message, span, hint=renaming(name))
         seen.add(name)

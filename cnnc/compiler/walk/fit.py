@@ -79,9 +79,11 @@ def _fitted_word(item: s.Item) -> str | None:
     return item.core.literal.lower()
 
 
-def waits_for_siblings(branch: s.Pipeline, op: str) -> bool:
+def waits_for_siblings(branch: s.Pipeline, op: str, env: Env) -> bool:
     """Whether a branch can be placed only once its siblings' sizes are known."""
     word = _fitted_word(branch.items[-1])
+    if word is None or env.value(word) is not None:  # a parameter may be called `pad`
+        return False
     return word in _SIZED or (word == "shortcut" and op == "+" and len(branch.items) == 1)
 
 

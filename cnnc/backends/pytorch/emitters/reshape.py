@@ -99,6 +99,8 @@ def slice_(layer: Layer) -> Code:
 @emits(Reshape)
 def reshape(layer: Layer) -> Code:
     shape = layer.op.shape
+    if shape is None:
+        return Function("reshaped_to({0}, {1})", helper="reshaped_to")
     if any(map(is_free, shape)):
         return Function(
             "reshaped({0}, {shape})",
