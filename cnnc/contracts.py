@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from cnnc.compiler.cost import FIGURES
+from cnnc.contracts_base import LooseRecord, Record
+from cnnc.contracts_planning import BenchRecord, PlanRecord, SolveRecord, SplitRecord
 
 Count = Annotated[int | str, Field(description="a number; over free input sizes, its expression")]
 Shape = Annotated[list[Count], Field(description="channels first, without the batch")]
@@ -21,11 +23,7 @@ Arguments = Annotated[dict[str, Any], Field(description="the layer's arguments i
 Names = list[str]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-def _figure_record(name: str, kind: Any, base: type[_Record] = _Record) -> Any:
+def _figure_record(name: str, kind: Any, base: type[Record] = Record) -> Any:
     """A record with a key for each figure of `Cost`."""
     fields: dict[str, Any] = {key: (kind, Field(description=figure.title)) for key, figure in FIGURES.items()}
     return create_model(name, __base__=base, **fields)
@@ -35,14 +33,14 @@ def _list_of(kind: Any) -> Any:
     return list[kind]
 
 
-class Gateless(_Record):
+class Gateless(Record):
     """A receptive field without the branches that see the whole input."""
 
     size: list[int]
     start: list[int]
 
 
-class FieldRecord(_Record):
+class FieldRecord(Record):
     """A receptive field by axis of the input; a number is null where there is none, and `reason` says why."""
 
     size: list[int] | None
@@ -55,7 +53,7 @@ class FieldRecord(_Record):
     reason: str | None = None
 
 
-class LayerHead(_Record):
+class LayerHead(Record):
     """One layer."""
 
     name: str
@@ -66,7 +64,7 @@ class LayerHead(_Record):
     rf: FieldRecord | None
 
 
-class LimitsRecord(_Record):
+class LimitsRecord(Record):
     """What a free size must be."""
 
     size: str
@@ -78,7 +76,7 @@ class LimitsRecord(_Record):
     remainders: list[int]
 
 
-class ResiduesRecord(_Record):
+class ResiduesRecord(Record):
     """Where an output's field starts, by the remainder of a free size."""
 
     output: str
@@ -88,7 +86,7 @@ class ResiduesRecord(_Record):
     aligned: list[bool]
 
 
-class SummaryHead(_Record):
+class SummaryHead(Record):
     """`cnnc summary SPEC --json`: a network layer by layer."""
 
     format: Literal[1]
@@ -110,7 +108,7 @@ Summary: Any = create_model(
 Summary.__doc__ = SummaryHead.__doc__
 
 
-class Claim(_Record):
+class Claim(Record):
     """One `expect` line."""
 
     text: str
@@ -119,7 +117,7 @@ class Claim(_Record):
     line: int
 
 
-class Finding(_Record):
+class Finding(Record):
     """One error, warning or note; lines and columns count from 1, the end is the character after the last."""
 
     code: str
@@ -135,7 +133,7 @@ class Finding(_Record):
     end_column: int | None = None
 
 
-class SpecVerdict(_Record):
+class SpecVerdict(Record):
     """What one spec came to."""
 
     spec: str
@@ -150,7 +148,7 @@ class SpecVerdict(_Record):
     findings: list[Finding]
 
 
-class CheckTotals(_Record):
+class CheckTotals(Record):
     specs: int
     claims: int
     held: int
@@ -158,7 +156,7 @@ class CheckTotals(_Record):
     warnings: int
 
 
-class Check(_Record):
+class Check(Record):
     """`cnnc check SPEC… --format json`: the verdict on each spec."""
 
     format: Literal[1]
@@ -167,7 +165,7 @@ class Check(_Record):
     totals: CheckTotals
 
 
-class Side(_Record):
+class Side(Record):
     """A layer that only one network has."""
 
     name: str
@@ -176,7 +174,7 @@ class Side(_Record):
     out: Shape
 
 
-class Change(_Record):
+class Change(Record):
     """A layer that is not the same in both; pairs are [in a, in b]."""
 
     name: str
@@ -190,10 +188,8 @@ class Change(_Record):
 Triples = _figure_record("Differences", tuple[Count, Count, Count])
 
 
-class Diff(_Record):
+class Diff(LooseRecord):
     """`cnnc diff A B --json`: what sets two networks apart; each total is [in a, in b, b - a]."""
-
-    model_config = ConfigDict(extra="forbid", strict=False)  # JSON has no tuples
 
     format: Literal[1]
     a: str
@@ -229,7 +225,7 @@ class Lock(BaseModel):
     __pydantic_extra__: dict[str, LockEntry]
 
 
-class ZooEntry(_Record):
+class ZooEntry(Record):
     """A network that ships with cnnc."""
 
     name: str
@@ -246,12 +242,12 @@ class ZooEntry(_Record):
     spec: str | None = None
 
 
-class ShapePair(_Record):
+class ShapePair(Record):
     spec: list[int]
     file: list[int]
 
 
-class Weights(_Record):
+class Weights(Record):
     """`cnnc weights SPEC FILE --json`: a file of weights held against a network; shapes by name."""
 
     fitting: int
@@ -264,6 +260,7 @@ class Weights(_Record):
 
 CONTRACTS: Mapping[str, type[BaseModel]] = {
     "summary": Summary, "check": Check, "diff": Diff, "lock": Lock, "zoo": ZooEntry, "weights": Weights,
+    "plan": PlanRecord, "solve": SolveRecord, "split": SplitRecord, "bench": BenchRecord,
 }  # fmt: skip
 """By the name that `cnnc schema` takes."""
 

@@ -51,6 +51,51 @@ def test_a_convolution_takes_in_norm_activation_and_sum() -> None:
     assert found.rows[1].bytes == 4 * (5 * (maps + prod((4, 16, 16))) + 8 * 4)
 
 
+# Images a second of ResNet-50 at batch 256 in bfloat16, from a derivation of its own: every input read whole, and
+# the other operand of a sum read for itself, before or after what a convolution computes meanwhile.
+@pytest.mark.parametrize(
+    ("bandwidth", "peak", "known"), [(3.35e12, 989e12, 52_531), (3.0e12, 798e12, 45_909)]
+)
+def test_a_floor_is_below_every_order_of_the_work(bandwidth: float, peak: float, known: int) -> None:
+    graph = cnnc.load("zoo:resnet50").graph
+    card = Card(
+        name="x", rates="measured", source="", bandwidth=bandwidth, last_level_cache=1, peak={"bfloat16": peak}
+    )
+    found = roofline(graph, card, batch=256, dtype="bfloat16", fused=True)
+    serial = whole = 0.0
+    for row in found.rows:
+        by_compute = 2 * row.macs / peak
+        other = 2 * 256 * prod(next(n for n in graph.layers if n.name == row.name).out) * ("add" in row.kinds)
+        whole += max(row.bytes / bandwidth, by_compute)
+        serial += max((row.bytes - other) / bandwidth, by_compute) + other / bandwidth
+    assert 256 / serial == pytest.approx(known, abs=1)
+    # A sum's operand can be read while the convolution computes, and a strided 1x1 convolution skips most of its input.
+    assert found.seconds < whole < serial
+    assert sum(row.seconds - max(row.bytes / bandwidth, 2 * row.macs / peak) for row in found.rows if not row.skipped) == 0
+
+
+@pytest.mark.parametrize(
+    ("layer", "share"),
+    [("conv1-8/2", 1 / 4), ("conv1-8/(2, 1)", 1 / 2), ("conv3-8/4(pad=1)", 121 / 256), ("maxpool(2, stride=3)", 25 / 64),
+     ("conv3-8", 1), ("conv2-8(pad=0, dilation=(1, 15))", 2 / 16), ("tconv1-8/2", 1), ("gap", 1)],
+)  # fmt: skip
+def test_what_no_window_touches_is_not_read(layer: str, share: float) -> None:
+    torch = pytest.importorskip("torch")
+    graph = graph_of(f"input 8x16x16\n{layer}\n".replace("conv1-8/(2, 1)", "conv1-8(stride=(2, 1))"))
+    row = roofline(graph, CARD, batch=3).rows[0]
+    assert row.skipped == 4 * 3 * 8 * 256 * (1 - share)
+    # By autograd: an element that no gradient reaches is not read.
+    x = torch.rand(1, 8, 16, 16, requires_grad=True)
+    model = cnnc.Net(graph).module()
+    for parameter in model.parameters():
+        torch.nn.init.constant_(parameter, 0.5)
+    out = model(x)
+    out.sum().backward()
+    assert x.grad is not None
+    if "pool" not in layer:
+        assert (x.grad != 0).float().mean().item() == share
+
+
 def test_fused_never_moves_more() -> None:
     for name in NETWORKS:
         graph = cnnc.load(f"zoo:{name}").graph

@@ -2,6 +2,8 @@
 
 The time is a floor (Williams, Waterman and Patterson 2009), never a prediction: a layer
 cannot be faster than its bytes at the card's bandwidth, nor than its FLOPs at the card's peak.
+The rows and columns of an input that no window touches (a 1x1 convolution of stride 2 reads a quarter)
+are part of the layer's traffic, and not of its floor.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from math import prod
 
 from cnnc.compiler.cards import Card
 from cnnc.compiler.graph import Graph, Node
-from cnnc.compiler.ops.base import COUNTER
+from cnnc.compiler.ops.base import COUNTER, Axis, Local, Shape, Spread, Window
 from cnnc.dsl.diagnostics import fail
 from cnnc.dsl.record import record
 
@@ -22,13 +24,15 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 class Row:
     """One layer, or a convolution with what it takes in, over the whole batch.
 
-    `bytes` are its inputs, its output and its weights, each once; `seconds` is the larger of the two
+    `bytes` are its inputs, its output and its weights, each once, and `skipped` those of them that lie in
+    rows and columns which no window touches; `seconds` is the larger of the two
     floors, and `bound` says which: `memory`, `compute`, or `view` where nothing moves.
     """
 
     name: str
     kinds: tuple[str, ...]
     bytes: int
+    skipped: int
     macs: int
     seconds: float
     bound: str
@@ -79,28 +83,60 @@ def roofline(
 def _row(graph: Graph, group: tuple[Node, ...], card: Card, peak: float, batch: int, size: int) -> Row:
     name, kinds = group[0].name, tuple(node.op.kind for node in group)
     if len(group) == 1 and group[0].op.is_view:
-        return Row(name=name, kinds=kinds, bytes=0, macs=0, seconds=0.0, bound="view")
-    made = {node.index for node in group}
-    read: set[int] = set()
-    maps = prod(group[-1].out)
-    weights = 0
+        return Row(name=name, kinds=kinds, bytes=0, skipped=0, macs=0, seconds=0.0, bound="view")
+    reads, whole, weights = _reads(graph, group), prod(group[-1].out), 0
     for node in group:
         ins = graph.ins(node)
-        windows = node.op.windows(*ins) if len(ins) > 1 else (True,)
-        ones = [
-            i for i, w in zip(node.inputs, windows, strict=True) if w is not None and i not in made | read
-        ]
-        maps += sum(prod(graph.nodes[i].out) for i in ones)
-        read.update(ones)
         weights += sum(prod(shape) for shape in node.op.params(*ins).values())
         weights += sum(prod(shape) for key, shape in node.op.state(*ins).items() if key != COUNTER)
-    moved = int(size * (batch * maps + weights))
+    whole += sum(prod(graph.nodes[i].out) for i in reads)
+    unread = sum(prod(graph.nodes[i].out) - count for i, count in reads.items())
+    moved, skipped = int(size * (batch * whole + weights)), int(size * batch * unread)
     macs = batch * sum(node.op.macs(*graph.ins(node)) for node in group)
-    by_memory, by_compute = moved / card.bandwidth, 2 * macs / peak
-    bound = "compute" if by_compute > by_memory else "memory"
+    by_memory, by_compute = (moved - skipped) / card.bandwidth, 2 * macs / peak
     return Row(
-        name=name, kinds=kinds, bytes=moved, macs=macs, seconds=max(by_memory, by_compute), bound=bound
+        name=name, kinds=kinds, bytes=moved, skipped=skipped, macs=macs, seconds=max(by_memory, by_compute),
+        bound="compute" if by_compute > by_memory else "memory",
+    )  # fmt: skip
+
+
+def _reads(graph: Graph, group: tuple[Node, ...]) -> dict[int, int]:
+    """The maps that a group reads, each once, and how many of their elements its windows touch."""
+    made = {node.index for node in group}
+    reads: dict[int, int] = {}
+    for node in group:
+        ins = graph.ins(node)
+        for i, window, shape in zip(node.inputs, node.op.windows(*ins), ins, strict=True):
+            if window is not None and i not in made:
+                reads[i] = max(reads.get(i, 0), touched(window, shape, node.out))
+    return reads
+
+
+def touched(window: Window, shape: Shape, out: Shape) -> int:
+    """How many elements of an input of `shape` the windows of an output of `out` touch.
+
+    Windows that are not of fixed places may touch all.
+
+    >>> from cnnc.compiler.ops.base import Axis, Local
+    >>> touched(Local((Axis(1, 2, 0), Axis(1, 2, 0))), (64, 56, 56), (128, 28, 28)) == 64 * 28 * 28
+    True
+    """
+    if not isinstance(window, Local):
+        return int(prod(shape))
+    places = (
+        len(_places(axis, int(n), int(m))) for axis, n, m in zip(window.axes, shape[1:], out[1:], strict=True)
     )
+    return int(shape[0]) * prod(places)
+
+
+def _places(axis: Axis | Spread, n: int, m: int) -> set[int]:
+    """The positions, of n on an axis, that m outputs touch."""
+    step = range(axis.kernel)
+    if isinstance(axis, Axis):
+        seen = (i * axis.stride - axis.before + j * axis.dilation for i in range(m) for j in step)
+        return {place for place in seen if 0 <= place < n}
+    reach = ((i, i * axis.stride - axis.before + j * axis.dilation) for i in range(n) for j in step)
+    return {i for i, place in reach if 0 <= place < m}
 
 
 def _fused(graph: Graph) -> list[tuple[Node, ...]]:

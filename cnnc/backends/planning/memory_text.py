@@ -59,7 +59,7 @@ def _fits(plan: MemoryPlan) -> list[str]:
 
 
 def memory_json(plan: MemoryPlan) -> Mapping[str, Any]:
-    """The record of `cnnc plan --json`, all amounts in bytes (docs/schema/plan.json)."""
+    """The record of `cnnc plan --json`, all amounts in bytes (`cnnc schema plan`)."""
     out: dict[str, Any] = {
         "model": plan.model, "batch": plan.batch, "train": plan.train, "dtype": plan.dtype, "amp": plan.amp,
         "checkpointed": plan.checkpointed, "device": plan.device,

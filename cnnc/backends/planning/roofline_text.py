@@ -85,7 +85,7 @@ def calibration_text(found: Calibration, roof: Roofline) -> str:
 
 
 def roofline_json(found: Roofline) -> Mapping[str, Any]:
-    """The record under `roofline` of `cnnc plan --json` (docs/schema/plan.json)."""
+    """The record under `roofline` of `cnnc plan --json` (`cnnc schema plan`)."""
     card = found.card
     return {
         "card": {
@@ -96,8 +96,8 @@ def roofline_json(found: Roofline) -> Mapping[str, Any]:
         "seconds": found.seconds, "images_per_second": found.images_per_second, "peak_share": found.peak_share,
         "layers": [
             {
-                "name": row.name, "kinds": list(row.kinds), "bytes": row.bytes, "macs": row.macs,
-                "seconds": row.seconds, "bound": row.bound,
+                "name": row.name, "kinds": list(row.kinds), "bytes": row.bytes, "skipped": row.skipped,
+                "macs": row.macs, "seconds": row.seconds, "bound": row.bound,
             }
             for row in found.rows
         ],
