@@ -63,7 +63,9 @@ def bench(
     result = measure(net.graph, setting, _progress)
     _progress("")
     if as_json:
-        click.echo(json.dumps({"format": 1, "model": net.name, **asdict(setting), **asdict(result)}, indent=1))
+        click.echo(
+            json.dumps({"format": 1, "model": net.name, **asdict(setting), **asdict(result)}, indent=1)
+        )
     else:
         click.echo(_told(net.name, setting, result))
 
