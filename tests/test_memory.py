@@ -83,8 +83,6 @@ def test_networks_are_as_memtracker_counts_them(name: str, form: str) -> None:
     assert close(found), found
 
 
-UNKNOWN = {"lstm", "gru", "LSTM", "GRU"}
-"""What cuDNN keeps of a recurrent layer between its passes is not known: `cnnc plan` says so."""
 LARGEST_RANK = {kind: max(rank for k, rank in RANKED if k == kind and rank < 3) for kind, _ in RANKED}
 
 
@@ -96,10 +94,6 @@ def test_every_layer_has_its_memory(kind: str) -> None:
     shape = (2 if kind == "crop" else 64, *(size,) * rank)
     first = f"conv1-{shape[0]}(act=none)" if rank else f"fc-{shape[0]}(act=none)"
     graph = graph_on(shape, f"{first} -> {_example(kind, rank)}")
-    if kind in UNKNOWN:
-        with pytest.raises(CnncError, match="E803"):
-            compared(graph, "sgd")
-        return
     for train in (None, "sgd"):
         found = compared(graph, train)
         assert close(found), (train, found)
@@ -108,10 +102,6 @@ def test_every_layer_has_its_memory(kind: str) -> None:
 @pytest.mark.parametrize("helper", USES)
 def test_every_helper_has_its_memory(helper: str) -> None:
     text, shape = USES[helper]
-    if helper in UNKNOWN:
-        with pytest.raises(CnncError, match="E803"):
-            Simulator(graph_on(shape, text)).peak(Question(batch=2, train="sgd"))
-        return
     Simulator(graph_on(shape, text)).peak(Question(batch=2, train="sgd"))
 
 
@@ -152,6 +142,23 @@ def test_the_biggest_batch_fits_and_the_next_does_not() -> None:
 def test_a_free_size_asks_for_the_input() -> None:
     with pytest.raises(CnncError, match="E407"):
         Simulator(graph_of("input 3xHxW\nconv3-4\n"))
+
+
+@pytest.mark.parametrize("layer", [
+    "lstm-16(bidirectional=yes, layers=2)", "gru-16(bidirectional=yes, layers=2)", "gru-16(bias=no)", "lstm-16(layers=3, dropout=1/4)",
+    "gru-24(layers=2, dropout=1/2)",
+])  # fmt: skip
+@pytest.mark.parametrize("train", [None, "adam"])
+def test_recurrent_layers(layer: str, train: str | None) -> None:
+    found = compared(graph_of(f"input 12x20\nconv3-16 -> {layer} -> conv1-4\n"), train)
+    assert close(found), found
+
+
+def test_what_cudnn_keeps_of_a_recurrent_layer_is_unknown() -> None:
+    graph = graph_of("input 12x20\nconv3-16 -> a: lstm-16 -> b: gru-8\n")
+    assert memory_plan(graph, Question(batch=2, train="sgd")).unknown == ("a", "b")
+    assert memory_plan(graph, Question(batch=2, train="sgd", device="cpu")).unknown == ("a",)
+    assert memory_plan(graph, Question(batch=2, device="cpu")).unknown == ()
 
 
 def test_an_extern_counts_what_it_declares() -> None:

@@ -34,7 +34,7 @@ def memory_text(plan: MemoryPlan, width: int = 60) -> str:
         for held in plan.largest
     ]
     if plan.unknown:
-        lines.append(f"At least: what {', '.join(plan.unknown)} (extern) takes inside is unknown.")
+        lines.append(f"At least: what {', '.join(plan.unknown)} takes inside is unknown.")
     lines += ["", *text_curve(plan, width)]
     lines += ["", *_fits(plan)] if plan.limit is not None else []
     return "\n".join(lines)

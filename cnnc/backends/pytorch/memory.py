@@ -48,8 +48,8 @@ class MemoryPlan:
     `parts` are what is held at the peak, by kind; `kept` what the forward pass saves for the
     backward pass (inputs in, parameters out), `curve` what is held at each allocation and free, `phases`
     where in it each phase begins. `biggest` is the largest batch whose peak leaves `reserve` of `limit`
-    free, None where no limit was given, 0 where not even one image fits. `unknown` names the externs, whose
-    own memory is not counted.
+    free, None where no limit was given, 0 where not even one image fits. `unknown` names the layers of which only
+    a part is counted: externs, and recurrent layers that cuDNN or oneDNN runs.
     """
 
     model: str
@@ -165,7 +165,7 @@ class Simulator:
             peak_layer=_maker(ledger), peak_phase=phase, parts=parts, kept=ledger.kept,
             largest=_largest(held, largest), curve=tuple(ledger.curve[ledger.starts["forward"]:ledger.end]),
             phases={p: at - ledger.starts["forward"] for p, at in ledger.starts.items()},
-            unknown=self.unknown, limit=limit, reserve=reserve, biggest=biggest, biggest_peak=at_biggest,
+            unknown=(*self.unknown, *sorted(ledger.unknown - {*self.unknown})), limit=limit, reserve=reserve, biggest=biggest, biggest_peak=at_biggest,
         )  # fmt: skip
 
     def _biggest(

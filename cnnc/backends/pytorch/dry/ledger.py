@@ -54,6 +54,8 @@ class Ledger:
         self.entries: list[Entry] = []
         self.end = 0
         """The moment at which the run was over."""
+        self.unknown: set[str] = set()
+        """The modules whose functions keep something of a size that is not known."""
         self.kept = 0
         """What the forward pass saved for the backward pass, in bytes."""
 

@@ -11,6 +11,7 @@ from typing import Any
 import cnnc.backends.pytorch.dry.creation
 import cnnc.backends.pytorch.dry.pools
 import cnnc.backends.pytorch.dry.products
+import cnnc.backends.pytorch.dry.recurrent
 import cnnc.backends.pytorch.dry.reduce  # noqa: F401  (each registers its functions)
 from cnnc.backends.pytorch.dry import tensor as tensors
 from cnnc.backends.pytorch.dry.autograd import grad_mode

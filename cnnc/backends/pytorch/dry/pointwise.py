@@ -154,6 +154,8 @@ def _in_place(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def overwrite(x: Tensor, y: Any, *args: Any, **kwargs: Any) -> Tensor:
         other = [y] if isinstance(y, Tensor) else []
         node = start((x, *other), passed if f is add else full, other if f is not add else ())
+        if node is not None and f in (mul, div) and any(t.requires_grad for t in other):
+            node.save((like(x),))  # what is overwritten, for the other's gradient
         return done(node, x)
 
     return overwrite
