@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     __version__: str
     from cnnc.dsl.diagnostics import CnncError, Diagnostic
+    from cnnc.modules import from_module
     from cnnc.net import Net, load, parse
     from cnnc.solving.solution import solve
 
-__all__ = ["CnncError", "Diagnostic", "Net", "load", "parse", "solve"]
+__all__ = ["CnncError", "Diagnostic", "Net", "from_module", "load", "parse", "solve"]
 
 _HOMES = {
     "Net": "cnnc.net",
+    "from_module": "cnnc.modules",
     "load": "cnnc.net",
     "parse": "cnnc.net",
     "solve": "cnnc.solving.solution",

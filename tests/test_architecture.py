@@ -7,8 +7,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "cnnc"
-LEVELS = {"dsl": 0, "compiler": 1, "backends": 2}
-TORCH_ROOMS = ("backends/pytorch/runtime", "backends/pytorch/helpers/", "backends/pytorch/verify")
+LEVELS = {"dsl": 0, "compiler": 1, "backends": 2, "importer": 2}
+TORCH_ROOMS = (
+    "backends/pytorch/runtime",
+    "backends/pytorch/helpers/",
+    "backends/pytorch/verify",
+    "importer/torch_",
+)
 SOURCES = sorted(p for p in PACKAGE.rglob("*.py"))
 
 

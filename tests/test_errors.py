@@ -17,6 +17,7 @@ MAX_SECONDS = 10.0
 """Of processor time; no case may take longer: what is wrong, a runaway spec included, is refused at once.
 The slowest needs about a second."""
 ELSEWHERE = {
+    "E805": "tests/test_import.py: it speaks of a module, not of a spec",
     "E803": "a function that the simulation lacks; tests/test_memory.py holds that no layer needs one",
     "E603": "test_lock: the lock is of a network that was another",
     "E604": "test_lock: the lock is damaged, or of other specs",

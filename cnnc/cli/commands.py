@@ -15,6 +15,7 @@ COMMANDS = Commands({
     "draw": "cnnc.cli.drawing:draw",
     "expand": "cnnc.cli.writing:expand",
     "fmt": "cnnc.cli.formatting:fmt",
+    "import": "cnnc.cli.importing:import_",
     "lock": "cnnc.cli.lock:lock",
     "ops": "cnnc.cli.reference:ops",
     "lsp": "cnnc.cli.serving:lsp",

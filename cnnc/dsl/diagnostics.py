@@ -66,6 +66,7 @@ CODES: dict[str, str] = {
     "E802": "a program or package that is missing",
     "E803": "a layer whose memory is not known",
     "E804": "a card that cannot be used",
+    "E805": "an operator or idiom of a module that the language lacks",
     "E901": "a limit exceeded",
     "W101": "a name that is never used",
     "W102": "a label that reads as a statement",

@@ -1,0 +1,1 @@
+"""PyTorch modules, `.pt2` and `.onnx` files to specs."""

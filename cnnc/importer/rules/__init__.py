@@ -1,0 +1,14 @@
+"""What becomes of torch's operators, a family a file; importing this registers them all."""
+
+from cnnc.importer.rules import (  # noqa: F401
+    attention,
+    convolution,
+    merge,
+    norms,
+    pointwise,
+    pools,
+    reduction,
+    resize,
+    tensors,
+    views,
+)

@@ -1,0 +1,79 @@
+"""Attention, and products of matrices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cnnc.importer.arrange import laid
+from cnnc.importer.flat import Node
+from cnnc.importer.layout import Atom, Axes, Axis, Value, flat, size_of
+from cnnc.importer.refusal import Refusal
+from cnnc.importer.traced import Step
+from cnnc.importer.translate import Translation, rule
+
+
+@rule("scaled_dot_product_attention")
+def attention(work: Translation, step: Step) -> Value:
+    """`attend`: q, k and v as heads x positions x channels of a head become (heads * channels) x positions."""
+    q, k, v = (work.value(step.args[key]) for key in ("query", "key", "value"))
+    if step.args.get("attn_mask") is not None:
+        raise Refusal("attention with a mask or a bias")
+    if step.args.get("enable_gqa"):
+        raise Refusal("attention in which heads share keys")
+    args: dict[str, Any] = {}
+    if step.args.get("is_causal"):
+        args["causal"] = True
+    if step.args.get("scale") is not None and step.args["scale"] != q.shape[-1] ** -0.5:
+        args["scale"] = step.args["scale"]
+    return attended(work, (q, k, v), args)
+
+
+def attended(work: Translation, qkv: tuple[Value, Value, Value], args: dict[str, Any]) -> Value:
+    """The layer, of values whose last two axes are positions and channels of a head, and whose heads come before."""
+    q, v = qkv[0], qkv[2]
+    batch = q.batch
+    if batch is None or any(x.batch is not batch for x in qkv):
+        raise Refusal("attention with a query, key or value that no input reaches")
+    if any(x.axes[0] != (batch,) for x in qkv):
+        raise Refusal(
+            "attention in windows or along one axis: positions are folded into its batch, which the language cannot say"
+        )
+    heads = size_of(flat(q.axes[1:-2]))
+    if any(size_of(flat(x.axes[1:-2])) != heads for x in qkv):
+        raise Refusal("attention in which heads share keys")
+    nodes = [laid(work, x, (flat(x.axes[1:-2]) + x.axes[-1], x.axes[-2])) for x in qkv]
+    given = {key: Node(node) for key, node in zip("qkv", nodes, strict=True)}
+    if heads > 1:
+        given["heads"] = heads  # type: ignore[assignment]
+    node = work.layer("attend", (nodes[0],), args={**given, **args})
+    head_axes: Axes = tuple((Atom(size_of(axis)),) if axis else () for axis in q.axes[1:-2])
+    places: Axis = (Atom(size_of(q.axes[-2])),) if q.axes[-2] else ()
+    depth: Axis = (Atom(size_of(v.axes[-1])),) if v.axes[-1] else ()
+    return Value(node, (flat(head_axes) + depth, places), ((batch,), *head_axes, places, depth), batch)
+
+
+@rule("matmul", "bmm", "mm")
+def matmul(work: Translation, step: Step) -> Value:
+    a, b = (work.value(v) for v in list(step.args.values())[:2])
+    if len(a.axes) < 2 or len(b.axes) < 2:
+        raise Refusal("a product with a vector")
+    lead = flat(a.axes[:-2]), flat(b.axes[:-2])
+    if any(atom is not a.batch for atom in lead[0]) or any(atom is not b.batch for atom in lead[1]):
+        raise Refusal("a product of stacks of matrices, by heads or windows")
+    if (a.batch is not None and (a.batch in flat(a.axes[-2:]))) or (
+        b.batch is not None and b.batch in flat(b.axes[-2:])
+    ):
+        raise Refusal("a product along the batch")
+    first, second = laid(work, a, a.axes[-2:]), laid(work, b, b.axes[-2:])
+    node = work.layer("matmul", (first, second))
+    rows, columns = _fresh(a.axes[-2]), _fresh(b.axes[-1])
+    batch = a.batch or b.batch
+    rank = max(len(a.axes), len(b.axes))
+    leading: Axes = ((),) * (rank - 2)
+    if batch is not None and rank > 2:
+        leading = ((batch,), *leading[1:])
+    return Value(node, (rows, columns), (*leading, rows, columns), batch)
+
+
+def _fresh(axis: Axis) -> Axis:
+    return (Atom(size_of(axis)),) if axis else ()

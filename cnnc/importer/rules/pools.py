@@ -1,0 +1,72 @@
+"""Pooling by windows, by a size, and over the whole map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cnnc.importer.layout import Value
+from cnnc.importer.refusal import Refusal
+from cnnc.importer.rules.convolution import by_axis
+from cnnc.importer.text import sizes
+from cnnc.importer.traced import Step
+from cnnc.importer.translate import Translation, rule
+
+
+def _finish(work: Translation, value: Value, node: int) -> Value:
+    assert value.batch is not None
+    return work.fresh(node, work.output_shape(), value.batch)
+
+
+@rule("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")
+def pool(work: Translation, step: Step) -> Value:
+    rank = int(step.op[-2])
+    kind = "maxpool" if step.op.startswith("max") else "avgpool"
+    first = next(iter(step.args.values()))
+    value = work.value(first)
+    kernel = by_axis(step.args["kernel_size"], rank)
+    stride = by_axis(step.args.get("stride") or kernel, rank)
+    pads = by_axis(step.args.get("padding", 0), rank)
+    if set(by_axis(step.args.get("dilation", 1), rank)) != {1}:
+        raise Refusal("a pool with a dilation")
+    if step.args.get("divisor_override") is not None:
+        raise Refusal("a mean with a divisor of its own")
+    args: dict[str, Any] = {}
+    if set(pads) != {0}:
+        args["pad"] = sizes(pads)
+    if step.args.get("ceil_mode"):
+        args["ceil"] = True
+    if (
+        kind == "avgpool"
+        and not step.args.get("count_include_pad", True)
+        and (args.get("pad") or args.get("ceil"))
+    ):
+        args["count_pad"] = False
+    head = f"{kind}{sizes(kernel)}" + ("" if stride == kernel else f"/{sizes(stride)}")
+    node = work.layer(kind, (work.positional(value),), head=head, args=args)
+    return _finish(work, value, node)
+
+
+@rule(
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
+    "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d",
+)  # fmt: skip
+def adaptive(work: Translation, step: Step) -> Value | tuple[Value, None]:
+    mean = "_avg_" in step.op
+    value = work.value(next(iter(step.args.values())))
+    out = work.output_shape()[1:]
+    source = work.positional(value)
+    if set(out) == {1}:
+        node = work.layer("gap" if mean else "gmp", (source,))
+    else:
+        kind = "adaptiveavgpool" if mean else "adaptivemaxpool"
+        node = work.layer(kind, (source,), head=f"{kind}{sizes(out)}")
+    made = _finish(work, value, node)
+    return made if mean else (made, None)
+
+
+@rule("max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices")
+def pool_with_indices(work: Translation, step: Step) -> tuple[Value, None]:
+    import dataclasses
+
+    plain = dataclasses.replace(step, op=step.op.removesuffix("_with_indices"))
+    return pool(work, plain), None

@@ -1,0 +1,98 @@
+"""A flat spec as text: a line for each layer, everything labelled."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from cnnc.compiler.ops import op_words
+from cnnc.compiler.walk.fit import FITTED
+from cnnc.dsl.tokens import RESERVED, STATEMENTS
+from cnnc.importer.flat import JOINS, Flat, Line, Node
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
+_BRINGS_ACT = ("conv", "dwconv", "fc")
+
+
+def text(flat: Flat, name: str, sizes: dict[int, str], head: list[str], claims: list[str]) -> str:
+    """The spec of a flat graph whose lines are named. `sizes` are those of the input lines."""
+    inputs = [line for line in flat.lines if line.kind == "input"]
+    lines = [f"# {part}" for part in head]
+    lines += [f"model {name}"] if _PLAIN.fullmatch(name) and "." not in name else []
+    for line in inputs:
+        lines.append(
+            f"input {sizes[line.index]}"
+            if len(inputs) == 1
+            else f"input {label(line.name)}: {sizes[line.index]}"
+        )
+    kinds = {line.kind for line in flat.lines}
+    lines += [f"default {kind}(act=none)" for kind in _BRINGS_ACT if kind in kinds]
+    lines += ["", *_body(flat, inputs)]
+    outputs = list(flat.outputs.values())
+    if outputs != [len(flat.lines) - 1]:
+        lines += ["", f"output {', '.join(label(flat.lines[i].name) for i in outputs)}"]
+    if claims:
+        lines += ["", *claims]
+    return "\n".join(lines) + "\n"
+
+
+def _body(flat: Flat, inputs: list[Line]) -> Iterator[str]:
+    before = inputs[0].index if len(inputs) == 1 else None
+    taken = {line.name for line in flat.lines}
+    for line in flat.lines:
+        if line.kind != "input":
+            yield _line(line, before, flat, taken)
+            before = line.index
+
+
+def _line(line: Line, before: int | None, flat: Flat, taken: set[str]) -> str:
+    def reference(index: int) -> str:
+        other = flat.lines[index]
+        return '"input"' if other.kind == "input" and other.name == "input" else label(other.name)
+
+    args = [_argument(key, value, reference) for key, value in line.args.items()]
+    # Parentheses tell a layer from a tensor of its name.
+    written = f"({', '.join(args)})" if args or line.head in taken else ""
+    join = JOINS.get(line.kind)
+    if join is not None:
+        written = f"({', '.join(args)})" if args else ""
+        return f"{label(line.name)}: [{f' {join} '.join(map(reference, line.inputs))}]{written}"
+    head = "" if not line.inputs or line.inputs[0] == before else f"{reference(line.inputs[0])} -> "
+    return f"{head}{label(line.name)}: {line.head}{written}"
+
+
+def _argument(key: str, value: Any, reference: Any) -> str:
+    spelled = reference(value.index) if isinstance(value, Node) else spell(value)
+    return f"{key}={spelled}" if key else spelled
+
+
+def label(name: str) -> str:
+    """A name as a label or as a tensor's name: quoted where it is no plain path."""
+    first = name.partition(".")[0]
+    is_word = first in RESERVED or first in STATEMENTS or name.lower() in (*op_words(), *FITTED, "id")
+    if _PLAIN.fullmatch(name) and not is_word:
+        return name
+    return f'"{name}"'
+
+
+def spell(value: Any) -> str:
+    """An argument's value as the language writes it.
+
+    >>> spell(True), spell(0.1), spell((1, 1)), spell(((0, 1), (0, 1)))
+    ('yes', '0.1', '(1, 1)', '((0, 1), (0, 1))')
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(spell, value))}{',' if len(value) == 1 else ''})"
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def sizes(values: tuple[int, ...]) -> str:
+    """A kernel or stride: `3`, or `3x1`."""
+    return str(values[0]) if len(set(values)) == 1 else "x".join(map(str, values))
+
+
+def by_x(values: tuple[int, ...]) -> str:
+    return "x".join(map(str, values))

@@ -1,0 +1,266 @@
+"""A live module to a trace, by `torch.export`. Runs the module's code, and imports torch."""
+
+from __future__ import annotations
+
+import linecache
+import re
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from cnnc.dsl.diagnostics import fail
+from cnnc.importer.torch_build import TheirError
+from cnnc.importer.traced import Held, Ref, Shape, Step, Traced, Where
+
+if TYPE_CHECKING:
+    import torch
+
+BATCH = 2
+"""Images that are traced: a batch of 1 would look like any axis of size 1."""
+
+MOST_VALUES = 4096
+_DROPS = {"DropPath": "drop_prob", "StochasticDepth": "p", "DropPath2d": "drop_prob"}
+"""Classes that leave no operator in evaluation, and where they keep their probability."""
+
+
+def trace_with_heads(module: torch.nn.Module, shapes: Sequence[Shape], name: str, origin: str = "") -> Traced:
+    """The module in evaluation; or in training, where that uses tensors that evaluation does not: auxiliary heads."""
+    plain = trace(module, shapes, name, origin)
+    unused = plain.unused()
+    if not unused:
+        return plain
+    training = trace(module, shapes, name, origin, training=True)
+    return training if len(training.unused()) < len(unused) else plain
+
+
+def trace(
+    module: torch.nn.Module, shapes: Sequence[Shape], name: str, origin: str = "", *, training: bool = False
+) -> Traced:
+    """The module on images of these shapes without a batch, in evaluation or in training, which has auxiliary heads.
+
+    Raises what the module's own code raises.
+    """
+    import torch
+
+    device = next((t.device for t in (*module.parameters(), *module.buffers())), torch.device("cpu"))
+    kind = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    inputs = tuple(torch.zeros((BATCH, *shape), device=device, dtype=kind) for shape in shapes)
+    was = {child: child.training for child in module.modules()}
+    try:
+        module.train(training)
+        macs = _macs(module, inputs)
+        return _read(_exported(module, inputs), module, name, origin, macs)
+    finally:
+        for child, training in was.items():
+            child.training = training
+
+
+def _exported(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:
+    """The program, every path that is dropped at random marked in it. Raises CnncError (E805) where there is none."""
+    import torch
+
+    try:
+        with _marked(module), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.export.export(module, inputs, strict=False)
+    except Exception as error:
+        place = _line("".join(traceback.format_tb(error.__traceback__)))
+        told = str(error).strip().partition("\n")[0]
+        hint = (
+            "what runs must not depend on the values that flow"
+            if "data-dependent" in str(error).lower()
+            else None
+        )
+        where = f", at {place}" if place else ""
+        raise fail("E805", f"torch.export cannot follow the module{where}: {told}"[:400], hint=hint) from None
+
+
+@contextmanager
+def _marked(module: torch.nn.Module) -> Iterator[None]:
+    """Let modules that drop whole paths leave an operator of their own."""
+    marker = _marker()
+    changed = []
+    for child in module.modules():
+        key = _DROPS.get(type(child).__name__)
+        p = getattr(child, key, None) if key is not None else None
+        if p is not None and getattr(child, "mode", "row") == "row":
+            child.forward = lambda x, p=float(p): marker(x, p)
+            changed.append(child)
+    try:
+        yield
+    finally:
+        for child in changed:
+            del child.forward
+
+
+def _marker() -> Any:
+    """`cnnc::droppath`, which passes its input on."""
+    import torch
+
+    if not hasattr(torch.ops.cnnc, "droppath"):
+        made = torch.library.custom_op(
+            "cnnc::droppath", lambda x, p: x.clone(), mutates_args=(), schema="(Tensor x, float p) -> Tensor"
+        )
+        made.register_fake(lambda x, p: torch.empty_like(x))
+    return torch.ops.cnnc.droppath
+
+
+def _macs(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> int | None:
+    """Multiply-adds of one image as torch's counter has them; buffers are as before. Raises TheirError."""
+    import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    before = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
+    try:
+        with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            module(*inputs)
+    except Exception as error:
+        raise TheirError("the module failed on an input of zeros", error) from None
+    finally:
+        with torch.no_grad():
+            for buffer, values in before:
+                buffer.copy_(values)
+    return int(counter.get_total_flops()) // 2 // BATCH
+
+
+def _read(program: Any, module: torch.nn.Module, name: str, origin: str, macs: int | None) -> Traced:
+    state = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
+    held, inputs = _held(program)
+    steps = tuple(_step(node) for node in program.graph.nodes if node.op == "call_function")
+    return Traced(
+        name=name, inputs=inputs, held=held, steps=steps, outputs=_outputs(program), batch=BATCH, state=state,
+        learnt=frozenset(key for key, _ in module.named_parameters(remove_duplicate=False)),
+        tied=_tied(module), macs=macs, origin=origin,
+    )  # fmt: skip
+
+
+def _tied(module: torch.nn.Module) -> dict[str, str]:
+    """Keys of the state dict that are the same tensor as an earlier one."""
+    first: dict[int, str] = {}
+    tied = {}
+    for key, tensor in module.state_dict(keep_vars=True).items():
+        if id(tensor) in first:
+            tied[key] = first[id(tensor)]
+        first.setdefault(id(tensor), key)
+    return tied
+
+
+def _held(program: Any) -> tuple[dict[str, Held], dict[str, Shape]]:
+    """The tensors that the program holds, and its inputs, by the names of their nodes."""
+    nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    held: dict[str, Held] = {}
+    inputs: dict[str, Shape] = {}
+    for spec in program.graph_signature.input_specs:
+        node = nodes.get(getattr(spec.arg, "name", ""))
+        kind = spec.kind.name
+        if node is None or not hasattr(node.meta.get("val"), "shape"):
+            continue
+        shape = tuple(map(int, node.meta["val"].shape))
+        if kind == "USER_INPUT":
+            inputs[node.name] = shape
+            continue
+        role = {"PARAMETER": "parameter", "BUFFER": "buffer"}.get(kind, "constant")
+        kept = role == "parameter" or (role == "buffer" and bool(spec.persistent))
+        values = None if role == "parameter" else _values(program, spec.target)
+        held[node.name] = Held(node.name, role, spec.target, shape, kept, values)  # type: ignore[arg-type]
+    return held, inputs
+
+
+def _values(program: Any, target: str) -> tuple[float, ...] | None:
+    found = program.constants.get(target, program.state_dict.get(target))
+    if found is None or found.device.type == "meta" or found.numel() > MOST_VALUES:
+        return None
+    return tuple(float(x) for x in found.reshape(-1).tolist())
+
+
+def _outputs(program: Any) -> dict[str, Ref]:
+    """The outputs by the names that the module gives them: keys of a dict, fields of a named tuple, a number."""
+    import torch.utils._pytree as pytree
+
+    names = [
+        spec.arg.name for spec in program.graph_signature.output_specs if spec.kind.name == "USER_OUTPUT"
+    ]
+    if len(names) == 1:
+        return {"output": Ref(names[0])}
+    tree = pytree.tree_unflatten(names, program.call_spec.out_spec)
+    paths, _ = pytree.tree_flatten_with_path(tree)
+    found: dict[str, Ref] = {}
+    for path, name in paths:
+        if name is None:
+            continue
+        steps = [str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", "")))) for k in path]
+        label = "_".join(steps)
+        found[label if label.isidentifier() else f"output{label}"] = Ref(name)
+    return found
+
+
+def _step(node: Any) -> Step:
+    target = node.target
+    if not hasattr(target, "_schema"):  # operator.getitem, or arithmetic on sizes
+        names = (
+            ("x", "index") if target.__name__ == "getitem" else tuple(f"a{i}" for i in range(len(node.args)))
+        )
+        args = {name: _argument(value) for name, value in zip(names, node.args, strict=True)}
+        return Step(node.name, target.__name__, args, _shapes(node), _where(node))
+    schema = target._schema.arguments
+    args = {a.name: _argument(value) for a, value in zip(schema, node.args, strict=False)}
+    args |= {key: _argument(value) for key, value in node.kwargs.items()}
+    namespace, _, op = target._schema.name.partition("::")
+    in_place = op.endswith("_") and not op.endswith("__")
+    op = op.rstrip("_") if in_place else op
+    return Step(
+        node.name,
+        op if namespace == "aten" else f"{namespace}_{op}",
+        args,
+        _shapes(node),
+        _where(node),
+        in_place,
+    )
+
+
+def _argument(value: Any) -> Any:
+    if hasattr(value, "op") and hasattr(value, "target"):
+        return Ref(value.name)
+    if isinstance(value, list | tuple):
+        return [_argument(inner) for inner in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+def _shapes(node: Any) -> tuple[Shape | None, ...]:
+    value = node.meta.get("val")
+    values = value if isinstance(value, list | tuple) else (value,)
+    return tuple(tuple(map(int, v.shape)) if hasattr(v, "shape") else None for v in values)
+
+
+_CALL = re.compile(r"@(\d+)$")
+_FRAME = re.compile(r'File "([^"]+)", line (\d+), in .*\n?\s*(.*)')
+_TORCH = re.compile(r"[/\\]torch[/\\](nn|_|utils|fx|export)")
+
+
+def _where(node: Any) -> Where:
+    stack: Mapping[str, tuple[str, str]] = node.meta.get("nn_module_stack") or {}
+    if not stack:
+        return Where(line=_line(node.meta.get("stack_trace") or ""))
+    key, (path, kind) = list(stack.items())[-1]
+    call = _CALL.search(key)
+    kind = kind if isinstance(kind, str) else kind.__name__
+    return Where(
+        path, kind.rpartition(".")[2], int(call[1]) if call else 0, _line(node.meta.get("stack_trace") or "")
+    )
+
+
+def _line(trace: str) -> str:
+    """The innermost line that is not torch's own."""
+    frames = [m for m in _FRAME.finditer(trace) if not _TORCH.search(m[1])]
+    if not frames:
+        return ""
+    path, number, code = frames[-1].groups()
+    short = path.replace("\\", "/").rpartition("/")[2]
+    return f"{short}:{number}: {code.strip() or linecache.getline(path, int(number)).strip()}"

@@ -1,0 +1,199 @@
+"""A trace to a flat spec: operator by operator, by the rules of `rules/`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cnnc.importer import arrange
+from cnnc.importer.flat import Flat
+from cnnc.importer.layout import Atom, Axes, Value
+from cnnc.importer.refusal import Refusal, at
+from cnnc.importer.traced import Held, Ref, Step, Traced, pruned
+
+Rule = Callable[["Translation", Step], "Any"]
+RULES: dict[str, Rule] = {}
+
+
+def rule(*operators: str) -> Callable[[Rule], Rule]:
+    """Register what becomes of operators: a function that returns a Value, a tuple of them, or what the step stands for."""
+
+    def register(made: Rule) -> Rule:
+        for name in operators:
+            assert name not in RULES, f"two rules for {name}"
+            RULES[name] = made
+        return made
+
+    return register
+
+
+@dataclass(slots=True)
+class Translation:
+    """The state of a translation: what every name of the trace stands for, and the spec so far."""
+
+    traced: Traced
+    spec: Flat = field(default_factory=Flat)
+    known: dict[str, Any] = field(default_factory=dict)
+    """Steps and tensors: a Value, a tuple of values, a Held, or a plain number."""
+    users: dict[str, list[Step]] = field(default_factory=dict)
+    step: Step | None = None
+    emitted: dict[str, Value] = field(default_factory=dict)
+    """The held tensors that have a line of their own."""
+    moved: dict[Any, int] = field(default_factory=dict)
+    """Conversions that there are already, by tensor and layers."""
+    merged: set[str] = field(default_factory=set)
+    """Steps that a later one takes into its own layer."""
+
+    # --- reading a step --------------------------------------------------------------------
+
+    def get(self, argument: Any) -> Any:
+        """What an argument stands for; numbers and texts stand for themselves."""
+        if isinstance(argument, Ref):
+            return self.known[argument.name]
+        if isinstance(argument, list | tuple):
+            return [self.get(inner) for inner in argument]
+        return argument
+
+    def value(self, argument: Any) -> Value:
+        """An argument as a tensor that flows; a held tensor gets a line of its own."""
+        found = self.get(argument)
+        if isinstance(found, Held):
+            return self.held(found)
+        if not isinstance(found, Value):
+            raise Refusal(f"a tensor is wanted where there is {found!r}"[:200])
+        return found
+
+    def weight(self, argument: Any, what: str) -> Held:
+        """An argument that must be a tensor of the module as it is."""
+        found = self.get(argument)
+        if not isinstance(found, Held):
+            raise Refusal(f"its {what} is computed, and the language has no such weights")
+        if found.role == "constant" or not found.kept:
+            raise Refusal(f"its {what} is a constant that the state dict does not have")
+        return found
+
+    def held(self, held: Held) -> Value:
+        """A parameter or buffer as a tensor of its own."""
+        if held.name not in self.emitted:
+            from cnnc.importer.rules.tensors import own_tensor
+
+            self.emitted[held.name] = own_tensor(self, held)
+        return self.emitted[held.name]
+
+    # --- writing -----------------------------------------------------------------------------
+
+    def layer(
+        self, kind: str, inputs: tuple[int, ...], *, head: str = "", args: Mapping[str, Any] | None = None,
+        weights: Mapping[str, Held | None] | None = None,
+    ) -> int:  # fmt: skip
+        """A new line for the step at hand."""
+        assert self.step is not None
+        keys = {ours: held.key for ours, held in (weights or {}).items() if held is not None}
+        return self.spec.add(kind, inputs, self.step.where, head=head, args=args, weights=keys)
+
+    def laid(self, value: Value, want: Axes) -> int:
+        """The line whose tensor has the value's numbers with these axes."""
+        return arrange.laid(self, value, want)
+
+    def positional(self, value: Value) -> int:
+        """The line with torch's own axes: channels second, then positions."""
+        self.own_batch(value)
+        return self.laid(value, value.axes[1:])
+
+    def own_batch(self, value: Value) -> None:
+        """Refuse a value whose batch is not an axis of its own."""
+        if value.batch is None or not value.axes or value.axes[0] != (value.batch,):
+            raise Refusal(
+                "its batch is not an axis of its own: positions or channels are folded into it, which the language cannot say"
+            )
+
+    def fresh(self, node: int, shape: tuple[int, ...], batch: Atom) -> Value:
+        """The value of a line whose axes are torch's, `shape` without the batch."""
+        axes = tuple((Atom(n),) if n > 1 else () for n in shape)
+        return Value(node, axes, ((batch,), *axes), batch)
+
+    def output_shape(self) -> tuple[int, ...]:
+        """Of the step at hand, without the batch."""
+        assert self.step is not None and self.step.shapes[0] is not None
+        return self.step.shapes[0][1:]
+
+
+def translate(traced: Traced, progress: Callable[[int, int], None] | None = None) -> Flat:
+    """The flat spec of a trace, its lines not named yet. Raises CnncError (E805) at what the language lacks."""
+    import cnnc.importer.rules  # noqa: F401
+
+    steps = pruned(traced)
+    work = Translation(traced)
+    _inputs(work)
+    for step in steps:
+        for name in dict.fromkeys(step.refs()):
+            work.users.setdefault(name, []).append(step)
+    for number, step in enumerate(steps):
+        if progress is not None:
+            progress(number, len(steps))
+        work.step = step
+        try:
+            _one(work, step)
+        except Refusal as refusal:
+            raise at(step, refusal) from None
+    _outputs(work, steps)
+    return work.spec.pruned()
+
+
+def _inputs(work: Translation) -> None:
+    from cnnc.importer.traced import Where
+
+    work.known.update(work.traced.held)
+    batch = Atom(work.traced.batch)
+    several = len(work.traced.inputs) > 1
+    for name, shape in work.traced.inputs.items():
+        index = work.spec.add("input", (), Where())
+        work.spec.lines[index].name = name if several else "input"
+        work.known[name] = work.fresh(index, shape[1:], batch)
+
+
+def _one(work: Translation, step: Step) -> None:
+    made = RULES.get(step.op)
+    if made is None:
+        raise Refusal("the language has no layer for it")
+    result = made(work, step)
+    work.known[step.name] = result
+    if isinstance(result, Value) and step.shapes[0] is not None:
+        assert result.shape == step.shapes[0], f"{step.op} gives {step.shapes[0]}, not {result.shape}"
+    if step.in_place:
+        _overwrite(work, step, result)
+
+
+def _overwrite(work: Translation, step: Step, result: Any) -> None:
+    """Let later readers of what was overwritten have the new value. Raises Refusal where another name sees it, too."""
+    target = next(iter(step.refs()))
+    base = work.known.get(target)
+    if isinstance(base, Held):
+        raise Refusal("it overwrites a tensor of the module")
+    steps = [s for s in work.users.get(target, ()) if s is not step]
+    later = {s.name for s in steps}
+    for name in later:
+        if name in work.known and work.users.get(name) and _is_view(steps, name):
+            raise Refusal("it overwrites a tensor of which a view is read")
+    work.known[target] = result
+
+
+_VIEWS = {"view", "reshape", "permute", "transpose", "slice", "select", "chunk", "split", "unbind", "flatten", "expand", "unsqueeze", "squeeze", "t", "unflatten", "movedim", "split_with_sizes", "narrow", "getitem"}  # fmt: skip
+
+
+def _is_view(steps: list[Step], name: str) -> bool:
+    return any(s.name == name and s.op in _VIEWS for s in steps)
+
+
+def _outputs(work: Translation, steps: tuple[Step, ...]) -> None:
+    for name, ref in work.traced.outputs.items():
+        found = work.known[ref.name]
+        try:
+            value = work.value(ref)
+            node = work.positional(value)
+        except Refusal as refusal:
+            step = next((s for s in reversed(steps) if s.name == ref.name), work.step)
+            assert step is not None, found
+            raise at(step, refusal) from None
+        work.spec.outputs[name] = node

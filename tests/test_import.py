@@ -1,0 +1,222 @@
+"""`cnnc.from_module` and `cnnc import`: small modules with the idioms that PyTorch code is written in."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import cnnc
+from cnnc.cli.commands import cnnc as command
+from tests.import_oracle import hold, torch
+
+F = torch.nn.functional
+nn = torch.nn
+
+
+class Block(nn.Module):
+    def __init__(self, w: int, out: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(w, out, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out, eps=1e-3)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(out, out, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out)
+        self.down = nn.Conv2d(w, out, 1, stride) if stride > 1 or w != out else None
+
+    def forward(self, x: Any) -> Any:
+        y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        return self.relu(y + (x if self.down is None else self.down(x)))
+
+
+class ConvNext(nn.Module):
+    """Permutes around a norm and linear layers, a scale of (C, 1, 1), and a path that is dropped."""
+
+    def __init__(self, w: int) -> None:
+        super().__init__()
+        self.dw = nn.Conv2d(w, w, 7, padding=3, groups=w)
+        self.norm = nn.LayerNorm(w, eps=1e-6)
+        self.up, self.down = nn.Linear(w, 4 * w), nn.Linear(4 * w, w)
+        self.gamma = nn.Parameter(torch.ones(w, 1, 1))
+        self.drop_path = DropPath(0.2)
+
+    def forward(self, x: Any) -> Any:
+        y = self.norm(self.dw(x).permute(0, 2, 3, 1))
+        y = self.down(F.gelu(self.up(y))).permute(0, 3, 1, 2)
+        return x + self.drop_path(self.gamma * y)
+
+
+class DropPath(nn.Module):
+    def __init__(self, drop_prob: float) -> None:
+        super().__init__()
+        self.drop_prob = drop_prob
+
+    def forward(self, x: Any) -> Any:
+        return x
+
+
+class Shuffle(nn.Module):
+    """A channel split and a channel shuffle by views."""
+
+    def __init__(self, w: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(w // 2, w // 2, 1)
+
+    def forward(self, x: Any) -> Any:
+        a, b = x.chunk(2, dim=1)
+        x = torch.cat((a, self.conv(b)), dim=1)
+        n, c, h, w = x.shape
+        return x.view(n, 2, c // 2, h, w).transpose(1, 2).contiguous().view(n, -1, h, w)
+
+
+class Gate(nn.Module):
+    """Squeeze and excitation by a mean, linear layers and a view."""
+
+    def __init__(self, w: int) -> None:
+        super().__init__()
+        self.fc = nn.Sequential(nn.Linear(w, w // 4), nn.ReLU(), nn.Linear(w // 4, w), nn.Hardsigmoid())
+
+    def forward(self, x: Any) -> Any:
+        return x * self.fc(x.mean((2, 3))).view(x.shape[0], -1, 1, 1)
+
+
+class Tokens(nn.Module):
+    """A token, learnt positions, and attention by heads from one projection."""
+
+    def __init__(self, w: int) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(1, 1, w))
+        self.positions = nn.Parameter(torch.zeros(1, 17, w))
+        self.qkv, self.proj = nn.Linear(w, 3 * w), nn.Linear(w, w)
+
+    def forward(self, x: Any) -> Any:
+        x = x.flatten(2).transpose(1, 2)
+        x = torch.cat((self.token.expand(x.shape[0], -1, -1), x), dim=1) + self.positions
+        b, n, c = x.shape
+        q, k, v = self.qkv(x).reshape(b, n, 3, 4, c // 4).permute(2, 0, 3, 1, 4).unbind(0)
+        x = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, c)
+        return self.proj(x)[:, 0]
+
+
+def test_residual_blocks() -> None:
+    net = nn.Sequential(
+        Block(3, 8, 2), Block(8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(8, 5)
+    )
+    found = hold(net, (3, 16, 16))
+    assert not found.names
+    assert not found.unused
+    assert '"0.bn1": bn(eps=0.001)' in found.text
+
+
+def test_permutes_around_a_norm_and_linear_layers_are_words() -> None:
+    found = hold(nn.Sequential(nn.Conv2d(3, 8, 4, 4), ConvNext(8)), (3, 16, 16))
+    kinds = [node.op.kind for node in found.graph.layers]
+    assert kinds == [
+        "conv", "dwconv", "ln", "linear", "gelu", "linear", "tensor", "mul", "droppath", "add",
+    ]  # fmt: skip
+
+
+def test_views_that_shuffle_channels() -> None:
+    found = hold(nn.Sequential(nn.Conv2d(3, 8, 3), Shuffle(8)), (3, 9, 9))
+    assert [node.op.kind for node in found.graph.layers] == [
+        "conv",
+        "chunk",
+        "chunk",
+        "conv",
+        "concat",
+        "shuffle",
+    ]
+
+
+def test_a_gate() -> None:
+    found = hold(nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU6(), nn.Hardtanh(0, 6), Gate(16)), (3, 9, 9))
+    assert [node.op.kind for node in found.graph.layers].count("relu6") == 2
+
+
+def test_attention_by_views() -> None:
+    found = hold(nn.Sequential(nn.Conv2d(3, 16, 4, 4), Tokens(16)), (3, 16, 16))
+    assert not found.names
+    assert [node.op.kind for node in found.graph.layers].count("attend") == 1
+
+
+def test_two_inputs_and_two_outputs() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Conv2d(3, 4, 3), nn.Conv2d(1, 4, 3)
+
+        def forward(self, left: Any, right: Any) -> Any:
+            x, y = self.a(left), self.b(right)
+            return {"sum": x - 2 * y, "mean": (x * y).mean(dim=(2, 3))}
+
+    found = hold(Two(), (3, 8, 8), (1, 8, 8))
+    assert list(found.graph.inputs) == ["left", "right"]
+
+
+def test_what_overwrites_is_read_later() -> None:
+    class InPlace(nn.Module):
+        def forward(self, x: Any) -> Any:
+            y = x * 2
+            y.add_(1)
+            y.relu_()
+            return y + x
+
+    hold(InPlace(), (3, 8, 8))
+
+
+def refused(module: Any, *shapes: tuple[int, ...]) -> str:
+    with pytest.raises(cnnc.CnncError) as caught:
+        cnnc.from_module(module, [torch.rand(1, *shape) for shape in shapes])
+    return str(caught.value)
+
+
+def test_what_the_language_lacks_is_named_with_its_place() -> None:
+    class Pool(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x.cumsum(1)
+
+    told = refused(nn.Sequential(nn.Conv2d(3, 4, 3), Pool()), (3, 8, 8))
+    assert re.search(r"E805: cannot import `cumsum`: the language has no layer for it", told)
+    assert "`1` (Pool), test_import.py:" in told
+    assert "return x.cumsum(1)" in told
+
+
+def test_windows_folded_into_the_batch_are_refused() -> None:
+    class Windows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(4, 4, 3, padding=1)
+
+        def forward(self, x: Any) -> Any:
+            n = x.shape[0]
+            y = x.view(n, 4, 2, 4, 8).permute(0, 2, 1, 3, 4).reshape(2 * n, 4, 4, 8)
+            return self.conv(y).mean()
+
+    assert "batch is not an axis of its own" in refused(Windows(), (4, 8, 8))
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mynets.py").write_text(
+        "import torch.nn as nn\n"
+        "def small(width=4):\n    return nn.Sequential(nn.Conv2d(3, width, 3), nn.ReLU())\n"
+        "def broken():\n    raise LookupError('no such plan')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    runner = CliRunner()
+    args = ["import", "mynets:small", "--input", "3x8x8", "--arg", "width=6", "-o", "small.cnn"]
+    done = runner.invoke(command, args, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "running mynets:small(width=6): its own code" in done.output
+    text = (tmp_path / "small.cnn").read_text()
+    assert text.startswith("# imported from mynets:small(width=6), traced by torch ")
+    assert cnnc.load("small.cnn").params == 168
+    failed = runner.invoke(command, ["import", "mynets:broken", "--input", "3x8x8"])
+    assert failed.exit_code == 1
+    assert failed.output.count("LookupError: no such plan") == 1
+    assert "cnnc itself failed" not in failed.output
+    missing = runner.invoke(command, ["import", "mynets:tiny", "--input", "3x8x8"])
+    assert "`mynets` has no `tiny`" in missing.output
