@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -220,3 +222,55 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "cnnc itself failed" not in failed.output
     missing = runner.invoke(command, ["import", "mynets:tiny", "--input", "3x8x8"])
     assert "`mynets` has no `tiny`" in missing.output
+
+
+# --- files ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    """A program of torch.export.save, in whose archive a pickle is planted that writes a file when it is read."""
+    net = nn.Sequential(
+        Block(3, 8, 2), Shuffle(8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)
+    ).eval()
+    plain, planted = tmp_path / "plain.pt2", tmp_path / "net.pt2"
+    torch.export.save(torch.export.export(net, (torch.rand(1, 3, 16, 16),), strict=False), plain)
+    evil = pickle.dumps(_Evil(str(tmp_path / "ran")))
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(planted, "w") as target:
+        for name in source.namelist():
+            target.writestr(name, evil if "sample_inputs" in name else source.read(name))
+        target.writestr("net/data.pkl", evil)
+    return planted
+
+
+class _Evil:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (open, (self.path, "w"))
+
+
+def test_a_pt2_file_is_read_and_nothing_in_it_is_unpickled(exported: Path) -> None:
+    from cnnc.importer.importing import flat_spec
+    from cnnc.importer.pt2 import read_pt2
+
+    traced = read_pt2(exported)
+    found = flat_spec(traced)
+    assert not (exported.parent / "ran").exists()
+    assert found.text.startswith("# imported from net.pt2, exported by torch ")
+    net = nn.Sequential(Block(3, 8, 2), Shuffle(8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
+    live = cnnc.from_module(net, torch.rand(1, 3, 16, 16))
+    lines = [(n.name, n.op, n.inputs, n.out) for n in live.graph.nodes]
+    assert [(n.name, n.op, n.inputs, n.out) for n in found.graph.nodes] == lines
+
+
+def test_a_damaged_pt2_file_is_told(exported: Path) -> None:
+    from cnnc.importer.pt2 import read_pt2
+
+    raw = exported.read_bytes()
+    for cut in (0, 10, len(raw) // 2, len(raw) - 10):
+        broken = exported.with_name("broken.pt2")
+        broken.write_bytes(raw[:cut])
+        with pytest.raises(cnnc.CnncError, match="E701"):
+            read_pt2(broken)

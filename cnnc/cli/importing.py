@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="import")
-@click.argument("target", metavar="PACKAGE.MODULE:FACTORY")
+@click.argument("target", metavar="TARGET")
 @click.option(
     "--input", "sizes", multiple=True, type=Size(), metavar="SIZE",
     help="An input's size without the batch, such as 3x224x224; once for each, in their order.",
@@ -40,8 +40,9 @@ def import_(
 ) -> None:  # fmt: skip
     """Write the spec of a PyTorch module: the layers that torch.export finds in it, named as its keys are.
 
-    The code that TARGET names is imported and run, in this process and with your rights. What the language has
-    no layer for is an error that names the operator, the module and the line. Needs torch.
+    TARGET is package.module:factory, whose code is imported and run, in this process and with your rights (needs
+    torch); or a file of torch.export.save, model.pt2, which runs nobody's code. What the language has no layer
+    for is an error that names the operator, the module and the line.
     Example: cnnc import torchvision.models:resnet50 --input 3x224x224 -o resnet50.cnn
     """
     from cnnc.importer.importing import flat_spec
@@ -72,24 +73,31 @@ def traced_target(
     target: str, sizes: tuple[tuple[str | None, str], ...], arguments: tuple[tuple[str, str], ...]
 ) -> Traced:
     """The trace of what the command line names. Raises CnncError, TheirError."""
+    if target.endswith(".pt2"):
+        return _read_file(target, sizes, arguments)
     if ":" not in target:
-        raise fail(
-            "E303", f"`{target}` is not package.module:factory", hint="as in torchvision.models:resnet50"
-        )
+        hint = "as in torchvision.models:resnet50, or a .pt2 file"
+        raise fail("E303", f"`{target}` is not package.module:factory", hint=hint)
     shapes = shapes_of(sizes)
-    try:
-        import torch
-    except ImportError:
-        hint = "pip install 'cnnc[torch]'"
-        raise fail("E802", "importing a module needs torch, which is not installed", hint=hint) from None
-    from cnnc.importer.torch_build import literal, traced_factory
+    from cnnc.importer.torch_build import literal, torch_version, traced_factory
 
     given = {name: literal(text) for name, text in arguments}
     written = ", ".join(f"{name}={value!r}" for name, value in given.items())
     click.echo(f"running {target}({written}): its own code, in this process", err=True)
-    origin = f"imported from {target}({written}), traced by torch {torch.__version__.partition('+')[0]}"
+    origin = f"imported from {target}({written}), traced by torch {torch_version()}"
     traced: Traced = traced_factory(target, given, shapes, origin)
     return traced
+
+
+def _read_file(
+    target: str, sizes: tuple[tuple[str | None, str], ...], arguments: tuple[tuple[str, str], ...]
+) -> Traced:
+    """The trace that a file holds; none of anybody's code runs."""
+    from cnnc.importer.pt2 import read_pt2
+
+    if sizes or arguments:
+        raise click.UsageError(f"--input and --arg are of a factory: `{target}` has its sizes in it")
+    return read_pt2(Path(target))
 
 
 class their_errors:

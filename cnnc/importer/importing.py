@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from cnnc.compiler.build import build
+from cnnc.compiler.cost import costs
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.ops.base import COUNTER
 from cnnc.dsl.format import format_source
@@ -28,6 +29,14 @@ class Imported:
     """The module's keys to ours, for those that differ."""
     unused: tuple[str, ...]
     """The module's keys that no output needs."""
+    origin: str = ""
+
+    def with_claims(self, body: str) -> str:
+        """A spec of this graph, formatted, with where it came from and what it is held to."""
+        total = costs(self.graph).total
+        head = f"# {self.origin}\n" if self.origin else ""
+        text = f"{head}{body}\nexpect params == {total.params:_}\nexpect macs == {total.macs:_}\n"
+        return format_source(Source(f"{self.graph.name}.cnn", text))
 
 
 def flat_spec(traced: Traced, progress: Callable[[int, int], None] | None = None) -> Imported:
@@ -37,22 +46,25 @@ def flat_spec(traced: Traced, progress: Callable[[int, int], None] | None = None
     used = {key for line in flat.lines for key in line.weights.values()}
     used |= {key for key, same in traced.tied.items() if same in used}
     unused = tuple(k for k in traced.state if k not in used and k.rpartition(".")[2] != COUNTER)
-    sizes = {
-        line.index: spelling.by_x(shape[1:])
-        for line, shape in zip(
-            (x for x in flat.lines if x.kind == "input"), traced.inputs.values(), strict=True
-        )
-    }
-    counted = sum(prod(traced.state[k]) for k in used if k in traced.learnt and k not in traced.tied)
-    claims = [f"expect params == {counted:_}"]
-    claims += [f"expect macs == {traced.macs:_}"] if traced.macs is not None else []
-    text = spelling.text(
-        flat, _identifier(traced.name), sizes, [traced.origin] if traced.origin else [], claims
-    )
-    text = format_source(Source(f"{traced.name}.cnn", text))
-    graph = build(parse(Source(f"{traced.name}.cnn", text)), stem=_identifier(traced.name))
+    inputs = [line.index for line in flat.lines if line.kind == "input"]
+    shapes = traced.inputs.values()
+    sizes = {i: spelling.by_x(shape[1:]) for i, shape in zip(inputs, shapes, strict=True)}
+    name = traced.name.rpartition(".")[2]
+    body = spelling.body(flat, name, sizes)
+    graph = build(parse(Source(f"{name}.cnn", body)), stem=name)
     _hold_keys(graph, traced, names, unused)
-    return Imported(text, graph, names, unused)
+    found = Imported("", graph, names, unused, traced.origin)
+    _hold_counts(found, traced, used)
+    return replace(found, text=found.with_claims(body))
+
+
+def _hold_counts(found: Imported, traced: Traced, used: set[str]) -> None:
+    """Check parameters against the module's tensors, and multiply-adds against torch's counter where it ran."""
+    total = costs(found.graph).total
+    counted = sum(prod(traced.state[k]) for k in used if k in traced.learnt and k not in traced.tied)
+    assert total.params == counted, f"{total.params:,} parameters in the spec, {counted:,} in the module"
+    wrong = traced.macs is not None and total.macs != traced.macs
+    assert not wrong, f"{total.macs:,} multiply-adds in the spec, {traced.macs:,} counted by torch"
 
 
 def _hold_keys(graph: Graph, traced: Traced, names: dict[str, str], unused: tuple[str, ...]) -> None:
@@ -72,7 +84,3 @@ def _levels(traced: Traced) -> set[str]:
     """The paths of modules that have others inside."""
     holders = (key.rpartition(".")[0] for key in traced.state)
     return parents([*holders, *(step.where.path for step in traced.steps)])
-
-
-def _identifier(name: str) -> str:
-    return name.rpartition(".")[2]

@@ -15,11 +15,10 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 _BRINGS_ACT = ("conv", "dwconv", "fc")
 
 
-def text(flat: Flat, name: str, sizes: dict[int, str], head: list[str], claims: list[str]) -> str:
+def body(flat: Flat, name: str, sizes: dict[int, str]) -> str:
     """The spec of a flat graph whose lines are named. `sizes` are those of the input lines."""
     inputs = [line for line in flat.lines if line.kind == "input"]
-    lines = [f"# {part}" for part in head]
-    lines += [f"model {name}"] if _PLAIN.fullmatch(name) and "." not in name else []
+    lines = [f"model {name}"] if _PLAIN.fullmatch(name) and "." not in name else []
     for line in inputs:
         lines.append(
             f"input {sizes[line.index]}"
@@ -32,8 +31,6 @@ def text(flat: Flat, name: str, sizes: dict[int, str], head: list[str], claims: 
     outputs = list(flat.outputs.values())
     if outputs != [len(flat.lines) - 1]:
         lines += ["", f"output {', '.join(label(flat.lines[i].name) for i in outputs)}"]
-    if claims:
-        lines += ["", *claims]
     return "\n".join(lines) + "\n"
 
 

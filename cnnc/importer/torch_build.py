@@ -40,6 +40,16 @@ class TheirError(Exception):
         self.text = head + "".join([*shown.format(), *traceback.format_exception_only(error)])
 
 
+def torch_version() -> str:
+    """Of the torch that is installed. Raises CnncError (E802) where none is."""
+    try:
+        import torch
+    except ImportError:
+        hint = "pip install 'cnnc[torch]'"
+        raise fail("E802", "importing a module needs torch, which is not installed", hint=hint) from None
+    return str(torch.__version__).partition("+")[0]
+
+
 def literal(text: str) -> object:
     """The value of an `--arg`: a literal of Python; a plain word is a text.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import linecache
 import re
 import traceback
 import warnings
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cnnc.dsl.diagnostics import fail
+from cnnc.importer.stack import line_of
 from cnnc.importer.torch_build import TheirError
 from cnnc.importer.traced import Held, Ref, Shape, Step, Traced, Where
 
@@ -66,7 +66,7 @@ def _exported(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:
             warnings.simplefilter("ignore")
             return torch.export.export(module, inputs, strict=False)
     except Exception as error:
-        place = _line("".join(traceback.format_tb(error.__traceback__)))
+        place = line_of("".join(traceback.format_tb(error.__traceback__)))
         told = str(error).strip().partition("\n")[0]
         hint = (
             "what runs must not depend on the values that flow"
@@ -240,27 +240,18 @@ def _shapes(node: Any) -> tuple[Shape | None, ...]:
 
 
 _CALL = re.compile(r"@(\d+)$")
-_FRAME = re.compile(r'File "([^"]+)", line (\d+), in .*\n?\s*(.*)')
-_TORCH = re.compile(r"[/\\]torch[/\\](nn|_|utils|fx|export)")
 
 
 def _where(node: Any) -> Where:
     stack: Mapping[str, tuple[str, str]] = node.meta.get("nn_module_stack") or {}
     if not stack:
-        return Where(line=_line(node.meta.get("stack_trace") or ""))
+        return Where(line=line_of(node.meta.get("stack_trace") or ""))
     key, (path, kind) = list(stack.items())[-1]
     call = _CALL.search(key)
     kind = kind if isinstance(kind, str) else kind.__name__
     return Where(
-        path, kind.rpartition(".")[2], int(call[1]) if call else 0, _line(node.meta.get("stack_trace") or "")
+        path,
+        kind.rpartition(".")[2],
+        int(call[1]) if call else 0,
+        line_of(node.meta.get("stack_trace") or ""),
     )
-
-
-def _line(trace: str) -> str:
-    """The innermost line that is not torch's own."""
-    frames = [m for m in _FRAME.finditer(trace) if not _TORCH.search(m[1])]
-    if not frames:
-        return ""
-    path, number, code = frames[-1].groups()
-    short = path.replace("\\", "/").rpartition("/")[2]
-    return f"{short}:{number}: {code.strip() or linecache.getline(path, int(number)).strip()}"

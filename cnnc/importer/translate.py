@@ -161,7 +161,7 @@ def _one(work: Translation, step: Step) -> None:
     work.known[step.name] = result
     if isinstance(result, Value) and step.shapes[0] is not None:
         assert result.shape == step.shapes[0], f"{step.op} gives {step.shapes[0]}, not {result.shape}"
-    if step.in_place:
+    if step.in_place and step.op not in ("detach", "requires_grad"):
         _overwrite(work, step, result)
 
 

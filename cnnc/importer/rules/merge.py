@@ -25,6 +25,8 @@ def arithmetic(work: Translation, step: Step) -> Any:
     scale = step.args.get("alpha", 1)
     if isinstance(left, int | float) and isinstance(right, int | float):
         raise Refusal("arithmetic on numbers of the code")
+    if isinstance(right, float) and right.is_integer():
+        right = int(right)
     if isinstance(right, int | float):
         return _with_number(work, left, op, right * scale)
     if isinstance(left, int | float):
