@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import time
 from itertools import islice
@@ -197,13 +198,28 @@ def test_there_is_a_small_picture_of_each(writer: dict[str, Any]) -> None:
 def test_lines_are_counted_alike() -> None:
     """benchmarks/lines.py: code only, on both sides."""
     lines = runpy.run_path(str(ROOT / "benchmarks" / "lines.py"))
-    assert lines["spec_lines"]("vgg16") == (4, 0)
-    own, used = lines["spec_lines"]("mobilenet_v1")
-    assert (own, used) == (9, 2)  # std's separable
+    own, used = lines["spec_sizes"]("vgg16")
+    assert (own.lines, used.lines, used.tokens) == (4, 0, 0)
+    own, used = lines["spec_sizes"]("mobilenet_v1")
+    assert (own.lines, used.lines) == (9, 2)  # std's separable
     source = 'import os\n\n# a\ndef f(x):\n    """Text.\n\n    More."""\n    y = [  # b\n        x\n    ]\n    return y\n'
-    assert lines["python_lines"](source, ("f",)) == 5
+    size = lines["python_size"](source, ("f",))
+    assert (size.lines, size.tokens) == (5, 6 + 3 + 1 + 1 + 2)
     with pytest.raises(ValueError, match="no definition of g"):
-        lines["python_lines"](source, ("g",))
+        lines["python_size"](source, ("g",))
+
+
+def test_the_page_tells_the_specs_sizes() -> None:
+    """The table of docs/coming-from.md; what other packages hold is counted at the versions that it names."""
+    lines = runpy.run_path(str(ROOT / "benchmarks" / "lines.py"))
+    page = (ROOT / "docs" / "coming-from.md").read_text(encoding="utf8")
+    told = re.findall(r"^\| (\w+) \| (\d+), ([\d,]+) \| (\d+), ([\d,]+) \|", page, re.MULTILINE)
+    assert len({row[0] for row in told}) >= 10
+    for name, *numbers in told:
+        own, used = lines["spec_sizes"](name)
+        whole = own + used
+        found = [int(n.replace(",", "")) for n in numbers]
+        assert found == [own.lines, own.tokens, whole.lines, whole.tokens], name
 
 
 # --- the modules --------------------------------------------------------------------------
