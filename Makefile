@@ -3,7 +3,7 @@ BIN = .venv/bin
 
 QUICK = architecture errors parse format lalr arithmetic summary cost receptive_field diff expand lock cli reference op_contract properties
 
-.PHONY: setup check quick test bench docs tables pictures zoo
+.PHONY: setup check quick test bench docs tables pictures zoo live vsix
 
 setup:  ## A virtual environment with everything, at known-good versions.
 	$(PYTHON) -m venv .venv
@@ -38,3 +38,9 @@ pictures:  ## The pictures of docs/pictures.md; needs Graphviz.
 
 tables:  ## The parser's tables, made from the grammar by lark.
 	$(BIN)/python -m cnnc.dsl.make_tables > cnnc/dsl/tables.new && mv cnnc/dsl/tables.new cnnc/dsl/tables.py
+
+live:  ## The editor of `cnnc live`, from npm's packages.
+	cd editors/page && npm install --no-audit --no-fund && npm run build
+
+vsix:  ## The extension for VS Code: editors/vscode/dist/cnnc.vsix, from npm's packages.
+	cd editors/vscode && npm install --no-audit --no-fund && npm run package

@@ -16,6 +16,7 @@ COMMANDS = Commands({
     "expand": "cnnc.cli.writing:expand",
     "fmt": "cnnc.cli.formatting:fmt",
     "import": "cnnc.cli.importing:import_",
+    "live": "cnnc.cli.living:live",
     "lock": "cnnc.cli.lock:lock",
     "ops": "cnnc.cli.reference:ops",
     "lsp": "cnnc.cli.serving:lsp",

@@ -43,7 +43,7 @@ def to_report(graph: Graph, lexer: Lexer) -> str:
         {
             "policy": _policy(script),
             "title": escape(graph.name),
-            "style": f"{_text('style.css')}\n{_kinds_css()}\n{code_css()}",
+            "style": f"{_text('style.css')}\n{kinds_css()}\n{code_css()}",
             "heading": escape(title),
             "facts": "".join(f"<li>{escape(line)}</li>" for line in lines),
             "findings": _findings(graph),
@@ -116,7 +116,7 @@ def _policy(script: str) -> str:
 _DASHES = {"dashed": "5 3", "dotted": "2 2"}
 
 
-def _kinds_css() -> str:
+def kinds_css() -> str:
     """The diagram's colours and borders, those that `cnnc draw` takes."""
     rules = []
     for kind, look in LOOKS.items():

@@ -1,0 +1,54 @@
+"""`cnnc live`: a page that shows a spec as it is written."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from cnnc.cli.common import allow_outside, allow_outside_option, complete_spec, guarded
+from cnnc.net import ZOO, resolve
+
+
+@click.command()
+@click.argument("spec", required=False, shell_complete=complete_spec)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Where to listen; 0 for any that is free."
+)
+@click.option(
+    "--browser/--no-browser", default=None, help="Open a browser. Not done over SSH unless asked for."
+)
+@allow_outside_option
+@guarded
+def live(spec: str | None, port: int, browser: bool | None) -> None:
+    """Show SPEC on a page of this machine while it is written, in your own editor or in the page's.
+
+    The page follows what is saved. Its address has a secret in it and can be opened on this machine only. Without SPEC
+    it begins with a network of the zoo, and saves nothing. It goes on until Ctrl-C.
+    """
+    from cnnc.page.server import Page
+
+    zoo = None if spec is None or not spec.startswith(ZOO) else spec.removeprefix(ZOO)
+    if zoo is not None:
+        resolve(f"{ZOO}{zoo}")
+    try:
+        page = Page(spec if zoo is None else None, zoo=zoo, port=port, allow_outside=allow_outside())
+    except OSError as error:
+        raise click.UsageError(f"port {port} cannot be listened on: {error.strerror}") from None
+    click.echo(f"{page.address}\nCtrl-C ends it")
+    sys.stdout.flush()
+    if browser if browser is not None else _has_browser():
+        import webbrowser
+
+        webbrowser.open(page.address)
+    page.serve_forever()
+
+
+def _has_browser() -> bool:
+    """Whether a browser opened here would be seen by who started this."""
+    if os.environ.get("SSH_CONNECTION") or os.environ.get("SSH_TTY"):
+        return False
+    return sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )

@@ -1,0 +1,233 @@
+"""The page's server: this machine alone, a token in every address, and nothing else of the machine to be read.
+
+Every address begins with the token. A request must be addressed to this machine by name, so that no other site's name can be
+turned here, and a question must come from the page itself.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import secrets
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import resources
+from typing import Any
+
+from cnnc.dsl.diagnostics import CnncError
+from cnnc.page.answers import Answers, BadQuestion
+from cnnc.page.files import Watched
+
+MAX_BODY = 16 * 1024 * 1024
+_HEARTBEAT = 10.0
+"""Seconds after which a waiting page is told that nothing changed."""
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src data: blob:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self' vscode-webview: https://*.vscode-cdn.net"
+)
+_REPORT = ("order.js", "layout.js", "diagram.js", "table.js", "field.js")
+"""The report's scripts that draw the diagram, the table and fields here too."""
+
+
+@lru_cache(maxsize=8)
+def asset(name: str) -> tuple[str, bytes] | None:
+    """The type and the bytes of a part of the page; None for a name that it has not."""
+    own = resources.files("cnnc.page")
+    report = resources.files("cnnc.backends.report")
+    if name == "":
+        return "text/html; charset=utf-8", own.joinpath("page.html").read_bytes()
+    if name == "style.css":
+        from cnnc.backends.report.code import code_css
+        from cnnc.backends.report.page import kinds_css
+
+        style = report.joinpath("style.css").read_text(encoding="utf8")
+        return "text/css; charset=utf-8", "\n".join(
+            [style, kinds_css(), code_css(), own.joinpath("live.css").read_text(encoding="utf8")]
+        ).encode()  # fmt: skip
+    if name == "live.js":
+        parts = [report.joinpath(part).read_text(encoding="utf8") for part in _REPORT]
+        return "text/javascript; charset=utf-8", "\n".join(
+            [*parts, own.joinpath("live.js").read_text(encoding="utf8")]
+        ).encode()  # fmt: skip
+    if name == "editor.js":
+        return "text/javascript; charset=utf-8", own.joinpath("editor.js").read_bytes()
+    if name == "LICENCES.txt":
+        return "text/plain; charset=utf-8", own.joinpath("LICENCES.txt").read_bytes()
+    return None
+
+
+class Page(ThreadingHTTPServer):
+    """A page about one file, or about none."""
+
+    daemon_threads = True
+
+    def __init__(
+        self, path: str | None, *, zoo: str | None = None, port: int = 0, allow_outside: bool = False
+    ) -> None:
+        """`zoo` is the network shown at first where there is no file. Raises CnncError for a file that cannot be read."""
+        self.token = secrets.token_urlsafe(24)
+        self.file = None if path is None else Watched(path, allow_outside=allow_outside)
+        if self.file is not None:
+            self.file.text()
+        # A text without a file is taken to lie in a folder that is not there, so that it can use none beside it.
+        name = (
+            path if path is not None else os.path.join(tempfile.gettempdir(), f"cnnc-{self.token}", "net.cnn")
+        )
+        self.zoo = zoo
+        self.answers = Answers(name, allow_outside=allow_outside)
+        super().__init__(("127.0.0.1", port), Handler)
+        if self.file is not None:
+            threading.Thread(target=self.file.watch, daemon=True).start()
+
+    @property
+    def address(self) -> str:
+        """What to open."""
+        return f"http://127.0.0.1:{self.server_address[1]}/{self.token}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that goes away in the middle of an answer is no mistake."""
+        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request."""
+
+    server: Page
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Requests are not told."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+
+    def do_GET(self) -> None:
+        """A part of the page, or what changes."""
+        name = self._name()
+        if name is None:
+            self._send(404, "text/plain", b"not found\n")
+        elif name == "changes":
+            self._changes()
+        elif name == "start":
+            self._json(self._start())
+        else:
+            found = asset(name)
+            if found is None:
+                self._send(404, "text/plain", b"not found\n")
+            else:
+                self._send(200, *found)
+
+    def do_POST(self) -> None:
+        """A question of the page."""
+        if self._name() != "ask" or self.headers.get("Origin") not in self._origins():
+            self._send(403, "text/plain", b"not allowed\n")
+            self.close_connection = True
+            return
+        length = self.headers.get("Content-Length", "")
+        if not length.isdigit() or int(length) > MAX_BODY:
+            self._send(413, "text/plain", b"too long\n")
+            self.close_connection = True
+            return
+        try:
+            asked = json.loads(self.rfile.read(int(length)))
+            if not isinstance(asked, dict):
+                raise BadQuestion("no object")
+            self._json(self._save(asked) if asked.get("ask") == "save" else self.server.answers.answer(asked))
+        except (BadQuestion, ValueError) as error:
+            self._send(400, "text/plain; charset=utf-8", f"{error}\n".encode())
+        except Exception as error:
+            told = (
+                f"cnnc itself failed ({type(error).__name__}: {error}): this is its mistake, not your spec's"
+            )
+            self._send(500, "text/plain; charset=utf-8", told.encode())
+
+    # --- what may be asked --------------------------------------------------------------------
+
+    def _origins(self) -> tuple[str, str]:
+        port = self.server.server_address[1]
+        return f"http://127.0.0.1:{port}", f"http://localhost:{port}"
+
+    def _name(self) -> str | None:
+        """What a request is for, behind the token; None where it has not the token, or comes under another name."""
+        hosts = [origin.removeprefix("http://") for origin in self._origins()]
+        origin = self.headers.get("Origin")
+        if self.headers.get("Host") not in hosts or (origin is not None and origin not in self._origins()):
+            return None
+        path = self.path.partition("?")[0]
+        _, _, rest = path.partition("/")
+        token, slash, name = rest.partition("/")
+        if not slash or not hmac.compare_digest(token.encode(), self.server.token.encode()):
+            return None
+        return name
+
+    # --- answers --------------------------------------------------------------------------------
+
+    def _start(self) -> dict[str, Any]:
+        """The file's text, or none."""
+        file = self.server.file
+        if file is None:
+            return {"file": None, "text": None, "version": 0, "zoo": self.server.zoo}
+        version = file.version
+        try:
+            return {"file": file.path, "text": file.text(), "version": version}
+        except CnncError as error:
+            return {
+                "file": file.path,
+                "text": None,
+                "version": version,
+                "missing": error.diagnostics[0].message,
+            }
+
+    def _save(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        file, text, before = self.server.file, asked.get("text"), asked.get("before")
+        if file is None or not isinstance(text, str) or not isinstance(before, str):
+            raise BadQuestion("there is no file to save to")
+        return {"problem": file.save(text, before)}
+
+    def _changes(self) -> None:
+        """A stream of the versions of the file, each as it is saved."""
+        self.send_response(200)
+        self._headers("text/event-stream", None)
+        self.end_headers()
+        self.close_connection = True
+        version = self.server.file.version if self.server.file is not None else 0
+        while True:
+            if self.server.file is None:
+                time.sleep(_HEARTBEAT)
+                now = 0
+            else:
+                now = self.server.file.wait(version, _HEARTBEAT)
+            told = f"data: {now}\n\n" if now != version else ": nothing\n\n"
+            version = now
+            self.wfile.write(told.encode())
+            self.wfile.flush()
+
+    def _json(self, found: Mapping[str, Any]) -> None:
+        self._send(200, "application/json", json.dumps(found, separators=(",", ":")).encode())
+
+    def _send(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self._headers(kind, len(body))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _headers(self, kind: str, length: int | None) -> None:
+        self.send_header("Content-Type", kind)
+        if length is not None:
+            self.send_header("Content-Length", str(length))
+        self.send_header("Content-Security-Policy", POLICY)
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
+        self.send_header("Referrer-Policy", "no-referrer")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Cache-Control", "no-store")
