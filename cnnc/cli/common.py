@@ -276,6 +276,13 @@ def write(path: str, data: str | bytes, what: str) -> None:
     click.echo(f"wrote {path} ({what})", err=True)
 
 
+def columns() -> int | None:
+    """How wide the terminal is; None where standard output is none, and lines may be of any length."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
+
+
 def file_name(model: str) -> str:
     """What a file is called that holds a model of this name, without its ending."""
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in model)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 from textwrap import wrap
 
 import click
 
-from cnnc.cli.common import guarded
+from cnnc.cli.common import columns, guarded
 
 
 @click.command()
@@ -28,15 +29,20 @@ def _list() -> str:
     width = max(len(name) for name in (*(r.kind for r in layers()), *(b.name for b in blocks())))
     lines: list[str] = []
     family = None
+
+    def row(name: str, text: str) -> list[str]:
+        start = f"  {name:{width}}  "
+        across = columns() or 1_000
+        return wrap(_first_sentence(text), across, initial_indent=start, subsequent_indent=" " * len(start))
+
     for record in layers():
         if record.family != family:
             family = record.family
             lines += [*([""] if lines else []), family]
-        lines.append(f"  {record.kind:{width}}  {_first_sentence(record.summary)}")
-    lines += ["", "words of the language"]
-    lines += [f"  {word:{width}}  {_first_sentence(text)}" for word, text in WORDS.items()]
+        lines += row(record.kind, record.summary)
+    lines += ["", "words of the language", *chain.from_iterable(row(*item) for item in WORDS.items())]
     lines += ["", "blocks (use NAME from std)"]
-    lines += [f"  {block.name:{width}}  {_first_sentence(block.text)}" for block in blocks()]
+    lines += chain.from_iterable(row(block.name, block.text) for block in blocks())
     return "\n".join(lines)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cnnc.cli.common import guarded, write
+from cnnc.cli.common import columns, guarded, write
 from cnnc.dsl.diagnostics import fail
 
 
@@ -43,12 +43,15 @@ def _list(as_json: bool) -> None:
         return
     names = max(len(entry.name) for entry in found)
     papers = max(len(entry.paper) for entry in found)
-    click.echo(f"{'name':{names}}  {'paper':{papers}}  {'parameters':>11}  {'MACs':>15}  input")
+    across = columns()
+    if across is not None:
+        papers = max(8, min(papers, across - names - 11 - 15 - 4 * 2 - len("3x224x224")))
+    click.echo(f"{'name':{names}}  {'paper':{papers}}  {'parameters':>11}  {'MACs':>15}  input"[:across])
     for entry in found:
         net = entry.net
-        click.echo(
-            f"{entry.name:{names}}  {entry.paper:{papers}}  {net.params:>11,}  {net.macs:>15,}  {entry.size}"
-        )
+        paper = entry.paper if len(entry.paper) <= papers else f"{entry.paper[: papers - 1]}…"
+        line = f"{entry.name:{names}}  {paper:{papers}}  {net.params:>11,}  {net.macs:>15,}  {entry.size}"
+        click.echo(line if across is None or len(line) <= across else f"{line[: across - 1]}…")
 
 
 def _one(name: str, as_json: bool) -> None:

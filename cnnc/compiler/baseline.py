@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import field
 
 from cnnc.compiler.cost import costs
-from cnnc.compiler.graph import Graph
+from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.ops import show
 from cnnc.compiler.ops.base import Sizes, by_x
 from cnnc.compiler.receptive_field import ReceptiveField, receptive_field
@@ -28,8 +28,9 @@ class Baseline:
 
     figures: Mapping[str, int | str]
     tensors: Mapping[str, str]
-    spans: Mapping[str, Span] = field(default_factory=dict, compare=False, repr=False)
-    """Where the layer of each tensor, and each end, stands in the text."""
+    places: Mapping[str, tuple[Span, ...]] = field(default_factory=dict, compare=False, repr=False)
+    """Where each end, and the layer of each tensor, is in the text, in the order of the network: first the
+    layer itself, then the calls and repeats around it, outwards."""
 
 
 def baseline(graph: Graph) -> Baseline:
@@ -49,23 +50,32 @@ def baseline(graph: Graph) -> Baseline:
         what: f"at least {total}" if what in counted.unknown else _count(total)
         for what, total in (("params", counted.total.params), ("macs", counted.total.macs))
     }
-    spans: dict[str, Span] = {}
+    places: dict[str, tuple[Span, ...]] = {}
     for name, index in graph.inputs.items():
         figures[f"inputs.{name}"] = by_x(graph.nodes[index].out)
-        spans[f"inputs.{name}"] = graph.nodes[index].span
+        places[f"inputs.{name}"] = (graph.nodes[index].span,)
     for name, index in graph.outputs.items():
         figures[f"outputs.{name}"] = by_x(graph.nodes[index].out)
         figures[f"rf.{name}"] = _field(receptive_field(graph, index))
-        spans[f"outputs.{name}"] = spans[f"rf.{name}"] = graph.nodes[index].span
+        places[f"outputs.{name}"] = places[f"rf.{name}"] = (graph.nodes[index].span,)
     tensors: dict[str, str] = {}
     for node, key, shape in graph.tensors():
         tensors[key] = by_x(shape) or "scalar"
-        spans[key] = node.span
+        places[key] = _ways(node)
     for node in graph.nodes:
         if node.module == node.name and "params" in node.op.unknown:
             tensors[f"{node.name}.*"] = "unknown"
-            spans[f"{node.name}.*"] = node.span
-    return Baseline(dict(sorted(figures.items())), dict(sorted(tensors.items(), key=_natural)), spans)
+            places[f"{node.name}.*"] = _ways(node)
+    return Baseline(dict(sorted(figures.items())), dict(sorted(tensors.items(), key=_natural)), places)
+
+
+def _ways(node: Node) -> tuple[Span, ...]:
+    """Where a layer is in the text, and the calls and turns that it is in, outwards."""
+    spans, trace = [node.span], node.trace
+    while trace is not None:
+        spans.append(trace.span)
+        trace = trace.parent
+    return tuple(spans)
 
 
 def _count(value: int) -> int | str:

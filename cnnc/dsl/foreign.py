@@ -71,6 +71,8 @@ def argument(key: str, value: str) -> str | None:
     elif part == "init" and "(" not in plain:
         plain = _INITS.get(plain.lower(), plain)
     twin = _TWINS[part].format(v=plain)
+    if twin == f"{key}={value}":
+        return None  # it is what is written: another layer has it
     return twin if twin.startswith("leave") else f"write {twin}"
 
 

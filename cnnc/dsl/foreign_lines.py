@@ -81,6 +81,7 @@ _FORMS: tuple[tuple[str, str, str], ...] = (
     (r"(?P<layer>[A-Za-z][\w-]*)\s*\*\s*(?P<n>\d+)\s*$", "a repeat is written `*n` after a bracket", "write [{layer}]*{n}"),
     (r"\b(?P<n>\d+)\s*[*x×]\s*[\[(]", "a repeat is written `*n` after a bracket", "write […]*{n}"),
     (r"[)}]\s*\*\s*(?P<n>\d+)", "layers are grouped in [ ]", "write […]*{n}"),
+    (r"^\s*(?:\w+:\s*)?\{\s*(?P<layer>[A-Za-z][^{}]*?)\s*\}\s*$", "layers are grouped in [ ]", "write [{layer}]"),
     (r"\]\s*(?:\^|\*\*)\s*(?P<n>\d+)", "a repeat is written `*n` after a bracket", "write […]*{n}"),
     (r"'(?P<word>[^'\n]*)'", "words need no quotes, and names take \"", "write {word}"),
     (r"^\s*(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<value>-?[\d._]+(?:e-?\d+)?)\s*$", "a value needs its statement", "write param {name} = {value}"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from cnnc.compiler.ops import op_words
+from cnnc.compiler.ops import Shape, op_words
 from cnnc.compiler.walk.library import STD
 from cnnc.dsl import foreign
 from cnnc.dsl import syntax as s
+from cnnc.dsl.source import Span
 
 _STD_BLOCK = re.compile(r"^block (\w+)", re.MULTILINE)
 
@@ -57,3 +58,15 @@ def _without_braces(text: str, names: set[str]) -> str | None:
         if match is not None and match[2] in names:
             return f"write `{match[1]}{{{match[2]}}}{match[3] or ''}`: a name stands in braces there"
     return None
+
+
+def of_what_flows(where: Span, shapes: Sequence[Shape]) -> str | None:
+    """A hint for an argument that is written `C`, `H` or `W` and does not fit: how much that is here."""
+    match = re.search(r"= *([CHW])$", where.text)
+    if match is None or len(shapes) != 1 or len(shapes[0]) <= "CHW".index(match[1]):
+        return None
+    size = shapes[0]["CHW".index(match[1])]
+    told = f"`{match[1]}` is {size} here, that of what flows into the layer"
+    if where.text.startswith("groups"):
+        told += ": the width must be a multiple of it, or write dwconv for filters of each map"
+    return told

@@ -87,8 +87,21 @@ class Labels:
 
     def unknown(self, text: str, span: Span, env: Env) -> CnncError:
         """The error for a label that cannot be seen: it may stand further down, or in a block."""
-        hint = self.elsewhere(text) or did_you_mean(text, env.labels.visible())
+        hint = self.elsewhere(text) or self.inside(text, env) or did_you_mean(text, env.labels.visible())
         return fail("E203", f"no label `{text}` is visible here", span, hint=hint)
+
+    def inside(self, text: str, env: Env) -> str | None:
+        """A hint for `enc.y` where `enc` is a label: what that has inside."""
+        outer, _, _ = text.rpartition(".")
+        found = env.labels.reach(outer) if outer else None
+        if found is None:
+            return None
+        names = [f"`{outer}.{name}`" for name in (found.inner.entries if found.inner is not None else ())]
+        return (
+            f"there is {', '.join(names[:6])}"
+            if names
+            else f"`{outer}` is one tensor: nothing in it has a label"
+        )
 
     def elsewhere(self, text: str) -> str | None:
         """A hint where the spec has a label of this name, which cannot be seen yet or from outside."""

@@ -15,6 +15,7 @@ from cnnc.compiler.symbolic import Items, Sourced, constant, opaque
 from cnnc.compiler.walk import words
 from cnnc.compiler.walk.draft import Draft, Role, Spot, poison
 from cnnc.compiler.walk.evaluate import argument, number
+from cnnc.compiler.walk.hints import of_what_flows
 from cnnc.compiler.walk.lists import parts_of, together
 from cnnc.compiler.walk.values import Closure, Env, Handed, LayerWord, Value, describe, ordinal
 from cnnc.dsl import syntax as s
@@ -355,7 +356,9 @@ class Layers:
         except OpError as error:
             where = args.spans.get(error.arg or "", span)
             trace = _by_default(args, error.arg or "")
-            raise fail(error.code, error.message, where, error.hint, trace) from None
+            raise fail(
+                error.code, error.message, where, of_what_flows(where, shapes) or error.hint, trace
+            ) from None
         except ValidationError as error:
             raise _argument_error(error, op_type, args, span) from None
         if max(int(n) for n in shape) > MAX_SIZE:

@@ -146,7 +146,8 @@ def _settings(use: s.Use, into: FileScope) -> dict[str, Sourced[Value]]:
 
 
 def _beside(use: s.Use) -> Path:
-    """A used file's path: relative to the spec that uses it; `zoo:NAME` is a network that ships. Raises E701."""
+    """A used file's path: relative to the spec that uses it, without `..` where no link stands
+    in the way; `zoo:NAME` is a network that ships. Raises E701."""
     if use.origin.startswith(ZOO):
         name = use.origin.removeprefix(ZOO)
         names = {path.stem: path for path in SPECS.glob("*.cnn")}
@@ -154,7 +155,9 @@ def _beside(use: s.Use) -> Path:
             hint = did_you_mean(name, names) or "`cnnc zoo` lists it"
             raise fail("E701", f"the zoo has no `{name}`", use.origin_span, hint=hint)
         return names[name]
-    return Path(use.span.source.name).parent / use.origin
+    path = Path(use.span.source.name).parent / use.origin
+    short = Path(os.path.normpath(path))
+    return short if os.path.realpath(short) == os.path.realpath(path) else path
 
 
 def _copy(used: s.UsedName, home: FileScope, into: FileScope) -> bool:

@@ -46,21 +46,29 @@ def _hint(merge: type[Op], branches: Sequence[s.Pipeline], joined: Sequence[Draf
     return _fitting(first, other)
 
 
+ALIKE = "pad and stride the branches alike"
+"""How the hint begins where maps differ in size: another input may make them fit."""
+
+
 def _fitting(first: Shape, other: Shape) -> str:
-    """The word that makes one branch as large as the other, and what it makes of it."""
-    alike = "pad and stride the branches alike"
+    """The words that make one branch as large as the other, each with what it makes of it."""
     small, large = sorted((first, other), key=lambda shape: [int(n) for n in shape[1:]])
     axes = [*zip(small[1:], large[1:], strict=True)]
     if any(int(n) > int(m) for n, m in axes):
-        return alike
+        return ALIKE
     grown, cut = by_x((small[0], *large[1:])), by_x((large[0], *small[1:]))
     if all(int(n) == int(m) or (int(n) == 1 and not is_free(n)) for n, m in axes):
         return f"end the smaller in `stretch`, which makes it {grown}"
     factors = [ratio(m, n) for n, m in axes]
     if None not in factors:
         factor = str(factors[0]) if len(set(factors)) == 1 else "x".join(map(str, factors))
-        return f"{alike}, or end the smaller in `upsample({factor})`, which makes it {grown}"
-    return f"{alike}, or end the larger in `crop`, which makes it {cut}"
+        return (
+            f"{ALIKE}, or end the smaller in `upsample({factor})`, which makes it {grown}, "
+            f"or the larger in `maxpool{factor}`: {cut}"
+        )
+    to = by_x(large[1:])
+    resize = "" if any(map(is_free, large[1:])) else f", or the smaller in `upsample(size={to})`: {grown}"
+    return f"{ALIKE}, or end the larger in `crop`, which makes it {cut}{resize}"
 
 
 def _is_id(branch: s.Pipeline) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 
 from cnnc.compiler.ops import by_x
 from cnnc.compiler.ops.geometry import TOO_SMALL
+from cnnc.compiler.walk.misfit import ALIKE
 from cnnc.dsl.diagnostics import Diagnostic
 
 Sizes = Mapping[str | None, tuple[int, ...]]
@@ -15,12 +17,15 @@ Attempt = Callable[[Sizes], Sequence[Diagnostic]]
 """The mistakes found with inputs of these shapes, by input name."""
 
 MAX_SIZE = 1 << 14
+STEPS = (2, 4, 8, 16, 32, 64)
+"""What sizes are made multiples of, where branches are to be alike."""
 MAX_STEPS = 64
 """How far above the smallest size at which every kernel fits one is looked for that works altogether."""
 
 
 def with_smallest_input(found: Sequence[Diagnostic], inputs: Sizes, attempt: Attempt) -> list[Diagnostic]:
-    """The mistakes, those of a map that is too small told the smallest input that works, where there is one.
+    """The mistakes, those of a map that is too small told the smallest input that works, where there is one;
+    those of branches of unlike sizes, the nearest inputs with which they are alike.
 
     Sizes that are equal in an input stay equal. A larger map never makes a kernel too large,
     so the size at which all kernels fit is found by halving.
@@ -37,7 +42,33 @@ def with_smallest_input(found: Sequence[Diagnostic], inputs: Sizes, attempt: Att
             )
             hint = f"the smallest input that works is {shapes}; or pad it, or pool less before it"
             out = [replace(d, hint=hint) if i in places else d for i, d in enumerate(out)]
+    elif out and all(_unlike(diagnostic) for diagnostic in out):
+        near = [by_x(shape) for shape in _nearest(inputs, attempt)]
+        if near:
+            told = f"; an input of {' or '.join(near)} works as it is"
+            out = [replace(d, hint=f"{d.hint}{told}") for d in out]
     return out
+
+
+def _unlike(diagnostic: Diagnostic) -> bool:
+    return diagnostic.code == "E405" and (diagnostic.hint or "").startswith(ALIKE)
+
+
+def _nearest(inputs: Sizes, attempt: Attempt) -> list[tuple[int, ...]]:
+    """The nearest shapes below and above of the only input whose sizes are multiples of a power of two and work.
+
+    What is halved on the way down and doubled on the way up needs such multiples.
+    """
+    if len(inputs) != 1:
+        return []
+    (name, shape), *_ = inputs.items()
+    near = []
+    for up in (False, True):
+        multiples = ([(n // step + (up and n % step > 0)) * step for n in shape[1:]] for step in STEPS)
+        found = (sizes for sizes in multiples if min(sizes) and sizes != list(shape[1:]))
+        works = ((shape[0], *sizes) for sizes in found if not attempt({name: (shape[0], *sizes)}))
+        near += list(islice(works, 1))
+    return near
 
 
 def _too_small(diagnostic: Diagnostic) -> bool:

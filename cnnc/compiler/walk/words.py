@@ -187,7 +187,7 @@ def without_positions(op: type[Op], bare: Sequence[object]) -> str:
     follows = "the input's channels are never written"
     word, kind = op.word, op.kind
     if word.size is None and not op.positional:
-        return f"{follows}: `{kind}` alone, or {op.example}"
+        return f"{follows}: `{kind}` alone" + (f", or {op.example}" if op.example != kind else "")
     if word.size is None or not numbers:
         return f"{follows}; for instance: {op.example}"
     if word.size == word.width:
