@@ -54,30 +54,33 @@ def cnnc_check(request: pytest.FixtureRequest) -> Callable[..., None]:
     """`cnnc_check(*specs, strict=False, locked=False)` fails the test with what `cnnc check` would tell.
 
     A folder stands for all .cnn files in it. `strict` counts warnings as errors; `locked` holds the
-    networks to `cnnc.lock` in pytest's root folder too, or to the file it names.
+    networks to their `cnnc.lock` too, that of pytest's root folder or of one between, or to the file it names.
     """
     root = request.config.rootpath
 
     def check(*specs: str | Path, strict: bool = False, locked: bool | str = False) -> None:
         __tracebackhide__ = True
-        lock = root / ("cnnc.lock" if locked is True else locked) if locked else None
-        hold(specs, root=root, strict=strict, lock=lock)
+        hold(specs, root=root, strict=strict, locked=locked)
 
     return check
 
 
-def hold(specs: Sequence[str | Path], *, root: Path, strict: bool = False, lock: Path | None = None) -> None:
+def hold(
+    specs: Sequence[str | Path], *, root: Path, strict: bool = False, locked: bool | str = False
+) -> None:
     """Fail the running test where a spec is wrong; paths are taken, and shown, from `root`."""
     from cnnc.cli.check_run import Options, verdicts_on
     from cnnc.cli.common import found_specs, named_folders
     from cnnc.cli.lock import read_lock
+    from cnnc.cli.project import lock_path
     from cnnc.dsl.diagnostics import CnncError
     from cnnc.net import ZOO
 
     __tracebackhide__ = True
     paths = [str(spec) if str(spec).startswith(ZOO) else str(root / spec) for spec in specs]
     try:
-        held_to = read_lock(str(lock)) if lock is not None else None
+        lock = lock_path(paths, root) if locked is True else str(root / locked) if locked else None
+        held_to = read_lock(lock) if lock is not None else None
         if not paths:
             if held_to is None:
                 raise ValueError("cnnc_check: name the specs, or a lock that has them")

@@ -243,8 +243,46 @@ def test_a_long_change_is_cut_short(folder: Path) -> None:
     (folder / "nets" / "a.cnn").write_text(B.replace("conv3-4", "conv3-5"))
     told = run("check", "nets", "--locked").stderr
     assert len(told.splitlines()) < 24
-    # 11 weights, 11 x 4 tensors of batch norms (not their counters), and fc1.weight: 56, 12 of them listed
-    assert "    … and 44 tensors more\n" in told
+    # 11 weights, all listed; 11 x 4 tensors of batch norms (not their counters) and fc1.weight
+    assert told.count(".weight: ") == 11
+    assert "    … and 45 tensors whose sizes follow from these\n" in told
+
+
+def test_a_change_is_told_at_its_layer_or_at_the_call_that_gives_it(folder: Path) -> None:
+    """The first layer of the network that differs, not the first by name; the call, where others of it are as before."""
+    text = "input 3x8x8\nblock b(w) = z: conv3-w -> a: conv3-w\nn: b(8) -> m: b(9) -> fc-2\n"
+    spec = folder / "nets" / "a.cnn"
+    spec.write_text(text)
+    lock("nets")
+    spec.write_text(text.replace("b(9)", "b(7)"))
+    assert run("check", "nets", "--locked").stderr.startswith("nets/a.cnn:3:15: error E603")
+    spec.write_text(text.replace("a: conv3-w", "a: conv1-w"))
+    assert run("check", "nets", "--locked").stderr.startswith("nets/a.cnn:2:31: error E603")
+
+
+def test_the_lock_is_found_from_the_spec_up_to_the_root(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "pyproject.toml").write_text("[tool.cnnc]\n")
+    lock("nets")
+    monkeypatch.chdir(folder / "nets")
+    assert run("check", "a.cnn", "--locked").exit_code == 0
+    assert lock("a.cnn") == "../cnnc.lock is up to date (1 network)\n"
+    (folder / "nets" / "a.cnn").write_text(A.replace("conv3-8", "conv3-9"))
+    done = run("check", "a.cnn", "--locked")
+    assert "`a.cnn` is not what ../cnnc.lock records" in done.stderr
+    (command,) = re.findall(r"run `cnnc (lock [^`]*)`", done.stderr)
+    assert run(*command.split()).exit_code == 0
+    monkeypatch.chdir("/")
+    assert run("check", str(folder / "nets"), "--locked").exit_code == 0
+
+
+def test_a_lock_above_the_root_is_not_taken(folder: Path) -> None:
+    (folder / "cnnc.lock").write_text("no lock at all")
+    (folder / "nets" / "pyproject.toml").write_text("[tool.cnnc]\n")
+    assert run("check", "nets/a.cnn", "--locked").stderr.startswith("error E604")  # the one beside
+    (folder / "cnnc.lock").unlink()
+    assert lock("nets") == "wrote nets/cnnc.lock (1 network: 1 new)\n"
 
 
 def test_what_does_not_change_the_network_is_no_change(folder: Path) -> None:

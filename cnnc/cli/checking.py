@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
@@ -22,9 +21,7 @@ from cnnc.cli.common import (
     max_layers_option,
     named_folders,
 )
-
-if TYPE_CHECKING:
-    pass
+from cnnc.cli.project import LOCK_HELP, lock_path
 
 FORMATS = ("text", "json", "github", "junit", "sarif")
 
@@ -39,7 +36,7 @@ FORMATS = ("text", "json", "github", "junit", "sarif")
 )  # fmt: skip
 @click.option("-o", "--output", default="-", metavar="FILE", help="Where a format other than text goes.")
 @click.option("--locked", is_flag=True, help="Hold the networks to what `cnnc lock` recorded.")
-@click.option("--lock", default="cnnc.lock", show_default=True, metavar="FILE", help="The lock file.")
+@click.option("--lock", metavar="FILE", help=LOCK_HELP)
 @click.option(
     "-j", "--jobs", type=click.IntRange(min=1), help="Processes to run; as many as pay if not given."
 )
@@ -60,7 +57,7 @@ FORMATS = ("text", "json", "github", "junit", "sarif")
 @guarded
 def check(
     specs: tuple[str, ...], strict: bool, verbose: bool, format: str, output: str, locked: bool,
-    lock: str, jobs: int | None, watch: bool, sizes: Sizes, params: Values,
+    lock: str | None, jobs: int | None, watch: bool, sizes: Sizes, params: Values,
 ) -> None:  # fmt: skip
     """Hold SPECs to what they claim: every error, warning and failed expectation.
 
@@ -69,18 +66,19 @@ def check(
 
     Example: cnnc check specs/
     """
+    path = lock or lock_path(specs)
     options = Options(
         strict,
         verbose,
         format,
         output,
-        lock if locked else None,
+        path if locked else None,
         jobs,
         sizes,
         params,
         max_layers(),
         allow_outside(),
-        named_folders(specs or [os.path.dirname(lock) or "."]),
+        named_folders(specs or [os.path.dirname(path) or "."]),
     )
     if not specs and not locked:
         raise click.UsageError("Missing argument 'SPEC...'.")

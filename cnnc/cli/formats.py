@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from cnnc.cli.project import from_repository
 from cnnc.cli.verdict import Outcome, Verdict, total_line
 from cnnc.dsl.diagnostics import CODES, Diagnostic, printable
 from cnnc.dsl.source import Span
@@ -118,7 +119,7 @@ def to_github(verdicts: Sequence[Verdict], *, strict: bool = False) -> str:
             level = _LEVELS[finding.severity]
             if strict and level == "warning":
                 level = "error"
-            fields = {"file": _in_workspace(_file(verdict, finding))}
+            fields = {"file": from_repository(_file(verdict, finding))}
             where = fields["file"]
             if finding.span is not None:
                 place = _place(finding.span)
@@ -130,15 +131,6 @@ def to_github(verdicts: Sequence[Verdict], *, strict: bool = False) -> str:
             told = ",".join(f"{name}={_property(value)}" for name, value in fields.items())
             lines.append(f"::{level} {told}::{_data(f'{where}: {_told(finding)}')}\n")
     return "".join(lines)
-
-
-def _in_workspace(path: str) -> str:
-    """A path from the root of the repository, where GitHub says where that is; else as it is."""
-    workspace = os.environ.get("GITHUB_WORKSPACE")
-    if not workspace or path == "<stdin>":
-        return path
-    relative = os.path.relpath(os.path.realpath(path), os.path.realpath(workspace))
-    return path if relative.startswith("..") else relative.replace(os.sep, "/")
 
 
 def _data(text: str) -> str:
@@ -233,7 +225,7 @@ def _location(verdict: Verdict, finding: Diagnostic) -> dict[str, Any]:
     from pathlib import Path
     from urllib.parse import quote
 
-    file = _in_workspace(_file(verdict, finding))
+    file = from_repository(_file(verdict, finding))
     if os.path.isabs(file):
         artifact = {"uri": Path(file).as_uri()}
     else:

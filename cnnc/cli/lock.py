@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,29 +29,30 @@ from cnnc.cli.common import (
     tell,
 )
 from cnnc.cli.files import alone, replace_file
+from cnnc.cli.project import LOCK_HELP, lock_path
 from cnnc.cli.verdict import Verdict, check_one, judged, many
 from cnnc.compiler.baseline import Baseline
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail
 from cnnc.dsl.read import read_source
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Source, Span
-from cnnc.net import ZOO, resolve
+from cnnc.net import ZOO
 
 VERSION = 1
 MAX_LOCK_BYTES = 1 << 30
 """What a lock may have: whatever `cnnc lock` has written can be read, a record for each tensor of thousands of specs."""
 _HEAD = "# What the networks were when they were locked. `cnnc lock` writes this; `cnnc check --locked` holds to it.\n"
 _MOST = 12
-"""How many tensors a difference lists."""
+"""How many tensors a difference lists; where there are more, those that follow from others are counted."""
 
 
 @click.command()
 @click.argument("specs", nargs=-1, metavar="[SPEC...]", shell_complete=complete_spec)
-@click.option("--lock", "path", default="cnnc.lock", show_default=True, metavar="FILE", help="The lock file.")
+@click.option("--lock", "path", metavar="FILE", help=LOCK_HELP)
 @max_layers_option
 @allow_outside_option
 @guarded
-def lock(specs: tuple[str, ...], path: str) -> None:
+def lock(specs: tuple[str, ...], path: str | None) -> None:
     """Record what SPECs are: ends, counts, receptive fields, and the keys and shapes of their weights.
 
     The other specs of the lock stay as they are, and those whose file is gone leave it. Without SPECs,
@@ -62,6 +63,7 @@ def lock(specs: tuple[str, ...], path: str) -> None:
     """
     if "-" in specs:
         raise click.UsageError("standard input cannot be locked: a record needs a file's name")
+    path = path or lock_path(specs)
     before = read_lock(path) if os.path.lexists(path) else Lock(path, {})
     if not specs and not before.entries:
         raise click.UsageError("Nothing is locked yet: name the specs, for instance `cnnc lock .`")
@@ -165,12 +167,16 @@ class Lock:
     def _difference(self, spec: str, old: Baseline, new: Baseline) -> Diagnostic:
         figures = list(differences(old.figures, new.figures))
         tensors = list(differences(old.tensors, new.tensors))
-        lines = [line for _, line in (*figures, *tensors[:_MOST])]
-        if len(tensors) > _MOST:
-            lines.append(f"… and {many(len(tensors) - _MOST, 'tensor')} more")
-        span = _place(spec, new, [name for name, _ in (*tensors, *figures)])
+        names = {name for name, _ in tensors}
+        behind = _following(names, old.tensors, new.tensors) if len(names) > _MOST else set()
+        first = [line for name, line in tensors if name not in behind] or [line for _, line in tensors]
+        lines = [line for _, line in figures] + first[:_MOST]
+        if len(first) > _MOST:
+            lines.append(f"… and {many(len(first) - _MOST, 'tensor')} more")
+        if len(first) < len(tensors):
+            lines.append(f"… and {many(len(tensors) - len(first), 'tensor')} whose sizes follow from these")
         return Diagnostic(
-            "E603", f"`{spec}` is not what {self.path} records", span,
+            "E603", f"`{spec}` is not what {self.path} records", _place(new, [name for name, _ in tensors]),
             hint=f"if the change is meant, run `cnnc lock {spec}` and commit the lock with it", details=tuple(lines),
         )  # fmt: skip
 
@@ -198,12 +204,48 @@ def _shown(value: int | str) -> str:
     return f"{value:,}" if isinstance(value, int) else value
 
 
-def _place(spec: str, baseline: Baseline, names: Iterable[str]) -> Span | None:
-    """The first place of what differs, in the spec's own text where it stands there."""
-    file = resolve(spec)
-    changed = [baseline.spans[name] for name in names if name in baseline.spans]
-    spans = changed or [span for name, span in baseline.spans.items() if name.startswith("outputs.")]
-    return min(spans, key=lambda span: (span.source.name != file, span.start), default=None)
+def _following(names: set[str], old: Mapping[str, int | str], new: Mapping[str, int | str]) -> set[str]:
+    """The tensors that differ in what their layer takes alone, or as vectors with the width of their layer.
+
+    Those of a layer whose weight gives another width, or has another kernel, changed by themselves.
+    """
+    shapes = {name: (old[name], new[name]) for name in names if name in old and name in new}
+    found: set[str] = set()
+    for module in {name.rpartition(".")[0] for name in shapes}:
+        own = [name for name in names if name.rpartition(".")[0] == module]
+        if all(name in shapes and _by_inputs(*shapes[name]) for name in own):
+            found.update(own)
+    return found
+
+
+def _by_inputs(old: int | str, new: int | str) -> bool:
+    """Whether a shape differs in its input channels alone, or is a vector.
+
+    >>> _by_inputs("8x4x3x3", "8x5x3x3"), _by_inputs("8x4x3x3", "9x4x3x3"), _by_inputs("8", "9")
+    (True, False, True)
+    """
+    before, after = str(old).split("x"), str(new).split("x")
+    if len(before) != len(after):
+        return False
+    if len(before) == 1:
+        return True
+    return before[0] == after[0] and before[2:] == after[2:]
+
+
+def _place(baseline: Baseline, names: Sequence[str]) -> Span | None:
+    """The first layer of the network that differs; the call of its block, where other calls do not differ.
+
+    Where only figures differ, the first output.
+    """
+    changed = set(names)
+    spans = next((spans for name, spans in baseline.places.items() if name in changed), None)
+    if spans is None:
+        outputs = (spans[0] for name, spans in baseline.places.items() if name.startswith("outputs."))
+        return next(outputs, None)
+    layers = {places for name, places in baseline.places.items() if name in baseline.tensors}
+    touched = {places for name, places in baseline.places.items() if name in changed}
+    unchanged = {span for places in layers - touched for span in places}
+    return next((span for span in spans if span not in unchanged), spans[0])
 
 
 # --- the file ---------------------------------------------------------------------------

@@ -28,6 +28,14 @@ def project_root(folder: str | os.PathLike[str]) -> Path | None:
     return None
 
 
+def repository(folder: str | os.PathLike[str]) -> Path | None:
+    """The nearest folder with a `.git`, from this one upwards; None where there is none."""
+    here = Path(os.path.realpath(folder))
+    return next(
+        (place for place in [here, *here.parents][:MOST_FOLDERS] if os.path.lexists(place / ".git")), None
+    )
+
+
 def _named(pyproject: Path) -> Path | None:
     """The root that a pyproject.toml names; None where it has no table of ours."""
     try:
