@@ -144,6 +144,15 @@ class Net:
 
         return expand(self.graph)
 
+    def fold(self, *, names: Literal["keys", "none"] = "keys") -> str:
+        """The spec that a person would have written for the network, of the same graph layer by layer.
+
+        With `names="keys"` its state dict has the same keys; with "none" inputs and outputs alone keep their names.
+        """
+        from cnnc.importer.structure import shorten
+
+        return shorten(self.graph, names=names)
+
     def features(self, *labels: str) -> Net:
         """The network whose outputs are the tensors at these labels, as a named tuple; nothing else is computed.
 

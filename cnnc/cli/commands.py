@@ -17,6 +17,7 @@ COMMANDS = Commands({
     "fmt": "cnnc.cli.formatting:fmt",
     "import": "cnnc.cli.importing:import_",
     "live": "cnnc.cli.living:live",
+    "fold": "cnnc.cli.writing:fold",
     "lock": "cnnc.cli.lock:lock",
     "ops": "cnnc.cli.reference:ops",
     "lsp": "cnnc.cli.serving:lsp",

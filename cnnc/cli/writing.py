@@ -1,4 +1,4 @@
-"""`cnnc compile` and `cnnc expand`: a spec as a program, a record, or its flat core."""
+"""`cnnc compile`, `cnnc expand` and `cnnc fold`: a spec as a program, a record, its flat core, or as short as can be."""
 
 from __future__ import annotations
 
@@ -77,3 +77,25 @@ def expand(spec: str, sizes: Sizes, params: Values, output: str) -> None:
     net = load(spec, sizes, params)
     tell(net.warnings)
     write(output, net.expand(), "flat core")
+
+
+@click.command()
+@spec_options
+@click.option(
+    "--names", default="keys", show_default=True, type=click.Choice(["keys", "none"]),
+    help="keys: the same keys in the state dict, so that the same weights load. none: only inputs and outputs keep "
+    "their names.",
+)  # fmt: skip
+@click.option(
+    "-o", "--output", default="-", metavar="FILE", help="Where to write; standard output if not given."
+)
+@guarded
+def fold(spec: str, sizes: Sizes, params: Values, names: str, output: str) -> None:
+    """Print SPEC as short as it can be written: the way back from its flat core.
+
+    Repeats, blocks, comprehensions, shortcuts and defaults are found in the network, not in the text, and what is
+    printed has the same graph, layer by layer. Params have the values that they have; comments and claims are left
+    out. Example: cnnc expand zoo:resnet50 | cnnc fold -
+    """
+    net = load(spec, sizes, params)
+    write(output, net.fold(names="none" if names == "none" else "keys"), "folded spec")

@@ -1,0 +1,211 @@
+"""Blocks: levels that differ in numbers only become calls of one block, where that is shorter."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field, replace
+
+from cnnc.dsl.record import record
+from cnnc.importer.structure.copies import Common, Namer, common, skeleton
+from cnnc.importer.structure.folding import Folder
+from cnnc.importer.structure.spell import Speller, size
+from cnnc.importer.structure.terms import (
+    Break,
+    Call,
+    Chain,
+    Formula,
+    Item,
+    Join,
+    Leaf,
+    Ref,
+    Scope,
+    Value,
+    items_in,
+    mapped,
+)
+
+
+@record
+class Block:
+    """A declaration; a default is None where there is none."""
+
+    name: str
+    params: tuple[str, ...]
+    defaults: tuple[Value | None, ...]
+    body: Chain
+
+
+@record(frozen=False, eq=False)
+class Program:
+    """All chains of a spec under way: the model's own, the shared modules', and the blocks'."""
+
+    root: Chain
+    shared: dict[str, Chain]
+    blocks: list[Block] = field(default_factory=list)
+
+
+def with_blocks(
+    program: Program, folder: Folder, namer: Namer, classes: Mapping[str, str], *, blocks: bool = True
+) -> Program:
+    """Every level resolved, the innermost first: into a call of a block, or into what stands in its place."""
+    maker = _Maker(program, folder, namer, classes, blocks)
+    while maker.round():
+        pass
+    return maker.program
+
+
+class _Maker:
+    def __init__(
+        self, program: Program, folder: Folder, namer: Namer, classes: Mapping[str, str], blocks: bool
+    ) -> None:
+        self.program = program
+        self.folder = folder
+        self.speller: Speller = folder.speller
+        self.namer = namer
+        self.classes = classes
+        self.blocks = blocks
+
+    def round(self) -> bool:
+        """Resolve the levels that have none unresolved inside; whether there were any."""
+        scopes = [scope for chain in self._chains() for scope in _innermost(chain)]
+        if not scopes:
+            self._each(self.folder.fold)
+            return False
+        made = dict(zip((scope.name_in_model for scope in scopes), self._resolved(scopes), strict=True))
+
+        def change(item: Item) -> tuple[Item, ...]:
+            found = made.get(item.name_in_model) if isinstance(item, Scope) and not item.settled else None
+            return (item,) if found is None else found
+
+        self._each(lambda chain: mapped(chain, change))
+        return True
+
+    def _chains(self) -> Sequence[Chain]:
+        return [self.program.root, *self.program.shared.values()]
+
+    def _each(self, change: Callable[[Chain], Chain]) -> None:
+        self.program.root = change(self.program.root)
+        self.program.shared = {name: change(chain) for name, chain in self.program.shared.items()}
+
+    def _resolved(self, scopes: Sequence[Scope]) -> list[tuple[Item, ...]]:
+        """What stands in the place of each level."""
+        bodies = [self.folder.fold(scope.body) for scope in scopes]
+        groups: dict[object, list[int]] = {}
+        for i, body in enumerate(bodies):
+            groups.setdefault(skeleton(body), []).append(i)
+        out: list[tuple[Item, ...]] = [()] * len(scopes)
+        for members in groups.values():
+            block = None
+            if self.blocks and len(members) > 1 and not any(isinstance(i, Ref) for i in bodies[members[0]]):
+                block = self._block([scopes[i] for i in members], [bodies[i] for i in members])
+            for n, i in enumerate(members):
+                scope = scopes[i]
+                if block is not None:
+                    out[i] = (block[n],)
+                else:
+                    out[i] = _in_place(scope, bodies[i])
+        return out
+
+    def _block(self, scopes: Sequence[Scope], bodies: Sequence[Chain]) -> list[Call] | None:
+        found = common(bodies, [scope.flow[0] if scope.flow else None for scope in scopes], self.namer)
+        if found is None or len(found.params) > 12:
+            return None
+        name = self.namer.block(self._name(scopes))
+        block, order = _declared(name, found)
+        calls = [
+            Call(name, tuple(Leaf(row[i]) for i in order), scope.label, block.defaults, scope.bound)
+            for scope, row in zip(scopes, found.rows, strict=True)
+        ]
+        inline, called = 0, self._declaration(block)
+        last: object = None
+        for scope, body, call in zip(scopes, bodies, calls, strict=True):
+            here = (body, scope.label)
+            if here != last or scope.label:
+                inline += size(self.speller.chain(_in_place(scope, body))) + 1
+                called += size(self.speller.item(call)) + 1
+            last = here
+        if called >= inline:
+            return None
+        self.namer.blocks[name] = block.params
+        self.program.blocks.append(block)
+        return calls
+
+    def _declaration(self, block: Block) -> int:
+        return size(declaration(block, self.speller))
+
+    def _name(self, scopes: Sequence[Scope]) -> str:
+        """A name after the classes of the modules, or after what the levels are called."""
+        given = Counter(self.classes[s.name_in_model] for s in scopes if s.name_in_model in self.classes)
+        if given:
+            return _snake(given.most_common(1)[0][0])
+        stems = Counter(stem for s in scopes if (stem := _stem(s.name_in_model)))
+        stem = stems.most_common(1)[0][0] if stems else _kind(scopes[0].body)
+        return stem if stem not in self.namer.taken else f"{stem}_block"
+
+
+def _innermost(chain: Chain) -> list[Scope]:
+    """The unresolved levels with none in them, in the order in which `mapped` meets them."""
+    found: list[Scope] = []
+
+    def look(item: Item) -> tuple[Item, ...]:
+        if isinstance(item, Scope) and not item.settled:
+            inner = [i for i in items_in(item.body) if isinstance(i, Scope) and not i.settled]
+            if not inner:
+                found.append(item)
+        return (item,)
+
+    mapped(chain, look)
+    return found
+
+
+def _in_place(scope: Scope, body: Chain) -> tuple[Item, ...]:
+    """A level that is no call: a bracket, or nothing but its items where it need not be a level."""
+    if scope.bound or scope.label or any(isinstance(item, Break) for item in body):
+        return (replace(scope, body=body, settled=True),)
+    return body
+
+
+def _declared(name: str, found: Common) -> tuple[Block, list[int]]:
+    """The block, parameters with a usual value last, and the order of its parameters in the rows."""
+    usual: list[Value | None] = []
+    saved: list[int] = []
+    for column in zip(*found.rows, strict=True):
+        value, times = Counter(column).most_common(1)[0]
+        worth = times >= 2 and 2 * times > 2 + 0 and times * 2 >= len(column)
+        usual.append(value if worth and not isinstance(value, Formula) else None)
+        saved.append(times if usual[-1] is not None else 0)
+    order = sorted(range(len(found.params)), key=lambda i: saved[i])
+    return (
+        Block(name, tuple(found.params[i] for i in order), tuple(usual[i] for i in order), found.term),
+        order,
+    )
+
+
+def declaration(block: Block, speller: Speller) -> str:
+    params = ", ".join(
+        p if d is None else f"{p}={speller.value(d)}"
+        for p, d in zip(block.params, block.defaults, strict=True)
+    )
+    body = speller.lines(block.body)
+    if "\n" in body:
+        body = f"[\n{body}\n]"
+    return f"block {block.name}{f'({params})' if params else ''} = {body}"
+
+
+def _stem(name: str) -> str | None:
+    """What a level is called, without its number: `denselayer` of `features.denseblock1.denselayer3`."""
+    stem = re.sub(r"_*\d+[a-z]?$", "", name.rpartition(".")[2]).lower()
+    return stem if stem.isidentifier() else None
+
+
+def _kind(body: Chain) -> str:
+    """A word for what a level does, where its name is a number."""
+    names = {"+": "residual", "|": "concat_unit", "&": "gate", "@": "product"}
+    found = [names[item.op] for item in body if isinstance(item, Join)]
+    return found[0] if found else "unit"
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,297 @@
+"""A level of atoms as a chain: post-dominators give its steps, branches stand between them, and a value that is
+needed elsewhere too gets a label and a line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cnnc.compiler.expand import _Core
+from cnnc.compiler.graph import Graph
+from cnnc.compiler.ops import op_words
+from cnnc.importer.structure.judge import has_key
+from cnnc.importer.structure.levels import Atom, Level
+from cnnc.importer.structure.spell import label_text
+from cnnc.importer.structure.terms import (
+    Break,
+    Call,
+    Chain,
+    Item,
+    Join,
+    Layer,
+    Ref,
+    Scope,
+    Tap,
+    items_in,
+)
+from cnnc.importer.structure.words import Words
+
+
+class Chains:
+    """Makes chains of the levels of one graph."""
+
+    def __init__(self, graph: Graph, words: Words, *, keep: bool) -> None:
+        self.graph = graph
+        self.words = words
+        self.keep = keep
+        self.core = _Core(graph)
+        """It writes externs, and keeps their declarations."""
+
+    def chain(self, level: Level) -> Chain:
+        """The chain of a level, of the whole model for the root."""
+        taps: set[int] = set(level.exits[:-1])
+        taps |= {ref for atom in level.atoms.values() for ref in atom.refs}
+        if not level.name:
+            taps |= {i for name, i in self.graph.outputs.items() if name != "output"}
+        while True:
+            body = _Body(self, level, taps)
+            chain = body.lines()
+            if body.taps == taps:
+                return chain
+            taps = body.taps
+
+
+class _Body:
+    """One try at a level, with a label for every node in `taps`; what else needs one is found on the way."""
+
+    def __init__(self, home: Chains, level: Level, taps: set[int]) -> None:
+        self.home = home
+        self.graph = home.graph
+        self.level = level
+        self.taps = set(taps)
+        self.known = set(level.inflows)
+        """What can be named here: what flows in, and the values of the lines above."""
+        self.done: set[int] = set()
+        self.names: dict[int, str] = {}
+        self.used: set[str] = set()
+        self.inflow_named = False
+        self.is_root = not level.name
+        if self.is_root:
+            self.names = {i: name for name, i in self.graph.inputs.items()}
+            self.used = set(self.graph.inputs)
+            if "output" in self.graph.outputs:
+                self.used.add("output")
+
+    # --- lines ----------------------------------------------------------------------------
+
+    def lines(self) -> Chain:
+        level = self.level
+        last = level.exits[-1] if level.exits else level.inflows[0]
+        inflows = level.inflows
+        current = inflows[0] if len(inflows) == 1 else None
+        out: list[Item] = []
+        for end in [*sorted(self.taps - set(inflows) - {last}), last]:
+            items = self.chain(end, current)
+            if items and isinstance(items[0], Ref) and out:
+                out.append(Break())
+            out += self._labelled(items, end) if end in self.taps else items
+            self.known.add(end)
+            current = end
+        if self.is_root:
+            out += self._more_names()
+        if self.inflow_named:
+            out.insert(0, Tap(self.names[inflows[0]]))
+        return tuple(out)
+
+    def _more_names(self) -> list[Item]:
+        """Taps for outputs that are inputs, or have two names."""
+        out: list[Item] = []
+        for name, index in self.graph.outputs.items():
+            if name != "output" and self.names.get(index) != name:
+                out += [Break(), Ref(self.name(index)), Tap(name)]
+        return out
+
+    def _labelled(self, items: list[Item], end: int) -> list[Item]:
+        """The items of a line with a label at its end."""
+        name = self.name(end)
+        last = items[-1] if items else None
+        if isinstance(last, Layer | Scope | Call) and last.label == (name,):
+            return items
+        is_plain = isinstance(last, Layer | Scope | Call) and not last.label
+        free = not self.home.keep or not any(getattr(last, "names", ()) or ())
+        if isinstance(last, Join):
+            is_plain = all(not b or (len(b) == 1 and isinstance(b[0], Ref)) for b in last.branches)
+            free = True
+        if is_plain and (free or self._own_name(end) == name):
+            assert isinstance(last, Layer | Scope | Call | Join)
+            return [*items[:-1], replace(last, label=(name,))]
+        return [*items, Tap(name)]
+
+    def name(self, index: int) -> str:
+        """The label of a value."""
+        found = self.names.get(index)
+        if found is not None:
+            return found
+        wanted = next((name for name, i in self.graph.outputs.items() if i == index and self.is_root), None)
+        if wanted is None and index in self.level.inflows:
+            self.inflow_named = True
+        elif wanted is None:
+            wanted = self._own_name(index)
+            if self.home.keep and wanted is not None and not (self._is_source(index) or _is_a_name(wanted)):
+                wanted = None  # a label would take it from the counter, and all after it
+            node = self.graph.nodes[index]
+            if wanted is None and node.label is not None and _is_a_name(node.label):
+                wanted = node.label
+        number = 0
+        while wanted is None or wanted in self.used:
+            number += 1
+            wanted = f"x{number}"
+        self.used.add(wanted)
+        self.names[index] = wanted
+        return wanted
+
+    def _is_source(self, index: int) -> bool:
+        atom = self.level.atoms.get(index)
+        return atom is not None and atom.is_source
+
+    def _own_name(self, index: int) -> str | None:
+        """The label that a layer or level must have because of its key."""
+        atom = self.level.atoms.get(index)
+        if atom is None:
+            return None
+        if atom.level is not None and self.home.keep:
+            return self._local(atom.level.name)
+        if (
+            atom.unit is not None
+            and (self.home.keep or atom.is_source)
+            and has_key(self.graph, atom.unit.own)
+        ):
+            return self._local(atom.unit.own.name)
+        return None
+
+    def _local(self, name: str) -> str:
+        return name.removeprefix(f"{self.level.name}.") if self.level.name else name
+
+    # --- chains ---------------------------------------------------------------------------
+
+    def chain(self, end: int, current: int | None) -> list[Item]:
+        """The items that make the value `end` where `current` flows, which a label names if it begins elsewhere."""
+        if end == current:
+            return []
+        if end in self.known or end in self.done:
+            if end not in self.known:
+                self.taps.add(end)
+            return [Ref(self.name(end))]
+        region, bases = self._behind(end, current)
+        main = current if current in bases else max(bases, default=None)
+        items: list[Item] = []
+        if main is not None and main != current:
+            items.append(Ref(self.name(main)))
+        before = main
+        for step in self._steps(region, main, end):
+            items.append(self._item(self.level.atoms[step], before))
+            self.done.add(step)
+            before = step
+        return items
+
+    def _behind(self, end: int, current: int | None) -> tuple[set[int], set[int]]:
+        """The nodes that make a value, back to those that are there already; and these."""
+        region: set[int] = set()
+        bases: set[int] = set()
+        todo = [end]
+        while todo:
+            index = todo.pop()
+            if index in region or index in bases:
+                continue
+            if index == current or index in self.known:
+                bases.add(index)
+            elif index in self.done:
+                self.taps.add(index)
+                bases.add(index)
+            else:
+                region.add(index)
+                todo += self.level.atoms[index].ins
+        return region, bases
+
+    def _steps(self, region: set[int], main: int | None, end: int) -> Sequence[int]:
+        """The nodes that every way from `main` to `end` goes through, in order, `end` the last."""
+        import networkx
+
+        start = -1 if main is None else main
+        ways: networkx.DiGraph[int] = networkx.DiGraph()
+        reached = {start}
+        for index in sorted(region):
+            atom = self.level.atoms[index]
+            sources = atom.ins if main is not None else (atom.ins or (start,))
+            for source in sources:
+                if source in reached:
+                    ways.add_edge(index, source)
+                    reached.add(index)
+        if end not in reached:
+            return [end]
+        after = networkx.immediate_dominators(ways, end)
+        steps = []
+        at = after.get(start, end)
+        while at != end:
+            steps.append(at)
+            at = after[at]
+        return [*steps, end]
+
+    # --- items ----------------------------------------------------------------------------
+
+    def _item(self, atom: Atom, before: int | None) -> Item:
+        if atom.level is not None:
+            body = self.home.chain(atom.level)
+            flow = self.graph.nodes[atom.ins[0]].out[0]
+            name = self._local(atom.level.name)
+            holds = any(isinstance(item, Layer) and item.label for item in items_in(body))
+            return Scope(
+                body, flow=(int(flow),), name=name, names=(name,), bound=self.home.keep or holds,
+                name_in_model=atom.level.name,
+            )  # fmt: skip
+        if atom.use is not None:
+            return Call(atom.use.module)
+        branches = self._branches(atom, before)
+        if atom.join is not None:
+            assert atom.unit is not None
+            flow = 0 if before is None else int(self.graph.nodes[before].out[0])
+            axis = getattr(atom.unit.own.op, "axis", "C")
+            return Join(atom.join, tuple(map(tuple, branches)), axis, flow=(flow,))
+        return self._layer(atom, branches)
+
+    def _branches(self, atom: Atom, before: int | None) -> list[list[Item]]:
+        if len(atom.ins) == 1 and atom.ins[0] == before:
+            return [[]]
+        return [self.chain(index, before) for index in atom.ins]
+
+    def _layer(self, atom: Atom, branches: list[list[Item]]) -> Item:
+        unit = atom.unit
+        assert unit is not None
+        node, op = unit.own, unit.own.op
+        if atom.is_fitted:
+            return Layer(op.kind, names=self._names(atom))
+        if op.kind == "extern":
+            text = self.home.core._extern(op, [self.name(i) for i in atom.refs])  # type: ignore[arg-type]
+            return Layer(text, names=self._names(atom))
+        keys = [*op.operands, *(name for name in op.pipelines if name in node.given)]
+        if not op.operands:
+            keys.insert(0, "")
+            if branches and branches[0]:
+                self.taps.add(atom.ins[0])
+        pipes = [(key, tuple(chain)) for key, chain in zip(keys, branches, strict=False) if chain and key]
+        tensors = [
+            (name, label_text(self.name(node.named[name]))) for name in op.tensors if name in node.given
+        ]
+        made = self.home.words.layer(unit, pipes, tensors, self._names(atom))
+        return replace(made, label=(self.name(atom.out),)) if atom.is_source else made
+
+    def _names(self, atom: Atom) -> tuple[str | None, ...]:
+        """The names that the layer and what it brings must have."""
+        unit = atom.unit
+        assert unit is not None
+        if not self.home.keep:
+            return ()
+        parts = (unit.own, unit.norm, unit.act)
+        return tuple(
+            self._local(part.name) if part is not None and has_key(self.graph, part) else None
+            for part in parts
+        )
+
+
+def _is_a_name(label: str) -> bool:
+    """Whether somebody chose a label: none that a counter could give."""
+    stem = label.rstrip("0123456789")
+    return label.isidentifier() and (stem == label or not (stem in op_words() or stem in _COUNTED))
+
+
+_COUNTED = ("add", "concat", "mul", "matmul", "seq", "shortcut", "x")

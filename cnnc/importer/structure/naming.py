@@ -1,0 +1,174 @@
+"""Labels where a counter would give another name than the keys need: docs/language.md, Module names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from cnnc.importer.structure.terms import (
+    NONE,
+    Call,
+    Chain,
+    Fit,
+    Item,
+    Join,
+    Layer,
+    Leaf,
+    Scope,
+    Word,
+    items_in,
+    mapped,
+)
+
+
+def named(chain: Chain, *, is_model: bool = False) -> Chain:
+    """The chain of a level with the labels that give every layer the name it must have."""
+    return _Level(chain, is_model).named(chain)
+
+
+def has_sides(chain: Chain) -> bool:
+    """Whether branches stand on a level, those of the levels inside it left out."""
+    return any(isinstance(item, Join) for item in _on_level(chain))
+
+
+def _on_level(chain: Iterable[Item]) -> Iterable[Item]:
+    for item in chain:
+        yield item
+        if isinstance(item, Join):
+            for branch in item.branches:
+                yield from _on_level(branch)
+        elif isinstance(item, Layer):
+            for _, pipe in item.pipes:
+                yield from _on_level(pipe)
+
+
+class _Level:
+    def __init__(self, chain: Chain, is_model: bool) -> None:
+        self.numbered = not is_model and not has_sides(chain)
+        self.counters: dict[str, int] = {}
+        self.required = {
+            name
+            for item in _on_level(chain)
+            if isinstance(item, Layer | Scope)
+            for name in item.names
+            if name is not None
+        }
+
+    def named(self, chain: Chain) -> Chain:
+        out: list[Item] = []
+        for item in chain:
+            out += self._item(item)
+        return tuple(out)
+
+    def _item(self, item: Item) -> list[Item]:
+        match item:
+            case Join():
+                return [replace(item, branches=tuple(self.named(b) for b in item.branches))]
+            case Scope():
+                return [self._scope(replace(item, body=_Level(item.body, False).named(item.body)))]
+            case Layer():
+                if item.pipes:
+                    item = replace(item, pipes=tuple((key, self.named(pipe)) for key, pipe in item.pipes))
+                return self._layer(item)
+        return [item]
+
+    def _next(self, kind: str) -> str:
+        return str(self.counters.get("", 0)) if self.numbered else f"{kind}{self.counters.get(kind, 0) + 1}"
+
+    def _count(self, kind: str) -> None:
+        kind = "" if self.numbered else kind
+        self.counters[kind] = self.counters.get(kind, 0) + 1
+
+    def _scope(self, scope: Scope) -> Scope:
+        if scope.label:
+            return scope
+        if not any(isinstance(i, Layer | Fit) and any(i.names) for i in items_in(scope.body)):
+            return replace(scope, label=(scope.name,))
+        if self.numbered and scope.name == self._next(""):
+            self._count("")
+            return scope
+        return replace(scope, label=(scope.name,))
+
+    def _layer(self, layer: Layer) -> list[Item]:
+        brought = [leaf.value for leaf in (layer.norm, layer.act) if leaf is not None]
+        kinds = [layer.kind, *(word.kind for word in brought if isinstance(word, Word) and word != NONE)]
+        parts = [layer.names[0] if layer.names else None]
+        if layer.norm is not None and layer.norm.value != NONE:
+            parts.append(layer.names[1] if len(layer.names) > 1 else None)
+        if layer.act is not None and layer.act.value != NONE:
+            parts.append(layer.names[2] if len(layer.names) > 2 else None)
+        if layer.label:
+            given = "".join(part if isinstance(part, str) else str(part.value) for part in layer.label)
+            wanted = [given, *(f"{given}_{kind}" for kind in kinds[1:])]
+            if all(part in (None, name) for part, name in zip(parts, wanted, strict=True)):
+                return [layer]
+            return self._apart(layer, kinds, parts)
+        if self._counts(kinds, parts):
+            return [layer]
+        own = parts[0] or next(
+            (p.removesuffix(f"_{k}") for p, k in zip(parts[1:], kinds[1:], strict=True) if p), None
+        )
+        if own is None:
+            return [replace(layer, label=(self._free(),))]
+        wanted = [own, *(f"{own}_{kind}" for kind in kinds[1:])]
+        if all(part in (None, name) for part, name in zip(parts, wanted, strict=True)):
+            return [replace(layer, label=(own,))]
+        return self._apart(layer, kinds, parts)
+
+    def _free(self) -> str:
+        number = 1
+        while f"y{number}" in self.required:
+            number += 1
+        self.required.add(f"y{number}")
+        return f"y{number}"
+
+    def _counts(self, kinds: list[str], parts: list[str | None]) -> bool:
+        """Whether counters give the names; they count on if so."""
+        before = dict(self.counters)
+        for kind, part in zip(kinds, parts, strict=True):
+            name = self._next(kind)
+            if part not in (None, name) or (part is None and name in self.required):
+                self.counters = before
+                return False
+            self._count(kind)
+        return True
+
+    def _apart(self, layer: Layer, kinds: list[str], parts: list[str | None]) -> list[Item]:
+        """The layer and what it brings as items of their own."""
+        out: list[Item] = []
+        no_act = None if layer.act is None else Leaf(NONE, welcome=layer.act.welcome)
+        bare = replace(
+            layer, norm=None if layer.norm is None else Leaf(NONE), act=no_act, label=(), names=(parts[0],)
+        )
+        if layer.norm is not None and layer.norm.value != NONE and bare.act is not None:
+            bare = replace(bare, act=Leaf(NONE, welcome=True))
+        out += self._layer(bare)
+        brought = [leaf for leaf in (layer.norm, layer.act) if leaf is not None and leaf.value != NONE]
+        for leaf, part in zip(brought, parts[1:], strict=True):
+            assert isinstance(leaf.value, Word)
+            args = tuple(
+                (key, Leaf(int(text) if text.isdecimal() else text)) for key, text in leaf.value.args
+            )
+            out += self._layer(Layer(leaf.value.kind, args=args, names=(part,)))
+        last = out[-1]
+        if layer.label and isinstance(last, Layer) and not last.label:
+            out[-1] = replace(last, label=layer.label)
+        return out
+
+
+def split_labels(chain: Chain) -> Chain:
+    """The chain with the numbers in its labels apart, so that labels alike but for a number are alike."""
+
+    def change(item: Item) -> tuple[Item, ...]:
+        if not isinstance(item, Layer | Join | Scope | Call) or not item.label:
+            return (item,)
+        text = "".join(part if isinstance(part, str) else str(part.value) for part in item.label)
+        parts: list[str | Leaf] = [
+            Leaf(int(part)) if part.isdecimal() and str(int(part)) == part else part
+            for part in re.split(r"(\d+)", text)
+            if part
+        ]
+        return (replace(item, label=tuple(parts)),)
+
+    return mapped(chain, change)

@@ -1,0 +1,213 @@
+"""What a shortened spec is made of while it is being shortened: chains of items, whose numbers can become holes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import field, fields, replace
+from functools import cache
+from typing import Any, TypeVar
+
+from cnnc.dsl.record import record
+
+
+@record
+class Word:
+    """A layer as an argument: `bn(eps=0.001)`."""
+
+    kind: str
+    args: tuple[tuple[str, str], ...] = ()
+
+
+NONE = Word("none")
+
+
+@record
+class Formula:
+    """Arithmetic that stands for a number or word: `w`, `4*w`, `C//16`."""
+
+    text: str
+
+
+Value = int | str | Word | Formula
+
+
+@record
+class Leaf:
+    """A value that may differ between two copies of a piece; `default` is the value that need not be written."""
+
+    value: Value
+    default: Value | None = None
+    welcome: bool | None = field(default=True)
+    """Of an activation: whether the default one would be left out here; None: not in all copies alike."""
+
+
+Label = tuple[str | Leaf, ...]
+"""A label in pieces, its numbers apart."""
+
+
+@record
+class Layer:
+    """A layer word."""
+
+    kind: str
+    size: tuple[Leaf, ...] = ()
+    width: Leaf | None = None
+    stride: tuple[Leaf, ...] = ()
+    rest: tuple[Leaf, ...] = ()
+    args: tuple[tuple[str, Leaf], ...] = ()
+    pipes: tuple[tuple[str, tuple[Item, ...]], ...] = ()
+    """Arguments that are chains."""
+    norm: Leaf | None = None
+    act: Leaf | None = None
+    bias: Leaf | None = None
+    label: Label = ()
+    names: tuple[str | None, ...] = field(default=(), compare=False)
+    """The names that the layer, its norm and its activation must have; None where it does not matter."""
+
+
+@record
+class Fit:
+    """A `shortcut` in its branch: what it is here is `id`, `projection` or `pad`."""
+
+    kind: Leaf
+    norm: Leaf | None
+    label: Label = ()
+    names: tuple[str | None, ...] = field(default=(), compare=False)
+
+
+@record
+class Join:
+    """Branches side by side."""
+
+    op: str
+    branches: tuple[tuple[Item, ...], ...]
+    axis: str = "C"
+    label: Label = ()
+    flow: tuple[int, ...] = field(default=(), compare=False)
+    """The channels of what flows in, in each copy."""
+
+
+@record
+class Scope:
+    """A level of names: a bracket with a label, or the body of a block to be."""
+
+    body: tuple[Item, ...]
+    label: Label = ()
+    flow: tuple[int, ...] = field(default=(), compare=False)
+    name: str = field(default="", compare=False)
+    names: tuple[str | None, ...] = field(default=(), compare=False)
+    bound: bool = True
+    """Whether it has to be a level of names; else it only marks a piece."""
+    settled: bool = False
+    """Whether it stays a bracket."""
+    name_in_model: str = field(default="", compare=False)
+
+
+@record
+class Call:
+    """A call of a block, or a use of a shared module or an extern."""
+
+    block: str
+    args: tuple[Leaf, ...] = ()
+    label: Label = ()
+    defaults: tuple[Value | None, ...] = ()
+    bound: bool = True
+
+
+@record
+class Repeat:
+    body: tuple[Item, ...]
+    count: Leaf
+
+
+@record
+class Loop:
+    """`[body for targets in rows]`; `depth` tells its variables from those of loops around it."""
+
+    body: tuple[Item, ...]
+    targets: tuple[str, ...]
+    rows: tuple[tuple[Leaf, ...], ...]
+
+
+@record
+class Ref:
+    """A tensor by its label, at the head of a line or branch."""
+
+    name: str
+
+
+@record
+class Tap:
+    """`name: id`."""
+
+    name: str
+
+
+@record
+class Break:
+    """What follows begins a line of its own."""
+
+
+Item = Layer | Fit | Join | Scope | Call | Repeat | Loop | Ref | Tap | Break
+Chain = tuple[Item, ...]
+_T = TypeVar("_T")
+
+
+_HOLDERS = frozenset({Layer, Fit, Join, Scope, Call, Repeat, Loop})
+
+
+@cache
+def _compared(cls: Any) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(cls) if f.compare)
+
+
+def rebuilt(term: _T, leaf: Callable[[Leaf], Leaf]) -> _T:
+    """The term with every leaf replaced, in the order of `leaves`."""
+    made: Any = term
+    kind: Any = type(term)
+    if isinstance(term, Leaf):
+        made = leaf(term)
+    elif isinstance(term, tuple):
+        made = tuple([rebuilt(part, leaf) for part in term])
+    elif kind in _HOLDERS:
+        changed = {}
+        for name in _compared(kind):
+            old = getattr(term, name)
+            if isinstance(old, tuple | Leaf):
+                changed[name] = rebuilt(old, leaf)
+        made = replace(made, **changed)
+    return made  # type: ignore[no-any-return]
+
+
+def mapped(chain: Chain, change: Callable[[Item], tuple[Item, ...]]) -> Chain:
+    """The chain with every item, those inside first, replaced by what `change` makes of it."""
+    out: list[Item] = []
+    for item in chain:
+        out += change(_within(item, change))
+    return tuple(out)
+
+
+def _within(item: Item, change: Callable[[Item], tuple[Item, ...]]) -> Item:
+    match item:
+        case Join():
+            return replace(item, branches=tuple(mapped(b, change) for b in item.branches))
+        case Scope() | Repeat() | Loop():
+            return replace(item, body=mapped(item.body, change))
+        case Layer() if item.pipes:
+            return replace(item, pipes=tuple((key, mapped(chain, change)) for key, chain in item.pipes))
+    return item
+
+
+def items_in(chain: Chain) -> Iterator[Item]:
+    """Every item of a chain, each before those inside it."""
+    for item in chain:
+        yield item
+        match item:
+            case Join():
+                for branch in item.branches:
+                    yield from items_in(branch)
+            case Scope() | Repeat() | Loop():
+                yield from items_in(item.body)
+            case Layer():
+                for _, pipe in item.pipes:
+                    yield from items_in(pipe)
