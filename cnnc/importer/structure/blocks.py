@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import field, replace
 
 from cnnc.dsl.record import record
 from cnnc.importer.structure.copies import Common, Namer, common, skeleton
 from cnnc.importer.structure.folding import Folder
+from cnnc.importer.structure.naming import uncounted
 from cnnc.importer.structure.spell import Speller, size
 from cnnc.importer.structure.terms import (
     Break,
@@ -19,11 +20,11 @@ from cnnc.importer.structure.terms import (
     Item,
     Join,
     Leaf,
-    Ref,
     Scope,
     Value,
     items_in,
     mapped,
+    rebuilt,
 )
 
 
@@ -47,10 +48,19 @@ class Program:
 
 
 def with_blocks(
-    program: Program, folder: Folder, namer: Namer, classes: Mapping[str, str], *, blocks: bool = True
+    program: Program,
+    folder: Folder,
+    namer: Namer,
+    classes: Mapping[str, str],
+    *,
+    fixed: Set[str] | None,
+    blocks: bool = True,
 ) -> Program:
-    """Every level resolved, the innermost first: into a call of a block, or into what stands in its place."""
-    maker = _Maker(program, folder, namer, classes, blocks)
+    """Every level resolved, the innermost first: into a call of a block, or into what stands in its place.
+
+    Where names are kept, labels that counters give as well are left out, but for those in `fixed`.
+    """
+    maker = _Maker(program, folder, namer, classes, blocks, fixed)
     while maker.round():
         pass
     return maker.program
@@ -58,7 +68,13 @@ def with_blocks(
 
 class _Maker:
     def __init__(
-        self, program: Program, folder: Folder, namer: Namer, classes: Mapping[str, str], blocks: bool
+        self,
+        program: Program,
+        folder: Folder,
+        namer: Namer,
+        classes: Mapping[str, str],
+        blocks: bool,
+        fixed: Set[str] | None,
     ) -> None:
         self.program = program
         self.folder = folder
@@ -66,11 +82,13 @@ class _Maker:
         self.namer = namer
         self.classes = classes
         self.blocks = blocks
+        self.fixed = fixed
 
     def round(self) -> bool:
         """Resolve the levels that have none unresolved inside; whether there were any."""
         scopes = [scope for chain in self._chains() for scope in _innermost(chain)]
         if not scopes:
+            self.program.root = self.uncounted(self.program.root, is_model=True)
             self._each(self.folder.fold)
             return False
         made = dict(zip((scope.name_in_model for scope in scopes), self._resolved(scopes), strict=True))
@@ -82,6 +100,9 @@ class _Maker:
         self._each(lambda chain: mapped(chain, change))
         return True
 
+    def uncounted(self, chain: Chain, *, is_model: bool = False) -> Chain:
+        return chain if self.fixed is None else uncounted(chain, self.fixed, is_model=is_model)
+
     def _chains(self) -> Sequence[Chain]:
         return [self.program.root, *self.program.shared.values()]
 
@@ -91,14 +112,14 @@ class _Maker:
 
     def _resolved(self, scopes: Sequence[Scope]) -> list[tuple[Item, ...]]:
         """What stands in the place of each level."""
-        bodies = [self.folder.fold(scope.body) for scope in scopes]
+        bodies = [self.folder.fold(self.uncounted(scope.body)) for scope in scopes]
         groups: dict[object, list[int]] = {}
         for i, body in enumerate(bodies):
             groups.setdefault(skeleton(body), []).append(i)
         out: list[tuple[Item, ...]] = [()] * len(scopes)
         for members in groups.values():
             block = None
-            if self.blocks and len(members) > 1 and not any(isinstance(i, Ref) for i in bodies[members[0]]):
+            if self.blocks and len(members) > 1:
                 block = self._block([scopes[i] for i in members], [bodies[i] for i in members])
             for n, i in enumerate(members):
                 scope = scopes[i]
@@ -109,15 +130,17 @@ class _Maker:
         return out
 
     def _block(self, scopes: Sequence[Scope], bodies: Sequence[Chain]) -> list[Call] | None:
-        found = common(bodies, [scope.flow[0] if scope.flow else None for scope in scopes], self.namer)
+        flows = [scope.flow[0] if scope.flow else None for scope in scopes]
+        found = common(bodies, flows, self.namer, is_block=True)
         if found is None or len(found.params) > 12:
             return None
         name = self.namer.block(self._name(scopes))
         block, order = _declared(name, found)
-        calls = [
-            Call(name, tuple(Leaf(row[i]) for i in order), scope.label, block.defaults, scope.bound)
-            for scope, row in zip(scopes, found.rows, strict=True)
-        ]
+        depths = [max(0, found.outer.get(found.params[i], 0) - 1) for i in order]
+        calls = []
+        for scope, row in zip(scopes, found.rows, strict=True):
+            args = tuple(Leaf(row[i], outer=depth) for i, depth in zip(order, depths, strict=True))
+            calls.append(Call(name, args, scope.label, block.defaults, scope.bound))
         inline, called = 0, self._declaration(block)
         last: object = None
         for scope, body, call in zip(scopes, bodies, calls, strict=True):
@@ -162,6 +185,7 @@ def _innermost(chain: Chain) -> list[Scope]:
 
 def _in_place(scope: Scope, body: Chain) -> tuple[Item, ...]:
     """A level that is no call: a bracket, or nothing but its items where it need not be a level."""
+    body = rebuilt(body, lambda leaf: replace(leaf, outer=leaf.outer - 1) if leaf.outer else leaf)
     if scope.bound or scope.label or any(isinstance(item, Break) for item in body):
         return (replace(scope, body=body, settled=True),)
     return body
@@ -171,10 +195,10 @@ def _declared(name: str, found: Common) -> tuple[Block, list[int]]:
     """The block, parameters with a usual value last, and the order of its parameters in the rows."""
     usual: list[Value | None] = []
     saved: list[int] = []
-    for column in zip(*found.rows, strict=True):
+    for param, column in zip(found.params, zip(*found.rows, strict=True), strict=False):
         value, times = Counter(column).most_common(1)[0]
         worth = times >= 2 and 2 * times > 2 + 0 and times * 2 >= len(column)
-        usual.append(value if worth and not isinstance(value, Formula) else None)
+        usual.append(value if worth and not isinstance(value, Formula) and param not in found.outer else None)
         saved.append(times if usual[-1] is not None else 0)
     order = sorted(range(len(found.params)), key=lambda i: saved[i])
     return (

@@ -3,7 +3,7 @@ needed elsewhere too gets a label and a line."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from cnnc.compiler.expand import _Core
@@ -19,6 +19,8 @@ from cnnc.importer.structure.terms import (
     Item,
     Join,
     Layer,
+    Leaf,
+    Outer,
     Ref,
     Scope,
     Tap,
@@ -36,15 +38,27 @@ class Chains:
         self.keep = keep
         self.core = _Core(graph)
         """It writes externs, and keeps their declarations."""
+        self.made: dict[tuple[str, tuple[tuple[str, int], ...]], Chain] = {}
 
-    def chain(self, level: Level) -> Chain:
-        """The chain of a level, of the whole model for the root."""
+    def chain(self, level: Level, outer: Mapping[int, tuple[str, int]] | None = None) -> Chain:
+        """The chain of a level, of the whole model for the root.
+
+        `outer` are the tensors of the levels around that flow in beside the first: their labels, and how many
+        levels up they are defined.
+        """
+        outer = outer or {}
+        key = level.name, tuple(outer.values())
+        if key not in self.made:
+            self.made[key] = self._chain(level, outer)
+        return self.made[key]
+
+    def _chain(self, level: Level, outer: Mapping[int, tuple[str, int]]) -> Chain:
         taps: set[int] = set(level.exits[:-1])
         taps |= {ref for atom in level.atoms.values() for ref in atom.refs}
         if not level.name:
             taps |= {i for name, i in self.graph.outputs.items() if name != "output"}
         while True:
-            body = _Body(self, level, taps)
+            body = _Body(self, level, taps, outer)
             chain = body.lines()
             if body.taps == taps:
                 return chain
@@ -54,7 +68,9 @@ class Chains:
 class _Body:
     """One try at a level, with a label for every node in `taps`; what else needs one is found on the way."""
 
-    def __init__(self, home: Chains, level: Level, taps: set[int]) -> None:
+    def __init__(
+        self, home: Chains, level: Level, taps: set[int], outer: Mapping[int, tuple[str, int]]
+    ) -> None:
         self.home = home
         self.graph = home.graph
         self.level = level
@@ -62,8 +78,13 @@ class _Body:
         self.known = set(level.inflows)
         """What can be named here: what flows in, and the values of the lines above."""
         self.done: set[int] = set()
-        self.names: dict[int, str] = {}
-        self.used: set[str] = set()
+        self.outer = outer
+        self.names: dict[int, str] = {i: name for i, (name, _) in outer.items()}
+        self.used: set[str] = set(self.names.values())
+        names = [atom.level.name for atom in level.atoms.values() if atom.level is not None]
+        names += [atom.unit.own.name for atom in level.atoms.values() if atom.unit is not None]
+        self.reserved = {self._local(name).partition(".")[0] for name in names}
+        """What the labels on this level are going to be."""
         self.inflow_named = False
         self.is_root = not level.name
         if self.is_root:
@@ -78,11 +99,11 @@ class _Body:
         level = self.level
         last = level.exits[-1] if level.exits else level.inflows[0]
         inflows = level.inflows
-        current = inflows[0] if len(inflows) == 1 else None
+        current = inflows[0] if len(inflows) == 1 or not self.is_root else None
         out: list[Item] = []
         for end in [*sorted(self.taps - set(inflows) - {last}), last]:
             items = self.chain(end, current)
-            if items and isinstance(items[0], Ref) and out:
+            if items and isinstance(items[0], Ref | Outer) and out:
                 out.append(Break())
             out += self._labelled(items, end) if end in self.taps else items
             self.known.add(end)
@@ -90,7 +111,8 @@ class _Body:
         if self.is_root:
             out += self._more_names()
         if self.inflow_named:
-            out.insert(0, Tap(self.names[inflows[0]]))
+            new_line = [Break()] if out and isinstance(out[0], Ref | Outer) else []
+            out = [Tap(self.names[inflows[0]]), *new_line, *out]
         return tuple(out)
 
     def _more_names(self) -> list[Item]:
@@ -135,7 +157,7 @@ class _Body:
         number = 0
         while wanted is None or wanted in self.used:
             number += 1
-            wanted = f"x{number}"
+            wanted = None if f"x{number}" in self.reserved else f"x{number}"
         self.used.add(wanted)
         self.names[index] = wanted
         return wanted
@@ -171,18 +193,28 @@ class _Body:
         if end in self.known or end in self.done:
             if end not in self.known:
                 self.taps.add(end)
-            return [Ref(self.name(end))]
+            return [self._head(end)]
         region, bases = self._behind(end, current)
         main = current if current in bases else max(bases, default=None)
         items: list[Item] = []
         if main is not None and main != current:
-            items.append(Ref(self.name(main)))
+            items.append(self._head(main))
         before = main
         for step in self._steps(region, main, end):
             items.append(self._item(self.level.atoms[step], before))
             self.done.add(step)
             before = step
         return items
+
+    def _head(self, index: int) -> Item:
+        """A tensor at the head of a line or branch."""
+        if index in self.outer:
+            return Outer(self._label(index))
+        return Ref(self.name(index))
+
+    def _label(self, index: int) -> Leaf:
+        """A tensor's label as an argument."""
+        return Leaf(label_text(self.name(index)), outer=self.outer.get(index, ("", 0))[1])
 
     def _behind(self, end: int, current: int | None) -> tuple[set[int], set[int]]:
         """The nodes that make a value, back to those that are there already; and these."""
@@ -231,10 +263,12 @@ class _Body:
 
     def _item(self, atom: Atom, before: int | None) -> Item:
         if atom.level is not None:
-            body = self.home.chain(atom.level)
+            body = self.home.chain(
+                atom.level, {i: (self.name(i), self.outer.get(i, ("", 0))[1] + 1) for i in atom.refs}
+            )
             flow = self.graph.nodes[atom.ins[0]].out[0]
             name = self._local(atom.level.name)
-            holds = any(isinstance(item, Layer) and item.label for item in items_in(body))
+            holds = any(isinstance(item, Tap) or getattr(item, "label", ()) for item in items_in(body))
             return Scope(
                 body, flow=(int(flow),), name=name, names=(name,), bound=self.home.keep or holds,
                 name_in_model=atom.level.name,
@@ -269,9 +303,7 @@ class _Body:
             if branches and branches[0]:
                 self.taps.add(atom.ins[0])
         pipes = [(key, tuple(chain)) for key, chain in zip(keys, branches, strict=False) if chain and key]
-        tensors = [
-            (name, label_text(self.name(node.named[name]))) for name in op.tensors if name in node.given
-        ]
+        tensors = [(name, self._label(node.named[name])) for name in op.tensors if name in node.given]
         made = self.home.words.layer(unit, pipes, tensors, self._names(atom))
         return replace(made, label=(self.name(atom.out),)) if atom.is_source else made
 
@@ -294,4 +326,4 @@ def _is_a_name(label: str) -> bool:
     return label.isidentifier() and (stem == label or not (stem in op_words() or stem in _COUNTED))
 
 
-_COUNTED = ("add", "concat", "mul", "matmul", "seq", "shortcut", "x")
+_COUNTED = ("add", "concat", "mul", "matmul", "seq", "shortcut")

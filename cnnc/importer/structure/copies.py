@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from cnnc.importer.structure.terms import (
     Layer,
     Leaf,
     Loop,
+    Outer,
     Repeat,
     Scope,
     Value,
@@ -84,6 +85,8 @@ def places(term: Any, flow: int | None, of: str = "") -> Iterator[Place]:
             for i, leaf in enumerate(term.args):
                 yield Place(leaf, f"{term.block}:{i}", flow)
             yield from places(term.label, flow, "label")
+        case Outer():
+            yield Place(term.name, "tensor", flow)
         case Repeat():
             yield from places(term.body, None)
             yield Place(term.count, "count", flow)
@@ -99,12 +102,17 @@ class Common:
     term: Chain
     params: tuple[str, ...]
     rows: tuple[tuple[Value, ...], ...]
+    outer: Mapping[str, int]
+    """The parameters that are tensors, and how many levels up those are defined."""
 
 
-def common(copies: Sequence[Chain], flows: Sequence[int | None], names: Namer) -> Common | None:
+def common(
+    copies: Sequence[Chain], flows: Sequence[int | None], names: Namer, *, is_block: bool = False
+) -> Common | None:
     """What pieces of one skeleton have in common; None where shortcuts of two kinds stand in one place.
 
-    `flows` are the channels that flow into each.
+    `flows` are the channels that flow into each. A block does not see the tensors around it, so `is_block` makes
+    parameters of them.
     """
     fitted = _alike_fits(copies)
     if fitted is None:
@@ -113,22 +121,32 @@ def common(copies: Sequence[Chain], flows: Sequence[int | None], names: Namer) -
     params: dict[str, tuple[Value, ...]] = {}
     made: list[Leaf] = []
     relative: dict[int, tuple[Value, ...]] = {}
+    tensors: dict[str, int] = {}
     loops = {name for item in items_in(copies[0]) if isinstance(item, Loop) for name in item.targets}
     for column in columns:
         values = tuple(place.leaf.value for place in column)
         first = column[0].leaf
+        if any(place.leaf.outer != first.outer for place in column):
+            return None
         default = first.default if all(p.leaf.default == first.default for p in column) else None
         welcome = first.welcome if all(p.leaf.welcome == first.welcome for p in column) else None
         if column[0].of == "pad" and all(p.leaf.welcome in (None, True) for p in column):
             welcome = True if any(p.leaf.welcome for p in column) else None
-        if all(value == values[0] for value in values):
+        if all(value == values[0] for value in values) and not (is_block and first.outer):
             value: Value = values[0]
+        elif any(isinstance(value, Formula) for value in values):
+            return None  # it means something else where the piece would be called from
         else:
-            found = _formula(values, [p.flow for p in column], params)
+            found = None if first.outer and values not in params.values() else _formula(
+                values, [p.flow for p in column], params
+            )  # fmt: skip
             if found is not None and found.text != "C" and "C" in found.text:
                 relative[len(made)] = values
-            value = found or _new(values, column[0].of, params, names, loops)
-        made.append(Leaf(value, default, welcome))
+            value = found or _new(values, "tensor" if first.outer else column[0].of, params, names, loops)
+            if first.outer:
+                tensors[value.text] = first.outer
+        outer = 0 if isinstance(value, Formula) else first.outer
+        made.append(Leaf(value, default, welcome, outer))
     for (
         i,
         values,
@@ -138,7 +156,7 @@ def common(copies: Sequence[Chain], flows: Sequence[int | None], names: Namer) -
     turn = iter(made)
     term = rebuilt(fitted[0], lambda leaf: next(turn))
     rows = tuple(zip(*params.values(), strict=True)) if params else tuple(() for _ in copies)
-    return Common(term, tuple(params), rows)
+    return Common(term, tuple(params), rows, tensors)
 
 
 def _formula(
@@ -182,7 +200,7 @@ def _new(
 
 _LETTERS = {
     "size": "kqh", "width": "wvu", "stride": "st", "count": "nm", "groups": "gf", "label": "ij", "dilation": "de",
-    "p": "pq", "row": "rxyz", "rest": "abc",
+    "p": "pq", "tensor": ["map", "other", "third"], "row": "rxyz", "rest": "abc",
 }  # fmt: skip
 _WORDS = {"norm": "norm", "act": "act", "bias": "bias", "pad": "pad"}
 

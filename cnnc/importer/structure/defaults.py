@@ -8,7 +8,7 @@ from dataclasses import replace
 from cnnc.compiler.ops import op_words
 from cnnc.importer.structure.blocks import Program
 from cnnc.importer.structure.spell import Defaults, Speller, size
-from cnnc.importer.structure.terms import Formula, Layer, Leaf, Value, Word, items_in
+from cnnc.importer.structure.terms import NONE, Formula, Layer, Leaf, Value, Word, items_in, leaves
 
 
 def chosen(program: Program) -> Defaults:
@@ -19,11 +19,12 @@ def chosen(program: Program) -> Defaults:
         for item in items_in(chain)
         if isinstance(item, Layer)
     ]
-    words: Counter[Word] = Counter()
-    for layer in layers:
-        for leaf in (layer.norm, layer.act):
-            if leaf is not None and isinstance(leaf.value, Word):
-                words[leaf.value] += 1
+    words = Counter(
+        leaf.value
+        for chain in (program.root, *program.shared.values(), *(block.body for block in program.blocks))
+        for leaf in leaves(chain)
+        if isinstance(leaf.value, Word) and leaf.value != NONE
+    )
     out: dict[tuple[str, str], Value] = {}
     _of_words(words, layers, out)
     for kind in sorted({_kin(layer.kind) for layer in layers}):
@@ -70,7 +71,7 @@ def _best(layers: list[Layer], kind: str, key: str, out: dict[tuple[str, str], V
         for layer in layers
         if (leaf := _leaf(layer, key)) is not None and not isinstance(leaf.value, Formula)
     )
-    if (kind, key) in out or not values:
+    if (kind, key) in out or not values or any(_leaf(layer, key) is None for layer in layers):
         return
     best, least = None, _cost(layers, out)
     for value, _ in values.most_common(4):

@@ -36,6 +36,8 @@ def fitted(chain: Chain) -> Chain:
         branches = [
             branch if fit is None else (fit,) for branch, fit in zip(item.branches, found, strict=True)
         ]
+        if all(found):
+            return (item,)
         if len(branches) == 2 and not any(found) and branches.count(()) == 1:
             branches = [b or (Fit(Leaf("id"), Leaf(NONE)),) for b in branches]
         return (replace(item, branches=tuple(branches)),)
@@ -44,13 +46,13 @@ def fitted(chain: Chain) -> Chain:
 
 
 def _fit(branch: Chain, join: Join) -> Fit | None:
-    if join.op != "+" or len(branch) != 1 or len(join.branches) < 2:
+    if join.op != "+" or len(branch) != 1 or len(join.branches) != 2:
         return None
     item = branch[0]
     label = item.label if isinstance(item, Layer | Scope) else ()
     if isinstance(item, Scope) and len(item.body) == 1:
         item = item.body[0]
-    if not isinstance(item, Layer):
+    if not isinstance(item, Layer) or any(name not in (None, str(i)) for i, name in enumerate(item.names)):
         return None
     sibling = next((b for b in join.branches if b is not branch), ())
     if item.kind == "shortcut_pad":
@@ -61,7 +63,7 @@ def _fit(branch: Chain, join: Join) -> Fit | None:
     )
     if not plain or item.act is None or item.act.value != NONE or item.norm is None:
         return None
-    if item.bias is not None and item.bias.value == "yes":
+    if item.bias is not None and item.bias.value == "yes" and item.norm.value != NONE:
         return None
     if len(item.stride) != 1 or item.stride[0].value != _stride(sibling):
         return None

@@ -16,6 +16,7 @@ from cnnc.importer.structure.terms import (
     Layer,
     Leaf,
     Loop,
+    Outer,
     Ref,
     Repeat,
     Scope,
@@ -154,6 +155,6 @@ def _times(codes: Sequence[int], start: int, length: int) -> int:
 
 def _may_repeat(stretch: Chain) -> bool:
     """Whether a stretch can stand in a repeat: no line begins in it, and nothing in it has a fixed label."""
-    return not any(isinstance(item, Break | Ref | Tap) for item in stretch) and not any(
+    return not any(isinstance(item, Break | Ref | Outer | Tap) for item in stretch) and not any(
         isinstance(item, Tap) for item in items_in(stretch)
     )

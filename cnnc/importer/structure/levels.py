@@ -183,6 +183,20 @@ class _Consumers:
             for source in (*atom.ins, *atom.refs):
                 self.of.setdefault(source, []).append(atom.out)
 
+    def leads(self, start: int, ends: Sequence[int], inside: set[int]) -> bool:
+        """Whether what leaves a set of atoms comes back into it."""
+        wanted = {end for end in ends if end > start}
+        last = max(wanted, default=start)
+        seen, todo = {start}, [start] if wanted else []
+        while todo:
+            for taker in self.of.get(todo.pop(), ()):
+                if taker in wanted:
+                    return True
+                if taker not in seen and taker not in inside and taker < last:
+                    seen.add(taker)
+                    todo.append(taker)
+        return False
+
     def ways(self, atoms: Iterable[Atom]) -> tuple[list[int], list[int]]:
         """The values that flow into a set of atoms from outside, and those of theirs that are used outside."""
         inside = {atom.out: atom for atom in atoms}
@@ -202,11 +216,14 @@ def _fill(level: Level, tree: _Tree, consumers: _Consumers, keep: bool) -> None:
     for inner in tree.inner.values():
         everything = inner.all()
         ins, outs = consumers.ways(everything)
-        is_piece = len(ins) == 1 and len(outs) == 1 and (keep or len(everything) > 1)
+        is_piece = len(outs) == 1 and ins and (keep or len(everything) > 1)
+        is_piece = is_piece and not consumers.leads(outs[0], ins, {atom.out for atom in everything})
         if not is_piece:
             _fill(level, inner, consumers, keep)
             continue
-        made = Level(inner.name, inflows=tuple(ins), exits=tuple(outs))
+        main = max(ins)
+        others = tuple(i for i in ins if i != main)
+        made = Level(inner.name, inflows=(main, *others), exits=tuple(outs))
         _fill(made, inner, consumers, keep)
         made.atoms = dict(sorted(made.atoms.items()))
-        level.atoms[outs[0]] = Atom(outs[0], tuple(ins), level=made)
+        level.atoms[outs[0]] = Atom(outs[0], (main,), others, level=made)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import replace
 
 from cnnc.importer.structure.terms import (
@@ -13,11 +13,16 @@ from cnnc.importer.structure.terms import (
     Fit,
     Item,
     Join,
+    Label,
     Layer,
     Leaf,
+    Loop,
+    Ref,
+    Repeat,
     Scope,
     Word,
     items_in,
+    leaves,
     mapped,
 )
 
@@ -157,13 +162,58 @@ class _Level:
         return out
 
 
+def uncounted(chain: Chain, fixed: Set[str], *, is_model: bool = False) -> Chain:
+    """The chain of a level without the labels that a counter gives as well: `sep1: sep -> sep2: sep`.
+
+    Labels that something refers to stay, and those in `fixed`.
+    """
+    if not is_model and not has_sides(chain):
+        return chain
+    used = {item.name for item in items_in(chain) if isinstance(item, Ref)} | fixed
+    used |= {leaf.value for leaf in leaves(chain) if isinstance(leaf.value, str)}
+    used = {name.partition(".")[0].strip('"') for name in used}
+    calls: dict[str, list[Call]] = {}
+    for item in _on_level(chain):
+        if isinstance(item, Call):
+            calls.setdefault(item.block, []).append(item)
+    counted = {
+        block
+        for block, found in calls.items()
+        if [label_of(call.label) for call in found] == [f"{block}{i}" for i in range(1, len(found) + 1)]
+        and not used & {label_of(call.label) for call in found}
+    }
+    if not counted or any(isinstance(item, Repeat | Loop) for item in _on_level(chain)):
+        return chain
+    return _without_labels(chain, counted)
+
+
+def _without_labels(chain: Chain, blocks: set[str]) -> Chain:
+    """The items of a level, calls of these blocks without their labels."""
+    out: list[Item] = []
+    for item in chain:
+        match item:
+            case Call() if item.block in blocks:
+                item = replace(item, label=())
+            case Join():
+                item = replace(item, branches=tuple(_without_labels(b, blocks) for b in item.branches))
+            case Layer() if item.pipes:
+                item = replace(item, pipes=tuple((key, _without_labels(c, blocks)) for key, c in item.pipes))
+        out.append(item)
+    return tuple(out)
+
+
+def label_of(label: Label) -> str:
+    """A label whose numbers are numbers, in one piece."""
+    return "".join(part if isinstance(part, str) else str(part.value) for part in label)
+
+
 def split_labels(chain: Chain) -> Chain:
     """The chain with the numbers in its labels apart, so that labels alike but for a number are alike."""
 
     def change(item: Item) -> tuple[Item, ...]:
         if not isinstance(item, Layer | Join | Scope | Call) or not item.label:
             return (item,)
-        text = "".join(part if isinstance(part, str) else str(part.value) for part in item.label)
+        text = label_of(item.label)
         parts: list[str | Leaf] = [
             Leaf(int(part)) if part.isdecimal() and str(int(part)) == part else part
             for part in re.split(r"(\d+)", text)

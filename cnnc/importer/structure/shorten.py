@@ -131,7 +131,8 @@ class Shortening:
         defaults = chosen(program) if steps.defaults else {}
         namer = Namer(self.taken(program))
         folder = Folder(Speller(defaults, self.labels(program)), namer, loops=steps.loops)
-        program = with_blocks(program, folder, namer, self.classes, blocks=steps.blocks)
+        fixed = frozenset(self.graph.outputs) if self.keep else None
+        program = with_blocks(program, folder, namer, self.classes, fixed=fixed, blocks=steps.blocks)
         return program, chosen(program) if steps.defaults else {}
 
     def labels(self, program: Program) -> frozenset[str]:

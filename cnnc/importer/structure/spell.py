@@ -20,6 +20,7 @@ from cnnc.importer.structure.terms import (
     Layer,
     Leaf,
     Loop,
+    Outer,
     Ref,
     Repeat,
     Scope,
@@ -131,6 +132,8 @@ class Speller:
                 return self._loop(item)
             case Ref():
                 return label_text(item.name)
+            case Outer():
+                return self.value(item.name.value)
             case Tap():
                 return f"{self.label((item.name,))}: id"
             case Break():

@@ -39,6 +39,8 @@ class Leaf:
     default: Value | None = None
     welcome: bool | None = field(default=True)
     """Of an activation: whether the default one would be left out here; None: not in all copies alike."""
+    outer: int = 0
+    """Of a tensor's name: how many levels up it is defined; a block has to be handed it."""
 
 
 Label = tuple[str | Leaf, ...]
@@ -137,6 +139,13 @@ class Ref:
 
 
 @record
+class Outer:
+    """A tensor of the levels around, at the head of a line or branch."""
+
+    name: Leaf
+
+
+@record
 class Tap:
     """`name: id`."""
 
@@ -148,12 +157,12 @@ class Break:
     """What follows begins a line of its own."""
 
 
-Item = Layer | Fit | Join | Scope | Call | Repeat | Loop | Ref | Tap | Break
+Item = Layer | Fit | Join | Scope | Call | Repeat | Loop | Ref | Outer | Tap | Break
 Chain = tuple[Item, ...]
 _T = TypeVar("_T")
 
 
-_HOLDERS = frozenset({Layer, Fit, Join, Scope, Call, Repeat, Loop})
+_HOLDERS = frozenset({Layer, Fit, Join, Scope, Call, Repeat, Loop, Outer})
 
 
 @cache
@@ -177,6 +186,19 @@ def rebuilt(term: _T, leaf: Callable[[Leaf], Leaf]) -> _T:
                 changed[name] = rebuilt(old, leaf)
         made = replace(made, **changed)
     return made  # type: ignore[no-any-return]
+
+
+def leaves(term: Any) -> Iterator[Leaf]:
+    """Every value of a term that may differ between copies, in order."""
+    kind: Any = type(term)
+    if isinstance(term, Leaf):
+        yield term
+    elif isinstance(term, tuple):
+        for part in term:
+            yield from leaves(part)
+    elif kind in _HOLDERS:
+        for name in _compared(kind):
+            yield from leaves(getattr(term, name))
 
 
 def mapped(chain: Chain, change: Callable[[Item], tuple[Item, ...]]) -> Chain:

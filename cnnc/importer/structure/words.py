@@ -91,7 +91,7 @@ class Words:
         self,
         unit: Unit,
         pipes: Sequence[tuple[str, Chain]],
-        tensors: Sequence[tuple[str, str]],
+        tensors: Sequence[tuple[str, Leaf]],
         names: Sequence[str | None],
     ) -> Layer:
         """The term of a unit; `pipes` and `tensors` are its arguments that are chains, and labels."""
@@ -111,7 +111,7 @@ class Words:
             fields.pop("bias")
             bias = Leaf("yes" if getattr(op, "bias") else "no")  # noqa: B009
         args = [(name, leaf) for name in fields if (leaf := self._argument(node, name)) is not None]
-        args += [(key, Leaf(text)) for key, text in tensors]
+        args += tensors
         norm = act = None
         if op.brings is not None:
             norm = Leaf(self.word(unit.norm)) if op.brings.norm else None
