@@ -18,6 +18,7 @@ COMMANDS = Commands({
     "import": "cnnc.cli.importing:import_",
     "live": "cnnc.cli.living:live",
     "fold": "cnnc.cli.writing:fold",
+    "import": "cnnc.cli.importing:import_",
     "lock": "cnnc.cli.lock:lock",
     "ops": "cnnc.cli.reference:ops",
     "lsp": "cnnc.cli.serving:lsp",

@@ -134,8 +134,8 @@ def common(
             welcome = True if any(p.leaf.welcome for p in column) else None
         if all(value == values[0] for value in values) and not (is_block and first.outer):
             value: Value = values[0]
-        elif any(isinstance(value, Formula) for value in values):
-            return None  # it means something else where the piece would be called from
+        elif any(isinstance(value, Formula) or ".." in str(value) for value in values):
+            return None  # it means something else where the piece would be called from, or is no value
         else:
             found = None if first.outer and values not in params.values() else _formula(
                 values, [p.flow for p in column], params

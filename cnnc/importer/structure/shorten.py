@@ -24,6 +24,7 @@ from cnnc.importer.structure.folding import Folder
 from cnnc.importer.structure.judge import Names, same
 from cnnc.importer.structure.levels import levels, shared_levels, units_of
 from cnnc.importer.structure.naming import named, split_labels
+from cnnc.importer.structure.pieces import marked
 from cnnc.importer.structure.spell import Defaults, Speller, label_text
 from cnnc.importer.structure.terms import Tap, items_in
 from cnnc.importer.structure.welcome import welcomes
@@ -132,7 +133,14 @@ class Shortening:
         namer = Namer(self.taken(program))
         folder = Folder(Speller(defaults, self.labels(program)), namer, loops=steps.loops)
         fixed = frozenset(self.graph.outputs) if self.keep else None
+        if steps.blocks and not self.keep:
+            marked(program, folder)
         program = with_blocks(program, folder, namer, self.classes, fixed=fixed, blocks=steps.blocks)
+        while steps.blocks and not self.keep and marked(program, folder):
+            before = len(program.blocks)
+            program = with_blocks(program, folder, namer, self.classes, fixed=fixed)
+            if len(program.blocks) == before:
+                break
         return program, chosen(program) if steps.defaults else {}
 
     def labels(self, program: Program) -> frozenset[str]:

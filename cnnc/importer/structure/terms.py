@@ -65,6 +65,8 @@ class Layer:
     label: Label = ()
     names: tuple[str | None, ...] = field(default=(), compare=False)
     """The names that the layer, its norm and its activation must have; None where it does not matter."""
+    flow: tuple[int, ...] = field(default=(), compare=False)
+    """The channels of what flows in."""
 
 
 @record

@@ -119,6 +119,7 @@ class Words:
         return Layer(
             kind=op.kind, size=size, width=width, stride=stride, rest=rest, args=tuple(args),
             pipes=tuple(pipes), norm=norm, act=act, bias=bias, names=tuple(names),
+            flow=tuple(int(shape[0]) for shape in self.graph.ins(node)[:1]),
         )  # fmt: skip
 
     def word(self, node: Node | None) -> Word:
