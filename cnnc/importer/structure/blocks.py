@@ -221,7 +221,7 @@ def declaration(block: Block, speller: Speller) -> str:
 def _stem(name: str) -> str | None:
     """What a level is called, without its number: `denselayer` of `features.denseblock1.denselayer3`."""
     stem = re.sub(r"_*\d+[a-z]?$", "", name.rpartition(".")[2]).lower()
-    return stem if stem.isidentifier() else None
+    return stem if stem.isidentifier() and len(stem) > 1 else None
 
 
 def _kind(body: Chain) -> str:

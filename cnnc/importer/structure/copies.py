@@ -225,7 +225,9 @@ class Namer:
             *"abcdefghijklmnopqrstuvwxyz",
         ]
         letters += [f"a{number}" for number in range(1, len(params) + len(self.taken) + 2)]
-        free = (name for name in letters if name.isidentifier() and name not in params)
+        free = (
+            name for name in letters if name.isidentifier() and name not in params and name not in self.blocks
+        )
         return next(name for name in free if name not in self.taken)
 
     def block(self, wanted: str) -> str:
