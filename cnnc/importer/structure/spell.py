@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from cnnc.compiler.ops import Op, op_words
+from cnnc.compiler.walk.fit import FITTED
 from cnnc.dsl.tokens import RESERVED, STATEMENTS
 from cnnc.importer.structure.terms import (
     NONE,
@@ -204,6 +205,8 @@ class Speller:
             args.append(self.value(given[0][1].value))
         else:
             args += [f"{key}={self.value(leaf.value)}" for key, leaf in given]
+        if not args and not given and kind in FITTED and layer.args:
+            args.append(self.value(layer.args[0][1].value))  # alone it would take its siblings' size
         args += [f"{key}=[{self.chain(pipe)}]" for key, pipe in layer.pipes]
         args += self._brought(layer)
         bare = word.lower() in self.taken or word in self.taken
