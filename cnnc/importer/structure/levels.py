@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 
 from cnnc.compiler.expand import _JOINS
 from cnnc.compiler.graph import Graph, Node, Scope
+from cnnc.compiler.ops.merge import Concat
 from cnnc.compiler.walk.fit import FITTED
 from cnnc.dsl.record import record
 from cnnc.importer.structure.judge import has_key
@@ -49,8 +50,7 @@ def levels(graph: Graph, found: Mapping[int, Unit], *, keep: bool) -> Level:
     `keep` says that the keys of the state dict are kept, so that norms are brought only where their names allow it.
     """
     root = _Tree("")
-    for atom in _atoms(graph, found):
-        root.place(_scope_of(atom, ""), atom)
+    root.place_all(_atoms(graph, found), "")
     level = Level("", inflows=tuple(graph.inputs.values()), exits=tuple(sorted(set(graph.outputs.values()))))
     _fill(level, root, _Consumers(root.all(), graph.outputs.values()), keep)
     level.atoms = dict(sorted(level.atoms.items()))
@@ -66,10 +66,14 @@ def shared_levels(graph: Graph, found: Mapping[int, Unit], *, keep: bool) -> Ite
         inside = set(use.nodes())
         consumers = graph.consumers()
         root = _Tree(use.name)
-        for index, unit in sorted(found.items()):
-            if index in inside:
-                atom = atom_of(unit, is_fitted=_is_fitted(graph, unit.own, consumers))
-                root.place(_scope_of(atom, use.name), atom)
+        root.place_all(
+            (
+                atom_of(unit, is_fitted=_is_fitted(graph, unit.own, consumers))
+                for index, unit in sorted(found.items())
+                if index in inside
+            ),
+            use.name,
+        )
         level = Level(use.name, inflows=(use.source,), exits=(use.result,))
         _fill(level, root, _Consumers(root.all(), (use.result,)), keep)
         level.atoms = dict(sorted(level.atoms.items()))
@@ -88,14 +92,36 @@ def _atoms(graph: Graph, found: Mapping[int, Unit]) -> Iterator[Atom]:
     shared = {index: use for use in graph.shared_uses() for index in use.nodes()}
     done: set[int] = set()
     consumers = graph.consumers()
+    nested = nested_concats(graph)
     for index, unit in sorted(found.items()):
         use = shared.get(index)
         if use is None:
-            yield atom_of(unit, is_fitted=_is_fitted(graph, unit.own, consumers))
+            atom = atom_of(unit, is_fitted=_is_fitted(graph, unit.own, consumers))
+            yield replace(atom, ins=nested.get(index, atom.ins))
         elif id(use) not in done:
             done.add(id(use))
             assert use.source is not None and use.result is not None
             yield Atom(use.result, (use.source,), use=use)
+
+
+def nested_concats(graph: Graph) -> dict[int, tuple[int, ...]]:
+    """For each concat that goes on where another ends: that other one, and what comes behind it.
+
+    DenseNet's `[a | b | c]` beside `[a | b]` is `[[a | b] | c]`, which makes a chain of it.
+    """
+    out: dict[int, tuple[int, ...]] = {}
+    known: dict[tuple[str, tuple[int, ...]], int] = {}
+    shared = {index for use in graph.shared_uses() for index in use.nodes()}
+    for node in graph.nodes:
+        if not isinstance(node.op, Concat) or node.index in shared:
+            continue
+        for length in range(len(node.inputs) - 1, 1, -1):
+            before = known.get((node.op.axis, node.inputs[:length]))
+            if before is not None:
+                out[node.index] = (before, *node.inputs[length:])
+                break
+        known[node.op.axis, node.inputs] = node.index
+    return out
 
 
 def _is_fitted(graph: Graph, node: Node, consumers: Sequence[Sequence[int]]) -> bool:
@@ -165,6 +191,21 @@ class _Tree:
             name = f"{tree.name}.{step}" if tree.name else step
             tree = tree.inner.setdefault(step, _Tree(name))
         tree.atoms.append(atom)
+
+    def place_all(self, atoms: Iterable[Atom], within: str) -> None:
+        """Place atoms, in topological order, by their names.
+
+        A join of what all comes from outside its level stands before it: a module that begins by joining its
+        inputs is one of one input.
+        """
+        paths: dict[int, tuple[str, ...]] = {}
+        for atom in atoms:
+            path = _scope_of(atom, within)
+            before = [paths.get(i, ()) for i in atom.ins]
+            while atom.join is not None and path and not any(p[: len(path)] == path for p in before):
+                path = path[:-1]
+            paths[atom.out] = path
+            self.place(path, atom)
 
     def all(self) -> list[Atom]:
         out, todo = [], [self]

@@ -22,7 +22,7 @@ from cnnc.importer.structure.defaults import chosen
 from cnnc.importer.structure.fits import fitted, projections
 from cnnc.importer.structure.folding import Folder
 from cnnc.importer.structure.judge import Names, same
-from cnnc.importer.structure.levels import levels, shared_levels, units_of
+from cnnc.importer.structure.levels import levels, nested_concats, shared_levels, units_of
 from cnnc.importer.structure.naming import named, split_labels
 from cnnc.importer.structure.pieces import marked
 from cnnc.importer.structure.spell import Defaults, Speller, label_text
@@ -33,6 +33,9 @@ from cnnc.importer.structure.words import Words
 
 def shorten(graph: Graph, *, names: Names = "keys", classes: Mapping[str, str] | None = None) -> str:
     """The spec that a person would have written for a graph, formatted; its graph is the same (`same`).
+
+    One thing may be written otherwise: a concat that joins what another joins, and more, becomes a concat of that
+    one (`[[a | b] | c]`), of the same values.
 
     With `names="keys"` the state dict has the same keys, so that the same weights load; with "none" only the
     inputs and outputs keep their names. `classes` are the classes of modules by their paths, from which blocks
@@ -83,6 +86,8 @@ class Shortening:
         self.names = names
         self.keep = names != "none"
         self.classes = classes
+        self.nested = bool(nested_concats(graph))
+        """Whether concats that go on where others end are written as concats of those."""
         self.problems: list[str] = []
         """Why texts were not taken, for tests."""
 
@@ -107,7 +112,7 @@ class Shortening:
             format_source(source)
         except (CnncError, FormatterError) as error:
             return str(error)
-        return same(self.graph, made, names=self.names)
+        return same(self.graph, made, names=self.names, nested=self.nested)
 
     # --- the steps ------------------------------------------------------------------------
 
