@@ -173,19 +173,22 @@ class Net:
 
         return feature_info(self.graph)
 
-    def pytorch(self, *, optimize: Form = None, features: Sequence[str] | None = None) -> str:
+    def pytorch(
+        self, *, optimize: Form = None, features: Sequence[str] | None = None, stages: int | None = None
+    ) -> str:
         """The source of a standalone PyTorch module (imports torch only).
 
         With `features` it returns the tensors at these labels, see there.
 
         `optimize="inference"` gives the second form, faster and not for training; its function
         `convert` makes its weights from the plain form's. `"checkpoint"` gives the plain form with the
-        inner values of its blocks computed again in the backward pass, in place of being kept.
+        inner values of its blocks computed again in the backward pass, in place of being kept. `stages` gives
+        the plain form cut as `split` says, with the functions `pipeline` and `shard` for several GPUs.
         """
         from cnnc.backends.pytorch import to_pytorch
         from cnnc.backends.pytorch.form import form_of
 
-        return to_pytorch(self._with(features).graph, form_of(optimize))
+        return to_pytorch(self._with(features).graph, form_of(optimize, stages))
 
     def _with(self, features: Sequence[str] | None) -> Net:
         if isinstance(features, str):
@@ -198,6 +201,7 @@ class Net:
         optimize: Form = None,
         state: Mapping[str, torch.Tensor] | None = None,
         features: Sequence[str] | None = None,
+        stages: int | None = None,
     ) -> torch.nn.Module:
         """The live PyTorch module, made from the same source as `pytorch()`. Needs torch.
 
@@ -210,7 +214,7 @@ class Net:
         net = self._with(features)
         if state is not None and net.graph.tupled:
             state = net.fit(state).state
-        return runtime.module(net.graph, form_of(optimize), state)
+        return runtime.module(net.graph, form_of(optimize, stages), state)
 
     def fit(self, state: Mapping[str, torch.Tensor]) -> Fitting:
         """What this network takes of the weights of the network as it is written, and what it leaves out.

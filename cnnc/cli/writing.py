@@ -30,10 +30,14 @@ from cnnc.cli.common import Sizes, Values, file_name, guarded, load, spec_option
     "--features", metavar="LABEL,…",
     help="Give the tensors at these labels as a named tuple, and compute no more: --features layer2,layer4",
 )  # fmt: skip
+@click.option(
+    "--stages", type=click.IntRange(min=1), metavar="N",
+    help="Cut into N stages of equal work, with `pipeline` and `shard` for several GPUs.",
+)  # fmt: skip
 @guarded
 def compile(
     spec: str, sizes: Sizes, params: Values, output: str | None, target: str, purpose: str | None,
-    checkpoint: str | None, features: str | None,
+    checkpoint: str | None, features: str | None, stages: int | None,
 ) -> None:  # fmt: skip
     """Write the PyTorch module of SPEC as NAME.py beside you.
 
@@ -43,6 +47,8 @@ def compile(
         raise click.UsageError(f"--for goes with --to pytorch, not with --to {target}")
     if checkpoint is not None and purpose != "training":
         raise click.UsageError("--checkpoint goes with --for training")
+    if stages is not None and (target != "pytorch" or purpose == "inference" or checkpoint):
+        raise click.UsageError("--stages goes with --to pytorch, without --for inference and --checkpoint")
     net = load(spec, sizes, params)
     tell(net.warnings)
     if features is not None:
@@ -51,7 +57,8 @@ def compile(
     path = output or f"{file_name(net.name)}.{endings.get(target, target)}"
     if target == "pytorch":
         source = net.pytorch(
-            optimize="inference" if purpose == "inference" else "checkpoint" if checkpoint else None
+            optimize="inference" if purpose == "inference" else "checkpoint" if checkpoint else None,
+            stages=stages,
         )
         counts = f"{net.costs.told('params')} parameters, {net.costs.told('macs')} MACs"
         write(path, source, f"{counts}, {source.count(chr(10))} lines")

@@ -53,19 +53,11 @@ def split(graph: Graph, count: int, *, slack: float = 0.05) -> Split:
     """`count` stages: the slowest as fast as can be, to a share `slack`, and of such cuts those that the fewest bytes cross.
 
     Cuts lie between layers and blocks, never inside a block's innermost call. A tensor that several later stages read
-    crosses every cut on its way, once each. Raises CnncError (E303) where there are fewer parts than stages.
+    crosses every cut on its way, once each. Raises CnncError (E303) where there are fewer parts than stages, (E407) where
+    a size is free.
     """
-    parts = _parts(graph)
-    if not 1 <= count <= len(parts):
-        raise fail(
-            "E303", f"`stages` (={count}) must be between 1 and {len(parts)}, the layers and blocks that can be cut apart",
-            hint="ask for fewer",
-        )  # fmt: skip
-    crossings = [_crossing(graph, part.last) for part in parts]
-    sizes = [sum(c.bytes for c in found) for found in crossings]
+    parts, crossings, cuts = _cut(graph, count, slack)
     before = [0, *accumulate(part.macs for part in parts)]
-    limit = _least_maximum(before, count)
-    cuts = _cheapest(before, sizes, count, limit * (1 + slack))
     stages = []
     for a, b in zip((0, *cuts), (*cuts, len(parts)), strict=True):
         nodes = range(parts[a].first, parts[b - 1].last + 1)
@@ -80,6 +72,33 @@ def split(graph: Graph, count: int, *, slack: float = 0.05) -> Split:
         model=graph.name, stages=tuple(stages), balance=slowest * count / total if total else 1.0,
         crossing_bytes=sum(c.bytes for stage in stages for c in stage.crossing),
     )  # fmt: skip
+
+
+def cut(graph: Graph, count: int, *, slack: float = 0.05) -> tuple[int, ...]:
+    """The last node of each of the stages of `split`. Raises what it raises."""
+    parts, _, cuts = _cut(graph, count, slack)
+    return (*(parts[end - 1].last for end in cuts), len(graph.nodes) - 1)
+
+
+def _cut(
+    graph: Graph, count: int, slack: float
+) -> tuple[list[_Part], list[tuple[Crossing, ...]], tuple[int, ...]]:
+    """The parts, what crosses after each, and how many parts come before each cut."""
+    if graph.free:
+        free = ", ".join(graph.free)
+        hint = "give it with --input, such as --input 3x224x224"
+        raise fail("E407", f"the size {free} must be known to balance the stages", hint=hint)
+    parts = _parts(graph)
+    if not 1 <= count <= len(parts):
+        raise fail(
+            "E303", f"`stages` (={count}) must be between 1 and {len(parts)}, the layers and blocks that can be cut apart",
+            hint="ask for fewer",
+        )  # fmt: skip
+    crossings = [_crossing(graph, part.last) for part in parts]
+    sizes = [sum(c.bytes for c in found) for found in crossings]
+    before = [0, *accumulate(part.macs for part in parts)]
+    limit = _least_maximum(before, count)
+    return parts, crossings, _cheapest(before, sizes, count, limit * (1 + slack))
 
 
 def _parts(graph: Graph) -> list[_Part]:

@@ -53,7 +53,17 @@ def test_example_compiles_and_runs(kind: str, rank: int) -> None:
 # One use of each helper: the text of a layer, and the input.
 # Written for a free size, for params, or for another form: held by test_same_tf, test_pytorch_structure,
 # test_inference and test_checkpoint.
-ELSEWHERE = ("same_tf", "reshaping", "arithmetic", "inference", "fused", "gpu", "kernels", "checkpoint")
+ELSEWHERE = (
+    "same_tf",
+    "reshaping",
+    "arithmetic",
+    "inference",
+    "fused",
+    "gpu",
+    "kernels",
+    "checkpoint",
+    "parallel",
+)
 ALSO_ELSEWHERE = {"divisible", "crop_to"}
 """Of files with other helpers: written for params (test_pytorch_structure), and for a free size (the test of a crop)."""
 WITH: dict[str, set[str]] = {"reparametrised": {"SeparableConv2d"}}

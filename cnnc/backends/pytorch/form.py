@@ -21,13 +21,15 @@ class Formed:
     """A graph in a form.
 
     `helpers` are those that the file has whatever its layers need. `checkpointed` has the `id` of each scope
-    that is computed again in the backward pass; `slices` is how many images forward takes at a time.
+    that is computed again in the backward pass; `slices` is how many images forward takes at a time;
+    `staged` says that the model's children are stages of a pipeline.
     """
 
     graph: Graph
     helpers: tuple[str, ...] = ()
     checkpointed: Collection[int] = frozenset()
     slices: Slices | None = None
+    staged: bool = False
 
 
 class Form:
@@ -49,8 +51,14 @@ class Form:
 PLAIN = Form()
 
 
-def form_of(name: str | None) -> Form:
-    """A form by the name that `Net.pytorch` takes: None, `inference` or `checkpoint`."""
+def form_of(name: str | None, stages: int | None = None) -> Form:
+    """A form by what `Net.pytorch` takes: None, `inference` or `checkpoint`, or how many stages."""
+    if stages is not None:
+        from cnnc.backends.pytorch.staged import Staged
+
+        if name is not None:
+            raise ValueError(f"stages are of the plain form: optimize={name!r} has none")
+        return Staged(stages)
     if name == "inference":
         from cnnc.backends.pytorch.inference.form import Inference
 

@@ -12,6 +12,7 @@ from cnnc.backends.pytorch.helpers import helper, helper_names, helper_source, w
 from cnnc.backends.pytorch.imports import FRACTION, NAMED_TUPLE, ORDERED_DICT, TORCH, import_lines
 from cnnc.backends.pytorch.names import distinct, field, prose, variable
 from cnnc.backends.pytorch.plan import plan
+from cnnc.backends.pytorch.staged import stage_lines
 from cnnc.backends.pytorch.wrap import lay_out
 from cnnc.compiler.cost import costs
 from cnnc.compiler.graph import Graph
@@ -100,7 +101,8 @@ class _File:
         base = "nn.Sequential" if cls.first.sequential else "nn.Module"
         if id(cls.first.scope) in self.formed.checkpointed:
             base = "Checkpointed, nn.Sequential" if cls.first.sequential else "Checkpointed"
-        return [f"class {cls.name}({base}):", *self._class_doc(cls), *self.definition(cls)]
+        stages = stage_lines(self.plan.classes) if self.formed.staged and cls is self.model else []
+        return [f"class {cls.name}({base}):", *self._class_doc(cls), *stages, *self.definition(cls)]
 
     def definition(self, cls: ClassDef) -> list[str]:
         """The methods of a class."""
@@ -144,6 +146,11 @@ class _File:
 
     def _class_doc(self, cls: ClassDef) -> list[str]:
         scope = cls.first.scope
+        if self.formed.staged and any(scope is stage for stage in self.graph.root.children):
+            return [
+                *_doc(f"Stage {scope.local.removeprefix('stage')} of {len(self.graph.root.children)}."),
+                "",
+            ]
         if cls is self.model:
             ins = " and ".join(by_x(self.graph.nodes[i].out) for i in self.graph.inputs.values())
             outs = " and ".join(by_x(self.graph.nodes[i].out) for i in self.graph.outputs.values())

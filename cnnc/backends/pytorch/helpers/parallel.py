@@ -1,0 +1,80 @@
+"""A model on several GPUs: stages of a pipeline, and weights in shares."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.pipelining import PipelineStage
+from torch.func import functional_call
+
+
+class Carried(nn.Module):
+    """A stage among others: beside what it makes it hands on what later stages read."""
+
+    def __init__(
+        self, stage: nn.Module, reads: tuple[int, ...], hands_on: tuple[int, ...]
+    ) -> None:
+        super().__init__()
+        self.stage = stage
+        self.reads = reads
+        self.hands_on = hands_on
+
+    def forward(self, *tensors: Tensor) -> Any:
+        made = self.stage(*[tensors[i] for i in self.reads])
+        every = (*tensors, *(made if isinstance(made, tuple) else (made,)))
+        found = tuple(every[i] for i in self.hands_on)
+        return found if len(found) > 1 else found[0]
+
+
+def pipeline(
+    model: Any, stage: int, group: Any = None, *, example: Any
+) -> PipelineStage:
+    """Stage `stage` of a model, counted from 0, for a schedule of torch.distributed.pipelining.
+
+    `example` is a micro-batch of the model's inputs, a tensor or several; on the meta device it
+    will do. What crosses is worked out from it (under autocast: inside that), so no
+    running statistic moves. A tensor that later stages read crosses each cut once. The
+    stage stays a child of the model: `model.state_dict()` has its weights.
+    """
+    device = next(model.get_submodule(model.STAGES[stage][0]).parameters()).device
+    tensors = example if isinstance(example, tuple | list) else (example,)
+    with FakeTensorMode() as mode, torch.enable_grad():
+        tensors = tuple(
+            torch.empty(x.shape, dtype=x.dtype, device=device) for x in tensors
+        )
+        crossing = [tensors]
+        for name, reads, hands_on in model.STAGES[: stage + 1]:
+            part = Carried(model.get_submodule(name), reads, hands_on)
+            own = {**dict(part.named_parameters()), **dict(part.named_buffers())}
+            fake: dict[str, Any] = {
+                key: mode.from_tensor(tensor) for key, tensor in own.items()
+            }
+            made = functional_call(part, fake, crossing[-1])
+            crossing.append(made if isinstance(made, tuple) else (made,))
+        ends = [
+            tuple(
+                torch.empty_strided(
+                    x.shape, x.stride(), dtype=x.dtype, device="meta"
+                ).requires_grad_(x.requires_grad)
+                for x in found
+            )
+            for found in crossing
+        ]
+    return PipelineStage(
+        part, stage, len(model.STAGES), device, ends[-2], ends[-1], group=group
+    )
+
+
+def shard(model: Any, mesh: Any = None, **options: Any) -> Any:
+    """The model with its weights in shares over the mesh's devices, block by block, stage by stage.
+
+    `mesh` and `options` are those of torch.distributed.fsdp.fully_shard.
+    """
+    for module in reversed(list(model.modules())):
+        if isinstance(module, model.BLOCKS):
+            fully_shard(module, mesh=mesh, **options)
+    for name, _, _ in model.STAGES:
+        fully_shard(model.get_submodule(name), mesh=mesh, **options)
+    return fully_shard(model, mesh=mesh, **options)

@@ -1,0 +1,205 @@
+"""Stages of a pipeline, weights in shares and data in parallel: several processes against one, in float64."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from graphs import graph_of
+
+import cnnc
+from cnnc.backends.pytorch.form import form_of
+from cnnc.backends.pytorch.runtime import _loaded
+from cnnc.dsl.diagnostics import CnncError
+
+torch = pytest.importorskip("torch")
+dist = pytest.importorskip("torch.distributed")
+mp = pytest.importorskip("torch.multiprocessing")
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+TINY = """
+input 3x16x16
+default conv(norm=bn)
+block unit(w) = [conv3-w -> conv3-w + shortcut] -> relu
+stem: conv3-4
+[unit(8) -> pool -> unit(8) -> upsample(2) | stem] -> unit(6)
+[conv3-4 -> conv3-4 | stem]
+gap -> fc-5
+"""
+
+
+def network(name: str) -> cnnc.Net:
+    if name == "tiny":
+        return cnnc.parse(TINY, name="tiny")
+    size = {"unet": "1x188x188", "densenet121": "3x64x64", "resnet50": "3x64x64", "resnet152": "3x64x64"}[
+        name
+    ]
+    return cnnc.load(f"zoo:{name}", input=size)
+
+
+def batches(net: cnnc.Net, count: int, images: int) -> list[Any]:
+    """The same micro-batches in every process."""
+    generator = torch.Generator().manual_seed(1)
+    (shape,) = net.inputs.values()
+    return [torch.randn(images, *shape, generator=generator, dtype=torch.float64) for _ in range(count)]
+
+
+def plain(net: cnnc.Net) -> Any:
+    torch.manual_seed(0)
+    return net.module().double()
+
+
+def staged(net: cnnc.Net, count: int) -> Any:
+    """The form in stages with the same weights."""
+    model = net.module(stages=count).double()
+    form_of(None, count).load(None, model, plain(net).state_dict())
+    return model
+
+
+def loss_of(output: Any, target: Any) -> Any:
+    return (output - target).square().mean()
+
+
+Work = Callable[[int, int, str], None]
+
+
+def started(rank: int, world: int, port: int, works: Sequence[Work], name: str) -> None:
+    """One process of a group, which does its part of each work."""
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", rank=rank, world_size=world)
+    for work in works:
+        work(rank, world, name)
+    dist.destroy_process_group()
+
+
+def run(world: int, name: str, *works: Work) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    mp.spawn(started, args=(world, port, works, name), nprocs=world)
+
+
+def alike(found: Any, wanted: Any, what: str) -> None:
+    torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9, msg=lambda text: f"{what}: {text}")
+
+
+def piped(rank: int, world: int, name: str) -> None:
+    """A stage in each process, four micro-batches, against one process fed the same."""
+    from torch.distributed.pipelining import ScheduleGPipe
+
+    net = network(name)
+    parts = batches(net, 4, 2)
+    reference = plain(net)
+    model = staged(net, world)
+    outputs = [reference(x) for x in parts]
+    target = torch.zeros_like(torch.cat(outputs))
+    sum(loss_of(y, torch.zeros_like(y)) / len(parts) for y in outputs).backward()
+
+    stage = _loaded(net.pytorch(stages=world)).pipeline(model, rank, example=parts[0])
+    schedule = ScheduleGPipe(stage, len(parts), loss_fn=loss_of)
+    if rank == 0:
+        schedule.step(torch.cat(parts))
+    elif rank == world - 1:
+        alike(schedule.step(target=target), torch.cat(outputs), "output")
+    else:
+        schedule.step()
+    mine = f"stage{rank + 1}."
+    wanted = {key: tensor.grad for key, tensor in reference.named_parameters()}
+    wanted |= dict(reference.named_buffers())  # running statistics moved once for each micro-batch
+    found = {key: tensor.grad for key, tensor in model.named_parameters()} | dict(model.named_buffers())
+    for key, tensor in found.items():
+        if key.startswith(mine):
+            alike(tensor, wanted[key.removeprefix(mine)], key)
+    going = model.STAGES[rank][2] if rank + 1 < world else ()
+    assert len(stage.get_fwd_send_ops(0)) == len(set(going)) == len(going)
+
+
+def in_parallel(rank: int, world: int, name: str) -> None:
+    """The data in shares, by DDP and by `shard`, against the mean gradients of the same batches in one process."""
+    from torch.nn.parallel import DistributedDataParallel
+
+    net = network(name)
+    parts = batches(net, world, 2)
+    reference = plain(net)
+    wanted = [reference(x) for x in parts]
+    sum(loss_of(y, torch.zeros_like(y)) / world for y in wanted).backward()
+    gradients = {key: parameter.grad for key, parameter in reference.named_parameters()}
+    for way in ("ddp", "shard"):
+        model = staged(net, world)
+        if way == "ddp":
+            output = DistributedDataParallel(model)(parts[rank])
+        else:
+            mesh = dist.device_mesh.init_device_mesh("cpu", (world,))
+            output = _loaded(net.pytorch(stages=world)).shard(model, mesh)(parts[rank])
+        loss_of(output, torch.zeros_like(output)).backward()
+        alike(output, wanted[rank], f"{way}: output")
+        for key, parameter in model.named_parameters():
+            whole = parameter.grad.full_tensor() if way == "shard" else parameter.grad
+            alike(whole, gradients[key.partition(".")[2]], f"{way}: {key}")
+
+
+def test_two_processes_are_one() -> None:
+    run(2, "tiny", piped, in_parallel)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet50", "unet", "densenet121"])
+def test_two_processes_are_one_on_known_networks(name: str) -> None:
+    run(2, name, piped, in_parallel)
+
+
+@pytest.mark.slow
+def test_a_pipeline_of_four() -> None:
+    run(4, "resnet50", piped)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "unet", "densenet40_k12", "googlenet_torchvision", "siamese"])
+def test_stages_have_the_plain_weights_and_outputs(name: str) -> None:
+    net = cnnc.load(f"zoo:{name}")
+    if name == "siamese":
+        with pytest.raises(CnncError, match=r"E801.*shared module"):
+            net.pytorch(stages=2)
+        return
+    for count in (1, 3):
+        source = net.pytorch(stages=count)
+        with torch.device("meta"):
+            model = net.module(stages=count)
+        keys = [key.partition(".")[2] for key in model.state_dict()]
+        assert sorted(keys) == sorted(key for _, key, _ in net.graph.tensors())
+        assert source.count("class Stage") == count == len(model.STAGES)
+
+
+def test_stages_compute_what_the_plain_form_computes() -> None:
+    net = network("tiny")
+    reference, x = plain(net), batches(net, 1, 3)[0]
+    for count in (2, 4):
+        alike(staged(net, count)(x), plain(net)(x), f"{count} stages")
+    assert reference.training
+
+
+def test_a_tensor_that_several_stages_read_goes_on_once() -> None:
+    graph = graph_of(
+        "input 3x8x8\na: conv3-4\nb: conv3-4\nc: conv3-4\n[a | b | c] -> d: conv3-4\n[a | d | b] -> conv3-2\n"
+    )
+    model = cnnc.Net(graph).module(stages=4)
+    assert all(len(set(going)) == len(going) for _, _, going in model.STAGES)
+    x = torch.randn(2, 3, 8, 8)
+    assert model(x).shape == (2, 2, 8, 8)
+
+
+def test_the_stages_of_resnet152_are_balanced() -> None:
+    assert cnnc.load("zoo:resnet152").split(4).balance <= 1.15
+
+
+def test_what_has_no_stages() -> None:
+    with pytest.raises(CnncError, match=r"E407"):
+        cnnc.parse("input 3xHxW\nconv3-4 -> conv3-4\n").pytorch(stages=2)
+    with pytest.raises(CnncError, match=r"E303"):
+        cnnc.parse("input 3x8x8\nconv3-4(act=none)\n").pytorch(stages=2)
+    with pytest.raises(ValueError, match="plain form"):
+        network("tiny").pytorch(stages=2, optimize="inference")
