@@ -31,29 +31,41 @@ if TYPE_CHECKING:
     "-o", "--output", default="-", metavar="FILE", help="Where to write; standard output if not given."
 )
 @click.option(
+    "--flat", is_flag=True, help="Every layer on a line of its own: no blocks, repeats and defaults."
+)
+@click.option(
     "--map", "mapping", metavar="FILE", help="Where to write the map of the keys that differ, as JSON."
 )
 @guarded
 def import_(
     target: str, sizes: tuple[tuple[str | None, str], ...], arguments: tuple[tuple[str, str], ...],
-    output: str, mapping: str | None,
+    output: str, mapping: str | None, flat: bool,
 ) -> None:  # fmt: skip
-    """Write the spec of a PyTorch module: the layers that torch.export finds in it, named as its keys are.
+    """Write the spec of a PyTorch module as a person would have written it, under the module's own keys.
 
     TARGET is package.module:factory, whose code is imported and run, in this process and with your rights (needs
     torch); or a file of torch.export.save, model.pt2, which runs nobody's code. What the language has no layer
     for is an error that names the operator, the module and the line.
     Example: cnnc import torchvision.models:resnet50 --input 3x224x224 -o resnet50.cnn
     """
-    from cnnc.importer.importing import flat_spec
-
     with their_errors():
         traced = traced_target(target, sizes, arguments)
-    imported = flat_spec(traced, _progress if sys.stderr.isatty() else None)
-    if sys.stderr.isatty():
-        click.echo("\r\x1b[K", nl=False, err=True)
-    write(output, imported.text, f"{len(imported.graph.layers)} layers")
+    imported = told_import(traced)
+    text = imported.text if flat else imported.short()
+    write(output, text, f"{len(imported.graph.layers)} layers")
     _tell_keys(imported, output, mapping)
+
+
+def told_import(traced: Traced) -> Imported:
+    """The flat spec of a trace; on a terminal how far it is."""
+    from cnnc.importer.importing import flat_spec
+
+    if not sys.stderr.isatty():
+        return flat_spec(traced)
+    try:
+        return flat_spec(traced, _progress)
+    finally:
+        click.echo("\r\x1b[K", nl=False, err=True)
 
 
 def shapes_of(sizes: tuple[tuple[str | None, str], ...]) -> list[Shape]:
@@ -70,9 +82,10 @@ def shapes_of(sizes: tuple[tuple[str | None, str], ...]) -> list[Shape]:
 
 
 def traced_target(
-    target: str, sizes: tuple[tuple[str | None, str], ...], arguments: tuple[tuple[str, str], ...]
-) -> Traced:
-    """The trace of what the command line names. Raises CnncError, TheirError."""
+    target: str, sizes: tuple[tuple[str | None, str], ...], arguments: tuple[tuple[str, str], ...],
+    outputs: int | None = None,
+) -> Traced:  # fmt: skip
+    """The trace of what the command line names, with so many outputs if it can be. Raises CnncError, TheirError."""
     if target.endswith(".pt2"):
         return _read_file(target, sizes, arguments)
     if ":" not in target:
@@ -85,7 +98,7 @@ def traced_target(
     written = ", ".join(f"{name}={value!r}" for name, value in given.items())
     click.echo(f"running {target}({written}): its own code, in this process", err=True)
     origin = f"imported from {target}({written}), traced by torch {torch_version()}"
-    traced: Traced = traced_factory(target, given, shapes, origin)
+    traced: Traced = traced_factory(target, given, shapes, origin, outputs)
     return traced
 
 

@@ -5,22 +5,42 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
-from cnnc.cli.common import Sizes, Values, guarded, load, spec_options, tell
+from cnnc.cli.common import Params, Sizes, Values, guarded, load, spec_options, tell
+
+if TYPE_CHECKING:
+    from cnnc.net import Net
 
 
 @click.command()
 @spec_options
 @click.option("--device", default="cpu", show_default=True, help="Where the forward and backward run.")
 @click.option("--batch", default=2, show_default=True, type=click.IntRange(min=1), help="Images in them.")
+@click.option(
+    "--against", metavar="PACKAGE.MODULE:FACTORY",
+    help="Compare with this module in place of our own; its code is imported and run.",
+)  # fmt: skip
+@click.option(
+    "--arg", "arguments", multiple=True, type=Params(), metavar="NAME=VALUE",
+    help="An argument of that factory: a number, True, None, a text, a list.",
+)  # fmt: skip
 @guarded
-def verify(spec: str, sizes: Sizes, params: Values, device: str, batch: int) -> None:
+def verify(
+    spec: str, sizes: Sizes, params: Values, device: str, batch: int,
+    against: str | None, arguments: Values,
+) -> None:  # fmt: skip
     """Build SPEC in PyTorch and hold names, shapes, parameters, state and MACs to the analysis, exactly.
 
-    Needs torch. Exit code 1 where anything differs. Example: cnnc verify zoo:resnet50
+    With --against, say whether somebody's own module computes what SPEC says, layer by layer, and else the first
+    difference by name. Needs torch. Exit code 1 where anything differs. Example: cnnc verify zoo:resnet50
     """
+    if against is not None:
+        sys.exit(int(_against(load(spec, sizes, params), against, arguments)))
+    if arguments:
+        raise click.UsageError("--arg goes with --against")
     from cnnc.backends.pytorch.verify import STEPS
     from cnnc.backends.pytorch.verify import verify as compare
 
@@ -36,6 +56,21 @@ def verify(spec: str, sizes: Sizes, params: Values, device: str, batch: int) -> 
         failed = failed or not verdict.holds
         click.echo(f"{'ok' if verdict.holds else 'FAILED':<8}{verdict.what:<9}{verdict.detail}")
     sys.exit(failed)
+
+
+def _against(net: Net, target: str, arguments: Values) -> bool:
+    """Tell whether a module computes what a spec says; True where it does not."""
+    from cnnc.cli.importing import their_errors, told_import, traced_target
+    from cnnc.importer.against import difference
+
+    tell(net.warnings)
+    sizes = tuple((None, "x".join(map(str, shape))) for shape in net.inputs.values())
+    with their_errors():
+        traced = traced_target(target, sizes, arguments, outputs=len(net.outputs))
+    found = difference(net.graph, told_import(traced).graph)
+    layers = f"{len(net.graph.layers)} layers, {net.costs.told('params')} parameters"
+    click.echo(f"ok: {target} computes what the spec says: {layers}" if found is None else f"FAILED  {found}")
+    return found is not None
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from math import prod
 
 from cnnc.compiler.build import build
@@ -30,6 +30,18 @@ class Imported:
     unused: tuple[str, ...]
     """The module's keys that no output needs."""
     origin: str = ""
+    classes: Mapping[str, str] = field(default_factory=dict)
+    """The classes of modules by their paths."""
+
+    def short(self) -> str:
+        """The spec that a person would have written: its graph is the same, every name in a key included."""
+        from cnnc.importer.structure import same, shorten
+
+        text = shorten(self.graph, names="keys", classes=self.classes)
+        made = build(parse(Source(f"{self.graph.name}.cnn", text)), stem=self.graph.name)
+        differs = same(self.graph, made, names="keys")
+        assert differs is None, differs
+        return self.with_claims(text)
 
     def with_claims(self, body: str) -> str:
         """A spec of this graph, formatted, with where it came from and what it is held to."""
@@ -53,7 +65,7 @@ def flat_spec(traced: Traced, progress: Callable[[int, int], None] | None = None
     body = spelling.body(flat, name, sizes)
     graph = build(parse(Source(f"{name}.cnn", body)), stem=name)
     _hold_keys(graph, traced, names, unused)
-    found = Imported("", graph, names, unused, traced.origin)
+    found = Imported("", graph, names, unused, traced.origin, traced.classes)
     _hold_counts(found, traced, used)
     return replace(found, text=found.with_claims(body))
 

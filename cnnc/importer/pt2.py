@@ -82,8 +82,14 @@ class _Reader:
             name=self.path.stem, inputs=inputs, held=held, steps=steps, outputs=_named(kept),
             batch=next(iter(inputs.values()))[0], state=state,
             learnt=frozenset(key for key, entry in weights.items() if entry.get("is_param")),
-            tied=_tied(weights), origin=f"imported from {self.path.name}, exported by torch {self.version}",
+            classes=self.classes(), tied=_tied(weights), origin=f"imported from {self.path.name}, exported by torch {self.version}",
         )  # fmt: skip
+
+    def classes(self) -> dict[str, str]:
+        """The class of every module in which an operator is."""
+        stacks = {node["metadata"].get("nn_module_stack", "") for node in self.graph["nodes"]}
+        entries = (entry.split(",", 2) for stack in sorted(stacks) for entry in stack.split(";"))
+        return {e[1]: e[2].rpartition(".")[2] for e in entries if len(e) == 3 and e[1]}
 
     def config(self, folder: str, name: str) -> Mapping[str, Any]:
         full = f"data/{folder}/{name}"

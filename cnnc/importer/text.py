@@ -83,7 +83,17 @@ def spell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, tuple):
         return f"({', '.join(map(spell, value))}{',' if len(value) == 1 else ''})"
-    return repr(value) if isinstance(value, float) else str(value)
+    return repr(_plain(value)) if isinstance(value, float) else str(value)
+
+
+def _plain(value: float) -> float:
+    """A number without what arithmetic in double precision left at its end.
+
+    >>> _plain(1 - 0.9997), _plain(1 / 3)
+    (0.0003, 0.3333333333333333)
+    """
+    short = float(f"{value:.10g}")
+    return short if abs(short - value) <= 2e-16 * max(1, abs(value)) else value
 
 
 def sizes(values: tuple[int, ...]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnc.dsl.diagnostics import fail
-from cnnc.importer.traced import Shape
+from cnnc.importer.traced import Shape, Traced
 
 if TYPE_CHECKING:
     import torch
@@ -112,12 +112,31 @@ def built(target: str, arguments: Mapping[str, object], device: str = "meta") ->
     return made
 
 
-def traced_factory(target: str, arguments: Mapping[str, object], shapes: Sequence[Shape], origin: str) -> Any:
-    """The trace of what a factory makes: built on meta, which holds no numbers, or where that fails on the CPU."""
-    from cnnc.importer.torch_trace import trace_with_heads
+def traced_factory(
+    target: str,
+    arguments: Mapping[str, object],
+    shapes: Sequence[Shape],
+    origin: str,
+    outputs: int | None = None,
+) -> Traced:
+    """The trace of what a factory makes: built on meta, which holds no numbers, or where that fails on the CPU.
+
+    With `outputs` in evaluation where that has so many, else in training.
+    """
+    from cnnc.importer.torch_trace import trace, trace_with_heads
 
     name = target.partition(":")[2].rpartition(".")[2]
+
+    def traced(device: str) -> Traced:
+        module = built(target, arguments, device)
+        if outputs is None:
+            return trace_with_heads(module, shapes, name, origin)
+        plain = trace(module, shapes, name, origin)
+        if len(plain.outputs) == outputs:
+            return plain
+        return trace(module, shapes, name, origin, training=True)
+
     try:
-        return trace_with_heads(built(target, arguments, "meta"), shapes, name, origin)
+        return traced("meta")
     except TheirError:
-        return trace_with_heads(built(target, arguments, "cpu"), shapes, name, origin)
+        return traced("cpu")

@@ -135,7 +135,7 @@ def _read(program: Any, module: torch.nn.Module, name: str, origin: str, macs: i
     return Traced(
         name=name, inputs=inputs, held=held, steps=steps, outputs=_outputs(program), batch=BATCH, state=state,
         learnt=frozenset(key for key, _ in module.named_parameters(remove_duplicate=False)),
-        tied=_tied(module), macs=macs, origin=origin,
+        classes={path: type(child).__name__ for path, child in module.named_modules() if path}, tied=_tied(module), macs=macs, origin=origin,
     )  # fmt: skip
 
 

@@ -101,6 +101,8 @@ class Traced:
     """Multiply-adds of one image as torch counts them, where it ran."""
     origin: str = ""
     """Where it came from, for the first comment."""
+    classes: Mapping[str, str] = field(default_factory=dict)
+    """The class of the module at each path."""
 
     def unused(self) -> tuple[str, ...]:
         """The keys that no output needs; counters of batches are never needed."""

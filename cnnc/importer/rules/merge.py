@@ -198,13 +198,30 @@ def concatenated(work: Translation, values: list[Value], dim: int) -> Value:
     total = sum(size_of(v.axes[dim]) for v in values)
     joined_axis = (Atom(total),)
     args = {} if place == 0 else {"axis": LETTERS[len(want)][place]}
-    node = work.layer("concat", tuple(nodes), args=args)
+    node = _nested(work, tuple(nodes), args)
     lang = tuple(joined_axis if i == place else axis for i, axis in enumerate(want))
     axes = tuple(joined_axis if i == dim else axis for i, axis in enumerate(main.axes))
     batch = next((v.batch for v in values if v.batch is not None), None)
     if batch is not None and batch not in flat(axes):
         axes = ((batch,), *axes[1:])
     return Value(node, lang, axes, batch)
+
+
+def _nested(work: Translation, nodes: tuple[int, ...], args: dict[str, Any]) -> int:
+    """The join; where one of the first of these is there already, of that and the rest.
+
+    So a dense block, whose every step joins all that came before, is a chain of `[id | …]`.
+    """
+    along = args.get("axis", "C")
+    whole = nodes
+    for count in range(len(nodes) - 1, 1, -1):
+        there = work.moved.get((nodes[:count], along))
+        if there is not None:
+            nodes = (there, *nodes[count:])
+            break
+    made = work.layer("concat", nodes, args=args)
+    work.moved.setdefault((whole, along), made)
+    return made
 
 
 def _cut_alike(main: Value, values: list[Value], dim: int) -> Value:

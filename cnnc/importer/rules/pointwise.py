@@ -165,8 +165,7 @@ def feature_dropout(work: Translation, step: Step) -> Value:
 
 @rule("cnnc_droppath")
 def droppath(work: Translation, step: Step) -> Value:
-    p = step.args["p"]
-    return work.value(first(step)) if p == 0 else pointwise(work, first(step), "droppath", {"": p})
+    return pointwise(work, first(step), "droppath", {"": step.args["p"]})
 
 
 @rule(
