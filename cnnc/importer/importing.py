@@ -39,7 +39,7 @@ class Imported:
 
         text = shorten(self.graph, names="keys", classes=self.classes)
         made = build(parse(Source(f"{self.graph.name}.cnn", text)), stem=self.graph.name)
-        differs = same(self.graph, made, names="keys")
+        differs = same(self.graph, made, names="keys", nested=True)
         assert differs is None, differs
         return self.with_claims(text)
 
