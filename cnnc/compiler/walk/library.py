@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from cnnc.compiler.symbolic import Sourced
@@ -90,7 +91,8 @@ class Library:
             raise CnncError([replace(first, span=use.origin_span)]) from None
         self.opening.append(key)
         try:
-            self.files[known] = declare(parse(source), {}, self, stem=path.stem, settings=settings)
+            tree = _tree(source.name, source.text, source.allow_outside, source.homes)
+            self.files[known] = declare(tree, {}, self, stem=path.stem, settings=settings)
         except CnncError as error:
             step = f"a file that {use.span.source.name} uses, line {use.span.line}"
             raise CnncError(replace(d, trace=(*d.trace, step)) for d in error.diagnostics) from None
@@ -115,6 +117,12 @@ class Library:
             "E705", f"`{use.origin}` lies outside {outside}", use.origin_span,
             hint="if the spec is to be trusted: --allow-outside, or allow_outside=True in Python",
         )  # fmt: skip
+
+
+@lru_cache(maxsize=MAX_FILES)
+def _tree(name: str, text: str, allow_outside: bool, homes: tuple[str, ...]) -> s.Spec:
+    """The tree of a used file, kept for the next text that uses it: an editor asks at every keystroke."""
+    return parse(Source(name, text, allow_outside, homes))
 
 
 def library_of(source: Source) -> Library:
