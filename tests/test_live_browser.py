@@ -89,6 +89,7 @@ def live(browser: Chrome, tmp_path: Path) -> Iterator[Live]:  # noqa: F811
     ] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 def test_every_tab_is_shown_and_nothing_is_wider_than_the_window(live: Live, width: int, dark: bool) -> None:
     live.size(width, 900, dark=dark)
@@ -123,6 +124,7 @@ def test_an_edit_shows_and_a_broken_text_keeps_what_was_right(live: Live) -> Non
     )
 
 
+@pytest.mark.slow
 def test_cursor_box_and_row_light_each_other(live: Live) -> None:
     live.size(1280, 900, dark=False)
     live.open()

@@ -26,7 +26,7 @@ from cnnc.page.answers import Answers, BadQuestion
 from cnnc.page.files import Watched
 
 MAX_BODY = 16 * 1024 * 1024
-_HEARTBEAT = 10.0
+_HEARTBEAT = 1.0
 """Seconds after which a waiting page is told that nothing changed."""
 
 POLICY = (
