@@ -185,3 +185,11 @@ def test_an_extern_with_two_inputs_takes_them_in_order(
     left, right = torch.randn(1, 2, 4, 4), torch.randn(1, 2, 4, 4)
     a, b = ((left, right)[i] for i in order)
     assert torch.equal(net.module()(left, right), 3 * a - b)
+
+
+def test_a_label_that_one_call_of_a_block_uses_is_used() -> None:
+    """W101 speaks of the block's text: once, and only where no call uses the label."""
+    block = "input 3x8x8\nblock unit(w) = [conv3-w -> y: id -> conv3-w -> z: id -> relu]\n"
+    text = f"{block}a: unit(4)\nb: unit(4)\nc: unit(4)\n"
+    assert [d.message for d in cnnc.parse(f"{text}[a.y + c]").warnings] == ["the label `z` is never used"]
+    assert len(cnnc.parse(text).warnings) == 2

@@ -311,7 +311,8 @@ class _Builder:
             where = core.span.to(c[-1].span)
             hint = f"bracket what repeats: [{core.span.text}]*{c[-1].span.text}"
             raise CnncError([Diagnostic("E106", "`*n` stands after a `]` only", where, hint=hint)])
-        return s.Item(label, core, count, _whole(c))
+        span = _whole(c) if count is not None or isinstance(core, s.Word) else c[0].span.to(core.whole)
+        return s.Item(label, core, count, span)
 
     def label(self, c: list[Any]) -> s.Label:
         if isinstance(c[0], Tok):

@@ -51,15 +51,18 @@ def _unused(spec: s.Spec, file: FileScope) -> list[Diagnostic]:
 
 
 def _unused_taps(walked: Walked) -> list[Diagnostic]:
-    """A label on `id` names no module: it is there to be used."""
+    """A label on `id` names no module: it is there to be used, in a block by one of its calls."""
     claimed = " ".join(st.span.text for st in walked.spec.statements if isinstance(st, s.Expect))
+    used = {entry.span for text, entry, _ in walked.taps if entry.used or _mentions(claimed, text)}
+    unused = {
+        entry.span: (text, trace) for text, entry, trace in reversed(walked.taps) if entry.span not in used
+    }
     return [
         Diagnostic(
-            "W101", f"the label `{text}` is never used", entry.span, render_trace(trace, entry.span),
+            "W101", f"the label `{text}` is never used", span, render_trace(trace, span),
             hint="take it out, or use it",
         )
-        for text, entry, trace in walked.taps
-        if not entry.used and not _mentions(claimed, text)
+        for span, (text, trace) in reversed(unused.items())
     ]  # fmt: skip
 
 
