@@ -86,7 +86,11 @@ def conv(draw: Draw, shape: Shape) -> str:
     width = groups * draw(st.integers(1, 4))
     head = f"conv{per_axis(draw, KERNELS, rank)}-{width}/{per_axis(draw, STRIDES, rank)}"
     more = f", bias={yes_no(draw)}" if draw(st.booleans()) else ""
-    form = draw(st.integers(0, 5))
+    form = draw(st.integers(0, 6))
+    if form == 6:
+        pad = draw(st.integers(0, min(3, *(n - 1 for n in shape[1:]))))
+        mode = draw(st.sampled_from(["reflect", "replicate", "circular", "zeros"]))
+        return f"{head}(pad={pad}, pad_mode={mode}, groups={groups}{more}, act=none)"
     if form == 0 and is_odd(head):
         more += f", groups={groups}, mask={draw(st.sampled_from('ab'))}"
     elif form == 1:
@@ -142,6 +146,17 @@ def pool(kind: str, *, ceil: bool = False, extra: str = "") -> Words:
         return f"{kind}{sizes}{stride}(pad={padding(draw, rank, least // 2)}{more})"
 
     return words
+
+
+def maxpool(draw: Draw, shape: Shape) -> str:
+    """With a dilation, or padded by all but one place of a kernel."""
+    rank = len(shape) - 1
+    if draw(st.booleans()):
+        return pool("maxpool", ceil=True)(draw, shape)
+    kernel, dilation = draw(KERNELS), draw(st.integers(1, min(3, *shape[1:])))
+    pad = draw(st.integers(0, (kernel - 1) * dilation))
+    stride = per_axis(draw, STRIDES, rank)
+    return f"maxpool{kernel}/{stride}(pad={pad}, dilation={dilation}, ceil={yes_no(draw)})"
 
 
 def lppool(draw: Draw, shape: Shape) -> str:
@@ -437,7 +452,7 @@ WORDS: dict[str, Words] = {
     "scale": one_of(
         "scale", "scale(1e-6)", "scale(bias=yes)", "scale(0, each=one)", "scale(each=position, bias=yes)"
     ),
-    "maxpool": pool("maxpool", ceil=True),
+    "maxpool": maxpool,
     "avgpool": pool("avgpool", ceil=True, extra="count_pad"),
     "sumpool": pool("sumpool", ceil=True),
     "stochasticpool": pool("stochasticpool"),

@@ -44,4 +44,4 @@ def _is_tensorflows(graph: Graph, node: Node) -> bool:
     op: Any = node.op
     ones = (1,) * len(op.kernel)
     sizes = graph.ins(node)[0][1:]
-    return bool(op.pad == same_tf_padding(sizes, op.kernel, op.stride, getattr(op, "dilation", ones)))
+    return bool(op.pad == same_tf_padding(sizes, op.kernel, op.stride, getattr(op, "dilation", None) or ones))

@@ -12,6 +12,7 @@ from cnnc.compiler.ops.base import Brings, OpError, Shape, Sides, Window, WordSl
 from cnnc.compiler.ops.initial import BiasInit, WeightInit
 from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator
 from cnnc.compiler.ops.reparam import Reparam, Weighted
+from cnnc.compiler.sizes import is_free
 
 if TYPE_CHECKING:
     from pydantic_core.core_schema import ValidationInfo
@@ -48,17 +49,37 @@ def _causal(kernel: tuple[int, ...], dilation: tuple[int, ...]) -> base.Causal:
     return base.Causal(((geometry.effective(kernel[0], dilation[0]) - 1, 0),))
 
 
+def _same_tf_cut(known: dict[str, Any]) -> tuple[Sides, ...]:
+    """What TensorFlow cuts off so that s times the positions are left, the smaller half before.
+
+    A kernel shorter than its stride leaves too few, by as much as `output_pad` must add.
+    """
+    cuts = []
+    parts = zip(known["kernel"], known["stride"], known["dilation"], known["output_pad"], strict=True)
+    for k, s, d, more in parts:
+        total = geometry.effective(k, d) - s
+        if max(-total, 0) != more:
+            raise OpError(
+                "E307", f"`pad=same_tf` wants `output_pad` (={more}) to be {max(-total, 0)}", arg="pad",
+                hint=f"output_pad={-total}" if total < 0 else "leave `output_pad` out",
+            )  # fmt: skip
+        cuts.append((max(total, 0) // 2, max(total, 0) - max(total, 0) // 2))
+    return tuple(cuts)
+
+
 def _transposed_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
-    """`valid` or numbers, to (before, after) pairs: what is cut off the output."""
+    """`valid`, `same_tf` or numbers, to (before, after) pairs: what is cut off the output."""
     rank = base.place_of(info).rank
     explicit = base.sides(value, "pad", rank)
     if explicit is not None:
         return explicit
     if value == "valid":
         return ((0, 0),) * rank
+    if value == "same_tf":
+        return _same_tf_cut(info.data)
     raise OpError(
-        "E303", f"`pad` is {base.show(value)}, and valid, a number, 1x2 (by axis) or (before, after) is wanted",
-        arg="pad",
+        "E303", f"`pad` is {base.show(value)}, and valid, same_tf, a number, 1x2 (by axis) or (before, after) "
+        "is wanted", arg="pad",
     )  # fmt: skip
 
 
@@ -95,6 +116,33 @@ def _mask(value: Any, info: ValidationInfo) -> str | None:
     return None if value is None or value == "none" else base.one_of(value, "mask", ("a", "b", "none"))
 
 
+def _pad_mode(value: Any, info: ValidationInfo) -> str | None:
+    """What the border repeats; `zeros` takes a default of the file's back."""
+    modes = ("zeros", "reflect", "replicate", "circular")
+    return None if value is None or base.one_of(value, "pad_mode", modes) == "zeros" else str(value)
+
+
+def _check_border(mode: str | None, pads: tuple[Sides, ...], shape: Shape) -> None:
+    """Whether the map has enough to repeat. Raises OpError where not, or where two sides differ."""
+    if mode is None:
+        return
+    if any(is_free(n) or before != after for before, after in pads for n in (before, after)):
+        raise OpError(
+            "E307", f"`pad_mode={mode}` pads both sides alike", arg="pad_mode",
+            hint=f"for instance: pad((0, 1), mode={mode}) -> conv3-64(pad=0)",
+        )  # fmt: skip
+    for n, (before, _) in zip(shape[1:], pads, strict=True):
+        most = {"reflect": n - 1, "circular": n}.get(mode)
+        if most is not None and before > most:
+            raise OpError(
+                "E403", f"`pad_mode={mode}` has {most} to repeat on an axis of {n}, and `pad` asks for {before}",
+                arg="pad_mode",
+            )  # fmt: skip
+
+
+PadMode = Annotated[str | None, PlainValidator(_pad_mode)]
+
+
 def _dividing(groups: int, number: int, what: str) -> str:
     """What fits: a width that is a multiple of the groups, or else groups that divide the channels."""
     if what == "width":
@@ -125,7 +173,8 @@ class Conv(Sliding):
     a row of 0 and 1 for each input map, or `lenet5_c3`. `standardise=yes` gives every
     filter mean 0 and variance 1 before it is used (Qiao et al. 2019). `mask=b` lets a position see those
     before it, row by row, and itself; `mask=a` those before it alone (van den Oord et al. 2016, PixelRNN, section 3.4).
-    The weights that the mask hides are parameters and are multiplied all the same.
+    The weights that the mask hides are parameters and are multiplied all the same. `pad_mode=reflect`, `replicate`
+    and `circular` repeat the map in its border; what they repeat there is not followed.
     """
 
     kind = "conv"
@@ -145,9 +194,17 @@ class Conv(Sliding):
     bias_init: BiasInit = None
     reparam: Reparam = None
     mask: Annotated[str | None, PlainValidator(_mask)] = None
+    pad_mode: PadMode = None
 
     def out_shape(self, *ins: Shape) -> Shape:
         _divides(self.groups, ins[0][0], self.width)
+        if self.pad_mode is not None and (
+            self.mask is not None or self.standardise or self.table is not None
+        ):
+            raise OpError(
+                "E307", "`pad_mode` goes with neither `mask`, `standardise` nor `table`", arg="pad_mode"
+            )
+        _check_border(self.pad_mode, self.pad, ins[0])
         if self.table is not None:
             self._check_table(self.table, ins[0][0])
         if self.mask is not None:
@@ -223,8 +280,10 @@ class DepthwiseConv(Sliding):
     init: WeightInit = None
     bias_init: BiasInit = None
     reparam: Reparam = None
+    pad_mode: PadMode = None
 
     def out_shape(self, *ins: Shape) -> Shape:
+        _check_border(self.pad_mode, self.pad, ins[0])
         return (ins[0][0] * self.multiplier, *self._sizes(ins[0]))
 
     def tensors_of(self, *ins: Shape) -> Mapping[str, Shape]:
@@ -284,7 +343,7 @@ class SeparableConv(Sliding):
 class TransposedConv(Sliding):
     """Transposed convolution, the gradient of a convolution by its input (Zeiler et al. 2010).
 
-    out = s(M - 1) + k_eff - p + output_pad on each axis.
+    out = s(M - 1) + k_eff - p + output_pad on each axis, and s*M with `pad=same_tf`.
     """
 
     kind = "tconv"
@@ -293,6 +352,7 @@ class TransposedConv(Sliding):
     word = WordSlots(size="kernel", width="width", stride="stride")
     brings = Brings(act=None)
     outputs_axis = 1
+    settled_first = ("kernel", "stride", "dilation", "output_pad")
 
     kernel: base.PositiveAxes
     width: base.Positive

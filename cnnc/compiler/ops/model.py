@@ -65,6 +65,8 @@ class Model:
 
     model_fields: ClassVar[Mapping[str, FieldInfo]] = {}
     """By name, in the order of their declaration."""
+    settled_first: ClassVar[tuple[str, ...]] = ()
+    """Fields that the validators of those before them look at."""
 
     def __init_subclass__(cls) -> None:
         fields: dict[str, FieldInfo] = {}
@@ -130,9 +132,8 @@ _SIMPLE: Mapping[Any, Callable[[], CoreSchema]] = {
 
 
 def _validator_of(model: type[Model]) -> SchemaValidator:
-    fields = {
-        name: core_schema.model_field(_field_schema(field)) for name, field in model.model_fields.items()
-    }
+    order = sorted(model.model_fields, key=lambda name: name not in model.settled_first)
+    fields = {name: core_schema.model_field(_field_schema(model.model_fields[name])) for name in order}
     schema = core_schema.model_fields_schema(fields, model_name=model.__name__, extra_behavior="forbid")
     return SchemaValidator(schema, config={"strict": True})
 

@@ -28,8 +28,30 @@ if TYPE_CHECKING:
 
 def _pool_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
     """`valid`, `same`, `same_tf` or numbers; at most half the kernel on a side."""
+    pads = _pads(value, info)
+    for axis, k in zip(pads, info.data["kernel"], strict=True):
+        if not isinstance(pads, base.SameTF) and max(axis) > k // 2:
+            raise OpError("E303", f"`pad` (={max(axis)}) may be at most half the kernel (={k})", arg="pad")
+    return pads
+
+
+def _max_pool_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
+    """The same for the largest value: less than the kernel, so that every window holds one."""
+    pads = _pads(value, info)
+    dilation = info.data["dilation"] or (1,) * len(pads)
+    for axis, k, d in zip(pads, info.data["kernel"], dilation, strict=True):
+        extent = geometry.effective(k, d)
+        if not isinstance(pads, base.SameTF) and max(axis) >= extent:
+            raise OpError(
+                "E303", f"`pad` (={max(axis)}) must be less than the kernel (={extent}): a window would hold nothing",
+                arg="pad",
+            )  # fmt: skip
+    return pads
+
+
+def _pads(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
     place, kernel = base.place_of(info), info.data["kernel"]
-    ones = (1,) * place.rank
+    ones = info.data.get("dilation") or (1,) * place.rank
     pads = base.sides(value, "pad", place.rank)
     if pads is None and value == "valid":
         pads = ((0, 0),) * place.rank
@@ -42,9 +64,6 @@ def _pool_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
             "E303", f"`pad` is {base.show(value)}, and valid, same, same_tf, a number, 1x2 (by axis) "
             "or (before, after) is wanted", arg="pad",
         )  # fmt: skip
-    for axis, k in zip(pads, kernel, strict=True):
-        if not isinstance(pads, base.SameTF) and max(axis) > k // 2:
-            raise OpError("E303", f"`pad` (={max(axis)}) may be at most half the kernel (={k})", arg="pad")
     return pads
 
 
@@ -68,6 +87,7 @@ Ratio = Annotated[float | None, BeforeValidator(_ratio)]
 Stride = Annotated[tuple[int, ...], BeforeValidator(_own_stride)]
 # Plain: the pairs may be expressions of a free size, which a validator of integers would drop.
 PoolPad = Annotated[tuple[Sides, ...], PlainValidator(_pool_pad)]
+MaxPoolPad = Annotated[tuple[Sides, ...], PlainValidator(_max_pool_pad)]
 
 
 class _Windowed(Weightless, ABC):
@@ -102,11 +122,32 @@ class _SlidingPool(_Windowed, ABC):
 
 @base.op
 class MaxPool(_SlidingPool):
-    """The largest value of each window; padding never wins."""
+    """The largest value of each window; padding never wins. `dilation` spreads the places of a window."""
 
     kind = "maxpool"
     example = "maxpool3/2"
     aliases = ("pool",)
+    settled_first = ("kernel", "stride", "dilation")
+
+    pad: MaxPoolPad = Field("valid", validate_default=True)
+    dilation: base.OptionalAxes = None
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The distance of a window's places, on each axis."""
+        return self.dilation or (1,) * len(self.kernel)
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        for n, d in zip(ins[0][1:], self.steps, strict=True):
+            if d > 1 and n < d:  # a window could lie on both sides of the map and hold none of it
+                raise OpError(
+                    "E403", f"`dilation` (={d}) is larger than the map (of size {n})", arg="dilation"
+                )
+        sizes = geometry.slide(ins[0], self.kernel, self.stride, self.pad, self.steps, ceil=self.ceil)
+        return (ins[0][0], *sizes)
+
+    def window(self, *ins: Shape) -> Window:
+        return geometry.local(self.kernel, self.stride, self.pad, self.steps)
 
 
 @base.op

@@ -22,6 +22,8 @@ def _pool(info: ValidationInfo) -> MaxPool:
         raise OpError("E302", "`unpool` needs the label of a max-pool", hint="for instance: unpool(of=pool1)")
     if not isinstance(maker, MaxPool):
         raise OpError("E303", f"`of` names a `{maker.kind}`, and a max-pool is wanted", arg="of")
+    if maker.dilation is not None:
+        raise OpError("E307", "`of` names a max-pool with a dilation", arg="of")
     if any(before != after for before, after in maker.pad):
         raise OpError("E307", "`of` names a max-pool that is not padded alike on both sides", arg="of")
     return maker

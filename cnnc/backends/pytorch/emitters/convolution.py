@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnnc.backends.pytorch.emitters.shared import by_side, by_size, initial, is_symmetric, padding
-from cnnc.backends.pytorch.layer import Code, Layer, Module, Raw, Val, always, cannot, emits, kwargs
+from cnnc.backends.pytorch.layer import Argument, Code, Layer, Module, Raw, Val, always, cannot, emits, kwargs
 from cnnc.compiler.ops.convolution import Conv, DepthwiseConv, SeparableConv, TransposedConv
 from cnnc.compiler.ops.unshared import LocallyConnected
 from cnnc.compiler.symbolic import Const, binary
@@ -28,6 +28,7 @@ def conv(layer: Layer) -> Code:
         groups=(layer.arg("groups"), 1),
         bias=(Val(op.bias), True),
     )
+    options |= _border(layer)
     args = (layer.channels(), layer.arg("width"), layer.arg("kernel"))
     if not sided:
         return Module(f"nn.Conv{layer.rank}d", args, options, init=initial(layer))
@@ -36,6 +37,12 @@ def conv(layer: Layer) -> Code:
     kind = "Masked" if op.mask is not None else "Standardised" if op.standardise else "Uneven"
     name = f"{kind}Conv{layer.rank}d"
     return Module(name, args, options, helper=name, init=initial(layer))
+
+
+def _border(layer: Layer) -> dict[str, Argument]:
+    """What the padding repeats, where it is not zeros."""
+    mode = layer.op.pad_mode
+    return {} if mode is None else {"padding_mode": Raw(f'"{mode}"')}
 
 
 def _table_conv(layer: Layer) -> Code:
@@ -83,6 +90,7 @@ def dwconv(layer: Layer) -> Code:
         groups=(channels, 1),
         bias=(Val(op.bias), True),
     )
+    options |= _border(layer)
     name = f"{'nn.' if symmetric else 'Uneven'}Conv{layer.rank}d"
     args = (channels, width, layer.arg("kernel"))
     return Module(name, args, options, helper=None if symmetric else name, init=initial(layer))

@@ -34,7 +34,9 @@ def sliding_pool(layer: Layer) -> Code:
         and layer.rank == 3
         and any(is_free(n) or n < k for n, k in zip(layer.ins[0][1:], op.kernel, strict=True))
     )
-    sided = small or not is_symmetric(op.pad)
+    # PyTorch pads by half a kernel at most, whatever its dilation.
+    beyond = any(2 * before > k for (before, _), k in zip(op.pad, op.kernel, strict=True))
+    sided = small or beyond or not is_symmetric(op.pad)
     options = kwargs(
         stride=(layer.arg("stride"), fold(op.kernel)),
         padding=(Val(by_side(op.pad)) if sided else padding(op.pad), 0),
@@ -42,6 +44,8 @@ def sliding_pool(layer: Layer) -> Code:
     )
     if average:
         options |= kwargs(count_include_pad=(Val(op.count_pad), True))
+    elif op.dilation is not None:
+        options |= kwargs(dilation=(layer.arg("dilation"), 1))
     if not sided:
         return Module(f"nn.{name}", (layer.arg("kernel"),), options)
     return Module(f"Uneven{name}", (layer.arg("kernel"),), options, helper=f"Uneven{name}")
@@ -52,6 +56,8 @@ def _same_tf(layer: Layer, name: str) -> Module:
     options = kwargs(stride=(layer.arg("stride"), fold(layer.op.kernel)))
     if isinstance(layer.op, AvgPool):
         options |= kwargs(count_include_pad=(Val(layer.op.count_pad), True))
+    elif layer.op.dilation is not None:
+        options |= kwargs(dilation=(layer.arg("dilation"), 1))
     return Module(name, (layer.arg("kernel"),), options, helper=name, needs=("SameTF",))
 
 

@@ -149,7 +149,10 @@ class _Matcher:
 
     def _pool(self, node: Node) -> Fusion | None:
         """A max pool of maps of two axes that nn.MaxPool2d can express."""
-        if not isinstance(node.op, MaxPool) or len(node.out) != 3 or not is_symmetric(node.op.pad):
+        op = node.op
+        if not isinstance(op, MaxPool) or len(node.out) != 3 or not is_symmetric(op.pad):
+            return None
+        if op.dilation is not None or any(2 * pad > k for (pad, _), k in zip(op.pad, op.kernel, strict=True)):
             return None
         return Fusion((node.index,), SeparablePool(of=node.op))
 
@@ -184,4 +187,4 @@ def _has_kernel(op: Op, ins: Shape) -> bool:
     rank = len(ins) - 1
     if not isinstance(op, Conv | DepthwiseConv) or rank != 2:
         return False
-    return _has_weights(op) and is_symmetric(op.pad)
+    return _has_weights(op) and is_symmetric(op.pad) and op.pad_mode is None
