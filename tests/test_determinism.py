@@ -31,6 +31,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "summary, JSON": ("summary", "net.cnn", "--json"),
     "summary, CSV": ("summary", "net.cnn", "--csv"),
     "expand": ("expand", "net.cnn"),
+    "fold": ("fold", "net.cnn"),
+    "fold, without names": ("fold", "--names", "none", "net.cnn"),
     "compile": ("compile", "net.cnn", "-o", GIVEN),
     "compile, JSON": ("compile", "net.cnn", "--to", "json", "-o", GIVEN),
     "dot": ("draw", "net.cnn", "-o", "out.dot"),
@@ -62,7 +64,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "schema": ("schema", "summary"),
 }
 """Every command whose output does not depend on the machine: not bench, verify and weights, which run torch."""
-ELSEWHERE = {"bench", "verify", "weights"}
+ELSEWHERE = {"bench", "import", "live", "lsp", "verify", "weights"}
 
 SURROUNDINGS = {
     "plain": {"PYTHONHASHSEED": "0", "LC_ALL": "C"},
