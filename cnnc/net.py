@@ -19,6 +19,7 @@ from cnnc.compiler.walk.evaluate import FLAGS, evaluate
 from cnnc.compiler.walk.layers import MAX_LAYERS
 from cnnc.compiler.walk.values import FileScope, InputShape
 from cnnc.dsl import syntax as s
+from cnnc.dsl.data import specs
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail, printable
 from cnnc.dsl.parse import parse as parse_source
 from cnnc.dsl.read import read_source
@@ -215,6 +216,16 @@ class Net:
         if state is not None and net.graph.tupled:
             state = net.fit(state).state
         return runtime.module(net.graph, form_of(optimize, stages), state)
+
+    def onnx(self, *, state: Mapping[str, torch.Tensor] | None = None) -> bytes:
+        """The network as an ONNX file, in evaluation mode, with the weights of `state` or fresh ones.
+
+        Inputs, outputs, weights and nodes have the spec's names; the batch and free sizes are symbolic. Needs
+        torch, onnx and onnxscript (`cnnc[torch,onnx]`). Raises CnncError (E801, E802).
+        """
+        from cnnc.backends.pytorch.runtime_onnx import to_onnx
+
+        return to_onnx(self.graph, state)
 
     def fit(self, state: Mapping[str, torch.Tensor]) -> Fitting:
         """What this network takes of the weights of the network as it is written, and what it leaves out.
@@ -472,7 +483,7 @@ def resolve(spec: str) -> str:
     """A spec's path; `zoo:NAME` is one that ships with cnnc."""
     if not spec.startswith(ZOO):
         return spec
-    folder = Path(__file__).parent / "specs"
+    folder = specs()
     name = spec.removeprefix(ZOO)
     names = {path.stem: path for path in sorted(folder.glob("*.cnn"))}
     if name not in names:

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from cnnc.dsl import syntax as s
+from cnnc.dsl.data import specs
 from cnnc.dsl.parse import parse
 from cnnc.dsl.read import read_source
 from cnnc.net import ZOO, Net, load, resolve
 
-SPECS = Path(__file__).parent / "specs"
+SPECS = specs()
 
 _HEAD = re.compile(
     r"# (?P<title>[^:]+?) \((?P<authors>[^()]*[^() \d,;]) (?P<year>(?:19|20)\d\d)(?:[,;] (?P<place>[^()]+))?\)"

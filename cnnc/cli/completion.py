@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
@@ -18,7 +17,9 @@ def complete_spec(incomplete: str, *, zoo: bool = True) -> list[CompletionItem]:
     """
     values = list(_files(incomplete))
     if zoo and (incomplete.startswith(ZOO) or (ZOO.startswith(incomplete) and (incomplete or not values))):
-        folder = Path(__file__).parent.parent / "specs"
+        from cnnc.dsl.data import specs
+
+        folder = specs()
         values += [f"{ZOO}{path.stem}" for path in sorted(folder.glob("*.cnn"))]
     return [CompletionItem(value) for value in values if value.startswith(incomplete)]
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cnnc.cli.common import Sizes, Values, file_name, guarded, load, spec_options, tell, write
+from cnnc.dsl.diagnostics import fail
+
+if TYPE_CHECKING:
+    from cnnc.net import Net
 
 
 @click.command()
@@ -14,7 +20,7 @@ from cnnc.cli.common import Sizes, Values, file_name, guarded, load, spec_option
 @click.option("-o", "--output", metavar="FILE", help="Where to write; - for standard output.")
 @click.option(
     "--to", "target", default="pytorch", show_default=True,
-    type=click.Choice(["pytorch", "dot", "svg", "png", "pdf", "json", "core"]), help="What to write.",
+    type=click.Choice(["pytorch", "onnx", "dot", "svg", "png", "pdf", "json", "core"]), help="What to write.",
 )  # fmt: skip
 @click.option(
     "--for", "purpose", type=click.Choice(["training", "inference"]),
@@ -34,10 +40,14 @@ from cnnc.cli.common import Sizes, Values, file_name, guarded, load, spec_option
     "--stages", type=click.IntRange(min=1), metavar="N",
     help="Cut into N stages of equal work, with `pipeline` and `shard` for several GPUs.",
 )  # fmt: skip
+@click.option(
+    "--weights", type=click.Path(path_type=Path), metavar="FILE",
+    help="With --to onnx: the weights to write, .safetensors or a state dict saved by torch; else fresh ones.",
+)  # fmt: skip
 @guarded
 def compile(
     spec: str, sizes: Sizes, params: Values, output: str | None, target: str, purpose: str | None,
-    checkpoint: str | None, features: str | None, stages: int | None,
+    checkpoint: str | None, features: str | None, stages: int | None, weights: Path | None,
 ) -> None:  # fmt: skip
     """Write the PyTorch module of SPEC as NAME.py beside you.
 
@@ -49,6 +59,8 @@ def compile(
         raise click.UsageError("--checkpoint goes with --for training")
     if stages is not None and (target != "pytorch" or purpose == "inference" or checkpoint):
         raise click.UsageError("--stages goes with --to pytorch, without --for inference and --checkpoint")
+    if weights is not None and target != "onnx":
+        raise click.UsageError("--weights goes with --to onnx: other files hold none")
     net = load(spec, sizes, params)
     tell(net.warnings)
     if features is not None:
@@ -62,12 +74,38 @@ def compile(
         )
         counts = f"{net.costs.told('params')} parameters, {net.costs.told('macs')} MACs"
         write(path, source, f"{counts}, {source.count(chr(10))} lines")
+    elif target == "onnx":
+        _write_onnx(net, path, weights)
     elif target == "json":
         write(path, json.dumps(net.to_dict(), indent=1) + "\n", "summary")
     elif target == "core":
         write(path, net.expand(), "flat core")
     else:
         write(path, net.draw(target), "diagram")
+
+
+def _write_onnx(net: Net, path: str, weights: Path | None) -> None:
+    """The ONNX file; where onnxruntime is installed its outputs are compared with the module's first."""
+    from cnnc.backends.pytorch.runtime_onnx import difference, to_onnx
+    from cnnc.backends.pytorch.runtime_weights import read_tensors
+
+    state = None
+    if weights is not None:
+        fitting = net.fit(read_tensors(weights))
+        if fitting.fresh:
+            click.echo(f"{weights}: {fitting}", err=True)
+        state = {**net.module().state_dict(), **fitting.state}
+    data = to_onnx(net.graph, state)
+    found = difference(net.graph, data, state)
+    told = "not compared: onnxruntime is not installed" if found is None else "as the module in onnxruntime"
+    if found is not None and not found <= MOST_DIFFERENCE:
+        message = f"onnxruntime's outputs differ from the module's by {found:.1e} of the largest value"
+        raise fail("E801", message, hint="please report it with the spec")
+    write(path, data, f"{net.costs.told('params')} parameters, {len(data):,} bytes, {told}")
+
+
+MOST_DIFFERENCE = 1e-4
+"""Between onnxruntime and torch, in shares of an output's largest value: sums in float32 in another order."""
 
 
 @click.command()

@@ -59,6 +59,36 @@ def read_state(path: Path) -> dict[str, Any]:
     return _state_in(loaded, path)
 
 
+def read_tensors(path: Path) -> dict[str, Any]:
+    """The state dict in a file of either format, as torch's tensors on the CPU. Raises as `read_shapes`."""
+    if path.suffix != SUFFIX:
+        return read_state(path)
+    try:
+        import torch
+    except ImportError:
+        raise fail("E802", f"reading `{path}` needs torch, which is not installed", hint=_INSTALL) from None
+    entries, _, start = _header(path)
+    data = bytearray(path.read_bytes())
+    found: dict[str, Any] = {}
+    for name, entry in entries.items():
+        if entry["dtype"] not in _TYPES:
+            raise _unreadable(path, f"`{name}` is of the type {entry['dtype']}")
+        dtype = getattr(torch, _TYPES[entry["dtype"]])
+        begin, end = entry["data_offsets"]
+        part = data[start + begin : start + end]
+        flat = torch.frombuffer(part, dtype=dtype) if part else torch.empty(0, dtype=dtype)
+        found[name] = flat.reshape(entry["shape"])
+    return found
+
+
+_INSTALL = "pip install 'cnnc[torch]'"
+_TYPES = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
+    "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
+}  # fmt: skip
+"""The types of .safetensors by torch's names."""
+
+
 def _state_in(loaded: object, path: Path) -> dict[str, Any]:
     import torch
 

@@ -12,6 +12,7 @@ from cnnc.compiler.symbolic import Sourced
 from cnnc.compiler.walk.evaluate import evaluate
 from cnnc.compiler.walk.values import FileScope, Value
 from cnnc.dsl import syntax as s
+from cnnc.dsl.data import specs
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
 from cnnc.dsl.parse import parse
 from cnnc.dsl.read import read_source
@@ -19,7 +20,7 @@ from cnnc.dsl.record import record
 from cnnc.dsl.root import project_root
 from cnnc.dsl.source import Source, Span
 
-SPECS = Path(os.path.realpath(__file__)).parents[2] / "specs"
+SPECS = specs()
 STD = SPECS / "std"
 ZOO = "zoo:"
 MAX_FILES = 64
