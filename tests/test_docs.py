@@ -127,7 +127,7 @@ def wanted_codes(snippet: Snippet) -> set[str]:
 @pytest.mark.parametrize("snippet", of_kind("console"), ids=str)
 def test_console(snippet: Snippet, folder: Path) -> None:
     put_files(snippet.page, folder)
-    if re.search(r"^\$ cnnc (verify|bench) ", snippet.text, re.MULTILINE):
+    if re.search(r"^\$ cnnc (verify|bench|import) ", snippet.text, re.MULTILINE):
         pytest.importorskip("torch", reason="the command runs a module")
     printed, code = "", 0
     assert snippet.text.startswith("$ ")
@@ -155,8 +155,9 @@ def run(command: str, before: int) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize("snippet", of_kind("python"), ids=str)
-def test_python(snippet: Snippet, folder: Path) -> None:
+def test_python(snippet: Snippet, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_files(snippet.page, folder)
+    monkeypatch.syspath_prepend(str(folder))
     spec = next((o.removeprefix("from=") for o in snippet.options if o.startswith("from=")), None)
     if spec is not None:
         assert snippet.text in load(spec).pytorch()

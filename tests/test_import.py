@@ -186,6 +186,18 @@ def test_what_the_language_lacks_is_named_with_its_place() -> None:
     assert "return x.cumsum(1)" in told
 
 
+def test_a_module_that_is_called_twice_is_refused() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(4, 4, 3, padding=1)
+
+        def forward(self, x: Any) -> Any:
+            return self.conv(self.conv(x))
+
+    assert "a module that is called twice is not imported" in refused(Twice(), (4, 8, 8))
+
+
 def test_windows_folded_into_the_batch_are_refused() -> None:
     class Windows(nn.Module):
         def __init__(self) -> None:

@@ -42,8 +42,8 @@ class Translation:
     """The held tensors that have a line of their own."""
     moved: dict[Any, int] = field(default_factory=dict)
     """Conversions that there are already, by tensor and layers."""
-    merged: set[str] = field(default_factory=set)
-    """Steps that a later one takes into its own layer."""
+    used: set[str] = field(default_factory=set)
+    """The keys of weights that a layer has already."""
 
     # --- reading a step --------------------------------------------------------------------
 
@@ -90,6 +90,11 @@ class Translation:
         """A new line for the step at hand."""
         assert self.step is not None
         keys = {ours: held.key for ours, held in (weights or {}).items() if held is not None}
+        if self.used & set(keys.values()):
+            raise Refusal(
+                "its weights are those of an earlier layer: a module that is called twice is not imported"
+            )
+        self.used.update(keys.values())
         return self.spec.add(kind, inputs, self.step.where, head=head, args=args, weights=keys)
 
     def laid(self, value: Value, want: Axes) -> int:
