@@ -121,6 +121,7 @@ def piped(rank: int, world: int, name: str) -> None:
 
 def in_parallel(rank: int, world: int, name: str) -> None:
     """The data in shares, by DDP and by `shard`, against the mean gradients of the same batches in one process."""
+    from torch.distributed.device_mesh import init_device_mesh
     from torch.nn.parallel import DistributedDataParallel
 
     net = network(name)
@@ -134,7 +135,7 @@ def in_parallel(rank: int, world: int, name: str) -> None:
         if way == "ddp":
             output = DistributedDataParallel(model)(parts[rank])
         else:
-            mesh = dist.device_mesh.init_device_mesh("cpu", (world,))
+            mesh = init_device_mesh("cpu", (world,))
             output = _loaded(net.pytorch(stages=world)).shard(model, mesh)(parts[rank])
         loss_of(output, torch.zeros_like(output)).backward()
         alike(output, wanted[rank], f"{way}: output")

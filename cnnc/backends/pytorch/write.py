@@ -12,7 +12,6 @@ from cnnc.backends.pytorch.helpers import helper, helper_names, helper_source, w
 from cnnc.backends.pytorch.imports import FRACTION, NAMED_TUPLE, ORDERED_DICT, TORCH, import_lines
 from cnnc.backends.pytorch.names import distinct, field, prose, variable
 from cnnc.backends.pytorch.plan import plan
-from cnnc.backends.pytorch.staged import stage_lines
 from cnnc.backends.pytorch.wrap import lay_out
 from cnnc.compiler.cost import costs
 from cnnc.compiler.graph import Graph
@@ -101,8 +100,12 @@ class _File:
         base = "nn.Sequential" if cls.first.sequential else "nn.Module"
         if id(cls.first.scope) in self.formed.checkpointed:
             base = "Checkpointed, nn.Sequential" if cls.first.sequential else "Checkpointed"
-        stages = stage_lines(self.plan.classes) if self.formed.staged and cls is self.model else []
-        return [f"class {cls.name}({base}):", *self._class_doc(cls), *stages, *self.definition(cls)]
+        lines = [f"class {cls.name}({base}):", *self._class_doc(cls)]
+        if self.formed.staged and cls is self.model:
+            from cnnc.backends.pytorch.staged import stage_lines
+
+            lines += stage_lines(self.plan.classes)
+        return [*lines, *self.definition(cls)]
 
     def definition(self, cls: ClassDef) -> list[str]:
         """The methods of a class."""

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.pipelining import PipelineStage
 from torch.func import functional_call
 
@@ -77,4 +77,9 @@ def shard(model: Any, mesh: Any = None, **options: Any) -> Any:
             fully_shard(module, mesh=mesh, **options)
     for name, _, _ in model.STAGES:
         fully_shard(model.get_submodule(name), mesh=mesh, **options)
-    return fully_shard(model, mesh=mesh, **options)
+    fully_shard(model, mesh=mesh, **options)
+    if mesh is not None and mesh.device_type == "cpu":  # gloo knows sums, and no means
+        for module in model.modules():
+            if isinstance(module, FSDPModule):
+                module.set_force_sum_reduction_for_comms(True)
+    return model
