@@ -44,6 +44,7 @@ def accuracy(text: str) -> float:
     return float(re.findall(r"accuracy on held-out images: ([\d.]+)", text)[0])
 
 
+@pytest.mark.slow
 def test_what_is_resumed_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     """18 steps an epoch: a checkpoint in the middle of the second, then the rest again."""
     kept = ["--epochs", "2", "--checkpoints", str(tmp_path / "kept"), "--every", "25"]
