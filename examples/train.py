@@ -17,6 +17,7 @@ import os
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -354,6 +355,7 @@ def main() -> None:
     """Train, and say how well."""
     args = arguments()
     place = join()
+    warnings.filterwarnings("ignore", "torch.distributed is disabled")  # so it is with one process
     try:
         work(args, place)
     finally:
