@@ -242,7 +242,7 @@ def test_markdown(name: str) -> None:
 def test_json_and_lock(name: str) -> None:
     import tomllib
 
-    from cnnc.cli.lock import render_lock
+    from cnnc.cli.lock_file import render_lock
 
     net = net_of(name)
     assert net is not None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cnnc.compiler import lattice
 from cnnc.compiler.lattice import IDENTITY, FieldLimit, Hull, Interval, Lattice
-from cnnc.compiler.ops.base import Axis, Spread
+from cnnc.compiler.ops.base import Axis, Shares, Spread
 from cnnc.compiler.receptive_field import (
     AxisField,
     ReceptiveField,
@@ -23,11 +23,12 @@ from cnnc.compiler.receptive_field import (
 )
 
 QUICK = settings(max_examples=150, derandomize=True, database=None, deadline=None)
-Window = Axis | Spread
+Window = Axis | Spread | Shares
 REACH = range(-24, 25)
 
 AXES = st.builds(Axis, st.integers(1, 4), st.integers(1, 4), st.integers(-2, 3), st.integers(1, 3))
 SPREADS = st.builds(Spread, st.integers(1, 4), st.integers(1, 4), st.integers(-2, 3), st.integers(1, 3))
+SHARES = st.builds(Shares, st.integers(1, 9), st.integers(1, 9))
 CHAINS = st.lists(st.one_of(AXES, SPREADS), max_size=4)
 
 
@@ -40,6 +41,12 @@ def seen(chain: Sequence[Window], position: int) -> set[int]:
             if isinstance(window, Axis):
                 before |= {
                     o * window.stride - window.before + j * window.dilation for j in range(window.kernel)
+                }
+            elif isinstance(window, Shares):
+                before |= {
+                    i
+                    for i in range(o * window.n // window.m - 2, (o + 1) * window.n // window.m + 3)
+                    if i * window.m < (o + 1) * window.n and (i + 1) * window.m > o * window.n
                 }
             else:
                 reaches = range((o - 20) // window.stride - 1, (o + 20) // window.stride + 2)
@@ -68,6 +75,37 @@ def moved(chain: Sequence[Window]) -> Hull:
 def solid(window: Window) -> bool:
     """Whether a window sees something from every position, and a convex hull tells all of its hull."""
     return isinstance(window, Axis)
+
+
+@given(st.lists(AXES | SHARES, max_size=3))
+@QUICK
+def test_shares_of_a_map_among_other_windows(chain: list[Window]) -> None:
+    hull = moved(chain)
+    for i in range(-3, 9):
+        wanted, got = hull_of(seen(chain, i)), lattice.at(hull, i)
+        assert got is not None
+        assert wanted is not None
+        if all(isinstance(w, Shares) or (w.dilation == 1 and w.kernel >= w.stride) for w in chain):
+            assert got == wanted, (chain, i)
+        else:
+            assert got[0] <= wanted[0] <= wanted[1] <= got[1]
+
+
+@pytest.mark.parametrize("tail", ["gap", "fc-3", "gmp"])
+def test_a_global_layer_behind_unequal_windows_sees_the_whole_map(tail: str) -> None:
+    graph = graph_of(f"input 3x13x13\nadaptiveavgpool5 -> g: {tail}\n")
+    field = receptive_field(graph, graph.labels["g"])
+    assert field is not None
+    assert field.size == (13, 13)
+
+
+def test_unequal_windows_are_a_range() -> None:
+    graph = graph_of("input 3x13x13\nadaptiveavgpool5 -> g: conv3-4\n")
+    first, second = (receptive_field(graph, graph.labels[name]) for name in ("adaptiveavgpool1", "g"))
+    assert first is not None
+    assert second is not None
+    assert first.axes[0].sizes == (3, 4, 3, 4, 3)
+    assert second.axes[0].stride == Fraction(13, 5)
 
 
 @given(CHAINS)
@@ -327,12 +365,12 @@ def test_branches_of_unequal_strides_are_off_unless_their_centres_agree() -> Non
 
 
 def test_what_is_not_defined_stays_so_and_says_why() -> None:
-    graph = graph_of("input 1x9x9\nx: adaptiveavgpool4 -> y: conv3-1 -> z: gap\n")
+    graph = graph_of("input 1x9x9\nx: upsample(size=11, mode=bilinear) -> y: conv3-1 -> z: conv3-1\n")
     for label in ("y", "z"):
         field = receptive_field(graph, graph.labels[label])
         assert field is not None
-        assert field.undefined == "adaptive windows of unequal sizes, at x"
-    joined = graph_of("input 1x8x8\n[adaptiveavgpool3 | conv3-1 -> crop(3)]\n")
+        assert field.undefined == "interpolation by a fraction, at x"
+    joined = graph_of("input 1x8x8\n[upsample(size=11, mode=bilinear) | conv3-1 -> upsample(size=11)]\n")
     field = receptive_field(joined, joined.outputs["output"])
     assert field is not None
     assert field.undefined is not None

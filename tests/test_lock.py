@@ -14,15 +14,18 @@ from click.testing import CliRunner, Result
 
 import cnnc as package
 from cnnc.cli.commands import cnnc
+from cnnc.cli.lock_file import Entries, _sections, render_lock
 from cnnc.compiler.baseline import baseline
 from cnnc.net import load, parse
+
+SHIPPED = sorted((Path(package.__file__).parent / "specs").glob("*.cnn"))
 
 A = "input 3x8x8\nc: conv3-8 -> pool -> fc-2\n"
 B = "default conv(norm=bn)\ninput image: 1x16x16\n[[conv3-4]*11]*1 -> gap -> fc-3\n"
 
 LOCK = """\
 # What the networks were when they were locked. `cnnc lock` writes this; `cnnc check --locked` holds to it.
-version = 1
+version = 2
 
 ["nets/a.cnn"]
 inputs.input = "3x8x8"
@@ -32,10 +35,8 @@ params = 482
 rf.output = "whole input"
 
 ["nets/a.cnn".state_dict]
-"c.bias" = "8"
-"c.weight" = "8x3x3x3"
-"fc1.bias" = "2"
-"fc1.weight" = "2x128"
+"c" = "8 bias, 8x3x3x3 weight"
+"fc1" = "2 bias, 2x128 weight"
 """
 
 
@@ -127,10 +128,42 @@ def test_odd_names_survive_the_file(folder: Path) -> None:
     (folder / name).write_text('input 3x8x8\n"block1-0": conv3-2\noutput "block1-0"\n')
     lock("nets")
     assert run("check", "nets", "--locked").exit_code == 0
-    assert '"block1-0.weight" = "2x3x3x3"' in (folder / "cnnc.lock").read_text()
+    assert '"block1-0" = "2 bias, 2x3x3x3 weight"' in (folder / "cnnc.lock").read_text()
 
 
 # --- what changes in a lock -----------------------------------------------------------
+
+
+def test_a_lock_of_the_first_version_is_read(folder: Path) -> None:
+    first = LOCK.replace("version = 2", "version = 1").replace(
+        '"c" = "8 bias, 8x3x3x3 weight"', '"c.bias" = "8"\n"c.weight" = "8x3x3x3"'
+    )
+    first = first.replace('"fc1" = "2 bias, 2x128 weight"', '"fc1.bias" = "2"\n"fc1.weight" = "2x128"')
+    (folder / "cnnc.lock").write_text(first)
+    assert run("check", "nets", "--locked").exit_code == 0
+
+
+def test_a_text_that_was_changed_by_hand_is_read_as_well(folder: Path) -> None:
+    lock("nets")
+    (folder / "cnnc.lock").write_text(
+        LOCK.replace("macs = ", "macs  =  ").replace("version", "# merged\nversion")
+    )
+    assert run("check", "nets", "--locked").exit_code == 0
+    (folder / "cnnc.lock").write_text(LOCK.replace("8x3x3x3", "8x3x3x4"))
+    assert "c.weight: 8x3x3x4 -> 8x3x3x3" in run("check", "nets", "--locked").stderr
+    (folder / "cnnc.lock").write_text(LOCK + LOCK.partition("version = 2\n")[2])
+    assert "the lock cannot be read: Cannot declare" in run("check", "nets", "--locked").stderr
+
+
+def test_every_network_that_ships_is_read_as_it_was_written() -> None:
+    """By the short way, which compares texts, and by TOML's reader."""
+    found = {f"{path.stem}.cnn": baseline(load(f"zoo:{path.stem}").graph) for path in SHIPPED[::9]}
+    text = render_lock(found)
+    sections = _sections(text)
+    assert sections is not None
+    assert list(sections) == sorted(found)
+    entries = Entries("x.lock", sections, {})
+    assert all(entries.records(key, entry) and entries[key] == entry for key, entry in found.items())
 
 
 def test_other_entries_stay(folder: Path) -> None:
@@ -320,8 +353,8 @@ def test_only_what_is_asked_for_is_checked_but_what_is_gone_is_told(folder: Path
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "error E604: `cnnc.lock` is a lock of version none, and this cnnc reads version 1"),
-        ("version = 2\n", "error E604: `cnnc.lock` is a lock of version 2"),
+        ("", "error E604: `cnnc.lock` is a lock of version none, and this cnnc reads versions 1 and 2"),
+        ("version = 3\n", "error E604: `cnnc.lock` is a lock of version 3"),
         ("version = 1\nx = 3\n", "error E604: what `cnnc.lock` records of `x` is damaged"),
         ('version = 1\n["a.cnn"]\nparams = 1.5\n[a.state_dict]\n', "records of `a.cnn` is damaged"),
         (

@@ -34,7 +34,52 @@ def run(tmp_path: Path, text: str, *options: str) -> tuple[int, list[str], str]:
 def test_one_line_for_each_step(tmp_path: Path) -> None:
     code, lines, _ = run(tmp_path, SHARED)
     assert code == 0
-    assert [line.split()[:2] for line in lines] == [["ok", step] for step in STEPS]
+    assert [line.split()[:2] for line in lines] == [["ok", step] for step in STEPS[:-1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("input 3x32x32\nconv3-8/2(pad=same_tf) -> conv3-8/2(pad=(0,1)) -> gap -> fc-10\n", "92,240 in the analysis, 92,240 counted by torch"),
+        ("input 8x16\nlstm-12 -> gru-5(bidirectional=yes) -> linear-4\n", "24,160 in the analysis, 24,160 counted by torch"),
+        ("input 8x6x6\nlinear-12 -> conv3-4 -> linear-3\n", "19,440 in the analysis, 19,440 counted by torch"),
+    ],
+)  # fmt: skip
+def test_all_that_torch_counts_is_compared(text: str, told: str) -> None:
+    found = verdicts(text)["MACs"]
+    assert found.holds
+    assert found.detail == told
+
+
+def test_what_torch_does_not_count_is_told_with_its_sum() -> None:
+    detail = verdicts("input 1x20x20\nstn([fc-4]) -> conv3-4\n")["MACs"].detail
+    assert detail.startswith(
+        "16,024 in the analysis, 16,000 counted by torch; NOT compared: 24 of `stn1` (stn)"
+    )
+
+
+def test_a_layer_that_is_counted_differently_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnnc.compiler.ops.convolution import Conv
+
+    monkeypatch.setattr(Conv, "macs", lambda self, *ins: 1)
+    found = verdicts("input 3x8x8\nconv3-4\n")["MACs"]
+    assert (found.holds, found.detail) == (False, "conv1: 1 in the analysis, 6,912 counted")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "input 3xHxW\n[id + conv3-3/2 -> tconv3-3/2(pad=1)]\n",
+        "input 1xDxHxW\navgpool3/2(pad=1)\n",
+        "input 4xHxW\nspacetodepth(2)\n",
+    ],
+)
+def test_free_sizes_are_run_at_odd_numbers(text: str) -> None:
+    found = verdicts(text.replace("avgpool", "conv3-1 -> avgpool") if "D" in text else text)["sizes"]
+    assert found.holds
+    assert found.detail.startswith(
+        "also on H=2 W=4" if "spacetodepth" in text else "also on H=1" if "D" not in text else "also on D=1"
+    )
 
 
 def test_a_shared_module_is_compared_at_every_use() -> None:

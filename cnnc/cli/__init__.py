@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import io
 import os
 import sys
 
@@ -15,9 +14,9 @@ def main() -> None:
     from cnnc.cli.signals import stop_cleanly
 
     stop_cleanly()  # before the imports below, which take most of a short run
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # one of latin-1 or cp437 has no place for `≥` or a name
-            stream.reconfigure(errors="backslashreplace")
+    from cnnc.cli.out import gate_streams
+
+    gate_streams()
     from cnnc.cli.commands import cnnc
 
     if "_CNNC_COMPLETE" in os.environ:

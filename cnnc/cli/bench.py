@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from typing import cast
 
@@ -12,6 +11,7 @@ import click
 from cnnc.backends.pytorch.runtime_bench import Bench, DTypeName, Setting
 from cnnc.backends.pytorch.runtime_bench import bench as measure
 from cnnc.cli.common import Sizes, Values, guarded, load, spec_options
+from cnnc.cli.out import progress
 
 
 @click.command()
@@ -60,20 +60,14 @@ def bench(
         channels_last=channels_last, inference=purpose == "inference", seconds=seconds, graph=graph,
         versus=versus,
     )  # fmt: skip
-    result = measure(net.graph, setting, _progress)
-    _progress("")
+    result = measure(net.graph, setting, progress)
+    progress("")
     if as_json:
         click.echo(
             json.dumps({"format": 1, "model": net.name, **asdict(setting), **asdict(result)}, indent=1)
         )
     else:
         click.echo(_told(net.name, setting, result))
-
-
-def _progress(text: str) -> None:
-    """One line on a terminal that is written over; nothing elsewhere."""
-    if sys.stderr is not None and sys.stderr.isatty():
-        click.echo(f"\r\033[K{text}", nl=False, err=True)
 
 
 def _told(name: str, setting: Setting, result: Bench) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cnnc.cli.group import Commands
+from cnnc.cli.group import Commands, Group
 
 # A command is imported when it is run, so its module may import what it needs at its head.
 COMMANDS = Commands({
@@ -42,7 +42,7 @@ def _versions(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
         print_versions(ctx, param, wanted)
 
 
-@click.group(commands=COMMANDS, context_settings=_CONTEXT)
+@click.group(cls=Group, commands=COMMANDS, context_settings=_CONTEXT)
 @click.option(
     "-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_versions,
     help="Show the versions of what matters, and exit.",

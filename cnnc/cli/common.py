@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cnnc.cli.files import is_of_a_stream, replace_file, turn_to_nowhere
-from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail
+from cnnc.cli.out import control, say
+from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail, printable
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _C = TypeVar("_C", bound=Callable[..., Any])
 
-_COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
+_COLOURS = {"error": 31, "warning": 33, "note": 36}
 
 
 class Params(click.ParamType[tuple[str, str]]):
@@ -189,15 +190,18 @@ def load(spec: str, sizes: Sizes, params: Values) -> Net:
 def tell(diagnostics: tuple[Diagnostic, ...] | list[Diagnostic]) -> None:
     """Print findings to standard error, the severity in colour on a terminal."""
     for diagnostic in diagnostics:
-        text = diagnostic.render()
+        head, *rest = diagnostic.render().split("\n")
         word = f"{diagnostic.severity} {diagnostic.code}"
-        styled = click.style(word, fg=_COLOURS[diagnostic.severity], bold=True)
-        click.echo(text.replace(word, styled, 1), err=True, color=_colour())
+        lines = [head.replace(word, _styled(word, diagnostic.severity), 1), *rest]
+        click.echo("\n".join(lines), err=True, color=True)
 
 
-def _colour() -> bool | None:
-    """NO_COLOR turns colour off; else click decides by the terminal."""
-    return False if os.environ.get("NO_COLOR") else None
+def _styled(word: str, severity: str) -> str:
+    """A word in bold and the colour of a severity, on a terminal where NO_COLOR does not forbid it."""
+    if os.environ.get("NO_COLOR"):
+        return word
+    on, off = (control(code, sys.stderr) for code in (f"[{_COLOURS[severity]}m[1m", "[0m"))
+    return f"{on}{word}{off}"
 
 
 def guarded(command: _C) -> _C:
@@ -221,7 +225,7 @@ def guarded(command: _C) -> _C:
             if os.environ.get("CNNC_TRACEBACK"):
                 raise
             click.echo(
-                f"cnnc itself failed ({type(error).__name__}: {error}): this is its mistake, not your spec's.\n"
+                f"cnnc itself failed ({type(error).__name__}: {printable(str(error))}): this is its mistake, not your spec's.\n"
                 "Please report it with the spec and what CNNC_TRACEBACK=1 in the environment prints.",
                 err=True,
             )
@@ -266,6 +270,7 @@ def write(path: str, data: str | bytes, what: str) -> None:
     if path == "-":
         if sys.stdout is None:
             raise fail("E703", "standard output is closed")
+        sys.stdout.flush()
         sys.stdout.buffer.write(raw)
         sys.stdout.buffer.flush()
         return
@@ -273,7 +278,7 @@ def write(path: str, data: str | bytes, what: str) -> None:
         hint = "name another file, or standard output: -o -"
         raise fail("E703", f"`{path}` is what was read: it would be lost", hint=hint)
     replace_file(Path(path), raw)
-    click.echo(f"wrote {path} ({what})", err=True)
+    say(f"wrote {path} ({what})", err=True)
 
 
 def columns() -> int | None:

@@ -11,8 +11,10 @@ from pathlib import Path
 import click
 
 from cnnc.cli.common import complete_file, found_specs, guarded, tell
+from cnnc.cli.common import write as write_out
 from cnnc.cli.files import replace_file
-from cnnc.dsl.diagnostics import CnncError
+from cnnc.cli.out import say
+from cnnc.dsl.diagnostics import CnncError, printable
 from cnnc.dsl.format import format_source
 from cnnc.dsl.read import read_source
 from cnnc.dsl.source import Source
@@ -64,18 +66,21 @@ def _format_one(spec: str, *, write: bool, show_diff: bool, upgrade: bool) -> bo
     after = _with_line_ends_of(before, format_source(source))
     if show_diff:
         lines = difflib.unified_diff(
-            before.splitlines(keepends=True), after.splitlines(keepends=True), spec, f"{spec} (formatted)"
+            before.splitlines(keepends=True),
+            after.splitlines(keepends=True),
+            printable(spec),
+            f"{printable(spec)} (formatted)",
         )
-        click.echo("".join(lines), nl=False)
+        write_out("-", "".join(lines), "")
     elif spec == "-" and write:
-        click.echo(after, nl=False)
+        write_out("-", after, "")
         return False
     elif write and before != after:
         replace_file(Path(spec), after.encode("utf8"))
     if before != after and not show_diff:
         ends = before.replace("\r\n", "\n") == after.replace("\r\n", "\n")
         what = " (line ends only)" if ends else ""
-        click.echo(f"{'formatted' if write else 'would format'} {spec}{what}", err=True)
+        say(f"{'formatted' if write else 'would format'} {spec}{what}", err=True)
     return before != after
 
 
@@ -86,9 +91,7 @@ def _upgraded(source: Source) -> Source:
 
     text, names = upgrade(source)
     for old, new in names.items():
-        click.echo(
-            f"{source.name}: `{old}`, a word of the language since {VERSION}, is now `{new}`", err=True
-        )
+        say(f"{source.name}: `{old}`, a word of the language since {VERSION}, is now `{new}`", err=True)
     return replace(source, text=text)
 
 

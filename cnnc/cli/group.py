@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import UserDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from inspect import cleandoc
 from typing import Any
 
 import click
+
+from cnnc.dsl.diagnostics import printable
 
 
 class Commands(UserDict[str, Any]):
@@ -25,6 +29,27 @@ class Commands(UserDict[str, Any]):
         assert isinstance(command, click.Command)
         command.help = _with_example_apart(cleandoc(command.help or ""))
         return command
+
+
+class Group(click.Group):
+    """A group whose complaints about the command line quote no line break of what was typed."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _on_one_line():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _on_one_line():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _on_one_line() -> Iterator[None]:
+    try:
+        yield
+    except click.ClickException as error:
+        vars(error)["message"] = printable(error.message)
+        raise
 
 
 def _with_example_apart(text: str) -> str:

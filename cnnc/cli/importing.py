@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnc.cli.common import Params, Size, guarded, write
+from cnnc.cli.out import progress, say
 from cnnc.dsl.diagnostics import fail
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def told_import(traced: Traced) -> Imported:
     try:
         return flat_spec(traced, _progress)
     finally:
-        click.echo("\r\x1b[K", nl=False, err=True)
+        progress("")
 
 
 def shapes_of(sizes: tuple[tuple[str | None, str], ...]) -> list[Shape]:
@@ -96,7 +97,7 @@ def traced_target(
 
     given = {name: literal(text) for name, text in arguments}
     written = ", ".join(f"{name}={value!r}" for name, value in given.items())
-    click.echo(f"running {target}({written}): its own code, in this process", err=True)
+    say(f"running {target}({written}): its own code, in this process", err=True)
     origin = f"imported from {target}({written}), traced by torch {torch_version()}"
     traced: Traced = traced_factory(target, given, shapes, origin, outputs)
     return traced
@@ -126,24 +127,24 @@ class their_errors:
 
         if isinstance(error, TheirError):
             click.echo(error.text.rstrip("\n"), err=True)
-            click.echo(f"{error.doing}: this is its own code's exception", err=True)
+            say(f"{error.doing}: this is its own code's exception", err=True)
             sys.exit(1)
 
 
 def _progress(done: int, of: int) -> None:
     if done % 50 == 0:
-        click.echo(f"\r… {done} of {of} operators", nl=False, err=True)
+        progress(f"… {done} of {of} operators")
 
 
 def _tell_keys(imported: Imported, output: str, mapping: str | None) -> None:
     """Write the map of the keys that differ, and tell of those that the spec lacks."""
     if imported.unused:
         shown = ", ".join(imported.unused[:3]) + (", …" if len(imported.unused) > 3 else "")
-        click.echo(f"no output needs {len(imported.unused)} of the module's tensors: {shown}", err=True)
+        say(f"no output needs {len(imported.unused)} of the module's tensors: {shown}", err=True)
     if mapping is None and imported.names and output != "-":
         mapping = str(Path(output).with_suffix(".map.json"))
     if mapping is not None:
         text = json.dumps(imported.names, indent=1) + "\n"
         write(mapping, text, f"{len(imported.names)} keys that differ, for cnnc weights --map")
     elif imported.names:
-        click.echo(f"{len(imported.names)} keys differ from the module's: --map FILE writes them", err=True)
+        say(f"{len(imported.names)} keys differ from the module's: --map FILE writes them", err=True)

@@ -1,19 +1,12 @@
-"""`cnnc lock` and its file: what the networks of a project were when they were last agreed on.
-
-The file is TOML, one item a line and sorted, so that two branches that change
-different networks merge, and a review shows what changed in one.
-"""
+"""`cnnc lock`: what the networks of a project were when they were last agreed on."""
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -29,19 +22,16 @@ from cnnc.cli.common import (
     tell,
 )
 from cnnc.cli.files import alone, replace_file
+from cnnc.cli.lock_file import Entries, read_entries, render_lock
+from cnnc.cli.out import say
 from cnnc.cli.project import LOCK_HELP, lock_path
 from cnnc.cli.verdict import Verdict, check_one, judged, many
 from cnnc.compiler.baseline import Baseline
-from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail
-from cnnc.dsl.read import read_source
+from cnnc.dsl.diagnostics import Diagnostic
 from cnnc.dsl.record import record
-from cnnc.dsl.source import Source, Span
+from cnnc.dsl.source import Span
 from cnnc.net import ZOO
 
-VERSION = 1
-MAX_LOCK_BYTES = 1 << 30
-"""What a lock may have: whatever `cnnc lock` has written can be read, a record for each tensor of thousands of specs."""
-_HEAD = "# What the networks were when they were locked. `cnnc lock` writes this; `cnnc check --locked` holds to it.\n"
 _MOST = 12
 """How many tensors a difference lists; where there are more, those that follow from others are counted."""
 
@@ -64,7 +54,7 @@ def lock(specs: tuple[str, ...], path: str | None) -> None:
     if "-" in specs:
         raise click.UsageError("standard input cannot be locked: a record needs a file's name")
     path = path or lock_path(specs)
-    before = read_lock(path) if os.path.lexists(path) else Lock(path, {})
+    before = read_lock(path) if os.path.lexists(path) else Lock(path, Entries(path, {}, {}))
     if not specs and not before.entries:
         raise click.UsageError("Nothing is locked yet: name the specs, for instance `cnnc lock .`")
     sys.exit(
@@ -87,7 +77,7 @@ def _lock_all(found: Sequence[tuple[str, Diagnostic | None]], before: Lock, home
             tell(verdict.findings)
             wrong = True
     if wrong:
-        click.echo(f"{before.path} is left as it was", err=True)
+        say(f"{before.path} is left as it was", err=True)
         return 1
     # What others have written while the specs were checked is read again: nobody's record is lost.
     with alone(Path(before.path)):
@@ -95,10 +85,10 @@ def _lock_all(found: Sequence[tuple[str, Diagnostic | None]], before: Lock, home
         kept = {key: entry for key, entry in now.entries.items() if not now.is_gone(key)}
         entries = {key: entry for key, entry in {**kept, **found_anew}.items() if entry is not None}
         if entries == now.entries:
-            click.echo(f"{before.path} is up to date ({many(len(entries), 'network')})", err=True)
+            say(f"{before.path} is up to date ({many(len(entries), 'network')})", err=True)
             return 0
         replace_file(Path(before.path), render_lock(entries).encode("utf8"))
-    click.echo(f"wrote {before.path} ({_changes(now.entries, entries)})", err=True)
+    say(f"wrote {before.path} ({_changes(now.entries, entries)})", err=True)
     return 0
 
 
@@ -112,6 +102,11 @@ def _changes(before: Mapping[str, Baseline], after: Mapping[str, Baseline]) -> s
     return f"{many(len(after), 'network')}: {', '.join(parts)}"
 
 
+def read_lock(path: str) -> Lock:
+    """A lock file. Raises CnncError: E701 where it cannot be read, E604 where it is no lock."""
+    return Lock(path, read_entries(path))
+
+
 # --- holding networks to it -------------------------------------------------------------
 
 
@@ -120,7 +115,7 @@ class Lock:
     """A lock file: the baselines by spec, each named by its path from the lock's folder."""
 
     path: str
-    entries: Mapping[str, Baseline]
+    entries: Entries
 
     def key(self, spec: str) -> str:
         """What a spec is called in the lock: the same on every machine and from every folder."""
@@ -151,13 +146,16 @@ class Lock:
 
     def held(self, verdict: Verdict) -> Verdict:
         """The verdict, and what is found where its network is not as locked."""
-        locked = self.entries.get(self.key(verdict.spec))
+        key = self.key(verdict.spec)
+        if verdict.baseline is not None and self.entries.records(key, verdict.baseline):
+            return verdict
+        locked = self.entries.get(key)
         if verdict.library is not None and locked is not None:
             message = (
                 f"`{verdict.spec}` is locked as a network in {self.path}, and has no layers of its own now"
             )
             return verdict.with_finding(_E604(message, f"if that is meant, run `cnnc lock {verdict.spec}`"))
-        if verdict.baseline is None or locked == verdict.baseline:
+        if verdict.baseline is None:
             return verdict
         if locked is None:
             message = f"`{verdict.spec}` is not in {self.path}"
@@ -246,87 +244,3 @@ def _place(baseline: Baseline, names: Sequence[str]) -> Span | None:
     touched = {places for name, places in baseline.places.items() if name in changed}
     unchanged = {span for places in layers - touched for span in places}
     return next((span for span in spans if span not in unchanged), spans[0])
-
-
-# --- the file ---------------------------------------------------------------------------
-
-
-def render_lock(entries: Mapping[str, Baseline]) -> str:
-    """The text of a lock: the same for the same networks, in whatever order they come."""
-    lines = [f"{_HEAD}version = {VERSION}\n"]
-    for key, entry in sorted(entries.items()):
-        lines.append(f"\n[{_quoted(key)}]\n")
-        lines += [f"{_dotted(name)} = {_value(value)}\n" for name, value in entry.figures.items()]
-        lines.append(f"\n[{_quoted(key)}.state_dict]\n")
-        lines += [f"{_quoted(name)} = {_value(shape)}\n" for name, shape in entry.tensors.items()]
-    return "".join(lines)
-
-
-def _quoted(text: str) -> str:
-    """A TOML basic string; JSON's escapes are among TOML's, which wants DEL escaped too."""
-    if not text.isascii():
-        try:
-            text.encode("utf8")
-        except UnicodeEncodeError:
-            raise fail("E604", f"{text!r} cannot be locked: its name is not UTF-8") from None
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _dotted(name: str) -> str:
-    """`inputs.image`, the last part quoted where TOML wants that."""
-    kind, dot, end = name.partition(".")
-    return f"{kind}{dot}{end if re.fullmatch('[A-Za-z0-9_-]*', end) else _quoted(end)}"
-
-
-def _value(value: int | str) -> str:
-    return str(value) if isinstance(value, int) else _quoted(value)
-
-
-def read_lock(path: str) -> Lock:
-    """A lock file. Raises CnncError: E701 where it cannot be read, E604 where it is no lock."""
-    import tomllib
-
-    if not os.path.lexists(path):
-        raise fail("E701", f"there is no lock `{path}`", hint="`cnnc lock SPEC…` writes one")
-    source = read_source(path, most=MAX_LOCK_BYTES)
-    try:
-        data = tomllib.loads(source.text)
-    except tomllib.TOMLDecodeError as error:
-        raise CnncError([_not_toml(source, str(error))]) from None
-    if data.get("version") != VERSION:
-        found = data.get("version", "none")
-        raise fail("E604", f"`{path}` is a lock of version {found}, and this cnnc reads version {VERSION}")
-    entries = {key: entry for key, entry in data.items() if key != "version"}
-    return Lock(path, {key: _entry(path, key, entry) for key, entry in entries.items()})
-
-
-def _entry(path: str, key: str, data: Any) -> Baseline:
-    damaged = fail("E604", f"what `{path}` records of `{key}` is damaged", hint=f"run `cnnc lock {key}`")
-    if not isinstance(data, dict) or not isinstance(data.get("state_dict"), dict):
-        raise damaged
-    figures: dict[str, int | str] = {}
-    for name, value in data.items():
-        if isinstance(value, dict):
-            figures |= {f"{name}.{end}": item for end, item in value.items() if name != "state_dict"}
-        else:
-            figures[name] = value
-    tensors = data["state_dict"]
-    if not all(isinstance(value, int | str) for value in (*figures.values(), *tensors.values())):
-        raise damaged
-    return Baseline(figures, tensors)
-
-
-def _not_toml(source: Source, message: str) -> Diagnostic:
-    """The finding for a lock that TOML's reader refuses, as an unsettled merge is."""
-    hint = "it is written by `cnnc lock`: take it from version control, or delete it and lock anew"
-    place = re.search(r"^<<<<<<<.*$", source.text, re.MULTILINE)
-    if place is not None:
-        hint = "settle the merge: take either side, then run `cnnc lock`"
-        return Diagnostic("E604", "the lock has marks of a merge", Span(source, *place.span()), hint=hint)
-    told = re.sub(r" \(at .*\)$", "", message)
-    where = re.search(r"\(at line (\d+), column (\d+)\)$", message)
-    if where is None:
-        return Diagnostic("E604", f"`{source.name}` is no lock: {told}", None, hint=hint)
-    lines = source.text.split("\n")[: int(where[1]) - 1]
-    start = sum(len(line) + 1 for line in lines) + int(where[2]) - 1
-    return Diagnostic("E604", f"the lock cannot be read: {told}", Span(source, start, start + 1), hint=hint)

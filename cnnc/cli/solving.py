@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import click
 
+from cnnc.cli import out
 from cnnc.cli.common import (
     Sizes,
     Values,
@@ -102,15 +103,8 @@ def _sweep(
 
 def _progress(space: Space) -> Callable[[int], None]:
     """A line on a terminal that counts the points built."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        return lambda count: None
-
-    def tell(count: int) -> None:
-        click.echo(f"\r\033[K{count:,} of at most {len(space):,} points", nl=False, err=True)
-
-    return tell
+    return lambda count: out.progress(f"{count:,} of at most {len(space):,} points")
 
 
 def _clear() -> None:
-    if sys.stderr is not None and sys.stderr.isatty():
-        click.echo("\r\033[K", nl=False, err=True)
+    out.progress("")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnc.cli.common import Params, Sizes, Values, guarded, load, spec_options, tell
+from cnnc.cli.out import progress, say
 
 if TYPE_CHECKING:
     from cnnc.net import Net
@@ -54,7 +55,7 @@ def verify(
         if verdict is None:  # what comes after a failed forward
             break
         failed = failed or not verdict.holds
-        click.echo(f"{'ok' if verdict.holds else 'FAILED':<8}{verdict.what:<9}{verdict.detail}")
+        say(f"{'ok' if verdict.holds else 'FAILED':<8}{verdict.what:<9}{verdict.detail}")
     sys.exit(failed)
 
 
@@ -69,18 +70,15 @@ def _against(net: Net, target: str, arguments: Values) -> bool:
         traced = traced_target(target, sizes, arguments, outputs=len(net.outputs))
     found = difference(net.graph, told_import(traced).graph)
     layers = f"{len(net.graph.layers)} layers, {net.costs.told('params')} parameters"
-    click.echo(f"ok: {target} computes what the spec says: {layers}" if found is None else f"FAILED  {found}")
+    say(f"ok: {target} computes what the spec says: {layers}" if found is None else f"FAILED  {found}")
     return found is not None
 
 
 @contextmanager
 def _under_way(step: str) -> Iterator[None]:
     """Say what is being compared, on a terminal, until it is: the larger networks take a while."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    click.echo(f"…       {step}", nl=False, err=True)
+    progress(f"…       {step}")
     try:
         yield
     finally:
-        click.echo("\r\x1b[K", nl=False, err=True)
+        progress("")

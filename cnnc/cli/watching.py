@@ -12,9 +12,10 @@ import click
 
 from cnnc.cli.check_run import Options, show
 from cnnc.cli.common import by_name, found_specs, tell
+from cnnc.cli.out import say
 from cnnc.cli.verdict import Verdict, check_one, judged, line_of, total_line
 from cnnc.dsl import syntax as s
-from cnnc.dsl.diagnostics import CnncError, Diagnostic
+from cnnc.dsl.diagnostics import CnncError, Diagnostic, printable
 from cnnc.dsl.parse import parse
 from cnnc.dsl.read import read_source
 from cnnc.net import ZOO, resolve
@@ -50,7 +51,7 @@ def watch_all(specs: Sequence[str], options: Options) -> NoReturn:
                 file: _stamp(file) for file in files_of(spec)
             }  # before they are read for the check
         for spec in set(verdicts) - {spec for spec, _ in found}:
-            click.echo(f"{spec}: gone")
+            say(f"{spec}: gone")
             del verdicts[spec], reads[spec]
         for verdict in judged(stale, check):
             before = verdicts.get(verdict.spec)
@@ -72,14 +73,14 @@ def tell_change(before: Verdict, after: Verdict) -> None:
     understood = after.figures is not None or before.figures is None  # else its claims were not looked at
     for finding in before.findings if understood else ():
         if _identity(finding) not in now:
-            click.echo(f"{after.spec}: mended: {finding.code}: {finding.message}")
+            say(f"{after.spec}: mended: {finding.code}: {finding.message}")
     tell([finding for finding in after.findings if _identity(finding) not in was])
     line = line_of(after)
     if line is None:
         left = sum(_identity(f) in was for f in after.findings)
-        click.echo(f"{after.spec}: failed" + (f", {left} as before" if left else ""))
+        say(f"{after.spec}: failed" + (f", {left} as before" if left else ""))
     else:
-        click.echo(f"{after.spec}: as before" if line == line_of(before) and was == now else line)
+        click.echo(f"{printable(after.spec)}: as before" if line == line_of(before) and was == now else line)
 
 
 def _identity(finding: Diagnostic) -> tuple[str, str, str]:

@@ -13,8 +13,9 @@ from cnnc.backends.pytorch.fitting import as_written, unfitting
 from cnnc.backends.pytorch.runtime_weights import map_text, read_map, read_shapes, write_renamed
 from cnnc.backends.pytorch.weights import Comparison, common_prefix, compare, guess_map, wanted_tensors
 from cnnc.cli.common import Sizes, Values, guarded, load, spec_options, tell, write
+from cnnc.cli.out import say
 from cnnc.compiler.ops import Shape, by_x
-from cnnc.dsl.diagnostics import Diagnostic, did_you_mean, fail
+from cnnc.dsl.diagnostics import Diagnostic, did_you_mean, fail, printable
 
 
 @click.command()
@@ -74,9 +75,7 @@ def weights(
     click.echo(json.dumps(record, indent=1) if as_json else _told(compared, file, left_out))
     prefix = common_prefix(wanted, found)
     if prefix is not None and not as_json:
-        click.echo(
-            f"every name begins with `{prefix}`, as a wrapper leaves them: try --strip {prefix}", err=True
-        )
+        say(f"every name begins with `{prefix}`, as a wrapper leaves them: try --strip {prefix}", err=True)
     if unknown and not as_json:
         tell(
             [Diagnostic("N702", f"the tensors of {', '.join(unknown)} are known to their package only", None)]
@@ -123,7 +122,7 @@ def _told(compared: Comparison, file: Path, left_out: Mapping[str, str | None]) 
     verdict = "all of the spec's" if compared.holds else counts
     lines += [f"left out {name}  {shape} here" for name, shape in left_out.items()]
     rest = f"; {len(left_out)} left out here" if left_out else ""
-    return "\n".join([*lines, f"{file}: {compared.fitting} tensors fit, {verdict}{rest}"])
+    return "\n".join(map(printable, [*lines, f"{file}: {compared.fitting} tensors fit, {verdict}{rest}"]))
 
 
 def _size(shape: Shape) -> str:

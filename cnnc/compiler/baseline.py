@@ -66,7 +66,7 @@ def baseline(graph: Graph) -> Baseline:
         if node.module == node.name and "params" in node.op.unknown:
             tensors[f"{node.name}.*"] = "unknown"
             places[f"{node.name}.*"] = _ways(node)
-    return Baseline(dict(sorted(figures.items())), dict(sorted(tensors.items(), key=_natural)), places)
+    return Baseline(dict(sorted(figures.items())), dict(sorted(tensors.items(), key=natural)), places)
 
 
 def _ways(node: Node) -> tuple[Span, ...]:
@@ -94,6 +94,6 @@ def _field(field: ReceptiveField | None) -> str:
     return f"{show(Sizes(field.size))}, stride {strides}"
 
 
-def _natural(item: tuple[str, object]) -> list[str | int]:
+def natural(item: tuple[str, object]) -> list[str | int]:
     """A sort key in which `layer10` comes after `layer2`: text and numbers in turn."""
     return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+)", item[0]))]

@@ -9,7 +9,7 @@ after:  maxpool1 -> layer1.0.conv1: conv1-64/1(dilation=1, pad=0, groups=1, bias
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -24,7 +24,6 @@ from cnnc.compiler.walk.fit import FITTED
 from cnnc.dsl.tokens import RESERVED, STATEMENTS
 
 _JOINS: dict[type[Op], str] = {Concat: "|", Add: "+", Multiply: "&", MatMul: "@"}
-_INFLOW = "inflow"
 _Reference = Callable[[int], str]
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 
@@ -42,7 +41,8 @@ class _Core:
         self.graph = graph
         self.shared = _shared_uses(graph)
         """For each node in a shared module, the scope of the use it belongs to."""
-        self.taken = {node.name for node in graph.nodes}
+        self.names_outside = {n.name for n in graph.nodes if n.index not in self.shared}
+        self.taken = self.names_outside | _names_inside(graph, self.shared)
         self.externs: dict[str, str] = {}
         self.folded = _folded(graph)
         """For each layer written with the norm and activation it brings: those."""
@@ -118,8 +118,10 @@ class _Core:
         return self.names.get(index, self.graph.nodes[index].name)
 
     def _use_name(self, use: Scope) -> str:
-        """The label of what flows out of one use of a shared module."""
-        return f"{use.name.replace('@', '_')}_out"
+        """The label of what flows out of one use of a shared module: a name that nothing else has."""
+        named = self.graph.outputs.items()
+        taken = {*self.names_outside, *(name for name, index in named if index != use.result)}
+        return _left(f"{use.name.replace('@', '_')}_out", taken)
 
     # --- words ---------------------------------------------------------------------------
 
@@ -182,10 +184,11 @@ class _Core:
 
     def _body(self, scope: Scope) -> list[str]:
         prefix = f"{scope.name}."
+        inflow = _left("inflow", {self.graph.nodes[i].name.removeprefix(prefix) for i in scope.nodes()})
 
         def reference(index: int) -> str:
             name = self.graph.nodes[index].name
-            return _label(name.removeprefix(prefix) if name.startswith(prefix) else _INFLOW)
+            return _label(name.removeprefix(prefix) if name.startswith(prefix) else inflow)
 
         before = scope.source
         body: list[str] = []
@@ -193,13 +196,18 @@ class _Core:
             node = self.graph.nodes[index]
             body.append(self._line(node, node.name.removeprefix(prefix), before, reference))
             before = index
-        if any(_refers(line, _INFLOW) for line in body):
-            body.insert(0, f"{_INFLOW}: id")
+        if any(_refers(line, inflow) for line in body):
+            body.insert(0, f"{inflow}: id")
         return body
 
 
 def _shared_uses(graph: Graph) -> dict[int, Scope]:
     return {node: use for use in graph.shared_uses() for node in use.nodes()}
+
+
+def _names_inside(graph: Graph, shared: dict[int, Scope]) -> set[str]:
+    """The names of the layers of shared modules, as their bodies have them."""
+    return {graph.nodes[index].name.removeprefix(f"{use.name}.") for index, use in shared.items()}
 
 
 def _folded(graph: Graph) -> dict[int, tuple[Node, ...]]:
@@ -217,6 +225,13 @@ def _folded(graph: Graph) -> dict[int, tuple[Node, ...]]:
         if chain and layer.name == name:
             folded[layer.index] = tuple(chain)
     return folded
+
+
+def _left(name: str, taken: Collection[str]) -> str:
+    """A name that is not taken."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _refers(line: str, label: str) -> bool:

@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from math import gcd, lcm
+from typing import assert_never
 
-from cnnc.compiler.ops.base import Axis, Spread
+from cnnc.compiler.ops.base import Axis, Shares, Spread
 from cnnc.dsl.record import record
 
 Interval = tuple[int, int]
@@ -97,11 +98,21 @@ def union(spans: Iterable[Interval | None]) -> Interval | None:
 # --- through a layer ------------------------------------------------------------------
 
 
-def through(hull: Hull, window: Axis | Spread) -> Hull:
+def through(hull: Hull, window: Axis | Spread | Shares) -> Hull:
     """The field of a layer's output, from the field of its input and its window on this axis."""
-    if isinstance(window, Axis):
-        return _checked(tuple(slide(lattice, window) for lattice in hull))
-    return _checked(tuple(spread(lattice, window) for lattice in hull))
+    return _checked(tuple(_through(lattice, window) for lattice in hull))
+
+
+def _through(lattice: Lattice, window: Axis | Spread | Shares) -> Lattice:
+    match window:
+        case Axis():
+            return slide(lattice, window)
+        case Spread():
+            return spread(lattice, window)
+        case Shares():
+            return share(lattice, window)
+        case _:
+            assert_never(window)
 
 
 def slide(lattice: Lattice, w: Axis) -> Lattice:
@@ -140,6 +151,22 @@ def spread(lattice: Lattice, w: Spread) -> Lattice:
         ends = [*taps[:m], *taps[max(m, len(taps) - m) :]]
         spans.append(union(lattice.at((position - j * w.dilation) // w.stride) for j in ends))
     return _reduced(lattice.step, tuple(spans))
+
+
+def share(lattice: Lattice, w: Shares) -> Lattice:
+    """Output o sees inputs floor(o*n/m) up to ceil((o + 1)*n/m) - 1, so output o + m sees n further on."""
+    common = gcd(int(w.n), int(w.m))
+    n, m = int(w.n) // common, int(w.m) // common
+    turns = lattice.period // gcd(n, lattice.period)
+    period = _phases(m * turns)
+    spans = []
+    for o in range(period):
+        first, last = o * n // m, -(-(o + 1) * n // m) - 1
+        # Of more than a period the first phases reach lowest and the last highest.
+        inner = lattice.period
+        seen = {*range(first, min(last, first + inner) + 1), *range(max(first, last - inner), last + 1)}
+        spans.append(union(lattice.at(i) for i in sorted(seen)))
+    return _reduced(lattice.step * n * turns // lattice.period, tuple(spans))
 
 
 def _phases(period: int) -> int:

@@ -25,7 +25,7 @@ from cnnc.compiler import lattice
 from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.lattice import FieldLimit, Hull, Interval
 from cnnc.compiler.ops import Shape
-from cnnc.compiler.ops.base import Axis, Local, Pointwise, Spread, Undefined, Whole, Window
+from cnnc.compiler.ops.base import Axis, Local, Pointwise, Shares, Spread, Undefined, Whole, Window
 from cnnc.compiler.sizes import number
 from cnnc.compiler.walk.values import render_trace
 from cnnc.dsl.diagnostics import Diagnostic
@@ -293,7 +293,7 @@ class _Pass:
             case _:
                 assert_never(window)
 
-    def _local(self, hulls: tuple[Hull, ...], windows: Sequence[Axis | Spread]) -> tuple[Hull, ...]:
+    def _local(self, hulls: tuple[Hull, ...], windows: Sequence[Axis | Spread | Shares]) -> tuple[Hull, ...]:
         assert len(hulls) == len(windows)
         if self.sizes is not None:
             windows = [self._numbered(window) for window in windows]
@@ -357,7 +357,9 @@ class _Pass:
         """Sizes as plain numbers, so that nothing is assumed of free ones."""
         return tuple(number(n, self.sizes) for n in shape)
 
-    def _numbered(self, w: Axis | Spread) -> Axis | Spread:
+    def _numbered(self, w: Axis | Spread | Shares) -> Axis | Spread | Shares:
+        if isinstance(w, Shares):
+            return Shares(*self._plain((w.n, w.m)))
         return type(w)(*self._plain((w.kernel, w.stride, w.before, w.dilation)))
 
     def _full(self, node: Node, tracks: Sequence[_Track]) -> _Track:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from math import lcm
 
 from cnnc.compiler.graph import Graph
-from cnnc.compiler.ops.base import Local
+from cnnc.compiler.ops.base import Local, Shares
 from cnnc.compiler.receptive_field import receptive_fields
 from cnnc.compiler.sizes import Poly, Size, period, poly_of, symbols
 from cnnc.dsl.record import record
@@ -106,5 +106,5 @@ def _starts(graph: Graph) -> Iterator[Poly]:
         for window in node.op.windows(*graph.ins(node)) if node.inputs else ():
             if isinstance(window, Local):
                 for axis in window.axes:
-                    if isinstance(axis.before, Size):
+                    if not isinstance(axis, Shares) and isinstance(axis.before, Size):
                         yield axis.before.poly

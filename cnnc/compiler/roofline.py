@@ -13,7 +13,7 @@ from math import prod
 
 from cnnc.compiler.cards import Card
 from cnnc.compiler.graph import Graph, Node
-from cnnc.compiler.ops.base import COUNTER, Axis, Local, Shape, Spread, Window
+from cnnc.compiler.ops.base import COUNTER, Axis, Local, Shape, Shares, Spread, Window
 from cnnc.dsl.diagnostics import fail
 from cnnc.dsl.record import record
 
@@ -129,8 +129,10 @@ def touched(window: Window, shape: Shape, out: Shape) -> int:
     return int(shape[0]) * prod(places)
 
 
-def _places(axis: Axis | Spread, n: int, m: int) -> set[int]:
+def _places(axis: Axis | Spread | Shares, n: int, m: int) -> set[int]:
     """The positions, of n on an axis, that m outputs touch."""
+    if isinstance(axis, Shares):  # all of the map is shared out
+        return set(range(n))
     step = range(axis.kernel)
     if isinstance(axis, Axis):
         seen = (i * axis.stride - axis.before + j * axis.dilation for i in range(m) for j in step)

@@ -13,7 +13,7 @@ from graphs import graph_on  # noqa: E402
 from hypothesis import HealthCheck, given, reject, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from cnnc.compiler.ops.base import Axis, Local, Pointwise, Spread, Undefined, Whole  # noqa: E402
+from cnnc.compiler.ops.base import Axis, Local, Pointwise, Shares, Spread, Undefined, Whole  # noqa: E402
 from cnnc.dsl.diagnostics import CnncError  # noqa: E402
 from ops.conftest import EXAMPLES  # noqa: E402
 from ops.oracle import compiled  # noqa: E402
@@ -29,8 +29,11 @@ KINDS = [
 ]  # fmt: skip
 
 
-def _seen(axis: Axis | Spread, out: int, n: int) -> set[int]:
+def _seen(axis: Axis | Spread | Shares, out: int, n: int) -> set[int]:
     """The inputs on one axis that output `out` sees."""
+    if isinstance(axis, Shares):
+        assert axis.n == n
+        return {i for i in range(n) if i * axis.m < (out + 1) * n and (i + 1) * axis.m > out * n}
     if isinstance(axis, Axis):
         found = {out * axis.stride - axis.before + j * axis.dilation for j in range(axis.kernel)}
         return found & set(range(n))
@@ -97,7 +100,6 @@ def test_window_is_the_support_of_the_gradient(kind: str, rank: int) -> None:
 
 def test_undefined_windows_say_why() -> None:
     for word, reason in (
-        ("adaptiveavgpool3", "adaptive windows of unequal sizes"),
         ("fractionalmaxpool2(ratio=0.7)", "the places of the windows are drawn at random"),
         ("upsample(size=5, mode=bilinear)", "interpolation by a fraction"),
     ):

@@ -84,10 +84,18 @@ class Spread:
 
 
 @record
+class Shares:
+    """Outputs that share the map: output i sees the inputs from floor(i*n/m) up to ceil((i + 1)*n/m) - 1."""
+
+    n: int
+    m: int
+
+
+@record
 class Local:
     """Each axis has a window of its own, in the order of the map's axes."""
 
-    axes: tuple[Axis | Spread, ...]
+    axes: tuple[Axis | Spread | Shares, ...]
 
 
 @record

@@ -255,10 +255,8 @@ class _Adaptive(Weightless, ABC):
     def window(self, *ins: Shape) -> Window:
         if all(m == 1 for m in self.out):
             return Whole()
-        axes = tuple(geometry.blocks(n, m) for n, m in zip(ins[0][1:], self.out, strict=True))
-        if any(axis is None for axis in axes):
-            return Undefined("adaptive windows of unequal sizes")
-        return Local(tuple(axis for axis in axes if axis is not None))
+        pairs = zip(ins[0][1:], self.out, strict=True)
+        return Local(tuple(geometry.blocks(n, m) or base.Shares(n, m) for n, m in pairs))
 
 
 @base.op

@@ -306,7 +306,8 @@ def _stride_along(path: tuple[Draft, ...], rank: int) -> tuple[int, ...] | None:
         assert draft.op is not None
         window = draft.op.window(*(x.shape for x in draft.inputs))
         if isinstance(window, Local):
-            if not all(isinstance(axis, Axis) for axis in window.axes):
+            along = [axis.stride for axis in window.axes if isinstance(axis, Axis)]
+            if len(along) < len(window.axes):
                 return None
-            strides = tuple(a * axis.stride for a, axis in zip(strides, window.axes, strict=True))
+            strides = tuple(a * stride for a, stride in zip(strides, along, strict=True))
     return strides

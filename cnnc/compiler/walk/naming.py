@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import count
 
 from cnnc.compiler.walk.draft import Draft, Scope
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail
+from cnnc.dsl.source import Span
 
 MAX_NAME = 1_000
 """Characters of a label, and of a layer's whole name with the scopes it is in."""
@@ -21,6 +22,7 @@ def assign_names(root: Scope, inputs: Mapping[str, Draft]) -> None:
     taken: dict[str, Draft | Scope] = {**inputs, **_shared_modules(root)}
     for scope in root.scopes():
         _name_children(scope, problems, taken if scope is root else {})
+    problems += _counted_taps(root)
     if problems:
         raise CnncError(problems)
 
@@ -53,16 +55,14 @@ def _name_children(scope: Scope, problems: list[Diagnostic], given: Mapping[str,
             local = child.label
         elif isinstance(child, Draft) and child.role == "flatten":
             number = counters["flatten "] = counters.get("flatten ", 0) + 1
-            local = "flatten" if number == 1 else f"flatten{number}"
+            local = "flatten" if number == 1 else f"flatten_{number}"
         else:
             kind = "" if numbered else _kind(child)
             counters[kind] = counters.get(kind, -1 if numbered else 0) + 1
-            local = f"{kind}{counters[kind]}"
+            local = counted(kind, counters[kind])
         if local in taken:
             labelled = child if child.label is not None else taken[local]
-            hint = "rename the label: an unlabelled layer counts to this name"
-            message = f"the label `{local}` is also a name that a counter gives"
-            problems.append(Diagnostic("E204", message, scope.labels.get(local, labelled.span), hint=hint))
+            problems.append(_clash(local, scope.labels.get(local, labelled.span)))
         taken[local] = child
         child.name = f"{scope.name}.{local}" if scope.name else local
         if len(child.name) > MAX_NAME:
@@ -70,14 +70,44 @@ def _name_children(scope: Scope, problems: list[Diagnostic], given: Mapping[str,
             raise fail(
                 "E901", message, child.span, hint="give shorter labels, or fewer of them in each other"
             )
-    _name_identities(scope, set(taken))
+    _name_identities(scope, {*taken, *scope.labels})
+
+
+def counted(kind: str, number: int) -> str:
+    """The name that a counter gives: `conv2`, `relu6_1`, so that no two counters come to one name.
+
+    >>> counted("conv", 61), counted("relu6", 1), counted("", 0)
+    ('conv61', 'relu6_1', '0')
+    """
+    return f"{kind}_{number}" if kind.endswith(_ENDS) else f"{kind}{number}"
+
+
+_ENDS = (*"0123456789", "_")
+"""A kind that ends in one of these has `_` before its number."""
+
+
+def _clash(label: str, span: Span) -> Diagnostic:
+    hint = "rename the label: an unlabelled layer counts to this name"
+    return Diagnostic("E204", f"the label `{label}` is also a name that a counter gives", span, hint=hint)
+
+
+def _counted_taps(root: Scope) -> Iterator[Diagnostic]:
+    """E204 for every label that names no child and has the name of a child that a counter named."""
+    scopes = list(root.scopes())
+    counted = {child.name for scope in scopes for child in scope.children if child.label is None}
+    for scope in scopes:
+        names = {child.label for child in scope.children}
+        prefix = f"{scope.name}." if scope.name else ""
+        for label, span in scope.labels.items():
+            if label not in names and f"{prefix}{label}" in counted:
+                yield _clash(label, span)
 
 
 def _name_identities(scope: Scope, taken: set[str]) -> None:
     """An identity shortcut takes no number; it gets a name that is left, for those who write structure."""
     for child in scope.children:
         if isinstance(child, Scope) and is_identity(child) and child.label is None:
-            local = next(name for i in count(1) if (name := f"{child.kind_name}{i}") not in taken)
+            local = next(name for i in count(1) if (name := counted(child.kind_name, i)) not in taken)
             taken.add(local)
             child.name = f"{scope.name}.{local}" if scope.name else local
 

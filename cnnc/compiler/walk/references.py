@@ -41,7 +41,8 @@ class References:
         """Go on from a reference that was refused with what its walk noted before it was."""
         self._layers += layers
         sizes = {name: reference.get(name, REFERENCE) for name in free}
-        assumed = list(ledger.conditions.values())
+        # What the refused layer assumed itself is what has to change.
+        assumed = [c for c in ledger.conditions.values() if c.why not in ledger.refused]
         nearer: list[Reference] = []
         misses = [missed for missed in ledger.otherwise.values() if missed.why in ledger.refused]
         for missed in reversed(misses):  # the last is most likely what was refused
