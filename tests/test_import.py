@@ -169,6 +169,16 @@ def test_what_overwrites_is_read_later() -> None:
     hold(InPlace(), (3, 8, 8))
 
 
+def test_memory_that_is_overwritten_through_a_view_is_refused() -> None:
+    class Through(nn.Module):
+        def forward(self, x: Any) -> Any:
+            y = x * 2
+            y[:, :1].mul_(3)
+            return y + x
+
+    assert "overwrites memory" in refused(Through(), (3, 8, 8))
+
+
 def refused(module: Any, *shapes: tuple[int, ...]) -> str:
     with pytest.raises(cnnc.CnncError) as caught:
         cnnc.from_module(module, [torch.rand(1, *shape) for shape in shapes])

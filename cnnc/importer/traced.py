@@ -111,13 +111,27 @@ class Traced:
         return tuple(k for k in self.state if k not in used and k.rpartition(".")[2] != COUNTER)
 
 
+VIEWS = frozenset((
+    "view", "reshape", "permute", "transpose", "slice", "select", "narrow", "chunk", "split", "split_with_sizes", "unbind",
+    "getitem", "flatten", "unflatten", "expand", "expand_as", "unsqueeze", "squeeze", "t", "movedim", "alias", "detach",
+    "contiguous", "to", "type_as", "float", "dropout", "feature_dropout", "tensor_split", "swapaxes", "view_as", "identity",
+))  # fmt: skip
+"""Operators whose result may be memory of their input."""
+
+
 def pruned(traced: Traced) -> tuple[Step, ...]:
-    """The steps that an output needs, in order. A step that works in place is needed by later readers of its input."""
+    """The steps that an output needs, in order; what works in place is needed by whatever reads the same memory."""
+    memory: dict[str, str] = {}
+    for step in traced.steps:
+        source = next(step.refs(), None)
+        if source is not None and (step.in_place or step.op in VIEWS):
+            memory[step.name] = memory.get(source, source)
     needed = {ref.name for ref in traced.outputs.values()}
+    touched = {memory.get(name, name) for name in needed}
     kept: list[Step] = []
     for step in reversed(traced.steps):
-        target = next(step.refs(), None) if step.in_place else None
-        if step.name in needed or (target is not None and target in needed):
+        if step.name in needed or (step.in_place and memory[step.name] in touched):
             needed.update(step.refs())
+            touched.update(memory.get(name, name) for name in step.refs())
             kept.append(step)
     return tuple(reversed(kept))

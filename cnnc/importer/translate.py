@@ -10,7 +10,7 @@ from cnnc.importer import arrange
 from cnnc.importer.flat import Flat
 from cnnc.importer.layout import Atom, Axes, Value
 from cnnc.importer.refusal import Refusal, at
-from cnnc.importer.traced import Held, Ref, Step, Traced, pruned
+from cnnc.importer.traced import VIEWS, Held, Ref, Step, Traced, pruned
 
 Rule = Callable[["Translation", Step], "Any"]
 RULES: dict[str, Rule] = {}
@@ -36,7 +36,11 @@ class Translation:
     spec: Flat = field(default_factory=Flat)
     known: dict[str, Any] = field(default_factory=dict)
     """Steps and tensors: a Value, a tuple of values, a Held, or a plain number."""
-    users: dict[str, list[Step]] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    memory: dict[str, str] = field(default_factory=dict)
+    """For what is a view: the name whose memory it is."""
+    twins: dict[str, str] = field(default_factory=dict)
+    """For what came about in place: the name of the first value in its place."""
     step: Step | None = None
     emitted: dict[str, Value] = field(default_factory=dict)
     """The held tensors that have a line of their own."""
@@ -131,9 +135,7 @@ def translate(traced: Traced, progress: Callable[[int, int], None] | None = None
     steps = pruned(traced)
     work = Translation(traced)
     _inputs(work)
-    for step in steps:
-        for name in dict.fromkeys(step.refs()):
-            work.users.setdefault(name, []).append(step)
+    work.steps = steps
     for number, step in enumerate(steps):
         if progress is not None:
             progress(number, len(steps))
@@ -164,31 +166,39 @@ def _one(work: Translation, step: Step) -> None:
         raise Refusal("the language has no layer for it")
     result = made(work, step)
     work.known[step.name] = result
+    _remember_memory(work, step)
     if isinstance(result, Value) and step.shapes[0] is not None:
         assert result.shape == step.shapes[0], f"{step.op} gives {step.shapes[0]}, not {result.shape}"
     if step.in_place and step.op not in ("detach", "requires_grad"):
         _overwrite(work, step, result)
 
 
+def _remember_memory(work: Translation, step: Step) -> None:
+    """Note whose memory a result is."""
+    source = next(iter(step.refs()), None)
+    if source is not None and (step.in_place or step.op in VIEWS):
+        work.memory[step.name] = work.memory.get(source, source)
+        if step.in_place:
+            work.twins[step.name] = work.twins.get(source, source)
+
+
 def _overwrite(work: Translation, step: Step, result: Any) -> None:
-    """Let later readers of what was overwritten have the new value. Raises Refusal where another name sees it, too."""
+    """Let later readers of what was overwritten have the new value. Raises Refusal where a view of it is read later."""
     target = next(iter(step.refs()))
-    base = work.known.get(target)
-    if isinstance(base, Held):
+    if isinstance(work.known.get(target), Held):
         raise Refusal("it overwrites a tensor of the module")
-    steps = [s for s in work.users.get(target, ()) if s is not step]
-    later = {s.name for s in steps}
-    for name in later:
-        if name in work.known and work.users.get(name) and _is_view(steps, name):
-            raise Refusal("it overwrites a tensor of which a view is read")
-    work.known[target] = result
-
-
-_VIEWS = {"view", "reshape", "permute", "transpose", "slice", "select", "chunk", "split", "unbind", "flatten", "expand", "unsqueeze", "squeeze", "t", "unflatten", "movedim", "split_with_sizes", "narrow", "getitem"}  # fmt: skip
-
-
-def _is_view(steps: list[Step], name: str) -> bool:
-    return any(s.name == name and s.op in _VIEWS for s in steps)
+    twin, memory = work.twins.get(target, target), work.memory.get(target, target)
+    same = {name for name in work.known if work.twins.get(name, name) == twin}
+    others = {name for name in work.known if work.memory.get(name, name) == memory} - same
+    passed = False
+    for later in work.steps:
+        if passed and others & set(later.refs()):
+            raise Refusal(f"it overwrites memory that `{later.op}` reads later under another name")
+        passed = passed or later is step
+    if others & {ref.name for ref in work.traced.outputs.values()}:
+        raise Refusal("it overwrites memory that is an output under another name")
+    for name in same:
+        work.known[name] = result
 
 
 def _outputs(work: Translation, steps: tuple[Step, ...]) -> None:
