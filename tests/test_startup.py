@@ -34,7 +34,8 @@ REST = {
 }  # fmt: skip
 OP_FILES = {
     "activation", "axes", "base", "connection", "convolution", "extern", "geometry", "initial", "linear", "merge",
-    "model", "pooling", "registry", "regularisation", "reparam", "reshape", "sized",
+    "model", "pooling", "registry", "regularisation", "reparam", "reshape", "resize",
+    "sized",
 }  # fmt: skip
 # Of Python's own, what takes long and nothing here needs.
 HEAVY = {
