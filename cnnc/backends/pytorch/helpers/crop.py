@@ -37,7 +37,7 @@ def resized(
     mode: str = "nearest",
     align_corners: bool | None = None,
 ) -> Tensor:
-    """Maps of n positions interpolated to `n * up // down`, of which a float could miss."""
+    """Maps of n positions interpolated to `n * up // down`, which a float may miss."""
     sizes = x.shape[2:]
     ups = (up,) * len(sizes) if isinstance(up, int) else up
     downs = (down,) * len(sizes) if isinstance(down, int) else down
