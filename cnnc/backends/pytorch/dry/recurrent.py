@@ -34,6 +34,7 @@ class _Recurrent(Module):
         self.hidden_size, self.num_layers, self.dropout = hidden_size, num_layers, dropout
         self.batch_first, self.bidirectional = batch_first, bidirectional
         self.endings = ("", "_reverse")[: 1 + bidirectional]
+        self._alive: dict[str, list[Any]] = {}  # what the directions of a layer hold until they are joined
         rows = self.gates * hidden_size
         for layer in range(num_layers):
             width = input_size if layer == 0 else hidden_size * len(self.endings)
@@ -92,6 +93,7 @@ class _Recurrent(Module):
                 del found
             x = outs.pop() if len(outs) == 1 else cat(outs, 2)
             outs.clear()
+            self._alive.clear()
             if self.dropout and i + 1 < len(layers):
                 x = dropout(x, self.dropout, self.training)
         ends = [stack(held[i :: self._states]) for i in range(self._states)]
@@ -129,11 +131,13 @@ class GRU(_Recurrent):
         else:
             ready = linear(x, w, bias)
         steps = unbind(ready, 0)
+        self._alive["inputs"] = [ready, steps]  # those of the other direction are freed only now
         hidden = first[0].viewed((x.shape[1], self.hidden_size))
         outs = []
         for step in reversed(steps) if backwards else steps:
             hidden = self._cell(step, hidden, weights)
             outs.append(hidden)
+        self._alive.setdefault("outputs", []).append(outs)
         return stack(outs[::-1] if backwards else outs, 0), hidden
 
     def _cell(self, step: Tensor, hidden: Tensor, weights: Weights) -> Tensor:
