@@ -53,9 +53,9 @@ def test_the_word_that_a_hint_names_fits(other: str, word: str) -> None:
     with pytest.raises(CnncError) as caught:
         cnnc.parse(f"input 2x8x8\n[conv1-2 + {other}]")
     (hint,) = [d.hint for d in caught.value.diagnostics]
-    named = re.search(r"`(.+)`, which makes it (\S+)$", hint or "")
+    named = re.search(r"`([^`]+)`, which makes it ([^\s,]+)", hint or "")
     assert named is not None and named[1] == word
     assert named[2] == "2x8x8"
-    assert (word == "crop") == ("larger" in (hint or ""))
+    assert f"end the {'larger' if word == 'crop' else 'smaller'} in `{word}`" in (hint or "")
     net = cnnc.parse(f"input 2x8x8\nout: [conv1-2 + {other} -> {word}]")
     assert net.graph.layers[-1].out == (2, 8, 8)
