@@ -313,7 +313,9 @@ def test_the_lock_is_found_from_the_spec_up_to_the_root(
 def test_a_lock_above_the_root_is_not_taken(folder: Path) -> None:
     (folder / "cnnc.lock").write_text("no lock at all")
     (folder / "nets" / "pyproject.toml").write_text("[tool.cnnc]\n")
-    assert run("check", "nets/a.cnn", "--locked").stderr.startswith("cnnc.lock:1:4: error E604")  # the one beside
+    assert run("check", "nets/a.cnn", "--locked").stderr.startswith(
+        "cnnc.lock:1:4: error E604"
+    )  # the one beside
     (folder / "cnnc.lock").unlink()
     assert lock("nets") == "wrote nets/cnnc.lock (1 network: 1 new)\n"
 
