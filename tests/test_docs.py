@@ -18,9 +18,11 @@ text, `-->`. Blocks of other kinds (sh, text, ebnf) are not run; those of ci.md 
 from __future__ import annotations
 
 import doctest
+import json
 import re
 import runpy
 import shlex
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +39,7 @@ from cnnc.reference import to_markdown
 
 ROOT = Path(__file__).parent.parent
 PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if path.exists()]
-KINDS = {"cnn", "console", "python", "sh", "text", "yaml", "ebnf", "mermaid"}
+KINDS = {"cnn", "console", "python", "sh", "text", "yaml", "ebnf", "mermaid", "json", "toml", "lua"}
 _HIDDEN = re.compile(r"^<!-- file=(\S+)\n(.*?)^-->$", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^```(?P<info>[^\n`]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -185,6 +187,14 @@ def test_blocks_are_of_a_known_kind() -> None:
         assert all(end == "" for end in fences[1::2]), page.name
         assert {fence.split()[0] for fence in fences[::2]} <= KINDS, page.name
         assert len(snippets(page)) == len(fences) / 2, page.name
+
+
+def test_settings_can_be_read() -> None:
+    """Of the languages that nothing here runs; Neovim's lines are tried in test_editors."""
+    readers = {"json": json.loads, "toml": tomllib.loads}
+    for page in PAGES:
+        for found in _BLOCK.finditer(page.read_text(encoding="utf8")):
+            readers.get(found["info"].split()[0], str)(found["text"])
 
 
 def test_layers_page_is_fresh() -> None:
