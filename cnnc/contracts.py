@@ -204,7 +204,11 @@ class Diff(LooseRecord):
 
 
 class LockEntry(BaseModel):
-    """A network as a lock records it: its ends, its counts, and the shapes of its tensors by key."""
+    """A network as a lock records it: its ends, its counts, and its tensors by shape.
+
+    `state_dict` has a key for each tensor in version 1, and in version 2 one for each module:
+    `"8x3x3x3 weight"`, or `"8 bias running_mean, scalar num_batches_tracked"`.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -221,7 +225,7 @@ class Lock(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    version: Literal[1]
+    version: Literal[1, 2]
     __pydantic_extra__: dict[str, LockEntry]
 
 

@@ -280,7 +280,8 @@ def test_github_keeps_hints_on_lines_of_their_own() -> None:
     text = "input 3x64x64\nblock unit(w) = conv3-w -> conv3-w(groups=3)\n[unit(64)]*5\n"
     [(_, _, data)] = annotations(run("-", "--format", "github", stdin=text).stdout)
     assert data == (
-        "<stdin>:2:36: `groups` (=3) must divide the input channels (=64)\nin unit(64), 1st of 5, line 3"
+        "<stdin>:2:36: `groups` (=3) must divide the input channels (=64)\nin unit(64), 1st of 5, line 3\n"
+        "hint: make them a multiple of 3, for instance 66"
     )
 
 

@@ -132,7 +132,7 @@ def test_a_project_through_all_that_ci_has(project: Path, monkeypatch: pytest.Mo
     git(project, "checkout", "-q", ".")
     lock = project / "cnnc.lock"
     lock.write_text(
-        lock.read_text().replace("version = 1\n", "version = 1\n<<<<<<< mine\n=======\n>>>>>>> theirs\n")
+        lock.read_text().replace("version = 2\n", "version = 2\n<<<<<<< mine\n=======\n>>>>>>> theirs\n")
     )
     everywhere(project, "the lock has marks of a merge")
 

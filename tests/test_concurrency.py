@@ -112,6 +112,14 @@ CACHES: dict[str, str] = {
     "cnnc.backends.pytorch.helpers._places": "the text of files that ship",
     "cnnc.backends.pytorch.helpers._file": "what a text holds",
     "cnnc.compiler.reading._watched": "a subclass of an op follows from the op's class",
+    "cnnc.backends.pytorch.helpers.fused.sides": "arithmetic on sizes",
+    "cnnc.compiler.walk.library._tree": "the tree of a text",
+    "cnnc.dsl.data.specs": "where the package lies",
+    "cnnc.importer.structure.terms._compared": "the fields of a class",
+    "cnnc.live.complete._layer_words": "the words that ship",
+    "cnnc.live.complete._of_family": "what ships",
+    "cnnc.live.complete._zoo": "what ships",
+    "cnnc.page.server.asset": "the text of files that ship",
 }
 """Functions that keep their answers; each answer follows from the arguments and the program alone."""
 
@@ -130,8 +138,9 @@ def modules() -> list[str]:
 def test_no_module_has_state() -> None:
     """Mutable objects of modules are constants: the same before and after every way through the program."""
     before, caches = {}, []
+    absent = {name for name, package in NEEDS.items() if find_spec(package) is None}
     for name in modules():
-        if name in NEEDS and find_spec(NEEDS[name]) is None:
+        if name in absent:
             continue
         module = importlib.import_module(name)
         for key, value in vars(module).items():
@@ -142,7 +151,7 @@ def test_no_module_has_state() -> None:
                 before[full] = (value, frozen(value))
             if hasattr(value, "cache_info") and value.__module__ == name:
                 caches.append(full)
-    assert sorted(caches) == sorted(CACHES)
+    assert sorted(caches) == sorted(key for key in CACHES if key.rpartition(".")[0] not in absent)
     for spec in SPECS:
         answers(spec)
     answers("conv9\n")

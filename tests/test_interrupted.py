@@ -346,4 +346,7 @@ def test_every_command_writes_by_the_one_function() -> None:
         for path in package.rglob("*.py")
         if helpers not in path.parents and writes.search(path.read_text(encoding="utf8"))
     }
-    assert found == {"cli/files.py", "dsl/data.py"}  # the latter unpacks a zip's specs into a folder of its own
+    assert found == {
+        "cli/files.py",
+        "dsl/data.py",
+    }  # the latter unpacks a zip's specs into a folder of its own

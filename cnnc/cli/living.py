@@ -26,6 +26,8 @@ def live(spec: str | None, port: int, browser: bool | None) -> None:
 
     The page follows what is saved. Its address has a secret in it and can be opened on this machine only. Without SPEC
     it begins with a network of the zoo, and saves nothing. It goes on until Ctrl-C.
+
+    Example: cnnc live vgg16.cnn
     """
     from cnnc.page.server import Page
 

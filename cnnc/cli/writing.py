@@ -140,7 +140,7 @@ def fold(spec: str, sizes: Sizes, params: Values, names: str, output: str) -> No
 
     Repeats, blocks, comprehensions, shortcuts and defaults are found in the network, not in the text, and what is
     printed has the same graph, layer by layer. Params have the values that they have; comments and claims are left
-    out. Example: cnnc expand zoo:resnet50 | cnnc fold -
+    out. Example: cnnc fold vgg16.cnn
     """
     net = load(spec, sizes, params)
     write(output, net.fold(names="none" if names == "none" else "keys"), "folded spec")

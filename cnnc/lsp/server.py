@@ -173,9 +173,11 @@ class Server:
 
 def serve() -> int:
     """Serve one client on standard input and output; the exit code."""
-    incoming, outgoing = sys.stdin.buffer, sys.stdout.buffer
+    stdout = sys.stdout  # held: it closes what it writes to when it goes
     sys.stdout = sys.stderr  # nothing that is printed may come between the messages
     try:
-        return Server(incoming, outgoing).run()
+        return Server(sys.stdin.buffer, stdout.buffer).run()
     except BrokenPipeError:
         return 1
+    finally:
+        sys.stdout = stdout
