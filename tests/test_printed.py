@@ -26,7 +26,7 @@ COMMANDS = [
     *(["check", f"--format={name}"] for name in ("json", "github", "junit", "sarif")),
     ["lock"], ["lock", "."], ["summary"], *(["summary", f"--{name}"] for name in ("json", "csv", "md", "latex", "all")),
     ["summary", "--count", "thop"], ["diff", "zoo:lenet5"], ["diff", "--json", "zoo:lenet5"], ["diff", "--format=github-summary", "zoo:lenet5"],
-    ["expand"], ["expand", "-o", "-"], ["compile"], ["compile", "-o", "-"], ["compile", "--for", "inference"],
+    ["expand"], ["expand", "-o", "-"], ["fold"], ["compile"], ["compile", "-o", "-"], ["compile", "--for", "inference"],
     ["fmt", "--check"], ["fmt", "--diff"], ["fmt"], ["report"],
     *(["compile", "-o", "-", "--to", name] for name in ("dot", "json", "core")),
     *(["draw", "-o", f"net.{name}"] for name in ("dot", "mmd")), ["draw", "--style", "volumes", "-o", "v.svg"],

@@ -103,6 +103,7 @@ def test_what_differs(folder: Path) -> None:
         "missing": {"conv_bn.bias": [4]},
         "extra": {"extra.weight": [1]},
         "shapes": {"fc.weight": {"spec": [2, 4], "file": [10, 4]}},
+        "left_out": {},
     }
 
 

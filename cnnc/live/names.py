@@ -84,7 +84,7 @@ def names_of(tree: s.Spec) -> Names:
     >>> from cnnc.dsl.source import Source
     >>> names = names_of(parse(Source("net.cnn", "block b(w) = conv3-w\\nx: b(8) -> pool\\n[x | id]")))
     >>> [(name.kind, name.name, [place.span.start for place in names.of(name)]) for name in names.symbols]
-    [('block', 'b', [6, 24]), ('parameter', 'w', [8, 19]), ('label', 'x', [21, 37])]
+    [('block', 'b', [6, 24]), ('parameter', 'w', [8, 19]), ('label', 'x', [21, 38])]
     """
     finder = _Finder(tree)
     finder.run()

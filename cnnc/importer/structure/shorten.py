@@ -48,9 +48,8 @@ def shorten(graph: Graph, *, names: Names = "keys", classes: Mapping[str, str] |
     >>> print(shorten(build(parse(Source("net.cnn", flat)))), end="")
     model net
     input 3x8x8
-    default conv(act=none)
     <BLANKLINE>
-    [conv3-8]*3
+    [conv3-8(act=none)]*2 -> conv3-8
     """
     return Shortening(graph, names, classes or {}).text()
 
