@@ -77,12 +77,12 @@ def test_claims_are_of_parameters_and_macs(name: str) -> None:
     assert any("macs" in claim for claim in claims)
 
 
-def test_all_claims_in_ten_seconds() -> None:
-    """All networks in one process, claims and all; it takes about 3 s."""
+def test_all_claims_in_twenty_seconds() -> None:
+    """All 160 networks in one process, claims and all; it takes 8 to 14 s of a processor."""
     start = time.process_time()
     for name in NAMES:
         cnnc.load(f"zoo:{name}").check()
-    assert time.process_time() - start < 10
+    assert time.process_time() - start < 20
 
 
 # --- the command --------------------------------------------------------------------------
