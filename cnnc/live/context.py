@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from cnnc.dsl.commas import at_commas
 from cnnc.dsl.record import record
 
 Where = Literal["chain", "call", "arithmetic", "comment", "string"]
@@ -79,7 +80,7 @@ def _around(text: str, at: int) -> tuple[Where, int, str, tuple[str, ...], str |
     if text[opens] == "{":
         return "arithmetic", opens, "", (), None
     match = re.search(r"[A-Za-z_][\w.\-/{}]*$", text[max(0, opens - 200) : opens])
-    pieces = _pieces(text[opens + 1 : at])
+    pieces = at_commas(text[opens + 1 : at])
     last = re.match(r"\s*(\w+)\s*=\s*(.*)", pieces[-1], re.DOTALL)
     return (
         "call",
@@ -108,17 +109,6 @@ def open_bracket(text: str, at: int) -> int:
     return -1
 
 
-def _pieces(text: str) -> list[str]:
-    """The arguments in a stretch of text, parted at commas that no bracket holds."""
-    found, depth, begin = [], 0, 0
-    for i, ch in enumerate(text):
-        depth += (ch in "([{") - (ch in ")]}")
-        if ch == "," and depth == 0:
-            found.append(text[begin:i])
-            begin = i + 1
-    return [*found, text[begin:]]
-
-
 def enclosing_block(text: str, offset: int) -> tuple[str, tuple[str, ...]] | None:
     """The block in whose body an offset is, and its parameters; told by the lines above.
 
@@ -136,5 +126,5 @@ def enclosing_block(text: str, offset: int) -> tuple[str, tuple[str, ...]] | Non
         depth += line.count("[") - line.count("]")
         if depth <= 0 and seen.strip():
             return None  # its body has ended
-    names = [re.match(r"\s*\*?\s*(\w+)", piece) for piece in _pieces(found[2] or "")]
+    names = [re.match(r"\s*\*?\s*(\w+)", piece) for piece in at_commas(found[2] or "")]
     return found[1], tuple(name[1] for name in names if name)

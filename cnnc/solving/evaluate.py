@@ -11,6 +11,7 @@ from cnnc.compiler.expect import Figures
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.walk.values import Value
 from cnnc.dsl import syntax as s
+from cnnc.dsl.commas import at_commas
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail
 from cnnc.dsl.parse import parse
 from cnnc.dsl.record import record
@@ -77,18 +78,12 @@ def _expression(statement: str, text: str) -> s.Expr:
 
 
 def split_commas(text: str) -> list[str]:
-    """The parts between commas that stand outside brackets.
+    """The parts between commas outside brackets, without blanks.
 
     >>> split_commas("params <= 5M, memory(train, batch=8) <= 1 GiB")
     ['params <= 5M', 'memory(train, batch=8) <= 1 GiB']
     """
-    parts, depth, start = [], 0, 0
-    for i, char in enumerate(text):
-        depth += (char in "([{") - (char in ")]}")
-        if char == "," and depth == 0:
-            parts.append(text[start:i])
-            start = i + 1
-    return [part.strip() for part in [*parts, text[start:]] if part.strip()]
+    return [part.strip() for part in at_commas(text) if part.strip()]
 
 
 class Evaluator:
