@@ -23,7 +23,7 @@ from cnnc.compiler.ops.base import (
     Window,
 )
 from cnnc.compiler.ops.model import Field, PlainValidator
-from cnnc.compiler.ops.sized import Sized, size_or_tensor
+from cnnc.compiler.ops.sized import Sized, or_tensor, size_or_tensor
 from cnnc.compiler.sizes import exact_quotient, is_free, require
 
 if TYPE_CHECKING:
@@ -212,11 +212,8 @@ class Squeeze(Weightless):
 
 def _shape(value: Any, info: ValidationInfo) -> Shape | None:
     """`64x7x7`, one number for a vector, or sizes in a tuple, one of which may be `_`: whatever is left."""
-    if (value is not None) == ("to" in base.place_of(info).given):
-        raise OpError(
-            "E302" if value is None else "E307", "`reshape` needs either a shape or a tensor `to`",
-            hint="reshape(64x7x7), reshape(C//2, 2, _), or reshape(to=LABEL)",
-        )  # fmt: skip
+    hint = "reshape(64x7x7), reshape(C//2, 2, _), or reshape(to=LABEL)"
+    or_tensor(value, info, "`reshape` needs either a shape", hint=hint)
     if value is None:
         return None
     if isinstance(value, str) or (isinstance(value, tuple) and not isinstance(value, Sizes)):

@@ -21,7 +21,7 @@ from cnnc.compiler.ops.base import (
     Window,
 )
 from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator
-from cnnc.compiler.ops.sized import Fitting
+from cnnc.compiler.ops.sized import Fitting, or_tensor
 from cnnc.compiler.sizes import ratio
 
 if TYPE_CHECKING:
@@ -252,11 +252,7 @@ class SpaceToDepth(_Rearrange):
 
 def _pad_sides(value: Any, info: ValidationInfo) -> tuple[Sides, ...] | None:
     """Numbers by side, or None where the tensor `to` says how much."""
-    if (value is not None) == ("to" in base.place_of(info).given):
-        raise OpError(
-            "E302" if value is None else "E307", "`pad` needs either its `sides` or a tensor `to`",
-            hint="pad(1), or pad(to=LABEL)",
-        )  # fmt: skip
+    or_tensor(value, info, "`pad` needs either its `sides`", hint="pad(1), or pad(to=LABEL)")
     if value is None:
         return None
     found = base.sides(value, "sides", base.place_of(info).rank)

@@ -14,15 +14,17 @@ if TYPE_CHECKING:
     from pydantic_core.core_schema import ValidationInfo
 
 
+def or_tensor(value: Any, info: ValidationInfo, needs: str, *, hint: str) -> None:
+    """Raises OpError unless one of an argument and the tensor `to` is given, and not both."""
+    if (value is not None) == ("to" in base.place_of(info).given):
+        raise OpError("E302" if value is None else "E307", f"{needs} or a tensor `to`", hint=hint)
+
+
 def size_or_tensor(kind: str) -> BeforeValidator:
     """The validator of a `size`, which is None where the tensor `to` brings it."""
 
     def read(value: Any, info: ValidationInfo) -> tuple[int, ...] | None:
-        if (value is not None) == ("to" in base.place_of(info).given):
-            raise OpError(
-                "E302" if value is None else "E307", f"`{kind}` needs either a size or a tensor `to`",
-                hint=f"{kind}(56), or {kind}(to=LABEL)",
-            )  # fmt: skip
+        or_tensor(value, info, f"`{kind}` needs either a size", hint=f"{kind}(56), or {kind}(to=LABEL)")
         return None if value is None else base.per_axis(value, info, 1)
 
     return BeforeValidator(read)
