@@ -48,7 +48,7 @@ def watch_all(specs: Sequence[str], options: Options) -> NoReturn:
             time.sleep(_SETTLE)
         for spec, _ in stale:
             reads[spec] = {
-                file: _stamp(file) for file in files_of(spec)
+                file: stamp_of(file) for file in files_of(spec)
             }  # before they are read for the check
         for spec in set(verdicts) - {spec for spec, _ in found}:
             say(f"{spec}: gone")
@@ -89,10 +89,12 @@ def _identity(finding: Diagnostic) -> tuple[str, str, str]:
 
 
 def _is_stale(reads: Mapping[str, Stamp] | None, problem: Diagnostic | None) -> bool:
-    return reads is None or (problem is None and any(_stamp(file) != stamp for file, stamp in reads.items()))
+    return reads is None or (
+        problem is None and any(stamp_of(file) != stamp for file, stamp in reads.items())
+    )
 
 
-def _stamp(file: str) -> Stamp:
+def stamp_of(file: str) -> Stamp:
     try:
         status = os.stat(file)
     except OSError:

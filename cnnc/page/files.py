@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from pathlib import Path
 
 from cnnc.cli.files import replace_file
-from cnnc.cli.watching import Stamp, files_of
+from cnnc.cli.watching import Stamp, files_of, stamp_of
 from cnnc.dsl.diagnostics import CnncError
 from cnnc.dsl.read import read_source
 
 _PAUSE = 0.15
 """Seconds between two looks at the files."""
-
-
-def _stamp(path: str) -> Stamp:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 class Watched:
@@ -39,13 +30,13 @@ class Watched:
         return read_source(self.path, allow_outside=self.allow_outside).text
 
     def _look(self) -> dict[str, Stamp]:
-        return {file: _stamp(file) for file in files_of(self.path)}
+        return {file: stamp_of(file) for file in files_of(self.path)}
 
     def watch(self) -> None:
         """Look at the files for ever; in a thread of its own."""
         while True:
             time.sleep(_PAUSE)
-            if any(_stamp(file) != stamp for file, stamp in self._seen.items()):
+            if any(stamp_of(file) != stamp for file, stamp in self._seen.items()):
                 time.sleep(0.05)  # many editors empty the file first
                 self._seen = self._look()
                 if self._seen[self.path] is None:

@@ -202,14 +202,6 @@
     }
     canvas.addEventListener("pointed", (event) => lightNodes(event.detail));
     canvas.addEventListener("drawn", () => lightLine());
-    canvas.addEventListener("wheel", (event) => {
-      if (!event.ctrlKey) return;
-      event.preventDefault();
-      diagram.zoom(event.deltaY < 0 ? 1.1 : 1 / 1.1);
-    }, {passive: false});
-    canvas.addEventListener("pointermove", (event) => {
-      if (event.buttons === 1) diagram.move(event.movementX, event.movementY);
-    });
   }
 
   function showTable(place) {

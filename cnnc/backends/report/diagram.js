@@ -68,6 +68,18 @@ class Diagram {
     this.view = null;
     this.draw();
     this.fit();
+    this.followPointer();
+  }
+
+  followPointer() {
+    this.canvas.addEventListener("wheel", (event) => {
+      if (!event.ctrlKey) return;
+      event.preventDefault();
+      this.zoom(event.deltaY < 0 ? 1.1 : 1 / 1.1);
+    }, {passive: false});
+    this.canvas.addEventListener("pointermove", (event) => {
+      if (event.buttons === 1) this.move(event.movementX, event.movementY);
+    });
   }
 
   toggle(id) {

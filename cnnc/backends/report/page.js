@@ -36,14 +36,6 @@
       row.addEventListener("pointerleave", () => diagram.light(null));
     }
     canvas.addEventListener("pointed", (event) => table.light(event.detail));
-    canvas.addEventListener("wheel", (event) => {
-      if (!event.ctrlKey) return;
-      event.preventDefault();
-      diagram.zoom(event.deltaY < 0 ? 1.1 : 1 / 1.1);
-    }, {passive: false});
-    canvas.addEventListener("pointermove", (event) => {
-      if (event.buttons === 1) diagram.move(event.movementX, event.movementY);
-    });
     addEventListener("beforeprint", () => diagram.showWhole());
     addEventListener("afterprint", () => diagram.show());
     const kinds = new Set(record.boxes.map((box) => box.kind));
