@@ -25,7 +25,7 @@ from cnnc.dsl.tokens import RESERVED, STATEMENTS
 
 _JOINS: dict[type[Op], str] = {Concat: "|", Add: "+", Multiply: "&", MatMul: "@"}
 _Reference = Callable[[int], str]
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
+PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 
 
 def expand(graph: Graph) -> str:
@@ -50,7 +50,7 @@ class _Core:
 
     def lines(self) -> list[str]:
         body = list(self._flow())
-        lines = [f"model {self.graph.name}"] if _PLAIN.fullmatch(self.graph.name) else []
+        lines = [f"model {self.graph.name}"] if PLAIN_NAME.fullmatch(self.graph.name) else []
         for name, index in self.graph.inputs.items():
             size = "x".join(map(str, self.graph.nodes[index].out))
             lines.append(f"input {size}" if name == "input" else f"input {name}: {size}")
@@ -60,7 +60,7 @@ class _Core:
         lines += self._shared_statements()
         lines += ["", *body]
         if list(self.graph.outputs) != ["output"]:
-            lines += ["", f"output {', '.join(_label(name) for name in self.graph.outputs)}"]
+            lines += ["", f"output {', '.join(label_text(name) for name in self.graph.outputs)}"]
         return lines
 
     # --- lines ---------------------------------------------------------------------------
@@ -83,16 +83,16 @@ class _Core:
                 done.add(id(use))
                 assert use.source is not None
                 head = "" if use.source == before else f"{self._reference(use.source)} -> "
-                body += [f"{head}{use.module}", f"{_label(self._use_name(use))}: id"]
+                body += [f"{head}{use.module}", f"{label_text(self._use_name(use))}: id"]
                 before = use.result
         for name, index in self.graph.outputs.items():
             if name not in ("output", self._reference_text(index)):
-                body.append(f"{self._reference(index)} -> {_label(name)}: id")
+                body.append(f"{self._reference(index)} -> {label_text(name)}: id")
         if "input" in self.graph.inputs and any(_refers(line, '"input"') for line in body):
             yield '"input": id'
         if not body and list(self.graph.outputs) == ["output"]:
             yield "id"
-        taps = {f"{_label(self._use_name(use))}: id" for use in self.shared.values()}
+        taps = {f"{label_text(self._use_name(use))}: id" for use in self.shared.values()}
         for line in body:
             if line not in taps or any(_refers(other, line.removesuffix(": id")) for other in body):
                 yield line
@@ -102,13 +102,13 @@ class _Core:
         if join is not None:
             axis = getattr(node.op, "axis", "C")
             along = "" if axis == "C" else f"(axis={axis})"
-            return f"{_label(name)}: [{f' {join} '.join(reference(i) for i in node.inputs)}]{along}"
+            return f"{label_text(name)}: [{f' {join} '.join(reference(i) for i in node.inputs)}]{along}"
         word = written_whole("text", node, lambda watched: self._word(watched, reference))
         head = "" if not node.inputs or node.inputs[0] == before else f"{reference(node.inputs[0])} -> "
-        return f"{head}{_label(name)}: {word}"
+        return f"{head}{label_text(name)}: {word}"
 
     def _reference(self, index: int) -> str:
-        return _label(self._reference_text(index))
+        return label_text(self._reference_text(index))
 
     def _reference_text(self, index: int) -> str:
         """The name of a tensor on the model's own level."""
@@ -188,7 +188,7 @@ class _Core:
 
         def reference(index: int) -> str:
             name = self.graph.nodes[index].name
-            return _label(name.removeprefix(prefix) if name.startswith(prefix) else inflow)
+            return label_text(name.removeprefix(prefix) if name.startswith(prefix) else inflow)
 
         before = scope.source
         body: list[str] = []
@@ -238,11 +238,11 @@ def _refers(line: str, label: str) -> bool:
     return re.search(rf"(?<![\w.]){re.escape(label)}(?![\w.:])", line) is not None
 
 
-def _label(name: str) -> str:
+def label_text(name: str) -> str:
     """A name as a label or tensor name: quoted where it is no plain path."""
     first = name.partition(".")[0]
     is_word = first in RESERVED or first in STATEMENTS or name.lower() in (*op_words(), *FITTED, "id")
-    if _PLAIN.fullmatch(name) and not is_word:
+    if PLAIN_NAME.fullmatch(name) and not is_word:
         return name
     return f'"{name}"'
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cnnc.compiler.ops import by_x
 from cnnc.importer.layout import Atom, Axes, Axis, Move, Value, conversion, flat, refine, size_of
 from cnnc.importer.refusal import Refusal
-from cnnc.importer.text import by_x, sizes
+from cnnc.importer.text import sizes
 
 if TYPE_CHECKING:
     from cnnc.importer.translate import Translation

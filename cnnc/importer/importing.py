@@ -9,7 +9,7 @@ from math import prod
 from cnnc.compiler.build import build
 from cnnc.compiler.cost import costs
 from cnnc.compiler.graph import Graph
-from cnnc.compiler.ops.base import COUNTER
+from cnnc.compiler.ops.base import COUNTER, by_x
 from cnnc.dsl.format import format_source
 from cnnc.dsl.parse import parse
 from cnnc.dsl.source import Source
@@ -60,7 +60,7 @@ def flat_spec(traced: Traced, progress: Callable[[int, int], None] | None = None
     unused = tuple(k for k in traced.state if k not in used and k.rpartition(".")[2] != COUNTER)
     inputs = [line.index for line in flat.lines if line.kind == "input"]
     shapes = traced.inputs.values()
-    sizes = {i: spelling.by_x(shape[1:]) for i, shape in zip(inputs, shapes, strict=True)}
+    sizes = {i: by_x(shape[1:]) for i, shape in zip(inputs, shapes, strict=True)}
     name = traced.name.rpartition(".")[2]
     body = spelling.body(flat, name, sizes)
     graph = build(parse(Source(f"{name}.cnn", body)), stem=name)

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
-from cnnc.compiler.ops import op_words
-from cnnc.compiler.walk.fit import FITTED
-from cnnc.dsl.tokens import RESERVED, STATEMENTS
+from cnnc.compiler.expand import PLAIN_NAME, label_text
+from cnnc.compiler.ops import by_x
 from cnnc.importer.flat import JOINS, Flat, Line, Node
 
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 _BRINGS_ACT = ("conv", "dwconv", "fc")
 
 
 def body(flat: Flat, name: str, sizes: dict[int, str]) -> str:
     """The spec of a flat graph whose lines are named. `sizes` are those of the input lines."""
     inputs = [line for line in flat.lines if line.kind == "input"]
-    lines = [f"model {name}"] if _PLAIN.fullmatch(name) and "." not in name else []
+    lines = [f"model {name}"] if PLAIN_NAME.fullmatch(name) and "." not in name else []
     for line in inputs:
         lines.append(
             f"input {sizes[line.index]}"
             if len(inputs) == 1
-            else f"input {label(line.name)}: {sizes[line.index]}"
+            else f"input {label_text(line.name)}: {sizes[line.index]}"
         )
     kinds = {line.kind for line in flat.lines}
     lines += [f"default {kind}(act=none)" for kind in _BRINGS_ACT if kind in kinds]
     lines += ["", *_body(flat, inputs)]
     outputs = list(flat.outputs.values())
     if outputs != [len(flat.lines) - 1]:
-        lines += ["", f"output {', '.join(label(flat.lines[i].name) for i in outputs)}"]
+        lines += ["", f"output {', '.join(label_text(flat.lines[i].name) for i in outputs)}"]
     return "\n".join(lines) + "\n"
 
 
@@ -46,7 +43,7 @@ def _body(flat: Flat, inputs: list[Line]) -> Iterator[str]:
 def _line(line: Line, before: int | None, flat: Flat, taken: set[str]) -> str:
     def reference(index: int) -> str:
         other = flat.lines[index]
-        return '"input"' if other.kind == "input" and other.name == "input" else label(other.name)
+        return '"input"' if other.kind == "input" and other.name == "input" else label_text(other.name)
 
     args = [_argument(key, value, reference) for key, value in line.args.items()]
     # Parentheses tell a layer from a tensor of its name.
@@ -54,23 +51,14 @@ def _line(line: Line, before: int | None, flat: Flat, taken: set[str]) -> str:
     join = JOINS.get(line.kind)
     if join is not None:
         written = f"({', '.join(args)})" if args else ""
-        return f"{label(line.name)}: [{f' {join} '.join(map(reference, line.inputs))}]{written}"
+        return f"{label_text(line.name)}: [{f' {join} '.join(map(reference, line.inputs))}]{written}"
     head = "" if not line.inputs or line.inputs[0] == before else f"{reference(line.inputs[0])} -> "
-    return f"{head}{label(line.name)}: {line.head}{written}"
+    return f"{head}{label_text(line.name)}: {line.head}{written}"
 
 
 def _argument(key: str, value: Any, reference: Any) -> str:
     spelled = reference(value.index) if isinstance(value, Node) else spell(value)
     return f"{key}={spelled}" if key else spelled
-
-
-def label(name: str) -> str:
-    """A name as a label or as a tensor's name: quoted where it is no plain path."""
-    first = name.partition(".")[0]
-    is_word = first in RESERVED or first in STATEMENTS or name.lower() in (*op_words(), *FITTED, "id")
-    if _PLAIN.fullmatch(name) and not is_word:
-        return name
-    return f'"{name}"'
 
 
 def spell(value: Any) -> str:
@@ -98,8 +86,4 @@ def _plain(value: float) -> float:
 
 def sizes(values: tuple[int, ...]) -> str:
     """A kernel or stride: `3`, or `3x1`."""
-    return str(values[0]) if len(set(values)) == 1 else "x".join(map(str, values))
-
-
-def by_x(values: tuple[int, ...]) -> str:
-    return "x".join(map(str, values))
+    return str(values[0]) if len(set(values)) == 1 else by_x(values)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from cnnc.compiler.ops import by_x
 from cnnc.importer.layout import Value
 from cnnc.importer.refusal import Refusal
 from cnnc.importer.rules.convolution import pads_text
 from cnnc.importer.rules.pointwise import first
-from cnnc.importer.text import by_x, sizes
+from cnnc.importer.text import sizes
 from cnnc.importer.traced import Step
 from cnnc.importer.translate import Translation, rule
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from cnnc.compiler.ops import by_x
 from cnnc.importer.layout import Atom, Value
 from cnnc.importer.refusal import Refusal
-from cnnc.importer.text import by_x
 from cnnc.importer.traced import Held
 from cnnc.importer.translate import Translation
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
+from cnnc.compiler.ops import by_x
 from cnnc.importer.arrange import LETTERS, laid, relaid
 from cnnc.importer.layout import Atom, Axes, Axis, Value, flat, size_of
 from cnnc.importer.refusal import Refusal
@@ -29,7 +30,6 @@ def viewed(work: Translation, value: Value, shape: Sequence[int]) -> Value:
     sizes = tuple(n for n in shape[1:] if n > 1) or (1,)
     if len(sizes) > 4:
         raise Refusal(f"a view of {len(sizes)} axes, and a tensor of the language has at most 4")
-    from cnnc.importer.text import by_x
 
     made = work.layer("reshape", (node,), args={"": by_x(sizes)})
     here = work.fresh(made, sizes, value.batch)

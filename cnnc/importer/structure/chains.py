@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from cnnc.compiler.expand import _Core
+from cnnc.compiler.expand import _Core, label_text
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.ops import op_words
 from cnnc.importer.structure.judge import has_key
 from cnnc.importer.structure.levels import Atom, Level
-from cnnc.importer.structure.spell import label_text
 from cnnc.importer.structure.terms import (
     Break,
     Call,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from cnnc.compiler.build import build
-from cnnc.compiler.expand import expand
+from cnnc.compiler.expand import expand, label_text
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.ops import op_words
 from cnnc.dsl.diagnostics import CnncError
@@ -25,7 +25,7 @@ from cnnc.importer.structure.judge import Names, same
 from cnnc.importer.structure.levels import levels, nested_concats, shared_levels, units_of
 from cnnc.importer.structure.naming import named, split_labels
 from cnnc.importer.structure.pieces import marked
-from cnnc.importer.structure.spell import Defaults, Speller, label_text
+from cnnc.importer.structure.spell import Defaults, Speller
 from cnnc.importer.structure.terms import Tap, items_in
 from cnnc.importer.structure.welcome import welcomes
 from cnnc.importer.structure.words import Words

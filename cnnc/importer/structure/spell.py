@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from cnnc.compiler.expand import PLAIN_NAME, label_text
 from cnnc.compiler.ops import Op, op_words
 from cnnc.compiler.walk.fit import FITTED
-from cnnc.dsl.tokens import RESERVED, STATEMENTS
+from cnnc.dsl.tokens import RESERVED
 from cnnc.importer.structure.terms import (
     NONE,
     Break,
@@ -32,7 +33,6 @@ from cnnc.importer.structure.terms import (
 
 Defaults = Mapping[tuple[str, str], Value]
 """What the file says of a kind's argument; of `conv` it holds for its kin too."""
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TOKEN = re.compile(r"[A-Za-z_]\w*|\d+(?:\.\d+)?|->|\.\.|[^\s\w]")
 
@@ -44,15 +44,6 @@ _WIDE = 84
 def size(text: str) -> int:
     """The number of words, numbers and signs in a text."""
     return len(_TOKEN.findall(text))
-
-
-def label_text(name: str) -> str:
-    """A name as a label: quoted where it is no plain path."""
-    first = name.partition(".")[0]
-    is_word = first in RESERVED or first in STATEMENTS or name.lower() in op_words()
-    if _PLAIN.fullmatch(name) and not is_word and name.lower() not in ("id", "shortcut", "crop", "stretch"):
-        return name
-    return f'"{name}"'
 
 
 class Speller:
@@ -150,7 +141,9 @@ class Speller:
     def label(self, label: Label) -> str:
         if all(isinstance(part, str) or not isinstance(part.value, Formula) for part in label):
             text = "".join(p if isinstance(p, str) else str(p.value) for p in label)
-            return text if _PLAIN.fullmatch(text) and text.partition(".")[0] not in RESERVED else f'"{text}"'
+            return (
+                text if PLAIN_NAME.fullmatch(text) and text.partition(".")[0] not in RESERVED else f'"{text}"'
+            )
         text = "".join(
             part if isinstance(part, str) else "{" + part.value.text + "}"
             if isinstance(part.value, Formula) else str(part.value)
