@@ -1,4 +1,4 @@
-"""What an import is held to beyond its own checks: outputs, under weights and statistics that keep signals alive."""
+"""Checks of an import beyond its own: outputs, under weights and statistics that keep signals alive."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def weights(
     """Hold the tensors of FILE to SPEC: those missing, extra, or of another shape. Exit code 1 if any.
 
     FILE is .safetensors, which needs no torch, or a state dict saved by torch. A map's lines are
-    `theirs -> ours`. With --head or --input, FILE is held to SPEC as it is written, and the tensors
+    `theirs -> ours`. With --head or --input, FILE is compared with SPEC as written, and the tensors
     that the network so changed leaves out are named. Example: cnnc weights zoo:resnet50 resnet50.pth
     """
     if output is not None and mapping is None and strip is None:

@@ -116,7 +116,7 @@ def check_claims(graph: Graph, known: Figures | None = None) -> tuple[list[Claim
 
 
 def _heads(graph: Graph) -> dict[str, Value]:
-    """The heads that were given another width, as they are told."""
+    """The heads that were given another width, as they are printed."""
     return {"head" if label is None else f"head {label}": width for label, width in graph.heads.items()}
 
 

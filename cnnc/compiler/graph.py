@@ -178,7 +178,7 @@ class Graph:
     heads: Mapping[str | None, int] = field(default_factory=dict)
     """The widths that were given from outside, as of `build`."""
     tupled: bool = False
-    """Whether the outputs are told by name even where there is one."""
+    """Whether the outputs are named even where there is only one."""
     lost: Mapping[int, Lost] = field(default_factory=dict)
     """The tensors that sources speak of and that were left out, by the tensor's number."""
 

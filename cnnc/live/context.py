@@ -10,7 +10,6 @@ from cnnc.dsl.record import record
 
 Where = Literal["chain", "call", "arithmetic", "comment", "string"]
 
-_OPENERS = {"(": ")", "[": "]", "{": "}"}
 _FAR = 20_000
 """Characters looked back over for an open bracket."""
 

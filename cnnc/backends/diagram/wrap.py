@@ -32,7 +32,7 @@ def cuts_of(drawn: Picture, spans: Mapping[str, Span], pieces: int) -> tuple[int
     """Where to cut a picture into so many pieces of about equal length; None where there are no such places.
 
     `spans` say where each box begins and ends in the direction of the flow, in points. A cut is the
-    place of its next box in `drawn.nodes`. Frames that stand for several turns are not cut.
+    place of its next box in `drawn.nodes`. Frames of repeats (x n) are not cut.
     """
     prices = _prices(drawn)
     places = [0, *sorted(prices), len(drawn.nodes)]
@@ -146,7 +146,7 @@ class _Joints:
         return Piece(self._framed(Picture(self.drawn.name, nodes, tuple(inside), ()), k), enters, leaves)
 
     def _arriving(self, edge: Edge, k: int, before: list[Box]) -> Edge:
-        """An arrow that comes from another piece, from the end that stands for its source here."""
+        """An arrow from another piece, drawn from the point that replaces its source here."""
         if self._by_arrow(edge):
             return replace(edge, source=f"in{k}")
         letter = self.letters[edge.source, edge.shape]

@@ -118,7 +118,7 @@ def _dynamic(graph: Graph) -> tuple[dict[int, Any], ...]:
 
 
 def _dimension(limit: Limits) -> Any:
-    """A free size for the exporter, which wants to be told of multiples."""
+    """A free size for the exporter, which requires multiples to be declared."""
     from torch.export import Dim
 
     if not limit.remainders or limit.modulus == 1:

@@ -1,6 +1,6 @@
-"""The form in stages, for several GPUs: which scopes stand in which stage, and what a stage hands on.
+"""The form in stages, for several GPUs: which scopes are in which stage, and what a stage passes on.
 
-A stage is a bracket around consecutive layers. A scope that a cut goes through stands in several stages, each with its
+A stage is a bracket around consecutive layers. A scope that is cut is in several stages, each with its
 layers in it, under the scope's name: so a stage's tensors have their plain names after its own.
 """
 
