@@ -65,6 +65,8 @@ class Model:
 
     model_fields: ClassVar[Mapping[str, FieldInfo]] = {}
     """By name, in the order of their declaration."""
+    required: ClassVar[tuple[str, ...]] = ()
+    """The names of those without a default."""
     settled_first: ClassVar[tuple[str, ...]] = ()
     """Fields that the validators of those before them look at."""
 
@@ -82,6 +84,7 @@ class Model:
                 default = _Default(default, validate_default=False)
             fields[name] = FieldInfo(annotation, cls.__module__, default.value, default.validate_default)
         cls.model_fields = fields
+        cls.required = tuple(name for name, info in fields.items() if info.is_required())
 
     def __init__(self, **values: Any) -> None:
         self.__dict__.update(self._validated(values, None))

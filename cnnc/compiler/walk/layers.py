@@ -449,8 +449,8 @@ def _by_default(args: Arguments, name: str) -> tuple[str, ...]:
 
 def _check_given(op: type[Op], args: Arguments, span: Span) -> None:
     """Raises E302 for an argument that is missing, before validators look at one another's."""
-    for name, field_info in op.model_fields.items():
-        if field_info.is_required() and name not in args.values:
+    for name in op.required:
+        if name not in args.values:
             hint = f"for instance: {op.example}"
             raise fail("E302", f"`{op.kind}` needs its {name}", span, hint=hint)
 
