@@ -31,12 +31,13 @@ class Carried(nn.Module):
 def pipeline(
     model: Any, stage: int, group: Any = None, *, example: Any
 ) -> PipelineStage:
-    """Stage `stage` of a model, counted from 0, for a schedule of torch.distributed.pipelining.
+    """Stage `stage` of a model, counted from 0, for torch.distributed.pipelining.
 
-    `example` is a micro-batch of the model's inputs, a tensor or several; on the meta device it
-    will do. What crosses is worked out from it (under autocast: inside that), so no
-    running statistic moves. A tensor that later stages read crosses each cut once. The
-    stage stays a child of the model: `model.state_dict()` has its weights.
+    `example` is a micro-batch of the model's inputs, a tensor or several; one on the
+    meta device will do. What crosses is worked out from it (under autocast: inside
+    that), so no running statistic moves. A tensor that later stages read crosses each
+    cut once. The stage stays a child of the model, so `model.state_dict()` has its
+    weights.
     """
     device = next(model.get_submodule(model.STAGES[stage][0]).parameters()).device
     tensors = example if isinstance(example, tuple | list) else (example,)
@@ -68,7 +69,7 @@ def pipeline(
 
 
 def shard(model: Any, mesh: Any = None, **options: Any) -> Any:
-    """The model with its weights in shares over the mesh's devices, block by block, stage by stage.
+    """The model with its weights in shares over a mesh's devices, block by block.
 
     `mesh` and `options` are those of torch.distributed.fsdp.fully_shard.
     """

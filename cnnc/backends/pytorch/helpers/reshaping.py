@@ -9,5 +9,5 @@ def reshaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def reshaped_to(x: Tensor, like: Tensor) -> Tensor:
-    """The values of each image on the positions of `like`, in as many channels as that leaves."""
+    """The values of each image on the positions of `like`, in the channels left."""
     return x.reshape(len(x), -1, *like.shape[2:])
