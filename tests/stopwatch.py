@@ -18,10 +18,10 @@ class Stopwatch:
 def stopwatch() -> Iterator[Stopwatch]:
     """Times what is done inside; what other tests left in the process is not searched for garbage meanwhile."""
     watch = Stopwatch()
+    gc.collect()
     gc.freeze()
     begun = time.process_time()
     try:
         yield watch
     finally:
         watch.seconds = time.process_time() - begun
-        gc.unfreeze()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from graphs import graph_of, graph_on
+from sampling import sampled
 from stopwatch import stopwatch
 
 import cnnc
@@ -86,17 +87,26 @@ def test_networks_are_as_memtracker_counts_them(name: str, form: str) -> None:
 LARGEST_RANK = {kind: max(rank for k, rank in RANKED if k == kind and rank < 3) for kind, _ in RANKED}
 
 
-@pytest.mark.parametrize("kind", LARGEST_RANK)
-def test_every_layer_has_its_memory(kind: str) -> None:
-    """A layer whose functions the simulation does not know fails here."""
+def with_layer(kind: str) -> Any:
+    """A small network of a weighted layer and a layer of this kind."""
     size = {"reshape": 1, "crop": 57, "stretch": 1}.get(kind, 8)
     rank = LARGEST_RANK[kind]
     shape = (2 if kind == "crop" else 64, *(size,) * rank)
     first = f"conv1-{shape[0]}(act=none)" if rank else f"fc-{shape[0]}(act=none)"
-    graph = graph_on(shape, f"{first} -> {_example(kind, rank)}")
-    for train in (None, "sgd"):
-        found = compared(graph, train)
-        assert close(found), (train, found)
+    return graph_on(shape, f"{first} -> {_example(kind, rank)}")
+
+
+@pytest.mark.parametrize("kind", LARGEST_RANK)
+def test_every_layer_has_its_memory(kind: str) -> None:
+    """A layer whose functions the simulation does not know fails here."""
+    found = compared(with_layer(kind), "sgd")
+    assert close(found), found
+
+
+@pytest.mark.parametrize("kind", sampled(tuple(LARGEST_RANK), 5))
+def test_every_layer_has_its_memory_in_inference(kind: str) -> None:
+    found = compared(with_layer(kind), None)
+    assert close(found), found
 
 
 @pytest.mark.parametrize("helper", USES)
