@@ -318,9 +318,8 @@ class Net:
     def report(self) -> str:
         """One HTML page about the network that holds all it needs."""
         from cnnc.backends.report import to_report
-        from cnnc.highlight import CnncLexer
 
-        return to_report(self.graph, CnncLexer())
+        return to_report(self.graph)
 
     def _repr_svg_(self) -> str | None:
         """The diagram for a notebook; None (then the text is shown) where it cannot be drawn."""

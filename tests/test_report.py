@@ -90,7 +90,7 @@ def test_the_page_has_its_parts(resnet50: str) -> None:
     assert "4,089,184,256 MACs" in resnet50
     assert "{{" not in resnet50
     spec = "".join(re.findall(r'id="spec">(.*?)</section>', resnet50, re.DOTALL))
-    assert '<span class="kd">block</span>' in spec
+    assert '<i class="keyword">block</i>' in spec
     assert "Bottleneck" in "".join(re.findall(r'id="code">(.*?)</section>', resnet50, re.DOTALL))
     assert resnet50.count('class="holds"') >= 3
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import click
 
 from cnnc.cli.common import allow_outside, allow_outside_option, complete_spec, guarded
+from cnnc.cli.out import say
 from cnnc.net import ZOO, resolve
 
 
@@ -19,16 +21,29 @@ from cnnc.net import ZOO, resolve
 @click.option(
     "--browser/--no-browser", default=None, help="Open a browser. Not done over SSH unless asked for."
 )
+@click.option(
+    "--export", "into", type=click.Path(file_okay=False, path_type=Path),
+    help="Write the page to a folder instead: it needs no server of its own, and can be put on any web server.",
+)
+@click.option(
+    "--parts", type=click.Path(file_okay=False, path_type=Path), default="browser-parts", show_default=True,
+    help="Where --export finds what pip does not install; it says what is missing.",
+)
 @allow_outside_option
 @guarded
-def live(spec: str | None, port: int, browser: bool | None) -> None:
+def live(spec: str | None, port: int, browser: bool | None, into: Path | None, parts: Path) -> None:
     """Show SPEC on a page of this machine while it is written, in your own editor or in the page's.
 
     The page follows what is saved. Its address has a secret in it and can be opened on this machine only. Without SPEC
     it begins with a network of the zoo, and saves nothing. It goes on until Ctrl-C.
 
+    With --export the same page becomes a folder of files in which cnnc runs in the browser, by Pyodide.
+
     Example: cnnc live vgg16.cnn
     """
+    if into is not None:
+        _export(into, parts, spec)
+        return
     from cnnc.page.server import Page
 
     zoo = None if spec is None or not spec.startswith(ZOO) else spec.removeprefix(ZOO)
@@ -45,6 +60,13 @@ def live(spec: str | None, port: int, browser: bool | None) -> None:
 
         webbrowser.open(page.address)
     page.serve_forever()
+
+
+def _export(into: Path, parts: Path, spec: str | None) -> None:
+    from cnnc.page.export import export
+
+    size = export(into, parts, spec, lambda step: say(f"{step} …"))
+    say(f"{into}: {size / 1e6:.1f} MB at the first visit; try it with python -m http.server -d {into}")
 
 
 def _has_browser() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections import OrderedDict
@@ -29,6 +30,10 @@ KEPT = 8
 SHOWN = ("shape", "params", "macs", "field")
 
 
+FIRST = "resnet50"
+"""The network of a page that is asked for none."""
+
+
 class BadQuestion(Exception):
     """What the page asked makes no sense."""
 
@@ -48,7 +53,6 @@ class Answers:
             "fixes": self._fixes,
             "format": self._format,
             "report": self._report,
-            "zoo": _zoo,
             "open": _open,
         }
 
@@ -59,6 +63,20 @@ class Answers:
             raise BadQuestion(f"nothing is called {asked.get('ask')!r}")
         with self._one_at_a_time:
             return act(asked)
+
+    def reply(self, text: str | bytes) -> tuple[int, str]:
+        """The status and the text, of HTTP and JSON, that answer a question as it comes from the page."""
+        try:
+            asked = json.loads(text)
+            if not isinstance(asked, dict):
+                raise BadQuestion("no object")
+            return 200, to_json(self.answer(asked))
+        except (BadQuestion, ValueError) as error:
+            return 400, f"{error}\n"
+        except Exception as error:
+            return 500, (
+                f"cnnc itself failed ({type(error).__name__}: {error}): this is its mistake, not your spec's"
+            )
 
     # --- analyses ------------------------------------------------------------------------
 
@@ -173,6 +191,11 @@ class Answers:
         return {"html": net.report(), "name": f"{net.name}.html"}
 
 
+def to_json(found: Mapping[str, Any]) -> str:
+    """As it is sent."""
+    return json.dumps(found, separators=(",", ":"))
+
+
 def _offset(asked: Json) -> int:
     offset = asked.get("offset")
     if not isinstance(offset, int):
@@ -214,14 +237,15 @@ def _figures(net: Net) -> Json:
 # --- the zoo -------------------------------------------------------------------------------
 
 
-def _zoo(asked: Json) -> Json:
-    from cnnc.zoo import entries
+def start(zoo: str | None, text: str | None = None) -> Json:
+    """What the page begins with: `text` or the zoo's network of a name, and the networks that can be opened."""
+    from cnnc.zoo import Entry, entries
 
-    return {
-        "zoo": [
-            {"name": entry.name, "title": entry.head.title, "year": entry.head.year} for entry in entries()
-        ]
-    }
+    named = [{"name": entry.name, "title": entry.head.title, "year": entry.head.year} for entry in entries()]
+    if text is None:
+        zoo = FIRST if zoo is None else zoo
+        text = Entry(zoo).text
+    return {"file": None, "text": text, "version": 0, "zoo": zoo, "networks": named}
 
 
 def _open(asked: Json) -> Json:

@@ -1,9 +1,9 @@
-// The page: a text goes to the server, what it means comes back; texts that come faster than answers are left out.
+// The page: a text goes to the engine, what it means comes back; texts that come faster than answers are left out.
+// `engine` is the way there: socket.js or inside.js.
 
 {
   const byId = (id) => document.getElementById(id);
   const onClick = (id, act) => byId(id).addEventListener("click", act);
-  const FIRST = "resnet50";
 
   // What is shown: the text and what is set beside it.
   const state = {zoo: "", params: {}, sizes: {}, pinned: null, tab: "diagram", file: null, saved: null, version: 0};
@@ -14,13 +14,7 @@
     byId("status").classList.toggle("bad", bad);
   };
 
-  async function ask(name, question = {}) {
-    const response = await fetch("ask", {
-      method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({ask: name, ...question}),
-    });
-    if (!response.ok) throw new Error(await response.text());
-    return response.json();
-  }
+  const ask = (name, question = {}) => engine.ask(name, question);
 
   const isDark = () => {
     const set = document.documentElement.style.colorScheme;
@@ -31,6 +25,7 @@
   // --- one text after the other ---
 
   async function refresh() {
+    if (!answer && engine.waits) say(engine.waits);
     if (busy) {
       again = true;
       return;
@@ -44,7 +39,7 @@
         if (sent.text === editor.text) show(found, sent);
         else again = true;
       } catch (error) {
-        say(error instanceof TypeError ? "cnnc live has ended" : error.message, true);
+        say(error.message, true);
       }
     } while (again);
     busy = false;
@@ -53,6 +48,7 @@
   }
 
   function show(found, sent) {
+    if (!answer && engine.waits) say("");
     answer = found;
     byId("editor").classList.toggle("broken", !found.figures);
     editor.showFindings(found.findings);
@@ -308,8 +304,8 @@
   // --- the file ---
 
   async function load() {
-    const start = await (await fetch("start")).json();
-    Object.assign(state, {file: start.file, saved: start.text, version: start.version});
+    const start = await engine.start();
+    Object.assign(state, {file: start.file, saved: start.file === null ? null : start.text, version: start.version});
     byId("save").hidden = start.file === null;
     if (start.missing) say(start.missing, true);
     return start;
@@ -337,12 +333,11 @@
   }
 
   function follow() {
-    const changes = new EventSource("changes");
-    changes.addEventListener("message", (event) => {
-      if (Number(event.data) !== state.version) reload();
+    engine.follow({
+      changed: (version) => version !== state.version && reload(),
+      lost: () => say("cnnc live has ended, or is out of reach", true),
+      found: () => byId("status").textContent.startsWith("cnnc live has ended") && say(""),
     });
-    changes.addEventListener("error", () => say("cnnc live has ended, or is out of reach", true));
-    changes.addEventListener("open", () => byId("status").textContent.startsWith("cnnc live has ended") && say(""));
   }
 
   // --- buttons ---
@@ -415,11 +410,8 @@
     const start = await load();
     const held = await unpacked(location.hash);
     if (held) Object.assign(state, {zoo: held.z ?? "", params: held.p ?? {}, sizes: held.s ?? {}, tab: held.v ?? "diagram"});
-    let text = held?.t ?? start.text;
-    if (text === null || text === undefined) {
-      state.zoo = start.zoo ?? (start.file === null ? FIRST : "");
-      text = state.zoo ? (await ask("open", {zoo: state.zoo})).text : "";
-    }
+    else state.zoo = start.zoo ?? "";
+    const text = held?.t ?? start.text ?? "";
     editor = makeEditor(byId("editor"), {
       text,
       changed: () => refresh(),
@@ -447,8 +439,7 @@
       editor.set(held.t);
       choose(held.v ?? state.tab);
     });
-    const {zoo} = await ask("zoo");
-    byId("zoo").append(...zoo.map(({name, title, year}) => new Option(`${name}: ${title}, ${year}`, name)));
+    byId("zoo").append(...start.networks.map(({name, title, year}) => new Option(`${name}: ${title}, ${year}`, name)));
     byId("zoo").value = state.zoo;
   }
 

@@ -7,7 +7,6 @@ turned here, and a question must come from the page itself.
 from __future__ import annotations
 
 import hmac
-import json
 import os
 import secrets
 import socket
@@ -16,13 +15,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import resources
 from typing import Any
 
 from cnnc.dsl.diagnostics import CnncError
-from cnnc.page.answers import Answers, BadQuestion
+from cnnc.page.answers import Answers, BadQuestion, start, to_json
+from cnnc.page.assets import asset
 from cnnc.page.files import Watched
 
 MAX_BODY = 16 * 1024 * 1024
@@ -33,35 +31,6 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src data: blob:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self' vscode-webview: https://*.vscode-cdn.net"
 )
-_REPORT = ("order.js", "layout.js", "diagram.js", "table.js", "field.js")
-"""The report's scripts that draw the diagram, the table and fields here too."""
-
-
-@lru_cache(maxsize=8)
-def asset(name: str) -> tuple[str, bytes] | None:
-    """The type and the bytes of a part of the page; None for a name that it has not."""
-    own = resources.files("cnnc.page")
-    report = resources.files("cnnc.backends.report")
-    if name == "":
-        return "text/html; charset=utf-8", own.joinpath("page.html").read_bytes()
-    if name == "style.css":
-        from cnnc.backends.report.code import code_css
-        from cnnc.backends.report.page import kinds_css
-
-        style = report.joinpath("style.css").read_text(encoding="utf8")
-        return "text/css; charset=utf-8", "\n".join(
-            [style, kinds_css(), code_css(), own.joinpath("live.css").read_text(encoding="utf8")]
-        ).encode()  # fmt: skip
-    if name == "live.js":
-        parts = [report.joinpath(part).read_text(encoding="utf8") for part in _REPORT]
-        return "text/javascript; charset=utf-8", "\n".join(
-            [*parts, own.joinpath("live.js").read_text(encoding="utf8")]
-        ).encode()  # fmt: skip
-    if name == "editor.js":
-        return "text/javascript; charset=utf-8", own.joinpath("editor.js").read_bytes()
-    if name == "LICENCES.txt":
-        return "text/plain; charset=utf-8", own.joinpath("LICENCES.txt").read_bytes()
-    return None
 
 
 class Page(ThreadingHTTPServer):
@@ -83,6 +52,7 @@ class Page(ThreadingHTTPServer):
         )
         self.zoo = zoo
         self.answers = Answers(name, allow_outside=allow_outside)
+        self.answers.asks["save"] = self._save
         super().__init__(("127.0.0.1", port), Handler)
         if self.file is not None:
             threading.Thread(target=self.file.watch, daemon=True).start()
@@ -91,6 +61,23 @@ class Page(ThreadingHTTPServer):
     def address(self) -> str:
         """What to open."""
         return f"http://127.0.0.1:{self.server_address[1]}/{self.token}/"
+
+    def start(self) -> dict[str, Any]:
+        """What the page begins with: the file's text, or a network of the zoo."""
+        begun = start(self.zoo)
+        if self.file is None:
+            return begun
+        begun |= {"file": self.file.path, "text": None, "version": self.file.version, "zoo": ""}
+        try:
+            return begun | {"text": self.file.text()}
+        except CnncError as error:
+            return begun | {"missing": error.diagnostics[0].message}
+
+    def _save(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        file, text, before = self.file, asked.get("text"), asked.get("before")
+        if file is None or not isinstance(text, str) or not isinstance(before, str):
+            raise BadQuestion("there is no file to save to")
+        return {"problem": file.save(text, before)}
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that goes away in the middle of an answer is no mistake."""
@@ -120,9 +107,9 @@ class Handler(BaseHTTPRequestHandler):
         elif name == "changes":
             self._changes()
         elif name == "start":
-            self._json(self._start())
+            self._send(200, "application/json", to_json(self.server.start()).encode())
         else:
-            found = asset(name)
+            found = asset(name or "index.html")
             if found is None:
                 self._send(404, "text/plain", b"not found\n")
             else:
@@ -139,18 +126,10 @@ class Handler(BaseHTTPRequestHandler):
             self._send(413, "text/plain", b"too long\n")
             self.close_connection = True
             return
-        try:
-            asked = json.loads(self.rfile.read(int(length)))
-            if not isinstance(asked, dict):
-                raise BadQuestion("no object")
-            self._json(self._save(asked) if asked.get("ask") == "save" else self.server.answers.answer(asked))
-        except (BadQuestion, ValueError) as error:
-            self._send(400, "text/plain; charset=utf-8", f"{error}\n".encode())
-        except Exception as error:
-            told = (
-                f"cnnc itself failed ({type(error).__name__}: {error}): this is its mistake, not your spec's"
-            )
-            self._send(500, "text/plain; charset=utf-8", told.encode())
+        status, text = self.server.answers.reply(self.rfile.read(int(length)))
+        self._send(
+            status, "application/json" if status == 200 else "text/plain; charset=utf-8", text.encode()
+        )
 
     # --- what may be asked --------------------------------------------------------------------
 
@@ -173,28 +152,6 @@ class Handler(BaseHTTPRequestHandler):
 
     # --- answers --------------------------------------------------------------------------------
 
-    def _start(self) -> dict[str, Any]:
-        """The file's text, or none."""
-        file = self.server.file
-        if file is None:
-            return {"file": None, "text": None, "version": 0, "zoo": self.server.zoo}
-        version = file.version
-        try:
-            return {"file": file.path, "text": file.text(), "version": version}
-        except CnncError as error:
-            return {
-                "file": file.path,
-                "text": None,
-                "version": version,
-                "missing": error.diagnostics[0].message,
-            }
-
-    def _save(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        file, text, before = self.server.file, asked.get("text"), asked.get("before")
-        if file is None or not isinstance(text, str) or not isinstance(before, str):
-            raise BadQuestion("there is no file to save to")
-        return {"problem": file.save(text, before)}
-
     def _changes(self) -> None:
         """A stream of the versions of the file, each as it is saved."""
         self.send_response(200)
@@ -212,9 +169,6 @@ class Handler(BaseHTTPRequestHandler):
             version = now
             self.wfile.write(told.encode())
             self.wfile.flush()
-
-    def _json(self, found: Mapping[str, Any]) -> None:
-        self._send(200, "application/json", json.dumps(found, separators=(",", ":")).encode())
 
     def _send(self, status: int, kind: str, body: bytes) -> None:
         self.send_response(status)

@@ -1,46 +1,96 @@
-"""Texts in colours by Pygments: classes in the text, and one style sheet for both themes."""
+"""Texts in colours: the kinds of their words as classes, whose colours are in `style.css`.
+
+A spec's words are those that the compiler reads, Python's those of its own tokenizer.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import io
+import keyword
+import tokenize
+from collections.abc import Iterator
+from html import escape
+from itertools import pairwise
 
-if TYPE_CHECKING:
-    from pygments.lexer import Lexer
+from cnnc.dsl.source import Source
+from cnnc.dsl.tokens import RESERVED, STATEMENTS, lay_out
 
-LIGHT, DARK = "default", "github-dark"
-"""Pygments styles."""
+_KEYWORDS = {word.upper() for word in (*STATEMENTS, *RESERVED, "from", "as", "within", "with")}
+_KINDS = {"NUMBER": "number", "DIMS": "number", "UNIT": "number", "STRING": "string"}
+
+Piece = tuple[int, int, str]
+"""Where a word begins and ends, and its class."""
+
+
+def spec_html(source: Source) -> str:
+    """A spec as HTML, each word in an element of its kind.
+
+    >>> spec_html(Source("net.cnn", "a: conv(pad=2)  # so"))
+    '<i class="label">a</i>: conv(<i class="key">pad</i>=<i class="number">2</i>)  <i class="comment"># so</i>'
+    """
+    layout = lay_out(source)
+    pieces = [(one.span.start, one.span.end, "comment") for one in layout.comments]
+    for statement in layout.statements:
+        for token, after in pairwise((*statement, None)):
+            if token is None:
+                continue
+            kind = "keyword" if token.type in _KEYWORDS else _KINDS.get(token.type)
+            follows = "" if after is None else after.type
+            if token.type in ("NAME", "PATH", "STRING") and follows == "COLON":
+                kind = "label"
+            elif token.type == "NAME" and follows == "EQUAL":
+                kind = "key"
+            if kind is not None:
+                pieces.append((token.span.start, token.span.end, kind))
+    return _coloured(source.text, sorted(pieces))
 
 
 def python_html(text: str) -> str:
-    """Python, coloured."""
-    from pygments.lexers.python import PythonLexer
+    """Python as HTML, each word in an element of its kind.
 
-    return coloured(text, PythonLexer())
-
-
-def coloured(text: str, lexer: Lexer) -> str:
-    """A text as HTML, each token in an element of its class."""
-    from pygments import highlight
-    from pygments.formatters.html import HtmlFormatter
-
-    html: str = highlight(text, lexer, HtmlFormatter(nowrap=True))
-    return html
+    >>> python_html("def f(): return 'a'  # so")
+    '<i class="keyword">def</i> <i class="name">f</i>(): <i class="keyword">return</i> <i class="string">&#x27;a&#x27;</i>  <i class="comment"># so</i>'
+    """
+    return _coloured(text, _python(text))
 
 
-def code_css() -> str:
-    """A rule for each kind of token, its colour that of the page's theme."""
-    from pygments.styles import get_style_by_name
-    from pygments.token import STANDARD_TYPES
+def _python(text: str) -> Iterator[Piece]:
+    begins = [0]
+    for line in io.StringIO(text):
+        begins.append(begins[-1] + len(line))
+    # Python 3.12 takes strings with holes apart, 3.11 does not: they are one word here.
+    openers = {getattr(tokenize, "FSTRING_START", -1)}
+    closers = {getattr(tokenize, "FSTRING_END", -1)}
+    inside: list[int] = []
+    before = ""
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        start, end = (begins[row - 1] + column for row, column in (token.start, token.end))
+        if token.type in openers:
+            inside.append(start)
+        elif token.type in closers:
+            start = inside.pop()
+            if not inside:
+                yield start, end, "string"
+        elif inside:
+            continue
+        elif token.type == tokenize.COMMENT:
+            yield start, end, "comment"
+        elif token.type == tokenize.STRING:
+            yield start, end, "string"
+        elif token.type == tokenize.NUMBER:
+            yield start, end, "number"
+        elif token.type == tokenize.NAME:
+            if keyword.iskeyword(token.string):
+                yield start, end, "keyword"
+            elif before in ("def", "class"):
+                yield start, end, "name"
+        before = token.string
 
-    light, dark = get_style_by_name(LIGHT), get_style_by_name(DARK)
-    rules = []
-    for token, name in sorted(STANDARD_TYPES.items(), key=lambda entry: entry[1]):
-        if name:
-            colours = [style.style_for_token(token)["color"] for style in (light, dark)]
-            one, two = (f"#{colour}" if colour else "inherit" for colour in colours)
-            rules.append((name, one, two, light.style_for_token(token)["bold"]))
-    return "\n".join(
-        f".code .{name} {{ color: light-dark({one}, {two});{' font-weight: bold;' if bold else ''} }}"
-        for name, one, two, bold in rules
-        if "inherit" not in (one, two)
-    )
+
+def _coloured(text: str, pieces: Iterator[Piece] | list[Piece]) -> str:
+    parts = []
+    at = 0
+    for start, end, kind in pieces:
+        parts += [escape(text[at:start]), f'<i class="{kind}">{escape(text[start:end])}</i>']
+        at = end
+    return "".join([*parts, escape(text[at:])])

@@ -8,12 +8,12 @@ from base64 import b64encode
 from collections.abc import Mapping
 from html import escape
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cnnc.backends.diagram.picture import FAMILY_NAMES
 from cnnc.backends.diagram.theme import LOOKS
 from cnnc.backends.report.charts import charts_html
-from cnnc.backends.report.code import code_css, coloured, python_html
+from cnnc.backends.report.code import python_html, spec_html
 from cnnc.backends.report.record import fields, record, to_script
 from cnnc.backends.report.table import table_html
 from cnnc.backends.table.formats import FOLDED, facts
@@ -22,15 +22,12 @@ from cnnc.compiler.graph import Graph
 from cnnc.compiler.summary import CONVENTIONS, summarise
 from cnnc.dsl.diagnostics import CnncError
 
-if TYPE_CHECKING:
-    from pygments.lexer import Lexer
-
 SCRIPTS = ("order.js", "layout.js", "diagram.js", "table.js", "field.js", "page.js")
 """The page's script, in the order in which its files are joined."""
 
 
-def to_report(graph: Graph, lexer: Lexer) -> str:
-    """A self-contained HTML page about a graph; `lexer` is Pygments' for the spec.
+def to_report(graph: Graph) -> str:
+    """A self-contained HTML page about a graph.
 
     Parts that a network has not (the diagram of thousands of unlike layers, code that PyTorch
     cannot express) are replaced by the finding that says why.
@@ -43,7 +40,7 @@ def to_report(graph: Graph, lexer: Lexer) -> str:
         {
             "policy": _policy(script),
             "title": escape(graph.name),
-            "style": f"{_text('style.css')}\n{kinds_css()}\n{code_css()}",
+            "style": f"{_text('style.css')}\n{kinds_css()}",
             "heading": escape(title),
             "facts": "".join(f"<li>{escape(line)}</li>" for line in lines),
             "findings": _findings(graph),
@@ -51,7 +48,7 @@ def to_report(graph: Graph, lexer: Lexer) -> str:
             "charts": charts_html(summary),
             "table": table_html(graph, summary),
             "conventions": escape(FOLDED + CONVENTIONS),
-            "spec": coloured(graph.source.text, lexer),
+            "spec": spec_html(graph.source),
             "code": _code(graph),
             "data": to_script(_data(graph)),
             "script": script,

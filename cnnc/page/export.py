@@ -1,0 +1,211 @@
+"""`cnnc live --export`: the page as a folder of files, for any web server. Python runs in the browser, by Pyodide.
+
+Nothing is fetched here: the parts that pip does not install lie in a folder, and where one is missing the message says the
+command that puts it there. Beside each file is one with `.gz`, for servers that send it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from importlib import resources
+from importlib.metadata import distribution
+from importlib.resources.abc import Traversable
+from importlib.util import find_spec
+from pathlib import Path
+
+from cnnc.dsl import syntax as s
+from cnnc.dsl.diagnostics import fail
+from cnnc.dsl.parse import parse
+from cnnc.dsl.read import read_source
+from cnnc.net import ZOO
+from cnnc.page.answers import start, to_json
+from cnnc.page.assets import NAMES, asset
+
+PYODIDE = "314.0.7"
+"""The version of npm's `pyodide`: Python 3.14. Wheels are built for one such version."""
+PLATFORM = "pyemscripten_2026_0_wasm32"
+PARTS = "browser-parts"
+
+_RUNTIME = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm")
+_LEFT_OUT = ("cli", "importer", "lsp", "solving", "pytest_plugin.py", "highlight.py")
+"""Of cnnc: what a browser has no use for."""
+_PAGE = ("__init__.py", "answers.py", "inside.py", "sliders.py", "tabs.py")
+"""Of `cnnc.page`: what answers."""
+_READ = ("cnnc/compiler/symbolic.py", "cnnc/backends/pytorch/helpers/")
+"""Sources that are copied into compiled modules."""
+_WITHOUT = (
+    "_pyrepl", "bdb", "cProfile", "cmd", "curses", "dbm", "doctest", "ensurepip", "ftplib", "idlelib", "imaplib",
+    "lib2to3", "mailbox", "multiprocessing", "optparse", "pdb", "pickletools", "plistlib", "poplib", "profile",
+    "pstats", "pydoc", "pydoc_data", "shelve", "smtplib", "sqlite3", "test", "tkinter", "turtle", "turtledemo",
+    "unittest", "venv", "wsgiref", "xmlrpc",
+)  # fmt: skip
+"""Of Python's library: tools for developers, mail, and what a browser has not."""
+POLICY = (
+    "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; "
+    "img-src data: blob:; base-uri 'none'; form-action 'none'"
+)
+
+Say = Callable[[str], None]
+
+
+def export(into: Path, parts: Path, spec: str | None, say: Say) -> int:
+    """Write the page to a folder, with what it needs, and give the bytes of a first visit, packed by gzip.
+
+    The page begins with `spec`, a file or a network of the zoo. `say` is told of steps that take seconds. Raises
+    CnncError for parts that are missing (E802) and specs that cannot be read or use files beside them.
+    """
+    begun = _begun(spec)
+    node = shutil.which("node")
+    if node is None:
+        raise fail(
+            "E802", "modules are compiled for the browser by Node.js, and there is no `node`",
+            hint="install Node.js 18 or newer; npm comes with it",
+        )  # fmt: skip
+    pyodide, wheel = _pyodide(parts), _wheel(parts)
+    python = into / "python"
+    python.mkdir(parents=True, exist_ok=True)
+    say("compiling Python's library and cnnc for the browser")
+    _compile(node, pyodide, wheel, python)
+    for name in _RUNTIME:
+        shutil.copyfile(pyodide / name, python / name)
+    lock = json.loads((pyodide / "pyodide-lock.json").read_bytes())
+    (python / "lock.json").write_text(json.dumps({"info": lock["info"], "packages": {}}), encoding="utf8")
+    for name in NAMES:
+        found = asset(name, "inside")
+        assert found is not None
+        (into / name).write_bytes(found[1])
+    page = (into / "index.html").read_text(encoding="utf8")
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+    (into / "index.html").write_text(page.replace("<head>\n", f"<head>\n{policy}\n"), encoding="utf8")
+    worker = resources.files("cnnc.page").joinpath("worker.js").read_bytes()
+    (into / "worker.js").write_bytes(worker)
+    (into / "start.json").write_text(begun, encoding="utf8")
+    with (into / "LICENCES.txt").open("a", encoding="utf8") as file:
+        file.write(_licences(pyodide, wheel))
+    say("packing")
+    return sum(_pack(path) for path in (*(into / name for name in (*NAMES, "worker.js", "start.json")),
+                                        *sorted(python.iterdir())) if path.suffix != ".gz")  # fmt: skip
+
+
+def _begun(spec: str | None) -> str:
+    if spec is None or spec.startswith(ZOO):
+        return to_json(start(None if spec is None else spec.removeprefix(ZOO)))
+    source = read_source(spec)
+    for statement in parse(source).statements:
+        if isinstance(statement, s.Use) and statement.is_file and not statement.origin.startswith(ZOO):
+            raise fail("E801", "a page without a server has no files that a spec could use", statement.span)
+    return to_json(start("", source.text))
+
+
+# --- the parts -----------------------------------------------------------------------------------
+
+
+def _pyodide(parts: Path) -> Path:
+    """The folder of npm's package."""
+    found = parts / "node_modules" / "pyodide"
+    about = found / "package.json"
+    version = json.loads(about.read_bytes()).get("version") if about.is_file() else None
+    if version != PYODIDE:
+        raise fail(
+            "E802",
+            f"the page takes npm's package pyodide {PYODIDE}, and `{parts}` has {version or 'none'}",
+            hint=f"npm install --prefix {parts} pyodide@{PYODIDE}",
+        )
+    return found
+
+
+def _wheel(parts: Path) -> Path:
+    """The wheel of pydantic_core, newest if several."""
+    found = sorted(parts.glob(f"pydantic_core-*-cp314-cp314-{PLATFORM}.whl"))
+    if not found:
+        version = distribution("pydantic_core").version
+        raise fail(
+            "E802",
+            f"the page takes pydantic_core's wheel for {PLATFORM}, and `{parts}` has none",
+            hint=f"pip download --dest {parts} --no-deps --only-binary=:all: --platform {PLATFORM} --python-version 314 "
+            f"--implementation cp --abi cp314 pydantic_core=={version}",
+        )
+    return found[-1]
+
+
+def _sources(wheel: Path) -> bytes:
+    """All modules that the browser's Python needs beside its library, as a zip."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as packed:
+        for name, data in sorted(_own(resources.files("cnnc"), "cnnc")):
+            packed.writestr(name, data)
+        with zipfile.ZipFile(wheel) as other:
+            for name in other.namelist():
+                if name.endswith((".py", ".so")):
+                    packed.writestr(name, other.read(name))
+        typing = find_spec("typing_extensions")
+        assert typing is not None and typing.origin is not None
+        packed.writestr("typing_extensions.py", Path(typing.origin).read_bytes())
+    return out.getvalue()
+
+
+def _own(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
+    for item in folder.iterdir():
+        if item.name == "__pycache__" or (name == "cnnc" and item.name in _LEFT_OUT):
+            continue
+        if name == "cnnc/page" and item.name not in _PAGE:
+            continue
+        if item.is_dir():
+            yield from _own(item, f"{name}/{item.name}")
+        else:
+            yield f"{name}/{item.name}", item.read_bytes()
+
+
+def _compile(node: str, pyodide: Path, wheel: Path, into: Path) -> None:
+    program = resources.files("cnnc.page").joinpath("prepare.mjs")
+    with tempfile.TemporaryDirectory() as name, resources.as_file(program) as script:
+        sources = Path(name) / "sources.zip"
+        sources.write_bytes(_sources(wheel))
+        command = [
+            node,
+            script,
+            pyodide.resolve(),
+            sources,
+            into.resolve(),
+            json.dumps({"without": _WITHOUT, "read": _READ}),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-1]
+        raise fail(
+            "E802", f"Node.js did not compile the modules: {last[:300]}", hint="Node.js 18 or newer is needed"
+        )
+
+
+def _pack(path: Path) -> int:
+    """Write the `.gz` beside a file, the same bytes each time; its size."""
+    raw = gzip.compress(path.read_bytes(), compresslevel=9, mtime=0)
+    path.with_name(f"{path.name}.gz").write_bytes(raw)
+    return len(raw)
+
+
+def _licences(pyodide: Path, wheel: Path) -> str:
+    about = json.loads((pyodide / "package.json").read_bytes())
+    told = [
+        f"--- pyodide {about['version']} ({about.get('license', '')})\n\n"
+        "Pyodide and the Python in it, from npm; the source is at https://github.com/pyodide/pyodide.\n"
+        "Pyodide's licence is at https://www.mozilla.org/MPL/2.0/, Python's at https://docs.python.org/3/license.html."
+    ]
+    with zipfile.ZipFile(wheel) as packed:
+        told += [
+            f"--- {name.partition('.dist-info')[0].replace('-', ' ')}\n\n{packed.read(name).decode().strip()}"
+            for name in packed.namelist()
+            if ".dist-info/licenses/" in name
+        ]
+    typing = distribution("typing_extensions")
+    (licence,) = [file for file in typing.files or () if file.name == "LICENSE"]
+    told.append(f"--- typing_extensions {typing.version}\n\n{licence.read_text().strip()}")
+    head = "\nParts of python/, which `cnnc live --export` copies, and their licences.\n\n"
+    return head + "\n\n".join(told) + "\n"
