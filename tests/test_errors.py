@@ -22,7 +22,6 @@ ELSEWHERE = {
     "E603": "test_lock: the lock is of a network that was another",
     "E604": "test_lock: the lock is damaged, or of other specs",
     "N702": "test_weights: a file of weights is needed",
-    "E802": "test_cli: a program is missing, which no case can arrange",
 }
 """Codes that no case shows."""
 

@@ -22,11 +22,16 @@ from cnnc.net import ZOO, resolve
     "--browser/--no-browser", default=None, help="Open a browser. Not done over SSH unless asked for."
 )
 @click.option(
-    "--export", "into", type=click.Path(file_okay=False, path_type=Path),
+    "--export",
+    "into",
+    type=click.Path(file_okay=False, path_type=Path),
     help="Write the page to a folder instead: it needs no server of its own, and can be put on any web server.",
 )
 @click.option(
-    "--parts", type=click.Path(file_okay=False, path_type=Path), default="browser-parts", show_default=True,
+    "--parts",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="browser-parts",
+    show_default=True,
     help="Where --export finds what pip does not install; it says what is missing.",
 )
 @allow_outside_option
@@ -42,6 +47,8 @@ def live(spec: str | None, port: int, browser: bool | None, into: Path | None, p
     Example: cnnc live vgg16.cnn
     """
     if into is not None:
+        if port or browser is not None:
+            raise click.UsageError("--export serves nothing: --port and --browser have no meaning with it")
         _export(into, parts, spec)
         return
     from cnnc.page.server import Page

@@ -31,7 +31,6 @@ from cnnc.page.assets import NAMES, asset
 PYODIDE = "314.0.7"
 """The version of npm's `pyodide`: Python 3.14. Wheels are built for one such version."""
 PLATFORM = "pyemscripten_2026_0_wasm32"
-PARTS = "browser-parts"
 
 _RUNTIME = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm")
 _LEFT_OUT = ("cli", "importer", "lsp", "solving", "pytest_plugin.py", "highlight.py")
@@ -59,39 +58,42 @@ def export(into: Path, parts: Path, spec: str | None, say: Say) -> int:
     """Write the page to a folder, with what it needs, and give the bytes of a first visit, packed by gzip.
 
     The page begins with `spec`, a file or a network of the zoo. `say` is told of steps that take seconds. Raises
-    CnncError for parts that are missing (E802) and specs that cannot be read or use files beside them.
+    CnncError for parts that are missing (E802), a spec that cannot be read (E701) or uses files beside it (E801), and a
+    folder that cannot be written or has files of somebody else (E703).
     """
     begun = _begun(spec)
-    node = shutil.which("node")
-    if node is None:
-        raise fail(
-            "E802", "modules are compiled for the browser by Node.js, and there is no `node`",
-            hint="install Node.js 18 or newer; npm comes with it",
-        )  # fmt: skip
     pyodide, wheel = _pyodide(parts), _wheel(parts)
-    python = into / "python"
-    python.mkdir(parents=True, exist_ok=True)
-    say("compiling Python's library and cnnc for the browser")
-    _compile(node, pyodide, wheel, python)
-    for name in _RUNTIME:
-        shutil.copyfile(pyodide / name, python / name)
+    try:
+        if into.is_dir() and any(into.iterdir()) and not (into / "python" / "cnnc.zip").is_file():
+            raise fail(
+                "E703", f"`{into}` has files that no export wrote", hint="name a new or an empty folder"
+            )
+        (into / "python").mkdir(parents=True, exist_ok=True)
+        say("compiling Python's library and cnnc for the browser")
+        _compile(pyodide, wheel, into / "python")
+        for name in _RUNTIME:
+            shutil.copyfile(pyodide / name, into / "python" / name)
+        written = {
+            path: path.read_bytes() for path in sorted((into / "python").iterdir()) if path.suffix != ".gz"
+        }
+        texts = {into / name: text for name, text in _page(begun, pyodide, wheel).items()}
+        say("packing")
+        return sum(_write(path, raw) for path, raw in (written | texts).items())
+    except OSError as error:
+        raise fail("E703", f"`{into}` cannot be written: {error.strerror or error}") from None
+
+
+def _page(begun: str, pyodide: Path, wheel: Path) -> dict[str, bytes]:
+    """The page's own files."""
+    found = {name: made[1] for name in NAMES if (made := asset(name, "inside")) is not None}
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'.encode()
+    found["index.html"] = found["index.html"].replace(b"<head>\n", b"<head>\n" + policy)
+    found["LICENCES.txt"] += _licences(pyodide, wheel).encode()
+    found["worker.js"] = resources.files("cnnc.page").joinpath("worker.js").read_bytes()
+    found["start.json"] = begun.encode()
     lock = json.loads((pyodide / "pyodide-lock.json").read_bytes())
-    (python / "lock.json").write_text(json.dumps({"info": lock["info"], "packages": {}}), encoding="utf8")
-    for name in NAMES:
-        found = asset(name, "inside")
-        assert found is not None
-        (into / name).write_bytes(found[1])
-    page = (into / "index.html").read_text(encoding="utf8")
-    policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-    (into / "index.html").write_text(page.replace("<head>\n", f"<head>\n{policy}\n"), encoding="utf8")
-    worker = resources.files("cnnc.page").joinpath("worker.js").read_bytes()
-    (into / "worker.js").write_bytes(worker)
-    (into / "start.json").write_text(begun, encoding="utf8")
-    with (into / "LICENCES.txt").open("a", encoding="utf8") as file:
-        file.write(_licences(pyodide, wheel))
-    say("packing")
-    return sum(_pack(path) for path in (*(into / name for name in (*NAMES, "worker.js", "start.json")),
-                                        *sorted(python.iterdir())) if path.suffix != ".gz")  # fmt: skip
+    found["python/lock.json"] = json.dumps({"info": lock["info"], "packages": {}}).encode()
+    return found
 
 
 def _begun(spec: str | None) -> str:
@@ -125,12 +127,11 @@ def _wheel(parts: Path) -> Path:
     """The wheel of pydantic_core, newest if several."""
     found = sorted(parts.glob(f"pydantic_core-*-cp314-cp314-{PLATFORM}.whl"))
     if not found:
-        version = distribution("pydantic_core").version
         raise fail(
             "E802",
             f"the page takes pydantic_core's wheel for {PLATFORM}, and `{parts}` has none",
             hint=f"pip download --dest {parts} --no-deps --only-binary=:all: --platform {PLATFORM} --python-version 314 "
-            f"--implementation cp --abi cp314 pydantic_core=={version}",
+            f"--implementation cp --abi cp314 pydantic_core",
         )
     return found[-1]
 
@@ -163,32 +164,36 @@ def _own(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
             yield f"{name}/{item.name}", item.read_bytes()
 
 
-def _compile(node: str, pyodide: Path, wheel: Path, into: Path) -> None:
+def _compile(pyodide: Path, wheel: Path, into: Path) -> None:
+    """Write stdlib.zip and cnnc.zip."""
+    node = shutil.which("node")
+    if node is None:
+        raise fail(
+            "E802", "modules are compiled for the browser by Node.js, and there is no `node`",
+            hint="install Node.js 18 or newer; npm comes with it",
+        )  # fmt: skip
     program = resources.files("cnnc.page").joinpath("prepare.mjs")
     with tempfile.TemporaryDirectory() as name, resources.as_file(program) as script:
         sources = Path(name) / "sources.zip"
         sources.write_bytes(_sources(wheel))
-        command = [
-            node,
-            script,
-            pyodide.resolve(),
-            sources,
-            into.resolve(),
-            json.dumps({"without": _WITHOUT, "read": _READ}),
-        ]
+        job = json.dumps({"without": _WITHOUT, "read": _READ})
+        command = [node, str(script), str(pyodide.resolve()), str(sources), str(into.resolve()), job]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-1]
+        told = [line for line in done.stderr.splitlines() if "Error" in line] or [
+            f"exit code {done.returncode}"
+        ]
         raise fail(
-            "E802", f"Node.js did not compile the modules: {last[:300]}", hint="Node.js 18 or newer is needed"
+            "E802", f"Node.js did not compile the modules: {told[-1][:300]}", hint="18 or newer is needed"
         )
 
 
-def _pack(path: Path) -> int:
-    """Write the `.gz` beside a file, the same bytes each time; its size."""
-    raw = gzip.compress(path.read_bytes(), compresslevel=9, mtime=0)
-    path.with_name(f"{path.name}.gz").write_bytes(raw)
-    return len(raw)
+def _write(path: Path, raw: bytes) -> int:
+    """Write a file and the `.gz` beside it, the same bytes each time; the size of that."""
+    packed = gzip.compress(raw, compresslevel=9, mtime=0)
+    path.write_bytes(raw)
+    path.with_name(f"{path.name}.gz").write_bytes(packed)
+    return len(packed)
 
 
 def _licences(pyodide: Path, wheel: Path) -> str:

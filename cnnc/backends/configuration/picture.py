@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import fsum
 
 from cnnc.backends.configuration.stages import Entry
 from cnnc.backends.configuration.table import Row, Table
@@ -65,7 +66,7 @@ class _Painter:
         sides.append(max(_widest([row.output for row in table.rows]), _widest(["output", *names], bold=True)))
         inner = [self._network_width(i) for i in range(len(table.names))]
         common = max((_cell_width(row.cells[0]) for row in table.rows if row.is_common), default=0.0)
-        missing = max(0.0, common + 2 * _PAD - sum(inner) - 2 * _PAD * len(inner)) / len(inner)
+        missing = max(0.0, common + 2 * _PAD - fsum(inner) - 2 * _PAD * len(inner)) / len(inner)
         edges = [0.0]
         for width in (*sides, *(width + missing for width in inner)):
             edges.append(edges[-1] + width + 2 * _PAD)
@@ -186,7 +187,7 @@ def _entry_height(entry: Entry) -> float:
 
 
 def _entry_width(entry: Entry) -> float:
-    inner = sum(_widest(list(map(_signed, branch))) for branch in entry.branches) + 6 * (
+    inner = fsum(_widest(list(map(_signed, branch))) for branch in entry.branches) + 6 * (
         len(entry.branches) - 1
     )
     brackets = 2 * (_BRACKET + 2) if entry.is_block else 0
@@ -199,7 +200,7 @@ def _cell_width(entries: Sequence[Entry]) -> float:
 
 
 def _cell_height(entries: Sequence[Entry]) -> float:
-    return sum(map(_entry_height, entries)) if entries else _LEADING
+    return fsum(map(_entry_height, entries)) if entries else _LEADING
 
 
 def _signed(text: str) -> str:

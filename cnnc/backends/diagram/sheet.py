@@ -196,7 +196,7 @@ def _sheet(drawn: Picture, pieces: Sequence[Piece], rankdir: Direction, theme: T
     for here, there in pairwise(zip(pieces, laid, places, strict=True)):
         if there[0].enters is not None:
             svg.append(_line(_way(here, there, right, rankdir), THEMES[theme].faint))
-    used = sum(one.width * one.height for one in laid) / (right * bottom)
+    used = math.fsum(one.width * one.height for one in laid) / (right * bottom)
     return _Sheet(svg, LETTER * len(letters) + EMPTY * (1 - used))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import fsum
+
 from cnnc.backends.diagram.words import cut
 from cnnc.backends.rf_picture.planes import SMALL, Look, region_text, size_text
 from cnnc.backends.rf_picture.trail import Step, Trail
@@ -40,7 +42,7 @@ def table(trail: Trail, look: Look) -> list[Item]:
     rows = [_HEAD, *(_cells(step) for step in reversed(trail.steps))]
     widths = [max(text_width(row[i], SMALL, bold=row is _HEAD) for row in rows) for i in range(len(_HEAD))]
     items: list[Item] = []
-    total = 14 + sum(widths) + 9 * (len(widths) - 1)
+    total = 14 + fsum(widths) + 9 * (len(widths) - 1)
     number = len(trail.steps)
     for place, row in enumerate(rows):
         y = place * _ROW

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from math import fsum
 
 from cnnc.backends.vector.scene import Item, Line, Text, text_width
 from cnnc.backends.volumes.paint import Brush
@@ -32,14 +33,14 @@ def labels(placed: Sequence[Placed], brush: Brush) -> tuple[list[Item], dict[Lan
         for one, row in zip(inside, rows, strict=True):
             heights[row] = max(heights[row], len(label_lines(one.volume)) * LEADING + 2)
         for one, row in zip(inside, rows, strict=True):
-            top = bottom + sum(heights[:row])
+            top = bottom + fsum(heights[:row])
             if row and label_lines(one.volume):
                 ends = ((one.middle, one.bottom + 1.5), (one.middle, top))
                 items.append(Line(ends, brush.theme.faint, 0.35, (1.0, 1.0)))
         # Texts after all leaders: a leader between two labels must not strike a letter.
         for one, row in zip(inside, rows, strict=True):
-            items += _written(one, bottom + sum(heights[:row]), brush)
-        base[lane] = bottom + sum(heights)
+            items += _written(one, bottom + fsum(heights[:row]), brush)
+        base[lane] = bottom + fsum(heights)
     return items, base
 
 

@@ -55,7 +55,8 @@ class Ruler:
             return self.most
         if not self.is_log:
             return max(self.least, self.most * number / self.high)
-        return self.least + (self.most - self.least) * log(number / self.low) / log(self.high / self.low)
+        length = self.least + (self.most - self.least) * log(number / self.low) / log(self.high / self.low)
+        return round(length, 6)  # the last bits of a logarithm are the machine's own
 
 
 class Scale:
