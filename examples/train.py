@@ -73,7 +73,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--compile", action="store_true", help="by way of torch.compile")
     parser.add_argument("--checkpoints", type=Path, help="where checkpoints are, and are looked for")
     parser.add_argument("--every", type=int, default=100, help="steps from one checkpoint to the next")
-    parser.add_argument("--log", type=int, default=20, help="steps from one line of progress to the next")
+    parser.add_argument(
+        "--log-every", type=int, default=20, help="steps from one line of progress to the next"
+    )
     parser.add_argument("--workers", type=int, default=4, help="processes that read images")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
@@ -160,14 +162,15 @@ class Trainer:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         self.functions = sys.modules[type(model).__module__]
         self.owned: nn.Module = model
-        """What this process has of the model, and saves."""
+        """What this process has of the model, and saves: under the names of the plain form, however it is shared."""
         self.run: Any = model
         self.schedule: Any = None
         if self.piped:
             self._pipe(model, net)
-        elif args.parallel == "shard" and place.world > 1:
-            mesh = init_device_mesh(place.device.type, (place.world,))
-            self.owned = self.run = self.functions.shard(model, mesh)
+        elif args.parallel == "shard":
+            if place.world > 1:
+                self.run = self.functions.shard(model, init_device_mesh(place.device.type, (place.world,)))
+            self.owned = model.stage1
         elif place.world > 1:
             self.run = DistributedDataParallel(model)
         if args.compile:
@@ -184,10 +187,13 @@ class Trainer:
         example = torch.empty(self.args.batch // self.args.micro_batches, *shape, device="meta")
         with self.precision():
             stage = self.functions.pipeline(model, self.place.rank, example=example)
-        self.owned = nn.Module()
-        name = model.STAGES[self.place.rank][0]
-        self.owned.add_module(name, model.get_submodule(name))
+        self.owned = model.get_submodule(model.STAGES[self.place.rank][0])
         self.schedule = Schedule1F1B(stage, self.args.micro_batches, loss_fn=cross_entropy)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether it has the end of a pipeline, and so the outputs."""
+        return self.place.rank == self.place.world - 1
 
     def precision(self) -> AbstractContextManager[Any]:
         """Autocast, if it is asked for."""
@@ -226,7 +232,7 @@ class Trainer:
         with self.precision():
             if self.place.is_first:
                 self.schedule.step(self.moved(images))
-            elif self.place.rank == self.place.world - 1:
+            elif self.is_last:
                 self.schedule.step(target=classes, losses=losses)
             else:
                 self.schedule.step()
@@ -235,19 +241,26 @@ class Trainer:
         return loss
 
     @torch.no_grad()
-    def right(self, images: Tensor, classes: Tensor) -> int:
-        """How many images are told right; in a pipeline the last stage knows, and counts for all."""
+    def right(self, images: Tensor, classes: Tensor) -> Tensor:
+        """Which images are told right; in a pipeline the last stage knows, and counts for all."""
         self.owned.eval()
         classes = classes.to(self.place.device)
         with self.precision():
             if not self.piped:
-                return int((self.run(self.moved(images)).argmax(1) == classes).sum())
-            whole = torch.cat([images, images[:1].expand(self.args.batch - len(images), *images.shape[1:])])
-            given = [self.moved(whole)] if self.place.is_first else []
-            output = self.schedule.eval(*given)
-        if self.place.rank < self.place.world - 1:
-            return 0
-        return int((output[: len(classes)].argmax(1) == classes).sum())
+                return self.run(self.moved(images)).argmax(1) == classes
+            given, wanted = whole(images, self.args.batch), whole(classes, self.args.batch)
+            if self.place.is_first:
+                self.schedule.eval(self.moved(given))
+            elif not self.is_last:
+                self.schedule.eval()
+            else:  # a schedule that knows a loss asks for the classes here too
+                return self.schedule.eval(target=wanted)[: len(classes)].argmax(1) == classes
+        return torch.zeros(len(classes))
+
+
+def whole(part: Tensor, batch: int) -> Tensor:
+    """A part of a batch, made a whole one by its first item."""
+    return torch.cat([part, part[:1].expand(batch - len(part), *part.shape[1:])])
 
 
 # --- checkpoints ------------------------------------------------------------------------
@@ -324,7 +337,7 @@ def train(trainer: Trainer, learnt: Dataset[Any], tested: Dataset[Any]) -> float
         for images, classes in loader:
             loss = trainer.step(images, classes, trainer.rate(step, steps))
             step, seen = step + 1, seen + args.batch
-            if step % args.log == 0:
+            if step % args.log_every == 0:
                 mean = total(place, float(loss)) / place.world
                 speed = seen / (time.perf_counter() - since)
                 left = (steps - step) * args.batch / speed
@@ -343,11 +356,15 @@ def test(trainer: Trainer, tested: Dataset[Any]) -> float:
     """The share of the images for testing that is told right, each image once."""
     args, place = trainer.args, trainer.place
     count = len(tested)  # type: ignore[arg-type]
-    mine = range(count) if trainer.piped else range(place.rank, count, place.world)
-    batch = args.batch if trainer.piped else max(1, args.batch // place.world)
-    part = torch.utils.data.Subset(tested, list(mine))
-    loader = DataLoader(part, batch, num_workers=args.workers if args.data else 0)
-    right = sum(trainer.right(images, classes) for images, classes in loader)
+    share, shares = (0, 1) if trainer.piped else (place.rank, place.world)
+    each, own = -(-count // shares), len(range(share, count, shares))
+    # As many for each process, since all of them meet at every batch; the last may be one that is not counted.
+    part = torch.utils.data.Subset(tested, [(share + i * shares) % count for i in range(each)])
+    loader = DataLoader(part, args.batch // shares, num_workers=args.workers if args.data else 0)
+    right = seen = 0
+    for images, classes in loader:
+        right += trainer.right(images, classes)[: own - seen].sum().item()
+        seen += len(images)
     return total(place, right) / count
 
 

@@ -11,7 +11,6 @@ import pytest
 from graphs import graph_of
 
 import cnnc
-from cnnc.backends.pytorch.form import form_of
 from cnnc.backends.pytorch.runtime import _loaded
 from cnnc.dsl.diagnostics import CnncError
 
@@ -56,7 +55,7 @@ def plain(net: cnnc.Net) -> Any:
 def staged(net: cnnc.Net, count: int) -> Any:
     """The form in stages with the same weights."""
     model = net.module(stages=count).double()
-    form_of(None, count).load(None, model, plain(net).state_dict())
+    model.load_state_dict(plain(net).state_dict())
     return model
 
 
@@ -142,10 +141,13 @@ def in_parallel(rank: int, world: int, name: str) -> None:
     for way in ("ddp", "shard"):
         model = staged(net, world)
         if way == "ddp":
-            output = DistributedDataParallel(model)(parts[rank])
+            shared = DistributedDataParallel(
+                model
+            )  # kept: its hooks die with it, and nothing would be reduced
         else:
             mesh = init_device_mesh("cpu", (world,))
-            output = _loaded(net.pytorch(stages=world)).shard(model, mesh)(parts[rank])
+            shared = _loaded(net.pytorch(stages=world)).shard(model, mesh)
+        output = shared(parts[rank])
         loss_of(output, torch.zeros_like(output)).backward()
         alike(output, wanted[rank], f"{way}: output")
         for key, parameter in model.named_parameters():
@@ -182,6 +184,56 @@ def test_stages_have_the_plain_weights_and_outputs(name: str) -> None:
         keys = [key.partition(".")[2] for key in model.state_dict()]
         assert sorted(keys) == sorted(key for _, key, _ in net.graph.tensors())
         assert source.count("class Stage") == count == len(model.STAGES)
+
+
+LIKE_A_STAGE = """
+param w = 8
+input 3x16x16
+stage1: [conv3-w -> x: conv3-{2*w}]
+x: conv3-w
+gap -> fc-3
+"""
+
+
+@pytest.mark.parametrize("text", [TINY, LIKE_A_STAGE])
+def test_weights_go_both_ways(text: str) -> None:
+    """Also where the plain names look like those of stages, and where the model is part of another."""
+    net = cnnc.parse(text)
+    plain_one, model = net.module(), net.module(stages=3)
+    weights = plain_one.state_dict()
+    model.load_state_dict(weights)
+    found = model.plain_state_dict()
+    assert list(found) == list(weights)
+    assert all(torch.equal(found[key], weights[key]) for key in weights)
+    in_parts = [model.get_submodule(name).state_dict() for name, _, _ in model.STAGES]
+    assert [key for part in in_parts for key in part] == list(weights)
+
+    other = net.module(stages=3)
+    other.load_state_dict(model.state_dict())
+    around, around_plain = torch.nn.ModuleList([net.module(stages=2)]), torch.nn.ModuleList([plain_one])
+    around.load_state_dict(around_plain.state_dict())
+    for one in (other, around[0]):
+        assert all(torch.equal(one.plain_state_dict()[key], weights[key]) for key in weights)
+    with pytest.raises(RuntimeError, match="Missing key"):
+        model.load_state_dict(dict(list(weights.items())[1:]))
+
+
+def test_stages_take_the_params_that_the_plain_form_takes() -> None:
+    net = cnnc.parse(LIKE_A_STAGE)
+    half, half_plain = type(net.module(stages=3))(w=4), type(net.module())(w=4)
+    half.load_state_dict(half_plain.state_dict())
+    x = torch.randn(2, 3, 16, 16)
+    assert torch.equal(half.eval()(x), half_plain.eval()(x))
+
+
+@pytest.mark.parametrize(
+    "line", ["[conv3-{4*n}]*n", "[conv3-{4*n} if n > 2 else conv5-{4*n} -> conv3-{4*n}]"]
+)
+def test_a_param_that_decides_what_is_cut_stays_fixed(line: str) -> None:
+    net = cnnc.parse(f"param n = 3\ninput 3x16x16\nconv3-8 -> {line} -> gap -> fc-3\n")
+    for model in (net.module(), net.module(stages=3)):
+        with pytest.raises(TypeError):
+            type(model)(n=2)
 
 
 def test_stages_compute_what_the_plain_form_computes() -> None:

@@ -24,7 +24,17 @@ def command(folder: Path, *options: str, processes: int = 1) -> list[str]:
     start = [sys.executable]
     if processes > 1:
         start += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    return [*start, str(EXAMPLE), "--spec", str(folder / "net.cnn"), "--batch", "64", "--log", "1", *options]
+    return [
+        *start,
+        str(EXAMPLE),
+        "--spec",
+        str(folder / "net.cnn"),
+        "--batch",
+        "64",
+        "--log-every",
+        "1",
+        *options,
+    ]
 
 
 def run(folder: Path, *options: str, processes: int = 1) -> str:
@@ -54,6 +64,29 @@ def test_what_is_resumed_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> Non
     again = run(tmp_path, *kept)
     assert "goes on after step 25" in again
     assert losses(again) == {step: loss for step, loss in whole.items() if step > 25}
+
+
+@pytest.mark.slow
+def test_a_checkpoint_goes_on_in_every_way(tmp_path: Path) -> None:
+    """The names in it are those of the plain form: how the processes share the work can change in between."""
+    folder = tmp_path / "kept"
+    firsts: list[float] = []
+    for epochs, way in enumerate(["pipeline", "ddp", "shard", "pipeline"], 1):
+        options = ["--epochs", str(epochs), "--parallel", way, "--checkpoints", str(folder)]
+        text = run(tmp_path, *options, processes=2)
+        assert epochs == 1 or f"goes on after step {18 * (epochs - 1)}," in text
+        found = losses(text)
+        assert list(found) == list(range(18 * (epochs - 1) + 1, 18 * epochs + 1))
+        firsts.append(float(next(iter(found.values()))))
+    assert firsts == sorted(firsts, reverse=True) and firsts[-1] < firsts[0] - 0.3
+
+
+@pytest.mark.slow
+def test_unequal_shares_are_tested_in_step(tmp_path: Path) -> None:
+    """Of 599 images one process has 300, which are two batches of 299, and the other one; each image counts once."""
+    options = ["--epochs", "1", "--batch", "598", "--checkpoints", str(tmp_path / "kept")]
+    two = accuracy(run(tmp_path, *options, processes=2))
+    assert accuracy(run(tmp_path, *options)) == two > 0
 
 
 @pytest.mark.slow

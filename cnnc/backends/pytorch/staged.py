@@ -1,7 +1,8 @@
 """The form in stages, for several GPUs: which scopes are in which stage, and what a stage passes on.
 
 A stage is a bracket around consecutive layers. A scope that is cut is in several stages, each with its
-layers in it, under the scope's name: so a stage's tensors have their plain names after its own.
+layers in it, under the scope's name: so a stage's tensors have their plain names after its own, and the
+state dicts of all stages together are that of the plain form.
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import count
-from typing import Any
 
 from cnnc.backends.pytorch.classes import ClassDef
 from cnnc.backends.pytorch.form import Form, Formed
 from cnnc.backends.pytorch.forward import Step
+from cnnc.backends.pytorch.kept import kept_params
 from cnnc.backends.pytorch.wrap import lay_out
+from cnnc.compiler.dependence import Dependence
 from cnnc.compiler.graph import Graph, Scope
 from cnnc.compiler.split import cut
-from cnnc.compiler.symbolic import Param, Sourced, Sym, constant, parts, rebuilt
+from cnnc.compiler.symbolic import Param, Sourced, Sym, parts, rebuilt
 from cnnc.compiler.walk.draft import Decision
 from cnnc.compiler.walk.values import Value
 from cnnc.dsl.diagnostics import fail
@@ -40,12 +42,10 @@ class Staged(Form):
                 hint="each stage has its own weights: leave --stages out",
             )  # fmt: skip
         return Formed(
-            _Stager(graph, cut(graph, self.count)).run(), helpers=("pipeline", "shard"), staged=True
+            _Stager(graph, cut(graph, self.count)).run(),
+            helpers=("InStages", "pipeline", "shard"),
+            staged=True,
         )
-
-    def load(self, module: Any, model: Any, state: Mapping[str, Any]) -> None:
-        names = {key.partition(".")[2]: key for key in model.state_dict()}
-        model.load_state_dict({names.get(key, key): value for key, value in state.items()}, strict=True)
 
 
 class _Stager:
@@ -64,9 +64,15 @@ class _Stager:
         for number, last in enumerate(self.lasts, 1):
             stages.append(self._stage(number, range(first, last + 1)))
             first = last + 1
-        params = {name: constant(given.value) for name, given in graph.params.items()}
-        root = replace(graph.root, children=tuple(stages), decisions=())
-        return replace(graph, nodes=nodes, root=root, params=params)
+        root = replace(graph.root, children=tuple(stages), decisions=(self._structure(),))
+        return replace(graph, nodes=nodes, root=root)
+
+    def _structure(self) -> Decision:
+        """That the structure depends on the params that the plain form cannot take: the divided scopes said why."""
+        graph = self.graph
+        kept = kept_params(graph, Dependence(graph))
+        fixed = tuple(given.source for name, given in graph.params.items() if name not in kept)
+        return Decision("values", graph.root.span, fixed, 0, None)
 
     def _find(self, scope: Scope) -> None:
         homes = {self._home(i) for i in scope.nodes()}

@@ -100,6 +100,8 @@ class _File:
         base = "nn.Sequential" if cls.first.sequential else "nn.Module"
         if id(cls.first.scope) in self.formed.checkpointed:
             base = "Checkpointed, nn.Sequential" if cls.first.sequential else "Checkpointed"
+        if self.formed.staged and cls is self.model:
+            base = "InStages"
         lines = [f"class {cls.name}({base}):", *self._class_doc(cls)]
         if self.formed.staged and cls is self.model:
             from cnnc.backends.pytorch.staged import stage_lines

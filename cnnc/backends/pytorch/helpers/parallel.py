@@ -10,6 +10,34 @@ from torch.distributed.pipelining import PipelineStage
 from torch.func import functional_call
 
 
+class InStages(nn.Module):
+    """A model whose children are stages.
+
+    A tensor's name is that in the plain form after its stage's. `load_state_dict` takes
+    the plain names too, and `plain_state_dict` gives them.
+    """
+
+    STAGES: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
+    BLOCKS: tuple[type[nn.Module], ...]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_load_state_dict_pre_hook(named_by_stage)
+
+    def plain_state_dict(self) -> dict[str, Any]:
+        return {key.partition(".")[2]: x for key, x in self.state_dict().items()}
+
+
+def named_by_stage(
+    model: nn.Module, state: dict[str, Any], prefix: str, *_: Any
+) -> None:
+    """Give the tensors of the plain form the names that they have in stages."""
+    names = {prefix + key.partition(".")[2]: prefix + key for key in model.state_dict()}
+    own = [key for key in state if key.startswith(prefix)]
+    if all(key in names for key in own):
+        state.update({names[key]: state.pop(key) for key in own})
+
+
 class Carried(nn.Module):
     """A stage among others: beside what it makes it hands on what later stages read."""
 
