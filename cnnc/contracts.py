@@ -134,9 +134,10 @@ class Finding(Record):
 
 
 class SpecVerdict(Record):
-    """What one spec came to."""
+    """What one spec came to; `settings` is what replaced its own, as on the command line."""
 
     spec: str
+    settings: str | None = None
     ok: bool
     library: int | None = None
     model: str | None = None
@@ -221,7 +222,10 @@ class LockEntry(BaseModel):
 
 
 class Lock(BaseModel):
-    """`cnnc.lock`, a TOML file: a version, and an entry for each spec by its path."""
+    """`cnnc.lock`, a TOML file: a version, and an entry for each network by the path of its spec.
+
+    After the path are the settings with which it was locked: `nets/a.cnn --head 10`.
+    """
 
     model_config = ConfigDict(extra="allow")
 

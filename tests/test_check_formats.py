@@ -99,7 +99,6 @@ def test_a_spec_named_twice_is_checked_once(folder: Path) -> None:
         (("good.cnn", "--format", "xml"), 2),
         (("good.cnn", "--jobs", "0"), 2),
         (("good.cnn", "-o", "out.txt"), 2),
-        (("good.cnn", "--locked", "-D", "a=1"), 2),
         (("-", "--watch"), 2),
     ],
 )

@@ -412,3 +412,85 @@ def test_branches_that_change_different_networks_merge(folder: Path) -> None:
     git("commit", "-qm", "3")
     git("merge", "-q", "one", "-m", "4")
     assert run("check", "nets", "--locked").exit_code == 0
+
+
+# --- settings -----------------------------------------------------------------------------
+
+W = "param width = 8\ninput 3x8x8\nc: conv3-{width} -> pool -> fc: fc-2\nexpect params == 482\n"
+
+
+def sections(folder: Path) -> list[str]:
+    return [key for key in tomllib.loads((folder / "cnnc.lock").read_text()) if key != "version"]
+
+
+def test_a_network_is_locked_with_settings(folder: Path) -> None:
+    """Beside what it is as written, and held to it by every check; claims are those of the spec as written."""
+    (folder / "nets" / "a.cnn").write_text(W)
+    lock("nets")
+    assert lock("nets/a.cnn", "-D", "width=4", "--head", "10", "--input", "1x16x16") == (
+        "wrote cnnc.lock (2 networks: 1 new)\n"
+    )
+    name = "nets/a.cnn --input 1x16x16 --head 10 -D width=4"
+    assert sections(folder) == ["nets/a.cnn", name]
+    entry = tomllib.loads((folder / "cnnc.lock").read_text())[name]
+    assert entry["state_dict"] == {"c": "4 bias, 4x1x3x3 weight", "fc": "10 bias, 10x256 weight"}
+    settings = ("--input", "1x16x16", "-D", "width=4", "--head", "10")
+    with_head = load("nets/a.cnn", width=4, head=10, input="1x16x16")
+    assert entry["params"] == with_head.params
+    assert run("check", "nets", "--locked").stdout == (
+        "nets/a.cnn: ok: 482 parameters, 14,080 MACs, output 2, 1 of 1 claim holds\n"
+        f"{name}: ok: 2,610 parameters, 11,776 MACs, output 10\n1 spec, 1 of 1 claim holds\n"
+    )
+    assert run("check", "nets/a.cnn", "--locked", *settings).stdout.startswith(
+        f"{name}: ok: 2,610 parameters"
+    )
+    (folder / "nets" / "a.cnn").write_text(W.replace("fc: fc-2", "last: fc-2"))
+    told = run("check", "nets/a.cnn", "--locked").stderr
+    assert "`nets/a.cnn` is not what" in told and f"`{name}` is not what cnnc.lock records" in told
+    assert "last.weight: new, 10x256" in told
+    assert lock("nets/a.cnn") == "wrote cnnc.lock (2 networks: 2 changed)\n"
+    assert run("check", "--locked").exit_code == 0
+    assert lock() == "cnnc.lock is up to date (2 networks)\n"
+    told = run("check", "nets/a.cnn", "--locked", "--head", "11").stderr
+    assert "`nets/a.cnn --head 11` is not in cnnc.lock" in told and "cnnc lock nets/a.cnn --head 11" in told
+
+
+def test_settings_alone_are_enough_and_may_be_odd(folder: Path) -> None:
+    (folder / "nets" / "a.cnn").write_text("param ws = (1, 2)\ninput 3x8x8\n[conv3-w for w in ws] -> fc-2\n")
+    lock("nets/a.cnn", "-D", "ws=(3, 4)")
+    assert sections(folder) == ["nets/a.cnn -D 'ws=(3, 4)'"]
+    assert run("check", "--locked").exit_code == 0
+    assert lock() == "cnnc.lock is up to date (1 network)\n"
+    lock("zoo:lenet5", "--head", "3")
+    assert sections(folder)[-1] == "zoo:lenet5 --head 3"
+    assert run("check", "--locked").exit_code == 0
+    (folder / "nets" / "a.cnn").unlink()
+    assert "is in cnnc.lock, and there is no such file" in run("check", "zoo:lenet5", "--locked").stderr
+    assert lock() == "wrote cnnc.lock (1 network: 1 gone)\n"
+
+
+def test_settings_that_no_longer_fit(folder: Path) -> None:
+    (folder / "nets" / "a.cnn").write_text(W)
+    lock("nets/a.cnn", "--head", "fc=10")
+    (folder / "nets" / "a.cnn").write_text(W.replace("fc: fc-2", "last: fc-2"))
+    told = run("check", "nets", "--locked").stderr
+    assert "the model has no label or layer `fc`" in told
+    assert "`nets/a.cnn --head fc=10` is locked in cnnc.lock, and cannot be built any more" in told
+    assert "delete its section in cnnc.lock" in run("lock").stderr
+    (folder / "nets" / "a.cnn").write_text("input 3x8x8\nconv3-\n")  # a mistake of both is told once
+    lock_text = (folder / "cnnc.lock").read_text()
+    (folder / "cnnc.lock").write_text(lock_text + lock_text.partition("\n\n")[2].replace(" --head fc=10", ""))
+    assert run("check", "nets", "--locked").stderr.count("error E") == 1
+
+
+def test_what_reads_as_settings_and_is_none(folder: Path) -> None:
+    (folder / "nets" / "a --head 3.cnn").write_text(A)
+    done = run("lock", "nets")
+    assert done.exit_code == 1 and "its name has an option in it" in done.stderr
+    (folder / "nets" / "a --head 3.cnn").unlink()
+    lock("nets/a.cnn", "--head", "3")
+    text = (folder / "cnnc.lock").read_text()
+    (folder / "cnnc.lock").write_text(text.replace("--head 3", "--head x"))
+    told = run("check", "nets", "--locked").stderr
+    assert "`cnnc.lock` has settings that are none: --head x" in told
+    assert run("lock", "--head", "3").exit_code == 2

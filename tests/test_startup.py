@@ -26,7 +26,8 @@ OTHERS = {"click", "pydantic_core", "typing_extensions"}
 # Beside these everything in `cnnc.dsl` and `cnnc.compiler` that is not in REST.
 OURS = {
     "cnnc", "cnnc.net", "cnnc.cli", "cnnc.cli.check_run", "cnnc.cli.checking", "cnnc.cli.commands", "cnnc.cli.common",
-    "cnnc.cli.files", "cnnc.cli.group", "cnnc.cli.out", "cnnc.cli.project", "cnnc.cli.signals", "cnnc.cli.verdict",
+    "cnnc.cli.files", "cnnc.cli.group", "cnnc.cli.out", "cnnc.cli.project", "cnnc.cli.settings", "cnnc.cli.signals",
+    "cnnc.cli.verdict",
 }  # fmt: skip
 REST = {
     "cnnc.compiler.baseline", "cnnc.compiler.diff", "cnnc.compiler.expand",

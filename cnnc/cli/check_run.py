@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnc.cli.common import (
-    Sizes,
-    Values,
-    by_name,
-    found_specs,
-    tell,
-    write,
-)
-from cnnc.cli.verdict import Verdict, check_one, judged, line_of, total_line
+from cnnc.cli.common import found_specs, tell, write
+from cnnc.cli.settings import NONE, Settings
+from cnnc.cli.verdict import Verdict, check_one, check_recorded, judged, line_of, told_once, total_line
 from cnnc.compiler.walk.layers import MAX_LAYERS
 from cnnc.dsl.diagnostics import Diagnostic
 from cnnc.dsl.record import record
@@ -37,8 +31,7 @@ class Options:
     """The lock file to hold the networks to."""
     jobs: int | None = None
     """The number of processes; None: as many as pay."""
-    sizes: Sizes = ()
-    params: Values = ()
+    settings: Settings = NONE
     max_layers: int = MAX_LAYERS
     allow_outside: bool = False
     """Whether specs may use files outside their folders."""
@@ -76,14 +69,19 @@ def verdicts_on(
     found: Sequence[tuple[str, Diagnostic | None]], options: Options, lock: Lock | None = None
 ) -> Iterator[Verdict]:
     """The verdicts on what `found_specs` found, in its order, then those on specs that the lock has and nobody else."""
-    check = partial(
-        check_one, sizes=by_name(options.sizes), params=dict(options.params), baseline=lock is not None,
-        max_layers=options.max_layers, allow_outside=options.allow_outside, homes=options.homes,
-    )  # fmt: skip
-    for verdict in judged(found, check, options.jobs):
-        yield verdict if lock is None else lock.held(verdict)
-    if lock is not None:
-        yield from lock.gone()
+    limits: dict[str, Any] = {
+        "max_layers": options.max_layers,
+        "allow_outside": options.allow_outside,
+        "homes": options.homes,
+    }
+    if lock is None:
+        yield from judged(found, partial(check_one, settings=options.settings, **limits), options.jobs)
+        return
+    found, recorded = lock.asked(found, options.settings)
+    check = partial(check_recorded, recorded=recorded, settings=options.settings, **limits)
+    for verdict in told_once(judged(found, check, options.jobs)):
+        yield lock.held(verdict)
+    yield from lock.gone()
 
 
 def show(verdict: Verdict, *, line: bool = False, claims: bool = False) -> None:

@@ -9,8 +9,6 @@ import click
 
 from cnnc.cli.check_run import Options, check_all
 from cnnc.cli.common import (
-    Params,
-    Size,
     Sizes,
     Values,
     allow_outside,
@@ -20,6 +18,8 @@ from cnnc.cli.common import (
     max_layers,
     max_layers_option,
     named_folders,
+    setting_options,
+    settings_of,
 )
 from cnnc.cli.project import LOCK_HELP, lock_path
 
@@ -41,17 +41,7 @@ FORMATS = ("text", "json", "github", "junit", "sarif")
     "-j", "--jobs", type=click.IntRange(min=1), help="Processes to run; as many as pay if not given."
 )
 @click.option("--watch", is_flag=True, help="Stay, check again what is saved, and tell what changed.")
-@click.option(
-    "--input",
-    "sizes",
-    multiple=True,
-    type=Size(),
-    metavar="[NAME=]SIZE",
-    help="Replace the declared input size.",
-)
-@click.option(
-    "-D", "params", multiple=True, type=Params(), metavar="NAME=VALUE", help="Replace the value of a param."
-)
+@setting_options
 @max_layers_option
 @allow_outside_option
 @guarded
@@ -62,7 +52,8 @@ def check(
     """Hold SPECs to what they claim: every error, warning and failed expectation.
 
     A folder stands for all .cnn files in it; with --locked alone, the specs of the lock are checked.
-    Exit code 1 where anything is wrong.
+    What is locked with -D, --input or --head is held to its record with each --locked, and alone where
+    they are given. Exit code 1 where anything is wrong.
 
     Example: cnnc check specs/
     """
@@ -74,16 +65,13 @@ def check(
         output,
         path if locked else None,
         jobs,
-        sizes,
-        params,
+        settings_of(sizes, params),
         max_layers(),
         allow_outside(),
         named_folders(specs or [os.path.dirname(path) or "."]),
     )
     if not specs and not locked:
         raise click.UsageError("Missing argument 'SPEC...'.")
-    if locked and (sizes or params):
-        raise click.UsageError("--locked holds specs as they are written: --input and -D do not go with it")
     if format == "text" and output != "-":
         raise click.UsageError("-o goes with a --format other than text")
     if watch:

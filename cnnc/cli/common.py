@@ -18,6 +18,7 @@ from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail, printable
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from cnnc.cli.settings import Settings
     from cnnc.net import Net
 
 _C = TypeVar("_C", bound=Callable[..., Any])
@@ -81,8 +82,8 @@ def complete_file(_: click.Context, __: click.Parameter, incomplete: str) -> lis
     return completion.complete_spec(incomplete, zoo=False)
 
 
-def spec_options(command: _C) -> _C:
-    """The argument and options of every command that reads one spec."""
+def setting_options(command: _C) -> _C:
+    """The options that replace what a spec says itself; `load` and `heads` read --head from the context."""
     command = click.option(
         "-D", "params", multiple=True, type=Params(), metavar="NAME=VALUE",
         help="Replace the value of a param of the spec.",
@@ -91,11 +92,15 @@ def spec_options(command: _C) -> _C:
         "--input", "sizes", multiple=True, type=Size(), metavar="[NAME=]SIZE",
         help="Replace the declared input size, such as 3x299x299.",
     )(command)  # fmt: skip
-    command = click.option(
+    return click.option(
         "--head", multiple=True, type=Head(), metavar="[LABEL=]WIDTH", callback=_keep_heads, expose_value=False,
         help="Replace the width of the last layer with weights, or of the one at LABEL, such as 10.",
     )(command)  # fmt: skip
-    command = allow_outside_option(max_layers_option(command))
+
+
+def spec_options(command: _C) -> _C:
+    """The argument and options of every command that reads one spec."""
+    command = allow_outside_option(max_layers_option(setting_options(command)))
     return click.argument("spec", shell_complete=complete_spec)(command)
 
 
@@ -171,6 +176,14 @@ def by_name(sizes: Sizes) -> dict[str | None, str]:
     if len(given) != len(sizes) or (None in given and len(given) > 1):
         raise click.UsageError("--input is given once, or once for each input by name")
     return given
+
+
+def settings_of(sizes: Sizes, params: Values) -> Settings:
+    """What the options of `setting_options` come to."""
+    from cnnc.cli.settings import Settings
+
+    given = tuple(by_name(sizes).items()), tuple(heads().items()), tuple(dict(params).items())
+    return Settings(*given)
 
 
 def load(spec: str, sizes: Sizes, params: Values) -> Net:

@@ -60,7 +60,7 @@ def to_json(verdicts: Sequence[Verdict], *, strict: bool = False) -> dict[str, A
         "ok": not any(verdict.fails(strict=strict) for verdict in verdicts),
         "specs": [_verdict_json(verdict, strict) for verdict in verdicts],
         "totals": {
-            "specs": len(verdicts),
+            "specs": len({verdict.spec for verdict in verdicts}),
             "claims": len(claims),
             "held": sum(claim.holds for claim in claims),
             "errors": sum(verdict.errors for verdict in verdicts),
@@ -71,6 +71,8 @@ def to_json(verdicts: Sequence[Verdict], *, strict: bool = False) -> dict[str, A
 
 def _verdict_json(verdict: Verdict, strict: bool) -> dict[str, Any]:
     out: dict[str, Any] = {"spec": printable(verdict.spec), "ok": not verdict.fails(strict=strict)}
+    if verdict.settings:
+        out["settings"] = str(verdict.settings)
     if verdict.library is not None:
         out["library"] = verdict.library
     if verdict.figures is not None:
@@ -155,10 +157,10 @@ def to_junit(verdicts: Sequence[Verdict], *, strict: bool = False) -> str:
 
     root = xml.Element("testsuites", name="cnnc check")
     for verdict in verdicts:
-        suite = xml.SubElement(root, "testsuite", name=printable(verdict.spec))
+        suite = xml.SubElement(root, "testsuite", name=printable(verdict.name))
         cases = list(_cases(verdict, strict))
         for name, kind, findings in cases:
-            case = xml.SubElement(suite, "testcase", classname=printable(verdict.spec), name=printable(name))
+            case = xml.SubElement(suite, "testcase", classname=printable(verdict.name), name=printable(name))
             if findings:
                 trouble = xml.SubElement(
                     case, kind, type=findings[0].code, message=printable(findings[0].message)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import click
 
 from cnnc.cli.common import (
+    Sizes,
+    Values,
     allow_outside,
     allow_outside_option,
     complete_spec,
@@ -19,15 +21,18 @@ from cnnc.cli.common import (
     max_layers,
     max_layers_option,
     named_folders,
+    setting_options,
+    settings_of,
     tell,
 )
 from cnnc.cli.files import alone, replace_file
 from cnnc.cli.lock_file import Entries, read_entries, render_lock
 from cnnc.cli.out import say
 from cnnc.cli.project import LOCK_HELP, lock_path
-from cnnc.cli.verdict import Verdict, check_one, judged, many
+from cnnc.cli.settings import NONE, Settings, apart, read_settings
+from cnnc.cli.verdict import Verdict, check_recorded, judged, many, told_once
 from cnnc.compiler.baseline import Baseline
-from cnnc.dsl.diagnostics import Diagnostic
+from cnnc.dsl.diagnostics import Diagnostic, fail
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 from cnnc.net import ZOO
@@ -39,42 +44,46 @@ _MOST = 12
 @click.command()
 @click.argument("specs", nargs=-1, metavar="[SPEC...]", shell_complete=complete_spec)
 @click.option("--lock", "path", metavar="FILE", help=LOCK_HELP)
+@setting_options
 @max_layers_option
 @allow_outside_option
 @guarded
-def lock(specs: tuple[str, ...], path: str | None) -> None:
+def lock(specs: tuple[str, ...], path: str | None, sizes: Sizes, params: Values) -> None:
     """Record what SPECs are: ends, counts, receptive fields, and the keys and shapes of their weights.
 
-    The other specs of the lock stay as they are, and those whose file is gone leave it. Without SPECs,
-    all that the lock has are recorded anew. `cnnc check --locked` then fails where a network has
+    With -D, --input or --head they are recorded so, beside other records of the same specs. The other
+    specs of the lock stay as they are, and those whose file is gone leave it. Without SPECs, all that
+    the lock has are recorded anew. `cnnc check --locked` then fails where a network has
     changed and its record has not.
 
     Example: cnnc lock specs/
     """
     if "-" in specs:
         raise click.UsageError("standard input cannot be locked: a record needs a file's name")
+    settings = settings_of(sizes, params)
+    if settings and not specs:
+        raise click.UsageError("-D, --input and --head go with the specs that are to be recorded so")
     path = path or lock_path(specs)
     before = read_lock(path) if os.path.lexists(path) else Lock(path, Entries(path, {}, {}))
     if not specs and not before.entries:
         raise click.UsageError("Nothing is locked yet: name the specs, for instance `cnnc lock .`")
-    sys.exit(
-        _lock_all(
-            found_specs(specs or before.paths), before, named_folders(specs or [os.path.dirname(path) or "."])
-        )
-    )
+    found, recorded = before.asked(found_specs(specs or before.paths), settings, as_recorded=not specs)
+    homes = named_folders(specs or [os.path.dirname(path) or "."])
+    check = partial(
+        check_recorded, recorded=recorded, settings=settings, max_layers=max_layers(),
+        allow_outside=allow_outside(), homes=homes,
+    )  # fmt: skip
+    sys.exit(_lock_all(told_once(judged(found, check)), before))
 
 
-def _lock_all(found: Sequence[tuple[str, Diagnostic | None]], before: Lock, homes: tuple[str, ...]) -> int:
-    """Bring the lock up to date with these specs; the exit code. Nothing is written where one is wrong."""
+def _lock_all(verdicts: Iterable[Verdict], before: Lock) -> int:
+    """Bring the lock up to date with what was found; the exit code. Nothing is written where a spec is wrong."""
     found_anew: dict[str, Baseline | None] = {}
     wrong = False
-    check = partial(
-        check_one, baseline=True, max_layers=max_layers(), allow_outside=allow_outside(), homes=homes
-    )
-    for verdict in judged(found, check):
-        found_anew[before.key(verdict.spec)] = verdict.baseline
+    for verdict in verdicts:
+        found_anew[before.key(verdict.spec, verdict.settings)] = verdict.baseline
         if verdict.baseline is None and verdict.library is None:
-            tell(verdict.findings)
+            tell(before.held(verdict).findings)
             wrong = True
     if wrong:
         say(f"{before.path} is left as it was", err=True)
@@ -117,15 +126,23 @@ class Lock:
     path: str
     entries: Entries
 
-    def key(self, spec: str) -> str:
-        """What a spec is called in the lock: the same on every machine and from every folder."""
-        if spec.startswith(ZOO):
-            return spec
-        return Path(os.path.relpath(spec, os.path.dirname(self.path) or ".")).as_posix()
+    def key(self, spec: str, settings: Settings = NONE) -> str:
+        """What a spec is called in the lock, the same on every machine and from every folder; after it, its settings.
+
+        Raises CnncError (E604) for a file whose own name reads as if it had settings.
+        """
+        if not spec.startswith(ZOO):
+            spec = Path(os.path.relpath(spec, os.path.dirname(self.path) or ".")).as_posix()
+        if apart(spec)[1]:
+            raise fail(
+                "E604", f"`{spec}` cannot be locked: its name has an option in it", hint="rename the file"
+            )
+        return f"{spec} {settings}" if settings else spec
 
     def file(self, key: str) -> str:
         """The spec that a key of the lock stands for, seen from here."""
-        return key if key.startswith(ZOO) else os.path.normpath(Path(self.path).parent / key)
+        spec, _ = apart(key)
+        return spec if spec.startswith(ZOO) else os.path.normpath(Path(self.path).parent / spec)
 
     def is_gone(self, key: str) -> bool:
         """Whether the file of a key is no longer there."""
@@ -133,8 +150,42 @@ class Lock:
 
     @property
     def paths(self) -> list[str]:
-        """The specs of the lock that are there."""
-        return [self.file(key) for key in self.entries if not self.is_gone(key)]
+        """The specs of the lock that are there, each once."""
+        return list(dict.fromkeys(self.file(key) for key in self.entries if not self.is_gone(key)))
+
+    def recorded(self) -> Mapping[str, tuple[Settings, ...]]:
+        """The settings with which each spec is recorded, by its key; `NONE` as it is written."""
+        found: dict[str, tuple[Settings, ...]] = {}
+        for key in self.entries:
+            spec, text = apart(key)
+            try:
+                settings = read_settings(text)
+            except ValueError:
+                hint = f"it is written by `cnnc lock`: delete the section `{key}`, and lock anew"
+                raise fail("E604", f"`{self.path}` has settings that are none: {text}", hint=hint) from None
+            found[spec] = (*found.get(spec, ()), settings)
+        return found
+
+    def asked(
+        self, found: Sequence[tuple[str, Diagnostic | None]], settings: Settings, *, as_recorded: bool = False
+    ) -> tuple[list[tuple[str, Diagnostic | None]], dict[str, tuple[str, Settings]]]:
+        """What is to be built for specs, in order, and which of these names stand for a spec with settings.
+
+        Where settings are given, the specs alone; else also each as it is recorded with settings, and with `as_recorded`
+        only as it is recorded.
+        """
+        names: list[tuple[str, Diagnostic | None]] = []
+        with_settings: dict[str, tuple[str, Settings]] = {}
+        every = self.recorded()
+        for spec, problem in found:
+            recorded = () if settings or problem or spec == "-" else every.get(self.key(spec), ())
+            if NONE in recorded or not (as_recorded and recorded):
+                names.append((spec, problem))
+            for one in recorded:
+                if one:
+                    with_settings[f"{spec} {one}"] = (spec, one)
+                    names.append((f"{spec} {one}", None))
+        return names, with_settings
 
     def gone(self) -> list[Verdict]:
         """A failed verdict for each entry whose spec is gone."""
@@ -146,21 +197,28 @@ class Lock:
 
     def held(self, verdict: Verdict) -> Verdict:
         """The verdict, and what is found where its network is not as locked."""
-        key = self.key(verdict.spec)
+        key = self.key(verdict.spec, verdict.settings)
         if verdict.baseline is not None and self.entries.records(key, verdict.baseline):
             return verdict
         locked = self.entries.get(key)
         if verdict.library is not None and locked is not None:
             message = (
-                f"`{verdict.spec}` is locked as a network in {self.path}, and has no layers of its own now"
+                f"`{verdict.name}` is locked as a network in {self.path}, and has no layers of its own now"
             )
-            return verdict.with_finding(_E604(message, f"if that is meant, run `cnnc lock {verdict.spec}`"))
+            return verdict.with_finding(_E604(message, f"if that is meant, run `cnnc lock {verdict.name}`"))
         if verdict.baseline is None:
-            return verdict
+            if locked is None or not verdict.settings:
+                return verdict
+            message = f"`{verdict.name}` is locked in {self.path}, and cannot be built any more"
+            return verdict.with_finding(
+                _E604(message, f"if that is meant, delete its section in {self.path}")
+            )
         if locked is None:
-            message = f"`{verdict.spec}` is not in {self.path}"
-            return verdict.with_finding(_E604(message, f"run `cnnc lock {verdict.spec}`"))
-        return verdict.with_finding(self._difference(verdict.spec, locked, verdict.baseline))
+            if not verdict.settings and key in self.recorded():  # with settings only
+                return verdict
+            message = f"`{verdict.name}` is not in {self.path}"
+            return verdict.with_finding(_E604(message, f"run `cnnc lock {verdict.name}`"))
+        return verdict.with_finding(self._difference(verdict.name, locked, verdict.baseline))
 
     def _difference(self, spec: str, old: Baseline, new: Baseline) -> Diagnostic:
         figures = list(differences(old.figures, new.figures))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from cnnc.cli.settings import NONE, Settings
 from cnnc.compiler.allow import accepted, idle
 from cnnc.compiler.build import check_library, is_library
 from cnnc.compiler.expect import Claim, check_claims, plain
@@ -22,6 +23,7 @@ from cnnc.net import Net, from_syntax, resolve, stem_of
 
 if TYPE_CHECKING:
     from cnnc.compiler.baseline import Baseline
+    from cnnc.dsl.syntax import Spec
 
 
 @record
@@ -52,7 +54,7 @@ class Figures:
 
 @record
 class Verdict:
-    """What one spec came to."""
+    """What one spec came to; `settings` are those that a lock records it with."""
 
     spec: str
     findings: tuple[Diagnostic, ...]
@@ -62,6 +64,12 @@ class Verdict:
     """How many blocks a file declares that has no layers of its own."""
     baseline: Baseline | None = None
     """What a lock would record, where that was asked for."""
+    settings: Settings = NONE
+
+    @property
+    def name(self) -> str:
+        """The spec and its settings, as a command line has them."""
+        return f"{self.spec} {self.settings}" if self.settings else self.spec
 
     @property
     def errors(self) -> int:
@@ -83,15 +91,15 @@ class Verdict:
 def check_one(
     spec: str,
     *,
-    sizes: Mapping[str | None, str] | None = None,
-    params: Mapping[str, str] | None = None,
+    settings: Settings = NONE,
     baseline: bool = False,
+    claims: bool = True,
     max_layers: int = MAX_LAYERS,
     allow_outside: bool = False,
     homes: tuple[str, ...] = (),
 ) -> Verdict:
-    """One spec's verdict; `sizes`, `params` and the limits as of the command line, `baseline` for a lock;
-    `homes` are folders whose files it may `use` beside those of its own.
+    """One spec's verdict; `settings` and the limits as of the command line, `baseline` for a lock; without `claims`
+    it is built, and no more; `homes` are folders whose files it may `use` beside those of its own.
 
     Never raises CnncError: what is wrong is among the findings.
     """
@@ -101,22 +109,38 @@ def check_one(
         if is_library(syntax):
             return Verdict(spec, (), library=check_library(syntax))
         net = from_syntax(
-            syntax, stem=stem_of(path), sizes=sizes or {}, params=params or {}, max_layers=max_layers
-        )
+            syntax, stem=stem_of(path), sizes=dict(settings.sizes), params=dict(settings.params),
+            head=dict(settings.heads), max_layers=max_layers,
+        )  # fmt: skip
     except CnncError as error:
         return Verdict(spec, error.diagnostics)
+    verdict = Verdict(spec, (), figures=_figures(net), baseline=_baseline(net) if baseline else None)
+    return _with_claims(verdict, net, syntax) if claims else verdict
+
+
+def _with_claims(verdict: Verdict, net: Net, syntax: Spec) -> Verdict:
+    """The verdict with what the spec claims, and with what draws a warning."""
     claims, problems = check_claims(net.graph)
     failures = [*problems, *(claim.failure() for claim in claims if not claim.holds)]
     failures.sort(key=lambda d: d.span.start if d.span else -1)
     uncentred, taken = accepted(syntax, misalignments(net.graph, receptive_fields(net.graph)))
     unneeded = idle(syntax, net.graph, (*net.graph.accepted, *taken))
-    return Verdict(
-        spec,
-        (*net.warnings, *uncentred, *unneeded, *failures),
-        tuple(Outcome(claim.text, claim.holds, margin(claim), claim.span) for claim in claims),
-        _figures(net),
-        baseline=_baseline(net) if baseline else None,
+    return replace(
+        verdict,
+        findings=(*net.warnings, *uncentred, *unneeded, *failures),
+        claims=tuple(Outcome(claim.text, claim.holds, margin(claim), claim.span) for claim in claims),
     )
+
+
+def check_recorded(
+    name: str, recorded: Mapping[str, tuple[str, Settings]], settings: Settings, **limits: Any
+) -> Verdict:
+    """The verdict on what a lock asks for by name, with a baseline: on a spec with the settings given, or on one that
+    is `recorded` with others, where the claims, which are those of the spec as it is written, are not asked for again.
+    """
+    spec, own = recorded.get(name, (name, settings))
+    verdict = check_one(spec, settings=own, baseline=True, claims=name not in recorded, **limits)
+    return replace(verdict, settings=own)
 
 
 def judged(
@@ -132,6 +156,18 @@ def judged(
         verdicts = map(check, readable)
     for spec, problem in found:
         yield next(verdicts) if problem is None else Verdict(spec, (problem,))
+
+
+def told_once(verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
+    """The verdicts, without one on a spec with settings where the spec as it is written has the same mistakes."""
+    mistakes: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        found = [finding.render() for finding in verdict.findings] if verdict.figures is None else []
+        if found and verdict.settings and mistakes.get(verdict.spec) == found:
+            continue
+        if not verdict.settings:
+            mistakes[verdict.spec] = found
+        yield verdict
 
 
 def _baseline(net: Net) -> Baseline:
@@ -170,7 +206,7 @@ def margin(claim: Claim) -> str:
 def line_of(verdict: Verdict) -> str | None:
     """The verdict in a line, and a line for each condition on free sizes; None where there is no network."""
     if verdict.library is not None:
-        return f"{printable(verdict.spec)}: ok: a library of {many(verdict.library, 'block')}"
+        return f"{printable(verdict.name)}: ok: a library of {many(verdict.library, 'block')}"
     figures = verdict.figures
     if figures is None:
         return None
@@ -182,7 +218,7 @@ def line_of(verdict: Verdict) -> str | None:
         for what, count in (("params", figures.params), ("macs", figures.macs))
     )
     counts = f"{params} parameters, {macs} MACs"
-    head = f"{printable(verdict.spec)}: {mark}: {counts}, output {outs}{claims}"
+    head = f"{printable(verdict.name)}: {mark}: {counts}, output {outs}{claims}"
     return "\n".join([head, *(f"  needs {condition}" for condition in figures.needs)])
 
 
@@ -195,7 +231,7 @@ def total_line(verdicts: Iterable[Verdict]) -> str:
     verdicts = list(verdicts)
     claims = [claim for verdict in verdicts for claim in verdict.claims]
     errors, warnings = sum(v.errors for v in verdicts), sum(v.warnings for v in verdicts)
-    parts = [many(len(verdicts), "spec")]
+    parts = [many(len({verdict.spec for verdict in verdicts}), "spec")]
     parts += [_held(claims)] if claims else []
     parts += [many(errors, "error")] if errors else []
     parts += [many(warnings, "warning")] if warnings else []

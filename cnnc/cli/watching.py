@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from cnnc.cli.check_run import Options, show
-from cnnc.cli.common import by_name, found_specs, tell
+from cnnc.cli.common import found_specs, tell
 from cnnc.cli.out import say
 from cnnc.cli.verdict import Verdict, check_one, judged, line_of, total_line
 from cnnc.dsl import syntax as s
@@ -35,7 +35,7 @@ def watch_all(specs: Sequence[str], options: Options) -> NoReturn:
     New specs in the folders are taken up, and those that go are told.
     """
     check = partial(
-        check_one, sizes=by_name(options.sizes), params=dict(options.params),
+        check_one, settings=options.settings,
         max_layers=options.max_layers, allow_outside=options.allow_outside, homes=options.homes,
     )  # fmt: skip
     verdicts: dict[str, Verdict] = {}
