@@ -428,10 +428,10 @@ def parse_size(size: str | Iterable[int | str]) -> InputShape:
     try:
         parts = size.split("x") if isinstance(size, str) else [str(n) for n in size]
     except TypeError:
-        raise fail("E303", f"`{size!r}` is no input size", hint=_SIZES) from None
+        raise fail("E303", f"`{size!r}` is not an input size", hint=_SIZES) from None
     if not all(map(_is_size, parts)) or not 1 <= len(parts) <= 4:
         shown = size if isinstance(size, str) else "x".join(parts)
-        raise fail("E303", f"`{shown}` is no input size", hint=_SIZES)
+        raise fail("E303", f"`{shown}` is not an input size", hint=_SIZES)
     return tuple(int(p) if p.isdecimal() else p for p in parts)
 
 
@@ -458,7 +458,7 @@ def parse_value(name: str, value: object) -> object:
         return FLAGS.get(value, value) if number is None else number
     if isinstance(value, list | tuple):
         return tuple(parse_value(name, item) for item in value)
-    raise fail("E303", f"the param `{name}` cannot be {value!r}", hint="a number or a word is wanted")
+    raise fail("E303", f"the param `{name}` cannot be {value!r}", hint="expected a number or a word")
 
 
 def _list(name: str, text: str) -> object:

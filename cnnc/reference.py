@@ -211,11 +211,11 @@ def _takes(op: type[Op], name: str) -> str:
     """
     for labelled in (False, True):
         refused = _refused(op, {name: _NO_WORD}, labelled=labelled)
-        found = re.search(rf"{_NO_WORD}, and (.+?) (?:is|are) .+$", refused.message) if refused else None
+        found = re.search(rf"{_NO_WORD}; expected (.+?)(?: \(=.+\))?$", refused.message) if refused else None
         if found is not None:
             is_number = found[1] in ("an integer", "a number")
             return found[1] + (_bounds(op, name, labelled=labelled) if is_number else "")
-    raise LookupError(f"`{name}` of `{op.kind}` does not say what is wanted where it refuses a word")
+    raise LookupError(f"`{name}` of `{op.kind}` does not say what it expects where it refuses a word")
 
 
 def _bounds(op: type[Op], name: str, *, labelled: bool) -> str:

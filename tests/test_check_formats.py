@@ -180,7 +180,7 @@ def test_processes_leave_quietly(folder: Path) -> None:
 
 def test_a_worker_that_is_killed_is_told() -> None:
     with pytest.raises(
-        CnncError, match=r"^error E901: a process at work was killed, most likely for its memory"
+        CnncError, match=r"^error E901: a worker process was killed, most likely out of memory"
     ):
         list(in_order(_die, ["a", "b"], 2))
 

@@ -104,7 +104,7 @@ def test_a_spec_without_blocks_is_refused() -> None:
 def test_it_goes_with_training(words: list[str]) -> None:
     done = CliRunner().invoke(command, ["compile", "zoo:resnet20", "-o", "-", *words])
     assert done.exit_code == 2
-    assert "--checkpoint goes with --for training" in done.output
+    assert "--checkpoint requires --for training" in done.output
 
 
 def test_the_command_writes_it(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_project_through_all_that_ci_has(project: Path, monkeypatch: pytest.Mo
 
     # A change in the library is a change of the network that uses it, told in the library.
     parts.write_text(PARTS.replace("-> conv3-w +", "-> conv5-w +"))
-    everywhere(project, "lib/parts.cnn", "is not what cnnc.lock records", "conv2.weight")
+    everywhere(project, "lib/parts.cnn", "differs from its record in cnnc.lock", "conv2.weight")
     assert "::error file=lib/parts.cnn,line=2," in (by_action(project) or "")
     base = git(project, "rev-parse", "HEAD")
     _, _, summary = step("summary", project, CNNC_BASE=base)
@@ -127,14 +127,14 @@ def test_a_project_through_all_that_ci_has(project: Path, monkeypatch: pytest.Mo
         (by_pytest(project), "error E"),
         (by_action(project), "::error"),
     ):
-        assert printed is not None and "this is a mark of a merge" in printed
+        assert printed is not None and "this is a merge marker" in printed
         assert printed.count(mark) == 1, printed
     git(project, "checkout", "-q", ".")
     lock = project / "cnnc.lock"
     lock.write_text(
         lock.read_text().replace("version = 2\n", "version = 2\n<<<<<<< mine\n=======\n>>>>>>> theirs\n")
     )
-    everywhere(project, "the lock has marks of a merge")
+    everywhere(project, "the lock contains merge markers")
 
 
 def test_a_layout_that_crlf_hides(project: Path) -> None:

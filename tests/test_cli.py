@@ -101,7 +101,7 @@ def test_no_graphviz_is_told_with_what_to_install(monkeypatch: pytest.MonkeyPatc
     done = run("draw", "tiny.cnn", "-o", "tiny.svg", PATH="")
     assert done.exit_code == 1
     assert done.stderr == (
-        "error E802: writing svg takes Graphviz, and there is neither its `dot` program nor pygraphviz\n"
+        "error E802: writing svg requires Graphviz, and neither its `dot` program nor pygraphviz is installed\n"
         "    hint: pip install 'cnnc[draw]', or Debian's graphviz: apt install graphviz\n"
     )
     assert run("draw", "tiny.cnn", "-o", "tiny.dot", PATH="").exit_code == 0

@@ -37,7 +37,7 @@ HABITS = (
     ("UpSampling2D()", "write `upsample(2)`", "upsample(2)"),
     ("ZeroPadding2D(1)", "write `pad(1)`", "pad(1)"),
     ("tf.keras.layers.Dense(10)", "write `fc-10`", "fc-10"),
-    ("Sequential(a, b)", "[conv3-64 -> bn -> relu]", "[conv3-64 -> bn -> relu]"),
+    ("Sequential(a, b)", "[a -> b]", "[conv3-64 -> bn -> relu]"),
     ("concat(a, b)", "[a | b]", "[conv3-4 | conv1-4]"),
     ("add(a)", "[id + conv3-64]", "[id + conv3-3]"),
     ("se", "use se from std", "use se from std\nconv3-64 -> se"),
@@ -83,7 +83,7 @@ HABITS = (
     ("conv3-64\nexpect params < 3k", "write `K` right behind", "conv3-64\nexpect params < 3K"),
     ("param w = 8\nconv3-2*w", "write conv3-{2*w}", "param w = 8\nconv3-{2*w}"),
     ("block b(k, w) = convk-w\nb(3, 8)", "write `conv{k}-w`", "block b(k, w) = conv{k}-w\nb(3, 8)"),
-    ("<<<<<<< ours\nconv3-8\n=======\nconv3-9\n>>>>>>> theirs", "delete the three marks", "conv3-8"),
+    ("<<<<<<< ours\nconv3-8\n=======\nconv3-9\n>>>>>>> theirs", "delete the three markers", "conv3-8"),
 )
 """What is typed, a part of the hint, and the spec that follows it."""
 

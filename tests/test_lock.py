@@ -173,7 +173,7 @@ def test_other_entries_stay(folder: Path) -> None:
     (folder / "nets" / "b.cnn").write_text(B.replace("fc-3", "fc-4"))
     assert lock("nets/b.cnn") == "wrote cnnc.lock (2 networks: 1 changed)\n"
     told = run("check", "nets", "--locked").stderr
-    assert "`nets/a.cnn` is not what cnnc.lock records" in told
+    assert "`nets/a.cnn` differs from its record in cnnc.lock" in told
     assert "`nets/b.cnn`" not in told
 
 
@@ -222,7 +222,7 @@ def test_libraries_are_not_networks(folder: Path) -> None:
     (folder / "nets" / "a.cnn").write_text("block a(w) = conv3-w -> pool\n")
     done = run("check", "nets", "--locked")
     assert (
-        "error E604: `nets/a.cnn` is locked as a network in cnnc.lock, and has no layers of its own"
+        "error E604: `nets/a.cnn` is locked as a network in cnnc.lock, but has no layers of its own"
         in done.stderr
     )
     lock("nets")
@@ -255,7 +255,7 @@ def test_a_change_is_told_item_by_item(folder: Path) -> None:
     done = run("check", "nets", "--locked")
     assert done.exit_code == 1
     assert done.stderr == (
-        "nets/a.cnn:2:4: error E603: `nets/a.cnn` is not what cnnc.lock records\n"
+        "nets/a.cnn:2:4: error E603: `nets/a.cnn` differs from its record in cnnc.lock\n"
         "    d: conv3-9 -> pool -> fc-2\n"
         "       ^^^^^^^\n"
         "    macs: 14,080 -> 15,840 (+1,760)\n"
@@ -265,7 +265,7 @@ def test_a_change_is_told_item_by_item(folder: Path) -> None:
         "    d.bias: new, 9\n"
         "    d.weight: new, 9x3x3x3\n"
         "    fc1.weight: 2x128 -> 2x144\n"
-        "    hint: if the change is meant, run `cnnc lock nets/a.cnn` and commit the lock with it\n"
+        "    hint: if the change is intended, run `cnnc lock nets/a.cnn` and commit the lock with it\n"
         "1 spec, 1 error\n"
     )
 
@@ -303,7 +303,7 @@ def test_the_lock_is_found_from_the_spec_up_to_the_root(
     assert lock("a.cnn") == "../cnnc.lock is up to date (1 network)\n"
     (folder / "nets" / "a.cnn").write_text(A.replace("conv3-8", "conv3-9"))
     done = run("check", "a.cnn", "--locked")
-    assert "`a.cnn` is not what ../cnnc.lock records" in done.stderr
+    assert "`a.cnn` differs from its record in ../cnnc.lock" in done.stderr
     (command,) = re.findall(r"run `cnnc (lock [^`]*)`", done.stderr)
     assert run(*command.split()).exit_code == 0
     monkeypatch.chdir("/")
@@ -335,8 +335,8 @@ def test_missing_and_gone(folder: Path) -> None:
     assert done.stderr == (
         "error E604: `nets/b.cnn` is not in cnnc.lock\n"
         "    hint: run `cnnc lock nets/b.cnn`\n"
-        "error E604: `nets/a.cnn` is in cnnc.lock, and there is no such file\n"
-        "    hint: if that is meant, run `cnnc lock`\n"
+        "error E604: `nets/a.cnn` is in cnnc.lock, but there is no such file\n"
+        "    hint: if that is intended, run `cnnc lock`\n"
         "2 specs, 2 errors\n"
     )
     assert done.exit_code == 1
@@ -357,13 +357,16 @@ def test_only_what_is_asked_for_is_checked_but_what_is_gone_is_told(folder: Path
     [
         ("", "error E604: `cnnc.lock` is a lock of version none, and this cnnc reads versions 1 and 2"),
         ("version = 3\n", "error E604: `cnnc.lock` is a lock of version 3"),
-        ("version = 1\nx = 3\n", "error E604: what `cnnc.lock` records of `x` is damaged"),
-        ('version = 1\n["a.cnn"]\nparams = 1.5\n[a.state_dict]\n', "records of `a.cnn` is damaged"),
+        ("version = 1\nx = 3\n", "error E604: the record of `x` in `cnnc.lock` is damaged"),
+        (
+            'version = 1\n["a.cnn"]\nparams = 1.5\n[a.state_dict]\n',
+            "the record of `a.cnn` in `cnnc.lock` is damaged",
+        ),
         (
             "version = 1\noops\n",
             "cnnc.lock:2:5: error E604: the lock cannot be read: Expected '=' after a key",
         ),
-        ("version = 1\n<<<<<<< mine\n", "cnnc.lock:2:1: error E604: the lock has marks of a merge"),
+        ("version = 1\n<<<<<<< mine\n", "cnnc.lock:2:1: error E604: the lock contains merge markers"),
     ],
 )
 @pytest.mark.parametrize("command", ["check", "lock"])
@@ -465,7 +468,7 @@ def test_settings_alone_are_enough_and_may_be_odd(folder: Path) -> None:
     assert sections(folder)[-1] == "zoo:lenet5 --head 3"
     assert run("check", "--locked").exit_code == 0
     (folder / "nets" / "a.cnn").unlink()
-    assert "is in cnnc.lock, and there is no such file" in run("check", "zoo:lenet5", "--locked").stderr
+    assert "is in cnnc.lock, but there is no such file" in run("check", "zoo:lenet5", "--locked").stderr
     assert lock() == "wrote cnnc.lock (1 network: 1 gone)\n"
 
 

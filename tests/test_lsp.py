@@ -235,7 +235,7 @@ def test_renaming_keeps_the_meaning_and_tells_of_tensors(client: Client) -> None
     for name, why in (("layer1", "mean something else"), ("for", "word of the language"), ("3x", "no name")):
         with pytest.raises(Failed, match=why):
             client.ask("rename", uri, *where, newName=name)
-    with pytest.raises(Failed, match="no name stands here"):
+    with pytest.raises(Failed, match="no name that the text declares is here"):
         client.ask("prepareRename", uri, 3, 2)
 
 

@@ -293,9 +293,9 @@ def test_what_an_extern_does_not_declare_counts_as_nothing_and_is_named() -> Non
 
 
 def test_words_are_told_with_an_or() -> None:
-    with pytest.raises(OpError, match=r"^`mode` is c, and a or b is wanted$"):
+    with pytest.raises(OpError, match=r"^`mode` is c; expected a or b$"):
         one_of("c", "mode", ("a", "b"))
-    with pytest.raises(OpError, match=r"^`mode` is 3, and a, b or c is wanted$"):
+    with pytest.raises(OpError, match=r"^`mode` is 3; expected a, b or c$"):
         one_of(3, "mode", ("a", "b", "c"))
     assert one_of("b", "mode", ("a", "b", "c")) == "b"
 

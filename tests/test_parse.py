@@ -212,7 +212,7 @@ def test_masses_of_mistakes_end_in_time(text: str) -> None:
 
 
 def test_only_the_closer_that_fits_is_named() -> None:
-    with pytest.raises(CnncError, match=r"`4` after `3` has no meaning here; `\)` or `,` or `else` can"):
+    with pytest.raises(CnncError, match=r"unexpected `4` after `3`; expected `\)` or `,` or `else`"):
         tree("bn(3 4)")
     with pytest.raises(CnncError, match=r"hint: join two layers with `->` or a line break"):
         tree("[conv3-64 [pool]]")

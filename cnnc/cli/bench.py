@@ -16,14 +16,14 @@ from cnnc.cli.out import progress
 
 @click.command()
 @spec_options
-@click.option("--device", default="cpu", show_default=True, help="Where it runs, such as cuda or cuda:1.")
+@click.option("--device", default="cpu", show_default=True, help="Device to run on, such as cuda or cuda:1.")
 @click.option("--batch", default=8, show_default=True, type=click.IntRange(min=1), help="Images in a run.")
 @click.option(
     "--dtype", default="float32", show_default=True, type=click.Choice(["float32", "bfloat16", "float16"]),
     help="Of weights and images.",
 )  # fmt: skip
-@click.option("--compile", "compiled", is_flag=True, help="By way of torch.compile.")
-@click.option("--channels-last", is_flag=True, help="Maps with their channels innermost.")
+@click.option("--compile", "compiled", is_flag=True, help="Run it through torch.compile.")
+@click.option("--channels-last", is_flag=True, help="Use the channels-last memory format.")
 @click.option(
     "--for", "purpose", type=click.Choice(["training", "inference"]), default="training", show_default=True,
     help="inference: the second form, forward only.",
@@ -39,7 +39,7 @@ from cnnc.cli.out import progress
 )  # fmt: skip
 @click.option(
     "--seconds", default=3.0, show_default=True, type=click.FloatRange(min=0),
-    help="How long each measurement is repeated; 5 times at least.",
+    help="Seconds to repeat each measurement; at least 5 times.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @guarded
@@ -53,7 +53,7 @@ def bench(
     matrix peak that the multiply-adds reach. Example: cnnc bench zoo:resnet50 --device cuda --dtype bfloat16
     """
     if graph and (purpose != "inference" or not device.startswith("cuda") or compiled):
-        raise click.UsageError("--graph goes with --for inference and --device cuda, without --compile")
+        raise click.UsageError("--graph requires --for inference and --device cuda, without --compile")
     net = load(spec, sizes, params)
     setting = Setting(
         device=device, batch=batch, dtype=cast(DTypeName, dtype), compile=compiled,

@@ -29,18 +29,26 @@ FORMATS = ("text", "json", "github", "junit", "sarif")
 @click.command()
 @click.argument("specs", nargs=-1, metavar="SPEC...", shell_complete=complete_spec)
 @click.option("--strict", is_flag=True, help="Count warnings as errors.")
-@click.option("-v", "--verbose", is_flag=True, help="Print the claims that hold too, with their margins.")
+@click.option("-v", "--verbose", is_flag=True, help="Also print the claims that hold, with their margins.")
 @click.option(
     "--format", type=click.Choice(FORMATS), default="text", show_default=True,
-    help="For people, programs, or what shows findings in CI.",
+    help="text for people, json for programs, the others for CI services.",
 )  # fmt: skip
-@click.option("-o", "--output", default="-", metavar="FILE", help="Where a format other than text goes.")
-@click.option("--locked", is_flag=True, help="Hold the networks to what `cnnc lock` recorded.")
+@click.option(
+    "-o",
+    "--output",
+    default="-",
+    metavar="FILE",
+    help="Write the result to this file (not for --format text).",
+)
+@click.option("--locked", is_flag=True, help="Compare the networks with what `cnnc lock` recorded.")
 @click.option("--lock", metavar="FILE", help=LOCK_HELP)
 @click.option(
-    "-j", "--jobs", type=click.IntRange(min=1), help="Processes to run; as many as pay if not given."
+    "-j", "--jobs", type=click.IntRange(min=1), help="Number of processes; chosen automatically if not given."
 )
-@click.option("--watch", is_flag=True, help="Stay, check again what is saved, and tell what changed.")
+@click.option(
+    "--watch", is_flag=True, help="Keep running, check what is saved again, and report what changed."
+)
 @setting_options
 @max_layers_option
 @allow_outside_option
@@ -73,11 +81,11 @@ def check(
     if not specs and not locked:
         raise click.UsageError("Missing argument 'SPEC...'.")
     if format == "text" and output != "-":
-        raise click.UsageError("-o goes with a --format other than text")
+        raise click.UsageError("-o requires a --format other than text")
     if watch:
         from cnnc.cli.watching import watch_all
 
         if format != "text" or "-" in specs or locked:
-            raise click.UsageError("--watch goes with files and text, and without --locked")
+            raise click.UsageError("--watch is for files and text output, without --locked")
         watch_all(specs, options)
     sys.exit(check_all(specs, options))

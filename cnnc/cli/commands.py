@@ -45,7 +45,7 @@ def _versions(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
 @click.group(cls=Group, commands=COMMANDS, context_settings=_CONTEXT)
 @click.option(
     "-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_versions,
-    help="Show the versions of what matters, and exit.",
+    help="Show the versions of cnnc, Python and packages, and exit.",
 )  # fmt: skip
 def cnnc() -> None:
     """Networks as text: check, measure, draw and compile .cnn specs.

@@ -238,7 +238,7 @@ def guarded(command: _C) -> _C:
             if os.environ.get("CNNC_TRACEBACK"):
                 raise
             click.echo(
-                f"cnnc itself failed ({type(error).__name__}: {printable(str(error))}): this is its mistake, not your spec's.\n"
+                f"cnnc itself failed ({type(error).__name__}: {printable(str(error))}): this is a bug in cnnc, not in your spec.\n"
                 "Please report it with the spec and what CNNC_TRACEBACK=1 in the environment prints.",
                 err=True,
             )

@@ -13,12 +13,14 @@ from cnnc.cli.common import Sizes, Values, complete_spec, guarded, load, spec_op
 @click.command()
 @spec_options
 @click.argument("other", shell_complete=complete_spec)
-@click.option("--json", "as_json", is_flag=True, help="The stable JSON record; the same as --format json.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the stable JSON record; the same as --format json."
+)
 @click.option(
     "--format", "form", type=click.Choice(["text", "json", "github-summary"]), default="text",
     help="github-summary: Markdown for $GITHUB_STEP_SUMMARY, with nothing where nothing differs.",
 )  # fmt: skip
-@click.option("--all", "every", is_flag=True, help="Also each layer of which only the size differs.")
+@click.option("--all", "every", is_flag=True, help="Also list each layer where only the size differs.")
 @guarded
 def diff(spec: str, other: str, sizes: Sizes, params: Values, as_json: bool, form: str, every: bool) -> None:
     """Compare SPEC with OTHER: layers added, removed and changed, and the totals.

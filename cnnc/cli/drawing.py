@@ -43,15 +43,18 @@ def _aspect(_context: click.Context, _option: click.Parameter, value: str | None
 @click.command()
 @spec_options
 @click.argument("others", nargs=-1, metavar="[SPEC]...", shell_complete=complete_spec)
-@click.option("-o", "--output", metavar="FILE", help="Where to write; the ending says the format.")
+@click.option("-o", "--output", metavar="FILE", help="File to write; its extension sets the format.")
 @click.option(
     "--style", type=click.Choice(["diagram", "volumes", "table"]), default="diagram", show_default=True,
     help="Boxes and arrows; feature maps in space; stages in rows, a column for each SPEC.",
 )  # fmt: skip
 @click.option(
-    "--rf", "unit", metavar="LABEL[,Y,X]", help="Draw what one unit sees, the middle one if not told."
+    "--rf",
+    "unit",
+    metavar="LABEL[,Y,X]",
+    help="Draw the receptive field of one unit; the middle one unless given.",
 )
-@click.option("--no-table", is_flag=True, help="With --rf: the drawing without its table of numbers.")
+@click.option("--no-table", is_flag=True, help="With --rf: leave out the table of numbers.")
 @click.option("--level", type=click.Choice(["blocks", "layers"]), default="blocks", show_default=True)
 @click.option("--block", metavar="NAME", help="Draw the inside of one block.")
 @click.option("--show", multiple=True, type=click.Choice(SHOWN), help="Figures on the nodes.")
@@ -97,7 +100,7 @@ def draw(
 def _kind(style: str, unit: str | None, others: tuple[str, ...]) -> Kind:
     """What is asked for; refuses what does not go together."""
     if unit is not None and style != "diagram":
-        raise click.UsageError(f"--rf is a picture of its own, and cannot be had in --style {style}")
+        raise click.UsageError(f"--rf is a separate picture and cannot be combined with --style {style}")
     if others and style != "table":
         raise click.UsageError("several specs are drawn together in --style table only")
     return "receptive field" if unit is not None else cast(Kind, style)
@@ -109,7 +112,7 @@ def _ending(kind: Kind, output: str | None) -> str:
     if ending not in ENDINGS[kind]:
         *most, last = ENDINGS[kind]
         what = "" if kind == "diagram" else f" for a {kind}" if kind != "volumes" else " for volumes"
-        raise click.UsageError(f"{output!r}: the ending must be {', '.join(most)} or {last}{what}")
+        raise click.UsageError(f"{output!r}: the extension must be {', '.join(most)} or {last}{what}")
     return ending
 
 
@@ -125,9 +128,7 @@ def _refuse_unused(kind: Kind, ending: str) -> None:
             asked = "--rf" if kind == "receptive field" else f"--style {kind}"
             raise click.UsageError(f"--{name} is for diagrams, not for {asked}")
     if ending in ("dot", "mmd") and (is_given("wrap") or is_given("aspect")):
-        raise click.UsageError(
-            f"--wrap is for svg, png and pdf: a .{ending} file is laid out by who reads it"
-        )
+        raise click.UsageError(f"--wrap is for svg, png and pdf: a .{ending} file is laid out by its reader")
     if kind != "receptive field" and is_given("no_table"):
         raise click.UsageError("--no-table is for --rf")
     if kind == "table" and ending in ("md", "tex") and is_given("theme"):

@@ -50,7 +50,7 @@ def replace_file(path: Path, raw: bytes) -> None:
         if target.is_symlink():  # a link that goes round in a circle has no end
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if target.is_dir():
-            raise fail("E703", f"`{path}` is a folder, and a file is wanted")
+            raise fail("E703", f"`{path}` is a folder; expected a file")
         if target.exists() and not target.is_file():
             target.write_bytes(raw)  # a device or pipe cannot be replaced
             return

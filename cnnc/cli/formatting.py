@@ -24,7 +24,9 @@ from cnnc.dsl.source import Source
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC...", shell_complete=complete_file)
 @click.option("--check", "only_check", is_flag=True, help="Change nothing; exit 1 if a file would change.")
 @click.option("--diff", "show_diff", is_flag=True, help="Change nothing; print what would change.")
-@click.option("--upgrade", is_flag=True, help="Rename what has a name that the language took since.")
+@click.option(
+    "--upgrade", is_flag=True, help="Rename what has a name that later became a word of the language."
+)
 @guarded
 def fmt(specs: tuple[str, ...], only_check: bool, show_diff: bool, upgrade: bool) -> None:
     """Put SPECs into the canonical layout, in place; - goes from standard input to standard output.

@@ -16,11 +16,9 @@ from cnnc.net import ZOO, resolve
 @click.command()
 @click.argument("spec", required=False, shell_complete=complete_spec)
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="Where to listen; 0 for any that is free."
+    "--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; 0 for any free one."
 )
-@click.option(
-    "--browser/--no-browser", default=None, help="Open a browser. Not done over SSH unless asked for."
-)
+@click.option("--browser/--no-browser", default=None, help="Open a browser; not by default over SSH.")
 @click.option(
     "--export",
     "into",

@@ -59,10 +59,10 @@ def lock(specs: tuple[str, ...], path: str | None, sizes: Sizes, params: Values)
     Example: cnnc lock specs/
     """
     if "-" in specs:
-        raise click.UsageError("standard input cannot be locked: a record needs a file's name")
+        raise click.UsageError("standard input cannot be locked: a record needs a file name")
     settings = settings_of(sizes, params)
     if settings and not specs:
-        raise click.UsageError("-D, --input and --head go with the specs that are to be recorded so")
+        raise click.UsageError("-D, --input and --head require the specs to record with them")
     path = path or lock_path(specs)
     before = read_lock(path) if os.path.lexists(path) else Lock(path, Entries(path, {}, {}))
     if not specs and not before.entries:
@@ -189,9 +189,9 @@ class Lock:
 
     def gone(self) -> list[Verdict]:
         """A failed verdict for each entry whose spec is gone."""
-        hint = "if that is meant, run `cnnc lock`"
+        hint = "if that is intended, run `cnnc lock`"
         return [
-            Verdict(self.file(key), (_E604(f"`{self.file(key)}` is in {self.path}, and there is no such file", hint),))
+            Verdict(self.file(key), (_E604(f"`{self.file(key)}` is in {self.path}, but there is no such file", hint),))
             for key in self.entries if self.is_gone(key)
         ]  # fmt: skip
 
@@ -203,9 +203,11 @@ class Lock:
         locked = self.entries.get(key)
         if verdict.library is not None and locked is not None:
             message = (
-                f"`{verdict.name}` is locked as a network in {self.path}, and has no layers of its own now"
+                f"`{verdict.name}` is locked as a network in {self.path}, but has no layers of its own now"
             )
-            return verdict.with_finding(_E604(message, f"if that is meant, run `cnnc lock {verdict.name}`"))
+            return verdict.with_finding(
+                _E604(message, f"if that is intended, run `cnnc lock {verdict.name}`")
+            )
         if verdict.baseline is None:
             if locked is None or not verdict.settings:
                 return verdict
@@ -232,8 +234,8 @@ class Lock:
         if len(first) < len(tensors):
             lines.append(f"… and {many(len(tensors) - len(first), 'tensor')} whose sizes follow from these")
         return Diagnostic(
-            "E603", f"`{spec}` is not what {self.path} records", _place(new, [name for name, _ in tensors]),
-            hint=f"if the change is meant, run `cnnc lock {spec}` and commit the lock with it", details=tuple(lines),
+            "E603", f"`{spec}` differs from its record in {self.path}", _place(new, [name for name, _ in tensors]),
+            hint=f"if the change is intended, run `cnnc lock {spec}` and commit the lock with it", details=tuple(lines),
         )  # fmt: skip
 
 

@@ -176,7 +176,7 @@ def _parsed(source: Source) -> dict[str, Any]:
 
 
 def _entry(path: str, key: str, data: Any) -> Baseline:
-    damaged = fail("E604", f"what `{path}` records of `{key}` is damaged", hint=f"run `cnnc lock {key}`")
+    damaged = fail("E604", f"the record of `{key}` in `{path}` is damaged", hint=f"run `cnnc lock {key}`")
     if not isinstance(data, dict) or not isinstance(data.get("state_dict"), dict):
         raise damaged
     figures: dict[str, int | str] = {}
@@ -207,8 +207,8 @@ def _not_toml(source: Source, message: str) -> Diagnostic:
     hint = "it is written by `cnnc lock`: take it from version control, or delete it and lock anew"
     place = re.search(r"^<<<<<<<.*$", source.text, re.MULTILINE)
     if place is not None:
-        hint = "settle the merge: take either side, then run `cnnc lock`"
-        return Diagnostic("E604", "the lock has marks of a merge", Span(source, *place.span()), hint=hint)
+        hint = "resolve the merge: take either side, then run `cnnc lock`"
+        return Diagnostic("E604", "the lock contains merge markers", Span(source, *place.span()), hint=hint)
     told = re.sub(r" \(at .*\)$", "", message)
     where = re.search(r"\(at line (\d+), column (\d+)\)$", message)
     if where is None:

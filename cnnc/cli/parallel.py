@@ -57,7 +57,7 @@ def _spread(job: Callable[[str], _T], specs: Sequence[str], processes: int) -> I
         yield from pool.map(job, specs)
     except BrokenProcessPool:
         message, hint = (
-            "a process at work was killed, most likely for its memory",
+            "a worker process was killed, most likely out of memory",
             "-j 1 takes one spec at a time",
         )
         raise fail("E901", message, hint=hint) from None

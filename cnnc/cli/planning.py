@@ -42,11 +42,11 @@ class Amount(click.ParamType[int]):
     "--checkpoint", type=click.Choice(["blocks"]), help="As `compile --checkpoint blocks` writes it."
 )
 @click.option(
-    "--fits", type=Amount(), metavar="80GiB", help="Find the biggest batch that fits in this much memory."
+    "--fits", type=Amount(), metavar="80GiB", help="Find the largest batch that fits in this much memory."
 )
 @click.option(
     "--reserve", default=RESERVE, show_default=True, type=click.FloatRange(0, 1, max_open=True),
-    help="The share of --fits that is left for workspace.",
+    help="The share of --fits kept free for workspace.",
 )  # fmt: skip
 @click.option(
     "--device",
@@ -58,7 +58,7 @@ class Amount(click.ParamType[int]):
 @click.option(
     "--card",
     metavar="NAME|FILE.toml",
-    help="Say what bounds each layer on h100, a100, cpu, or a card of your own.",
+    help="Show what limits each layer on h100, a100, cpu, or a card of your own.",
 )
 @click.option(
     "--fused", is_flag=True, help="With --card: each convolution takes in its norm, activation and sum."
@@ -87,14 +87,14 @@ def plan(
     Example: cnnc plan zoo:resnet50 --batch 128 --train adamw --amp --fits 24GiB
     """
     if checkpoint and train is None:
-        raise click.UsageError("--checkpoint is about training: add --train sgd, for instance")
+        raise click.UsageError("--checkpoint is for training: add --train sgd, for instance")
     if output is not None and not output.endswith(".svg"):
         raise click.UsageError(
             f"the picture of memory over time is an SVG, and {output} does not end in .svg"
         )
     if card is None and (fused or unfolded or calibrate):
         raise click.UsageError(
-            "--fused, --all and --calibrate are about the roofline: add --card h100, for instance"
+            "--fused, --all and --calibrate are for the roofline: add --card h100, for instance"
         )
     net = load(spec, sizes, params)
     tell(net.warnings)

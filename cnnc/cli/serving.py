@@ -9,7 +9,9 @@ import click
 
 @click.command()
 @click.option(
-    "--stdio", is_flag=True, help="Standard input and output; there is no other way, and editors may say so."
+    "--stdio",
+    is_flag=True,
+    help="Use standard input and output; the only way, and accepted because editors pass it.",
 )
 def lsp(stdio: bool) -> None:
     """Serve an editor by the Language Server Protocol, on standard input and output.

@@ -27,20 +27,26 @@ from cnnc.solving.space import Space
 @click.command()
 @spec_options
 @click.option(
-    "--vary", multiple=True, metavar="NAME=A..B", help="Let a param vary; without it, those with `within`."
+    "--vary", multiple=True, metavar="NAME=A..B", help="A param to vary; without it, those with `within`."
 )
 @click.option(
-    "--where", multiple=True, metavar="CLAIMS", help="What must hold, as in `expect`; several with commas."
+    "--where",
+    multiple=True,
+    metavar="CLAIMS",
+    help="Conditions to meet, as in `expect`, separated by commas.",
 )
 @click.option(
-    "--most", metavar="FIGURE", help="Of what fits, the one with the most of this.  [default: params]"
+    "--most", metavar="FIGURE", help="Among the points that fit, maximise this figure.  [default: params]"
 )
-@click.option("--least", metavar="FIGURE", help="Of what fits, the one with the least of this.")
+@click.option("--least", metavar="FIGURE", help="Among the points that fit, minimise this figure.")
 @click.option(
-    "--sweep", multiple=True, metavar="NAME=A..B:N", help="A table over N values in place of a search."
+    "--sweep", multiple=True, metavar="NAME=A..B:N", help="Print a table over N values instead of searching."
 )
 @click.option(
-    "--front", default="macs,params", show_default=True, help="With --sweep: the front of least,most."
+    "--front",
+    default="macs,params",
+    show_default=True,
+    help="With --sweep: only the Pareto front, least of the first figure and most of the second.",
 )
 @click.option("--json", "format", flag_value="json", help="Print the record as JSON.")
 @click.option("--csv", "format", flag_value="csv", help="With --sweep: comma-separated values.")
@@ -59,9 +65,11 @@ def solve(
     if sweep and (vary or most or least or output):
         raise click.UsageError("--sweep makes a table: --vary, --most, --least and -o belong to a search")
     if format == "csv" and not sweep:
-        raise click.UsageError("--csv goes with --sweep")
+        raise click.UsageError("--csv requires --sweep")
     if heads():
-        raise click.UsageError("--head does not go with solve: its result is a spec; change the head in SPEC")
+        raise click.UsageError(
+            "--head cannot be combined with solve: its result is a spec; change the head in SPEC"
+        )
     source, stem = options_of(spec, allow_outside=allow_outside())
     given = by_name(sizes)
     named = {name: size for name, size in given.items() if name is not None}

@@ -16,7 +16,11 @@ from cnnc.compiler.units import shown_bytes
 @spec_options
 @click.option("--stages", required=True, type=click.IntRange(min=1), help="How many stages.")
 @click.option(
-    "--batch", default=1, show_default=True, type=click.IntRange(min=1), help="Images that cross at a time."
+    "--batch",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Images per batch that crosses between stages.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
 @guarded

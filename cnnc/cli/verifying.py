@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @spec_options
-@click.option("--device", default="cpu", show_default=True, help="Where the forward and backward run.")
+@click.option("--device", default="cpu", show_default=True, help="Device for the forward and backward pass.")
 @click.option("--batch", default=2, show_default=True, type=click.IntRange(min=1), help="Images in them.")
 @click.option(
     "--against", metavar="PACKAGE.MODULE:FACTORY",
@@ -41,7 +41,7 @@ def verify(
     if against is not None:
         sys.exit(int(_against(load(spec, sizes, params), against, arguments)))
     if arguments:
-        raise click.UsageError("--arg goes with --against")
+        raise click.UsageError("--arg requires --against")
     from cnnc.backends.pytorch.verify import STEPS
     from cnnc.backends.pytorch.verify import verify as compare
 

@@ -55,7 +55,7 @@ def weights(
     that the network so changed leaves out are named. Example: cnnc weights zoo:resnet50 resnet50.pth
     """
     if output is not None and mapping is None and strip is None:
-        raise click.UsageError("-o goes with --map or --strip: without new names there is nothing to write")
+        raise click.UsageError("-o requires --map or --strip: without new names there is nothing to write")
     if mapping is not None and strip is not None:
         raise click.UsageError("--map and --strip both rename: give one of them")
     net = load(spec, sizes, params)

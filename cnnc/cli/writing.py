@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--features", metavar="LABEL,…",
-    help="Give the tensors at these labels as a named tuple, and compute no more: --features layer2,layer4",
+    help="Return the tensors at these labels as a named tuple, and compute nothing beyond them: --features layer2,layer4",
 )  # fmt: skip
 @click.option(
     "--stages", type=click.IntRange(min=1), metavar="N",
@@ -54,13 +54,13 @@ def compile(
     The file is standalone: it imports torch only. Example: cnnc compile vgg16.cnn -o models/vgg16.py
     """
     if purpose is not None and target != "pytorch":
-        raise click.UsageError(f"--for goes with --to pytorch, not with --to {target}")
+        raise click.UsageError(f"--for requires --to pytorch, not --to {target}")
     if checkpoint is not None and purpose != "training":
-        raise click.UsageError("--checkpoint goes with --for training")
+        raise click.UsageError("--checkpoint requires --for training")
     if stages is not None and (target != "pytorch" or purpose == "inference" or checkpoint):
-        raise click.UsageError("--stages goes with --to pytorch, without --for inference and --checkpoint")
+        raise click.UsageError("--stages requires --to pytorch, without --for inference or --checkpoint")
     if weights is not None and target != "onnx":
-        raise click.UsageError("--weights goes with --to onnx: other files hold none")
+        raise click.UsageError("--weights requires --to onnx: other files contain no weights")
     net = load(spec, sizes, params)
     tell(net.warnings)
     if features is not None:

@@ -13,7 +13,7 @@ from cnnc.dsl.diagnostics import fail
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="The same as a JSON record.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
 @click.option(
     "--copy", "folder", metavar="FOLDER", help="Copy NAME and the files that it uses into a folder."
 )

@@ -48,7 +48,7 @@ def allowances(spec: s.Spec) -> tuple[list[Allowance], list[Diagnostic]]:
         if not match[2]:
             hint = f"# allow {', '.join(codes)}: why it is right here"
             problems.append(
-                Diagnostic("W103", "the warning is accepted without a reason", comment.span, hint=hint)
+                Diagnostic("W103", "the warning is suppressed without a reason", comment.span, hint=hint)
             )
             continue
         line = comment.span.line
@@ -115,8 +115,8 @@ def idle(spec: s.Spec, graph: Graph, taken: Sequence[Diagnostic]) -> list[Diagno
         here = any(allowance.first <= line <= allowance.last for line in placed)
         for code in allowance.codes:
             if code not in seen and (here or code not in CODES or code == "W101"):
-                message = f"`{allowance.span.text}` silences nothing: there is no {code} here"
-                problems.append(Diagnostic("W103", message, allowance.span, hint="take it out"))
+                message = f"`{allowance.span.text}` suppresses nothing: there is no {code} here"
+                problems.append(Diagnostic("W103", message, allowance.span, hint="remove it"))
     return sorted(problems, key=lambda problem: problem.span.start if problem.span else 0)
 
 

@@ -84,4 +84,4 @@ def choices_of(values: Sequence[object], span: Span | None) -> Bounds:
 def outside(name: str, value: object, bounds: Bounds, span: Span | None) -> CnncError:
     """The error for a value that the param may not have."""
     what = "a whole number in " if bounds.whole and not bounds.choices else ""
-    return fail("E303", f"`{name}` is {show(value)}, and {what}{bounds} is wanted", span)
+    return fail("E303", f"`{name}` is {show(value)}; expected {what}{bounds}", span)

@@ -168,7 +168,7 @@ def _unreached(walked: Walked) -> list[Diagnostic]:
         if id(draft) in live or id(draft) in consumed or id(draft) in spare:
             continue
         what = f"the input `{draft.name}`" if draft.role == "input" else "what flows out here"
-        hint = "name it in `output`, join it to the rest, or take it out"
+        hint = "name it in `output`, join it to the rest, or remove it"
         trace = render_trace(draft.trace, draft.span)
         problems.append(Diagnostic("E501", f"{what} reaches no output", draft.span, trace, hint))
     return problems

@@ -294,9 +294,7 @@ class Figures:
         outputs = list(self.graph.outputs.values())
         if len(outputs) > 1:
             names = ", ".join(self.graph.outputs)
-            raise fail(
-                "E602", f"the model has several outputs: {names}", span, hint="name the one that is meant"
-            )
+            raise fail("E602", f"the model has several outputs: {names}", span, hint="name the one you mean")
         return Sizes(self.graph.nodes[outputs[0]].out)
 
     def _shape(self, label: str, span: Span) -> Sizes:
@@ -311,7 +309,7 @@ class Figures:
 
     def _unknown(self, name: str, span: Span) -> CnncError:
         hint = did_you_mean(name, [*TOTALS, *self.graph.labels])
-        return fail("E203", f"`{name}` is no figure, label or module of the model", span, hint=hint)
+        return fail("E203", f"`{name}` is not a figure, label or module of the model", span, hint=hint)
 
     def _memory(self, call: s.Call) -> int:
         """`memory(train, batch=32)`: whether in training, or `inference`, and how."""

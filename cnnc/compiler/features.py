@@ -78,8 +78,8 @@ def _feature(graph: Graph, label: str) -> int:
     for use in graph.shared_uses():
         if index != use.result and index in use.nodes():
             raise fail(
-                "E801", f"`{label}` lies within the shared module `{use.module}`",
-                hint="a label behind a use of it gives what flows out there",
+                "E801", f"`{label}` is inside the shared module `{use.module}`",
+                hint="put a label after a use of it to name its output",
             )  # fmt: skip
     return index
 

@@ -40,9 +40,7 @@ def _of_output(graph: Graph) -> Node:
     if len(graph.outputs) > 1:
         found = {name: _last(graph, i) for name, i in graph.outputs.items()}
         ends = ", ".join(f"`{name}` by {_listed(nodes)}" for name, nodes in found.items())
-        message = (
-            f"the model has {len(graph.outputs)} outputs, and a head without a label is that of an only one"
-        )
+        message = f"the model has {len(graph.outputs)} outputs, and --head without a label needs exactly one"
         raise fail("E801", message, hint=f"name layers by their labels: {ends}")
     (end,) = graph.outputs.values()
     return _one(_last(graph, end), "the output")
@@ -67,7 +65,7 @@ def _one(nodes: list[Node], what: str) -> Node:
 
 def _several(nodes: list[Node], what: str) -> CnncError:
     name = nodes[0].name
-    hint = f'name the one that is meant: --head {name}=10, or head={{"{name}": 10}}'
+    hint = f'name the one you mean: --head {name}=10, or head={{"{name}": 10}}'
     return fail("E801", f"several layers reach {what} last: {_listed(nodes)}", hint=hint)
 
 

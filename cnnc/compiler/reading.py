@@ -28,7 +28,7 @@ def written_whole(backend: str, node: Node, write: Callable[[Node], _T]) -> _T:
         value = getattr(node.op, name)
         if name not in read and name not in node.op.aside and not _is(value, field.default):
             what = f"the {backend} backend does not write `{name}` (={show(value)}) of `{node.op.kind}`"
-            raise fail("E801", what, node.span, hint="please report it: this is a mistake of cnnc")
+            raise fail("E801", what, node.span, hint="please report it: this is a bug in cnnc")
     return found
 
 

@@ -35,7 +35,7 @@ class Residues:
     aligned: tuple[bool, ...]
 
     def __str__(self) -> str:
-        head = f"The RF of {self.output} goes by {self.symbol} % {self.modulus}"
+        head = f"The RF of {self.output} depends on {self.symbol} % {self.modulus}"
         if not self.starts:
             return f"{head}."
         axis = next(

@@ -58,10 +58,12 @@ def note(left_out: Sequence[s.Expect], changed: Mapping[str, Value], *, has_head
     """N103: how many claims were not looked at, and why. A claim can be made of a setting, and not of a head."""
     first = left_out[0].claim.span
     given = ", ".join(f"{name}={show(value)}" for name, value in changed.items())
-    count = f"{len(left_out)} claims speak" if len(left_out) > 1 else "this claim speaks"
+    count = f"{len(left_out)} claims are" if len(left_out) > 1 else "this claim is"
     if has_heads:
-        return Diagnostic("N103", f"{count} of the network as it is written, and this one has {given}", first)
-    message = f"{count} of the params' defaults, and the network is that of {given}"
+        return Diagnostic(
+            "N103", f"{count} about the network as it is written, and this one has {given}", first
+        )
+    message = f"{count} about the params' defaults, and the network has {given}"
     text = left_out[0].claim.span.text
     return Diagnostic("N103", message, first, hint=f"claim it of this setting: expect {text} with {given}")
 

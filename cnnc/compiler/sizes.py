@@ -237,7 +237,7 @@ class Size(int):
 
     def _refuse(self, *_: object) -> NoReturn:
         """What has no exact expression is a mistake of whoever asks, not a number that forgets where it is from."""
-        raise TypeError(f"no expression stands for this of the free size {self}")
+        raise TypeError(f"no expression gives this for the free size {self}")
 
     __truediv__ = __rtruediv__ = __rfloordiv__ = __rmod__ = _refuse
     __pow__ = __rpow__ = __divmod__ = __rdivmod__ = __abs__ = __round__ = _refuse

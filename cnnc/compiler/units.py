@@ -18,7 +18,7 @@ def bytes_of(text: str) -> int:
     """
     match = re.fullmatch(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?)\s*([KMGT]?i?B)?\s*", text)
     if match is None or (match[2] or "B") not in BYTES:
-        raise ValueError(f"`{text}` is no amount of memory, such as 80GiB, 512 MiB or 2 MB")
+        raise ValueError(f"`{text}` is not an amount of memory, such as 80GiB, 512 MiB or 2 MB")
     return int(Fraction(match[1].replace("_", "")) * BYTES[match[2] or "B"])
 
 

@@ -15,7 +15,7 @@ Severity = Literal["error", "warning", "note"]
 # E1 text, E2 names, E3 arguments, E4 sizes, E5 structure, E6 claims, E7 files,
 # E9 limits, W warnings, N notes.
 CODES: dict[str, str] = {
-    "E101": "a character or word that cannot stand here",
+    "E101": "an unexpected character or word",
     "E102": "a bracket that is never closed, or closes nothing",
     "E103": "the text ends too early",
     "E104": "a blank inside a layer word, or `->` missing between two layers",
@@ -30,14 +30,14 @@ CODES: dict[str, str] = {
     "E202": "no such name in arithmetic",
     "E203": "no such label or tensor",
     "E204": "a name that is taken",
-    "E205": "a tensor or label where none can stand",
+    "E205": "a tensor or label where none is allowed",
     "E206": "no such param",
     "E207": "a name that cannot be used from its file or library",
     "E301": "an argument that the layer does not have",
     "E302": "an argument missing",
     "E303": "an argument of the wrong type or value",
     "E304": "an argument given twice",
-    "E305": "a number where an integer is wanted",
+    "E305": "a number where an integer is expected",
     "E306": "arithmetic that has no value",
     "E307": "arguments that do not fit each other",
     "E401": "a map of the wrong rank for the layer",
@@ -55,14 +55,14 @@ CODES: dict[str, str] = {
     "E505": "a bracket or branch of which nothing is left",
     "E601": "an expectation that does not hold",
     "E602": "an expectation that cannot be evaluated",
-    "E603": "a network that is not as locked",
-    "E604": "a lock and specs that do not belong together",
+    "E603": "a network that differs from its lock",
+    "E604": "a lock that does not match the specs",
     "E701": "a file that cannot be read",
     "E702": "a file that is not text",
     "E703": "a file that cannot be written",
     "E704": "files that use each other in a circle",
-    "E705": "a file outside the folder of the spec",
-    "E801": "a thing the chosen output cannot express",
+    "E705": "a file outside the spec's folder",
+    "E801": "something the chosen output cannot express",
     "E802": "a program or package that is missing",
     "E803": "a layer whose memory is not known",
     "E804": "a card that cannot be used",
@@ -70,7 +70,7 @@ CODES: dict[str, str] = {
     "E901": "a limit exceeded",
     "W101": "a name that is never used",
     "W102": "a label that reads as a statement",
-    "W103": "a warning accepted without need or reason",
+    "W103": "a warning suppressed without need or reason",
     "W201": "a bias before a batch norm",
     "W202": "two weighted layers with no activation between them",
     "W203": "branches whose receptive fields are not centred on each other",
@@ -156,7 +156,7 @@ def at_most(problems: list[Diagnostic]) -> list[Diagnostic]:
     if len(problems) <= MAX_ERRORS:
         return problems
     where = problems[MAX_ERRORS].span
-    hint = "mend these first: many of the others may go with them"
+    hint = "fix these first: many of the others may go with them"
     more = Diagnostic(
         "E901", f"more than {MAX_ERRORS} mistakes; this one and the rest are left out", where, hint=hint
     )

@@ -357,6 +357,20 @@ def layer(name: str, args: Given = ()) -> str | None:
     return found.write(_call(found.positions, args))
 
 
+_HERE = re.compile(r"[a-z][\w/-]*(?:\([^()]*\))?")
+"""What looks like a layer's word of cnnc."""
+
+
+def is_more_than_a_word(written: str) -> bool:
+    """Whether what `layer` gives is a sentence's key, a block or a statement, and not a layer's word."""
+    return written in _SAYS or written == "std" or written.startswith("input ")
+
+
+def of_a_module(name: str) -> bool:
+    """Whether a name begins with a module of another library: `nn.Conv2d`, `tf.keras.layers.Dense`."""
+    return re.fullmatch(r"(?:tf|tfa|nn|torch|F|keras|layers|slim|timm)(?:\.\w+)+", name) is not None
+
+
 def layer_hint(name: str, args: Given = ()) -> str | None:
     """The hint for a layer of another library."""
     word = layer(name, args)
@@ -365,6 +379,9 @@ def layer_hint(name: str, args: Given = ()) -> str | None:
     if word == "std":
         block = {"basicblock": "basic"}.get(name.lower(), name.lower())
         return f"it is a block of the library: use {block} from std"
+    layers = [value for _, value in args]
+    if word == "[conv3-64 -> bn -> relu]" and layers and all(map(_HERE.fullmatch, layers)):
+        return f"layers follow each other in a bracket: [{' -> '.join(layers)}]"
     if word.startswith("input "):
         return f"the input is a statement, channels first: {word}"
     return _SAYS.get(word, f"write `{word}`")

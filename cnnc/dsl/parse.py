@@ -60,6 +60,14 @@ def _by_habit(problems: list[Diagnostic], source: Source) -> list[Diagnostic]:
     for problem in problems:
         if problem.span is not None:
             lines.setdefault(problem.span.line, []).append(problem)
+    sequence = foreign_lines.sequence(source.text)
+    if sequence is not None:
+        first = source.text.count("\n", 0, sequence.start) + 1
+        last = source.text.count("\n", 0, sequence.end) + 1
+        within = [lines.pop(line)[0] for line in list(lines) if first <= line <= last]
+        if within:
+            where = Span(source, sequence.start, source.text.index("(", sequence.start))
+            kept.append(replace(within[0], message=sequence.message, span=where, hint=sequence.hint))
     for line, found in lines.items():
         form = foreign_lines.form(source.line(line))
         if form is None:
@@ -83,7 +91,7 @@ def _refuse_loose_body(previous: s.Statement | None, tokens: Sequence[Tok]) -> N
         raise CnncError([
             Diagnostic(
                 "E108",
-                f"this line stands outside `{word} {previous.name}`, whose body ended with its line",
+                f"this line is outside `{word} {previous.name}`, whose body ended with its line",
                 tokens[0].span.to(tokens[-1].span),
                 hint=f"put the whole body in brackets: {word} {previous.name}… = [ … ]",
             )
@@ -160,7 +168,7 @@ def _dims(parts: Sequence[str | s.Expr], span: Span) -> s.Dims:
 
 def _bad_size(span: Span) -> CnncError:
     hint = "sizes are joined by x without blanks: 3x224x224 (channels x height x width), 784"
-    return CnncError([Diagnostic("E110", f"`{span.text}` is no size", span, hint=hint)])
+    return CnncError([Diagnostic("E110", f"`{span.text}` is not a size", span, hint=hint)])
 
 
 def _statement_meant(word: str) -> str | None:
@@ -171,9 +179,14 @@ def _statement_meant(word: str) -> str | None:
 def _closed_up(pieces: Sequence[Any]) -> str:
     """`: conv3x3-16` for `conv 3x3 16`, kernel and width behind a name; nothing where that is no word."""
     texts = [piece.span.text for piece in pieces]
-    if not texts[0].isalpha() or not all(re.fullmatch(r"\d+(x\d+)*", text) for text in texts[1:3]):
+    if not all(re.fullmatch(r"\d+(x\d+)*", text) for text in texts[1:3]):
         return ""
-    return f": {texts[0]}{'-'.join(texts[1:3]) if len(texts) > 2 or 'x' in texts[1] else '-' + texts[1]}"
+    if re.fullmatch(r"[A-Za-z]+\d+(x\d+)*", texts[0]) and len(texts) == 2:  # conv3 64
+        return f": {texts[0]}-{texts[1]}"
+    if not texts[0].isalpha():
+        return ""
+    of_a_size = len(texts) > 2 or "x" in texts[1] or texts[0].lower().endswith("pool")
+    return f": {texts[0]}{'-'.join(texts[1:3]) if of_a_size else '-' + texts[1]}"
 
 
 def _check_adjacent(pieces: Sequence[Any], head: str) -> None:
@@ -221,7 +234,9 @@ class _Builder:
             pieces.pop()
             if str(last) != "hwc":
                 hint = "an input is channels first; write `hwc` after it for channels last"
-                raise CnncError([Diagnostic("E110", f"`{last}` is no order of sizes", last.span, hint=hint)])
+                raise CnncError(
+                    [Diagnostic("E110", f"`{last}` is not an order of sizes", last.span, hint=hint)]
+                )
             channels_last = True
         _check_adjacent(pieces, "a size")
         dims = _dims(_merge(pieces), _whole(pieces))
@@ -310,7 +325,7 @@ class _Builder:
         if count is not None and isinstance(core, s.Word):
             where = core.span.to(c[-1].span)
             hint = f"bracket what repeats: [{core.span.text}]*{c[-1].span.text}"
-            raise CnncError([Diagnostic("E106", "`*n` stands after a `]` only", where, hint=hint)])
+            raise CnncError([Diagnostic("E106", "`*n` may only follow a `]`", where, hint=hint)])
         span = _whole(c) if count is not None or isinstance(core, s.Word) else c[0].span.to(core.whole)
         return s.Item(label, core, count, span)
 
@@ -551,13 +566,13 @@ def _between(span: Span) -> s.Expr:
     """The arithmetic that a stretch of a quoted text holds, braces left out. Raises E101, E102."""
     where = Span(span.source, span.start - 1, span.end + 1)
     if not span.text.strip():
-        raise CnncError([Diagnostic("E107", "nothing stands between `{` and `}`", where)])
+        raise CnncError([Diagnostic("E107", "nothing between `{` and `}`", where)])
     head = Tok.make("EXPECT", "expect", Span(span.source, span.start, span.start))
     try:
         claim = _parser().parse([head, *inside(span)])
     except Refused:
         raise CnncError([
-            Diagnostic("E101", f"`{span.text}` is no arithmetic", where, hint='for instance: "block{i}-{j+1}"')
+            Diagnostic("E101", f"`{span.text}` is not arithmetic", where, hint='for instance: "block{i}-{j+1}"')
         ]) from None  # fmt: skip
     assert isinstance(claim, s.Expect)
     _refuse_pipelines(claim.claim)
@@ -568,7 +583,7 @@ def _refuse_pipelines(expr: s.Expr) -> None:
     """A quoted name stays on its line: no pipelines in it."""
     bracket = next((node for node in s.nodes_in(expr) if isinstance(node, s.Bracket)), None)
     if bracket is not None:
-        raise CnncError([Diagnostic("E101", "a pipeline cannot stand in a name", bracket.span)])
+        raise CnncError([Diagnostic("E101", "a name cannot contain a pipeline", bracket.span)])
 
 
 def _all_named(settings: tuple[s.Argument, ...]) -> tuple[s.Argument, ...]:

@@ -49,14 +49,10 @@ def read_source(
 def _refuse_irregular(name: str, status: os.stat_result) -> None:
     """Raises E701 for a folder, and for a pipe or a device, which could keep us waiting or have no end."""
     if stat.S_ISDIR(status.st_mode):
-        raise fail("E701", f"`{name}` is a folder, and a spec file is wanted")
+        raise fail("E701", f"`{name}` is a folder; expected a spec file")
     if not stat.S_ISREG(status.st_mode):
-        hint = (
-            "a pipe is read as standard input, for which `-` stands"
-            if stat.S_ISFIFO(status.st_mode)
-            else None
-        )
-        raise fail("E701", f"`{name}` is no regular file", hint=hint)
+        hint = "to read a pipe, give `-` for standard input" if stat.S_ISFIFO(status.st_mode) else None
+        raise fail("E701", f"`{name}` is not a regular file", hint=hint)
 
 
 def _open_at_once(name: str, flags: int) -> int:
@@ -72,7 +68,7 @@ def decode(
         hint = "split it, and let one file `use` what the other declares"
         raise fail("E901", f"`{name}` has more than {most:,} bytes", hint=hint)
     if b"\0" in data:
-        raise fail("E702", f"`{name}` is a binary file, and a spec is text")
+        raise fail("E702", f"`{name}` is a binary file; a spec is text")
     try:
         return Source(name, data.decode("utf-8-sig"), allow_outside, homes)
     except UnicodeDecodeError as error:

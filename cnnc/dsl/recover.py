@@ -141,33 +141,36 @@ def _unexpected(token: Tok, expected: frozenset[str], tokens: Sequence[Tok]) -> 
     if token.type == END:
         last = tokens[-1]
         end = Span(last.span.source, last.span.start, last.span.end)
-        return Diagnostic("E103", f"the line ends after `{last}`, where {_wanted(expected)} is missing", end)
+        return Diagnostic(
+            "E103", f"the line ends after `{last}`, where {_wanted(expected) or 'more'} is expected", end
+        )
     i = next(i for i, t in enumerate(tokens) if t is token)
     before = tokens[i - 1] if i else None
     around = _in_brackets(tokens[:i])
     expected -= {kind for kind in CLOSERS if around is None or OPENERS[around] != kind}
     if token.type in _SIDES and around is None:
         return Diagnostic(
-            "E109", f"`{token}` stands outside brackets", token.span,
+            "E109", f"`{token}` outside brackets", token.span,
             hint=f"bracket the branches: [a {token} b]",
         )  # fmt: skip
     empty = before is not None and before.type in ("LSQB", "ARROW", *_SIDES)
     if empty and token.type in ("RSQB", "PIPE", "AMPERSAND", "AT", "ARROW", "NEWLINE"):
         assert before is not None
         return Diagnostic(
-            "E107", f"nothing stands between `{before}` and `{token}`", before.span.to(token.span),
+            "E107", f"nothing between `{before}` and `{token}`", before.span.to(token.span),
             hint="write `id` for a branch that passes its input on",
         )  # fmt: skip
     if token.type == "NEWLINE":
         return Diagnostic(
             "E103",
-            f"the line ends where {_wanted(expected)} is missing",
+            f"the line ends where {_wanted(expected) or 'more'} is expected",
             before.span if before else token.span,
         )
     shown = f"`{token}`" + (f" after `{before}`" if before else "")
     hint = _hint(token, before, tokens[0], around)
+    wanted = _wanted(expected)
     return Diagnostic(
-        "E101", f"{shown} has no meaning here; {_wanted(expected)} can stand here", token.span, hint=hint
+        "E101", f"unexpected {shown}" + (f"; expected {wanted}" if wanted else ""), token.span, hint=hint
     )
 
 
@@ -178,7 +181,7 @@ def _hint(token: Tok, before: Tok | None, first: Tok, around: str | None) -> str
     if token.type == "ARROW" and before is first and str(first) in STATEMENTS:
         return f'`{first}` begins a statement; quote the tensor of that name: "{first}" -> …'
     if token.type == "LBRACE" and around == "LPAR":
-        return "arithmetic stands bare inside ( ), without braces"
+        return "arithmetic inside ( ) needs no braces"
     if token.type == "COMMA" and first.type == "INPUT":
         return "sizes are joined by x: input 3x224x224"
     if token.type == "EQUAL" and first.type == "EXPECT":
@@ -223,6 +226,7 @@ _IN_WORDS = {
 
 
 def _wanted(expected: frozenset[str]) -> str:
+    """What the parser expects, in words; empty where it has none for it."""
     if "COMPARE" in expected:
         expected -= {"IN"}  # an operator among the others, which are not told either
     if {"NAME", "LSQB"} <= expected and "NUMBER" not in expected:
@@ -232,6 +236,4 @@ def _wanted(expected: frozenset[str]) -> str:
     words = [text for kind, text in _IN_WORDS.items() if kind in expected]
     if "NUMBER" in expected and "NAME" in expected and "LPAR" in expected:
         words = ["a value"] + [w for w in words if w in ("`)`", "`]`")]
-    if len(words) > 4 or not words:
-        return "something else" if not words else " or ".join(words[:4])
-    return " or ".join(words)
+    return " or ".join(words[:4])

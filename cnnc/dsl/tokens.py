@@ -108,12 +108,12 @@ def _deceptions(source: Source) -> Iterator[Diagnostic]:
     """E101 for what makes a text look other than it reads, in comments and quoted names too."""
     for match in _DECEPTIVE.finditer(source.text):
         seen = (
-            "looks like a line break and is none"
+            "looks like a line break but is not one"
             if match.group() in _BREAKS
             else "changes the order in which its line is shown"
         )
         message = f"the character U+{ord(match.group()):04X} {seen}"
-        yield Diagnostic("E101", message, Span(source, *match.span()), hint="take it out")
+        yield Diagnostic("E101", message, Span(source, *match.span()), hint="remove it")
 
 
 def _tokens(
@@ -159,7 +159,7 @@ def _stray(text: str, span: Span) -> Diagnostic:
         hint = "write `x` for sizes and `*` for repetition"
     elif text == "'":
         hint = 'quote with `"`'
-    return Diagnostic("E101", f"the character {shown} has no meaning here", span, hint=hint)
+    return Diagnostic("E101", f"unexpected character {shown}", span, hint=hint)
 
 
 def _match_brackets(tokens: list[Tok]) -> tuple[list[Tok], list[Diagnostic]]:
@@ -195,7 +195,7 @@ def _up_to_mistake(tokens: list[Tok]) -> tuple[list[Tok], Diagnostic | None, lis
                 return tokens[:begin], Diagnostic("E901", message, token.span, hint=hint), [], len(stack)
         elif token.type in CLOSERS:
             if not stack:
-                hint = f"take it out, or open it with `{_opener(token)}`"
+                hint = f"remove it, or open it with `{_opener(token)}`"
                 problem = Diagnostic("E102", f"`{token}` closes nothing", token.span, hint=hint)
                 return tokens[:i], problem, _next_line(tokens, i), 0
             if OPENERS[stack[-1].type] != token.type:
@@ -332,7 +332,7 @@ def inside(span: Span) -> list[Tok]:
     out: list[Tok] = []
     for token in tokens_of(span.source, span.start, span.end):
         if token.type in ("STRAY", "COMMENT", "STRING"):
-            raise fail("E101", f"`{token}` has no meaning here", token.span)
+            raise fail("E101", f"unexpected `{token}`", token.span)
         reserved = token.type == "NAME" and str(token) in RESERVED
         token = _index(token, out[-1] if out else None)
         out.append(Tok.make(str(token).upper(), token, token.span) if reserved else token)

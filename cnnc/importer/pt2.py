@@ -40,7 +40,7 @@ def read_pt2(path: Path) -> Traced:
         RecursionError,
         EOFError,
     ) as error:
-        what = "it is no file of torch.export.save, or a damaged one"
+        what = "torch.export.save did not write it, or it is damaged"
         raise _unreadable(path, f"{what} ({type(error).__name__})") from None
 
 
@@ -54,7 +54,7 @@ class _Reader:
         self.names = {name.partition("/")[2]: name for name in archive.namelist()}
         models = [name for name in self.names if name.startswith("models/") and name.endswith(".json")]
         if len(models) != 1:
-            raise _unreadable(path, f"it holds {len(models)} programs, and one is wanted")
+            raise _unreadable(path, f"it contains {len(models)} programs; expected one")
         program = self.json(models[0])
         self.version = str(program.get("torch_version", "")).partition("+")[0]
         self.module = program["graph_module"]

@@ -82,7 +82,7 @@ def factory(target: str) -> Any:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and (module_name + ".").startswith(error.name + "."):
-            hint = "it is looked for in the working directory and where Python finds packages"
+            hint = "it is searched for in the working directory and on Python's path"
             raise fail("E802", f"there is no Python module `{error.name}`", hint=hint) from None
         raise TheirError(f"importing `{module_name}` failed", error) from None
     except Exception as error:
@@ -108,7 +108,7 @@ def built(target: str, arguments: Mapping[str, object], device: str = "meta") ->
             except Exception as error:
                 raise TheirError(f"`{target}` failed", error) from None
     if not isinstance(made, torch.nn.Module):
-        raise fail("E303", f"`{target}` gives {type(made).__name__}, and a torch.nn.Module is wanted")
+        raise fail("E303", f"`{target}` gives {type(made).__name__}, not a torch.nn.Module")
     return made
 
 

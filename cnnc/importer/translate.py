@@ -65,7 +65,7 @@ class Translation:
         if isinstance(found, Held):
             return self.held(found)
         if not isinstance(found, Value):
-            raise Refusal(f"a tensor is wanted where there is {found!r}"[:200])
+            raise Refusal(f"expected a tensor, found {found!r}"[:200])
         return found
 
     def weight(self, argument: Any, what: str) -> Held:

@@ -323,8 +323,8 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[Analysis, Span, re.Match[str]], I
         (r"(?:^declare it(?: at the head of the file)?: )((?:param|input) .+)$", _added),
         (r"\b(use \w+ from std)\b", _added),
         (r"close it with `(.)`", _closed),
-        (r"^(?:take it out|leave it out: the)", _removed),
-        (r"^(?:say|write) (?:how: )?\w+=\S.*$", _arguments),
+        (r"^(?:remove it|leave it out: the)", _removed),
+        (r"^(?:choose one: |write )\w+=\S.*$", _arguments),
         (r"write `id` for a branch", _identity_put_in),
         (r"write `(\w+)` in place of `(\w+)`", _renamed),
         (r"write (\S+) in place of (\S+)$", _renamed),
@@ -335,7 +335,7 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[Analysis, Span, re.Match[str]], I
         (r"^write `(\w+)` right behind the number", _unit),
         (r"^write (\S+) in the word(?:,| |$)", _in_word),
         (r"^compare with (==)$", _instead),
-        (r"^arithmetic stands bare", _bare),
+        (r"^arithmetic inside \( \)", _bare),
         (
             r"(?:never written|in the word|what repeats|one of them|the branches|join it|tap it|compare it|say so"
             r"|leave it out|come first|open it): (.+)$",

@@ -30,7 +30,7 @@ def place_to_rename(analysis: Analysis, offset: int) -> Occurrence:
     """The name at an offset, where it can be changed. Raises CnncError (E111, E203) where it cannot."""
     place = analysis.names.at(offset)
     if place is None:
-        raise fail("E203", "no name stands here that the text declares")
+        raise fail("E203", "no name that the text declares is here")
     if place.symbol.made:
         raise fail("E111", f"`{place.symbol.span.text}` is many names, made by arithmetic: change it by hand")
     return place
@@ -72,7 +72,7 @@ def _refuse(symbol: Symbol, name: str) -> None:
     if name in RESERVED or (name in STATEMENTS and symbol.kind == "label"):
         raise fail("E101", f"`{name}` is a word of the language")
     if symbol.quoted and ('"' in name or "\n" in name or not name.isprintable()):
-        raise fail("E101", f"`{name}` cannot stand in quotes")
+        raise fail("E101", f"`{name}` cannot be quoted")
 
 
 def _edit(place: Occurrence, symbol: Symbol, name: str) -> Edit:

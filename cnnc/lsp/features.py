@@ -231,5 +231,5 @@ def rename(space: Workspace, held: Open, params: Any) -> Answer:
 def _refuse_broken(held: Open) -> None:
     if held.analysis.tree is None or held.analysis.is_wrong:
         raise Refused(
-            "the spec has errors: mend them first, for names are changed only where the meaning stays"
+            "the spec has errors: fix them first, since names are changed only where the meaning stays the same"
         )

@@ -162,9 +162,7 @@ class Server:
                 import traceback
 
                 traceback.print_exc()
-            told = (
-                f"cnnc itself failed ({type(error).__name__}: {error}): this is its mistake, not your spec's"
-            )
+            told = f"cnnc itself failed ({type(error).__name__}: {error}): this is a bug in cnnc, not in your spec"
             if request is not None:
                 self._answer(request, error=(INTERNAL_ERROR, told))
             else:

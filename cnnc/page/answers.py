@@ -75,7 +75,7 @@ class Answers:
             return 400, f"{error}\n"
         except Exception as error:
             return 500, (
-                f"cnnc itself failed ({type(error).__name__}: {error}): this is its mistake, not your spec's"
+                f"cnnc itself failed ({type(error).__name__}: {error}): this is a bug in cnnc, not in your spec"
             )
 
     # --- analyses ------------------------------------------------------------------------

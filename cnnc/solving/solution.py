@@ -200,7 +200,7 @@ def _ranges(
         if name not in defaults:
             raise fail("E206", f"the spec has no param `{name}`", hint=did_you_mean(name, defaults))
         if isinstance(defaults[name], bool) or not isinstance(defaults[name], int | Fraction):
-            raise fail("E303", f"the param `{name}` is no number, and cannot vary")
+            raise fail("E303", f"the param `{name}` is not a number and cannot vary")
         if text:
             found[name] = parse_range(text, defaults[name])
         elif name in declared:

@@ -44,7 +44,7 @@ def test_there_is_no_field_to_tell() -> None:
     graph = graph_on((3, 8), "[conv3-3 | id](axis=W)")
     field = receptive_fields(graph)[graph.outputs["output"]]
     assert field is not None
-    assert field.undefined == "maps stand side by side, at concat1"
+    assert field.undefined == "maps are put side by side, at concat1"
 
 
 @pytest.mark.parametrize(

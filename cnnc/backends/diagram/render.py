@@ -54,7 +54,9 @@ def _by_library(source: str, format: Format) -> bytes:
     try:
         import pygraphviz
     except ImportError:
-        message = f"writing {format} takes Graphviz, and there is neither its `dot` program nor pygraphviz"
+        message = (
+            f"writing {format} requires Graphviz, and neither its `dot` program nor pygraphviz is installed"
+        )
         raise fail("E802", message, hint=INSTALL_HINT) from None
     graph = pygraphviz.AGraph(string=source)
     if format == "png":

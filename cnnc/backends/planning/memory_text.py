@@ -54,7 +54,7 @@ def _fits(plan: MemoryPlan) -> list[str]:
         return [f"Nothing fits in {limit} ({reserve}): one image takes {shown_bytes(plan.biggest_peak)}."]
     assert plan.biggest_peak is not None
     return [
-        f"The biggest batch that fits in {limit} ({reserve}): {plan.biggest:,}, {shown_bytes(plan.biggest_peak)}."
+        f"The largest batch that fits in {limit} ({reserve}): {plan.biggest:,}, {shown_bytes(plan.biggest_peak)}."
     ]
 
 

@@ -101,7 +101,7 @@ class Question:
             if value not in choices:
                 raise ValueError(f"{name} (={value!r}) must be one of {', '.join(str(c) for c in choices)}")
         if self.checkpoint and self.train is None:
-            raise ValueError("checkpoint is about training: say which optimiser, for instance train='sgd'")
+            raise ValueError("checkpoint is for training: name an optimiser, for instance train='sgd'")
 
 
 class Simulator:

@@ -51,11 +51,11 @@ def read_state(path: Path) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         if "Unsupported" in str(error) or "GLOBAL" in str(error) or "weights_only" in str(error).lower():
             hint = "save the state dict alone: torch.save(model.state_dict(), FILE)"
-            message = f"`{path}` is refused: it holds more than tensors, and reading it could run code"
+            message = f"`{path}` is refused: it contains more than tensors, and reading it could run code"
             raise fail("E701", message, hint=hint) from None
-        raise _unreadable(path, "it is no file of PyTorch's") from None
+        raise _unreadable(path, "it is not a PyTorch file") from None
     except Exception:  # torch has no error of its own for a file that is cut off or is something else
-        raise _unreadable(path, "it is no file of PyTorch's, or a damaged one") from None
+        raise _unreadable(path, "it is not a PyTorch file, or it is damaged") from None
     return _state_in(loaded, path)
 
 
@@ -99,7 +99,7 @@ def _state_in(loaded: object, path: Path) -> dict[str, Any]:
         if loaded and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in loaded.items()):
             return dict(loaded)
     hint = "torch.save(model.state_dict(), FILE) writes one"
-    raise fail("E701", f"`{path}` holds no state dict: names with tensors are wanted", hint=hint)
+    raise fail("E701", f"`{path}` has no state dict; expected names with tensors", hint=hint)
 
 
 def _header(path: Path) -> tuple[dict[str, Any], dict[str, str], int]:
@@ -109,20 +109,20 @@ def _header(path: Path) -> tuple[dict[str, Any], dict[str, str], int]:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if size < 8 or length > min(size - 8, _HEADER_LIMIT):
-                raise _unreadable(path, "it is no .safetensors file, or it is cut off")
+                raise _unreadable(path, "it is not a .safetensors file, or it is cut off")
             header = json.loads(file.read(length))
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from None
     except (ValueError, RecursionError):
         raise _unreadable(path, "its header is not JSON") from None
     if not isinstance(header, dict):
-        raise _unreadable(path, "its header is no object")
+        raise _unreadable(path, "its header is not an object")
     metadata = header.pop("__metadata__", {})
     for name, entry in header.items():
         if not _is_entry(entry, size - 8 - length):
             raise _unreadable(path, f"its header is wrong at `{name}`")
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
-        raise _unreadable(path, "its metadata is no table of texts")
+        raise _unreadable(path, "its metadata is not a table of texts")
     end = 0
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         begin, after = entry["data_offsets"]
@@ -211,7 +211,7 @@ def _json_map(text: str, path: Path) -> dict[str, str]:
     except (ValueError, RecursionError):
         raise _unreadable(path, "it is not JSON") from None
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise _unreadable(path, "an object of names is wanted")
+        raise _unreadable(path, "expected an object of names")
     return found
 
 

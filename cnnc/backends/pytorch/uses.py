@@ -33,7 +33,7 @@ def padded_by_use(graph: Graph) -> Mapping[int, Op]:
         if not all(_is_tensorflows(graph, node) for node in nodes):
             raise fail(
                 "E801", f"the PyTorch backend cannot write `{module}`, which is padded otherwise at each use",
-                nodes[1].span, hint="a padding that goes by the size is pad=same_tf",
+                nodes[1].span, hint="a padding that depends on the size is pad=same_tf",
             )  # fmt: skip
         for node, op in zip(nodes, ops, strict=True):
             found[node.index] = op.model_copy(update={"pad": SameTF(op.pad)})

@@ -19,7 +19,7 @@ Number = int | float
 def plain(value: Any, name: str, wanted: str = "a number") -> Number:
     """A number as Python writes it: 2 and not 2.0; anything else is refused by name and value."""
     if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
-        raise OpError("E303", f"`{name}` is {base.show(value)}, and {wanted} is wanted", arg=name)
+        raise OpError("E303", f"`{name}` is {base.show(value)}; expected {wanted}", arg=name)
     return int(value) if value == int(value) else float(value)
 
 
@@ -35,7 +35,7 @@ def _by_channel(value: Any, info: ValidationInfo) -> Number | tuple[Number, ...]
     channels = base.place_of(info).ins[0][0]
     if len(value) != channels:
         raise OpError(
-            "E401", f"`{name}` (={base.show(value)}) has {len(value)} numbers, and what flows in has "
+            "E401", f"`{name}` (={base.show(value)}) has {len(value)} numbers, and the input has "
             f"{channels} channels", arg=name,
         )  # fmt: skip
     numbers = tuple(float(plain(v, name)) for v in value)

@@ -50,7 +50,7 @@ class Attend(Weightless):
             if len(shape) == 1:
                 hint = f"give it an axis: reshape({shape[0]}x1)"
                 raise OpError(
-                    "E401", f"`{name}` is a vector of {shape[0]}, and a map is wanted", arg=name, hint=hint
+                    "E401", f"`{name}` is a vector of {shape[0]}; expected a map", arg=name, hint=hint
                 )
         self._check_fit(q, k, v)
         for name, shape in (("q", q), ("v", v)):
@@ -80,11 +80,11 @@ class Attend(Weightless):
 
     def _check_bias(self, bias: Shape, queries: int, keys: int) -> None:
         if self.causal:
-            raise OpError("E307", "`bias` and `causal=yes` exclude each other", arg="bias")
+            raise OpError("E307", "`bias` and `causal=yes` cannot be combined", arg="bias")
         wanted = (self.heads, queries, keys)
         if len(bias) != 3 or any(n not in (1, m) for n, m in zip(bias, wanted, strict=True)):
             raise OpError(
-                "E405", f"`bias` is {by_x(bias)}, and {by_x(wanted)} is wanted: heads x positions of q x positions "
+                "E405", f"`bias` is {by_x(bias)}; expected {by_x(wanted)}: heads x positions of q x positions "
                 "of k, or 1 where all share it", arg="bias",
             )  # fmt: skip
 

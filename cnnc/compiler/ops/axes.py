@@ -36,7 +36,7 @@ def read(value: Any, name: str, shape: Shape) -> tuple[str, ...]:
     for letter in given:
         if not isinstance(letter, str) or letter not in tuple(known):
             wanted = ", ".join(known[:-1]) + (" or " if known[1:] else "") + known[-1]
-            raise OpError("E303", f"`{name}` is {base.show(value)}, and {wanted} is wanted", arg=name)
+            raise OpError("E303", f"`{name}` is {base.show(value)}; expected {wanted}", arg=name)
     if len(set(given)) < len(given):
         raise OpError("E303", f"`{name}` is {base.show(value)}, and has an axis twice", arg=name)
     return tuple(sorted(given, key=known.index))
@@ -50,7 +50,7 @@ def _axis(value: Any, info: ValidationInfo) -> str:
     (axis, *more) = _axes(value, info)
     if more:
         name = str(info.field_name)
-        raise OpError("E303", f"`{name}` is {base.show(value)}, and one axis is wanted", arg=name)
+        raise OpError("E303", f"`{name}` is {base.show(value)}; expected one axis", arg=name)
     return axis
 
 

@@ -172,13 +172,13 @@ def as_int(value: Any, name: str, least: int | None = None) -> int:
     """An integer argument; anything else is refused by name and value."""
     if isinstance(value, Fraction) and value.denominator != 1:
         raise OpError(
-            "E305", f"`{name}` is {show(value)}, and an integer is wanted", arg=name,
+            "E305", f"`{name}` is {show(value)}; expected an integer", arg=name,
             hint="round it: floor(…), ceil(…), round(…), or divide with //",
         )  # fmt: skip
     if isinstance(value, Fraction):
         value = value.numerator
     if isinstance(value, bool) or not isinstance(value, int):
-        raise OpError("E303", f"`{name}` is {show(value)}, and an integer is wanted", arg=name)
+        raise OpError("E303", f"`{name}` is {show(value)}; expected an integer", arg=name)
     number: int = value
     if least is not None and number < least:
         raise OpError("E303", f"`{name}` (={number}) must be at least {least}", arg=name)
@@ -191,7 +191,7 @@ def one_of(value: Any, name: str, choices: Iterable[str]) -> str:
     if isinstance(value, str) and value in words:
         return value
     wanted = ", ".join(words[:-1]) + f" or {words[-1]}"
-    raise OpError("E303", f"`{name}` is {show(value)}, and {wanted} is wanted", arg=name)
+    raise OpError("E303", f"`{name}` is {show(value)}; expected {wanted}", arg=name)
 
 
 def word(*choices: str) -> BeforeValidator:
@@ -220,7 +220,7 @@ def _flag(value: Any, info: ValidationInfo) -> bool:
     name = _name(info)
     meant = {"true": "yes", "false": "no", "none": "no"}.get(str(value).lower())
     raise OpError(
-        "E303", f"`{name}` is {show(value)}, and yes or no is wanted", arg=name,
+        "E303", f"`{name}` is {show(value)}; expected yes or no", arg=name,
         hint=f"write {name}={meant}" if meant else None,
     )  # fmt: skip
 
@@ -229,7 +229,7 @@ def real(value: Any, name: str) -> float:
     """A number as a float; anything else is refused by name and value."""
     if isinstance(value, int | float | Fraction) and not isinstance(value, bool):
         return float(value)
-    raise OpError("E303", f"`{name}` is {show(value)}, and a number is wanted", arg=name)
+    raise OpError("E303", f"`{name}` is {show(value)}; expected a number", arg=name)
 
 
 def _real(value: Any, info: ValidationInfo) -> float:

@@ -33,7 +33,7 @@ def _table(value: Any, info: ValidationInfo) -> tuple[str, ...] | None:
     rows = rows if isinstance(rows, tuple) and all(isinstance(row, str) for row in rows) else ()
     if not rows or any(set(row) - {"0", "1"} or len(row) != len(rows[0]) or not row for row in rows):
         raise OpError(
-            "E303", f"`table` is {show(value)}, and a row of 0 and 1 for each input map is wanted", arg="table",
+            "E303", f"`table` is {show(value)}; expected a row of 0 and 1 for each input map", arg="table",
             hint=f'write the rows with commas between, "110,011", or a known table: {", ".join(TABLES)}',
         )  # fmt: skip
     return rows

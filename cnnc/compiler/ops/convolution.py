@@ -34,8 +34,8 @@ def _conv_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
     if value == "causal":
         return _causal(known["kernel"], known["dilation"])
     raise OpError(
-        "E303", f"`pad` is {base.show(value)}, and same, valid, same_tf, causal, a number, 1x2 (by axis) "
-        "or (before, after) is wanted", arg="pad",
+        "E303", f"`pad` is {base.show(value)}; expected same, valid, same_tf, causal, a number, 1x2 (by axis) "
+        "or (before, after)", arg="pad",
     )  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def _same_tf_cut(known: dict[str, Any]) -> tuple[Sides, ...]:
         total = geometry.effective(k, d) - s
         if max(-total, 0) != more:
             raise OpError(
-                "E307", f"`pad=same_tf` wants `output_pad` (={more}) to be {max(-total, 0)}", arg="pad",
+                "E307", f"`pad=same_tf` requires `output_pad` (={more}) to be {max(-total, 0)}", arg="pad",
                 hint=f"output_pad={-total}" if total < 0 else "leave `output_pad` out",
             )  # fmt: skip
         cuts.append((max(total, 0) // 2, max(total, 0) - max(total, 0) // 2))
@@ -78,8 +78,8 @@ def _transposed_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
     if value == "same_tf":
         return _same_tf_cut(info.data)
     raise OpError(
-        "E303", f"`pad` is {base.show(value)}, and valid, same_tf, a number, 1x2 (by axis) or (before, after) "
-        "is wanted", arg="pad",
+        "E303", f"`pad` is {base.show(value)}; expected valid, same_tf, a number, 1x2 (by axis) or (before, after)",
+        arg="pad",
     )  # fmt: skip
 
 
@@ -202,7 +202,7 @@ class Conv(Sliding):
             self.mask is not None or self.standardise or self.table is not None
         ):
             raise OpError(
-                "E307", "`pad_mode` goes with neither `mask`, `standardise` nor `table`", arg="pad_mode"
+                "E307", "`pad_mode` cannot be combined with `mask`, `standardise` or `table`", arg="pad_mode"
             )
         _check_border(self.pad_mode, self.pad, ins[0])
         if self.table is not None:
@@ -213,7 +213,7 @@ class Conv(Sliding):
 
     def _check_mask(self) -> None:
         if self.table is not None or self.standardise:
-            raise OpError("E307", "`mask` goes with neither `table` nor `standardise`", arg="mask")
+            raise OpError("E307", "`mask` cannot be combined with `table` or `standardise`", arg="mask")
         even = next((k for k in self.kernel if k % 2 == 0), None)
         if even is not None:
             raise OpError(
@@ -240,11 +240,13 @@ class Conv(Sliding):
         other = "groups" if self.groups > 1 else "standardise" if self.standardise else "reparam"
         if other != "reparam" or self.reparam is not None:
             raise OpError(
-                "E307", f"`table` does not go with `{other}`: its kernels are kept in one list", arg="table"
+                "E307",
+                f"`table` cannot be combined with `{other}`: its kernels are kept in one list",
+                arg="table",
             )
         if self.init is not None and self.init.has_fan:
             raise OpError(
-                "E307", f"`init` (={self.init}) goes by the fan, which a table makes unequal", arg="init"
+                "E307", f"`init` (={self.init}) depends on the fan, which a table makes unequal", arg="init"
             )
         connection.fits(table, channels, self.width)
 

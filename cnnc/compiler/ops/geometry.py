@@ -27,8 +27,8 @@ def same_padding(kernel: tuple[int, ...], dilation: tuple[int, ...], name: str) 
             reach = f"kernel {k}" if d == 1 else f"kernel {k} with dilation {d} (extent {extent})"
             half = extent // 2
             raise OpError(
-                "E404", f"an even {reach} cannot be padded by the same on both sides", arg=name,
-                hint=f"say how: pad=valid, pad={half}, pad=({half - 1}, {half}) or pad=same_tf",
+                "E404", f"an even {reach} cannot be padded equally on both sides", arg=name,
+                hint=f"choose one: pad=valid, pad={half}, pad=({half - 1}, {half}) or pad=same_tf",
             )  # fmt: skip
         pads.append(((extent - 1) // 2, (extent - 1) // 2))
     return tuple(pads)

@@ -80,7 +80,7 @@ def rule_of(value: Any, info: ValidationInfo) -> Init | None:
 
 def _unknown(value: Any, argument: str) -> OpError:
     return OpError(
-        "E303", f"`{argument}` is {show(value)}, and {', '.join(RULES)} or a number is wanted", arg=argument,
+        "E303", f"`{argument}` is {show(value)}; expected {', '.join(RULES)} or a number", arg=argument,
         hint=f"for instance: {argument}=he, {argument}=normal(0.01), {argument}=constant(1)",
     )  # fmt: skip
 
@@ -110,7 +110,7 @@ def _ruled(name: str, args: tuple[tuple[str | None, Any], ...], argument: str) -
     if name == "truncated_normal" and numbers[0] == 0:
         raise OpError(
             "E303",
-            f"the std in `{argument}` must be more than 0: nothing lies within two of it",
+            f"the std in `{argument}` must be more than 0: no value is within two of it",
             arg=argument,
         )
     if name == "uniform" and numbers[0] > numbers[1]:

@@ -31,7 +31,7 @@ def place_of(axis: str, rank: int) -> int:
     """Where an axis is in a shape of so many axes beside the channels. Raises OpError where there is none."""
     letters = ("C", *AXES[4 - rank :])
     if axis not in letters:
-        raise OpError("E303", f"`axis` is {axis}, and these have {', '.join(letters)} alone", arg="axis")
+        raise OpError("E303", f"`axis` is {axis}, and these have only {', '.join(letters)}", arg="axis")
     return letters.index(axis)
 
 
@@ -60,7 +60,7 @@ class Concat(_Merge):
     def window(self, *ins: Shape) -> Window:
         if self.axis == "C":
             return Pointwise()
-        return Undefined("maps stand side by side")
+        return Undefined("maps are put side by side")
 
 
 @base.op

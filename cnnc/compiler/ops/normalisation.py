@@ -38,7 +38,7 @@ def _normed(value: Any, info: ValidationInfo) -> str:
     letters = tuple(letters_of(base.place_of(info).ins[0]))
     if value == "all" or (isinstance(value, tuple) and tuple(sorted(value)) == tuple(sorted(letters))):
         return "all"
-    raise OpError("E303", f"`axis` is {base.show(value)}, and C or all is wanted", arg="axis")
+    raise OpError("E303", f"`axis` is {base.show(value)}; expected C or all", arg="axis")
 
 
 @base.op
@@ -259,7 +259,7 @@ class EvoNorm(_Norm):
 
     def out_shape(self, *ins: Shape) -> Shape:
         if self.form == "b0" and self.groups != 32:
-            raise OpError("E307", "`groups` is of no use with form=b0", arg="groups")
+            raise OpError("E307", "`groups` has no effect with form=b0", arg="groups")
         if self.form == "s0" and ins[0][0] % self.groups:
             raise OpError(
                 "E402", f"`groups` (={self.groups}) must divide the channels (={ins[0][0]})", arg="groups"

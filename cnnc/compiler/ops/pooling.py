@@ -61,8 +61,8 @@ def _pads(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
         pads = geometry.same_tf_padding(place.ins[0][1:], kernel, info.data["stride"], ones)
     if pads is None:
         raise OpError(
-            "E303", f"`pad` is {base.show(value)}, and valid, same, same_tf, a number, 1x2 (by axis) "
-            "or (before, after) is wanted", arg="pad",
+            "E303", f"`pad` is {base.show(value)}; expected valid, same, same_tf, a number, 1x2 (by axis) "
+            "or (before, after)", arg="pad",
         )  # fmt: skip
     return pads
 
@@ -295,7 +295,7 @@ class FractionalMaxPool(Weightless):
 
     def out_shape(self, *ins: Shape) -> Shape:
         if (self.ratio is None) == (self.out is None):
-            raise OpError("E307", "`ratio` or `out` is wanted, and one of them only", hint=self.example)
+            raise OpError("E307", "expected exactly one of `ratio` and `out`", hint=self.example)
         sizes = self.sizes(ins[0])
         room = 1 if len(sizes) == 3 else 0  # PyTorch wants one position more on three axes
         for n, m, k in zip(ins[0][1:], sizes, self.kernel, strict=True):
@@ -314,7 +314,7 @@ class FractionalMaxPool(Weightless):
         if any(map(is_free, shape[1:])):
             raise OpError(
                 "E407", f"`ratio` takes a part of {base.by_x(shape)}, and that size is free", arg="ratio",
-                hint="say `out`, or give the size with --input",
+                hint="give `out`, or the size with --input",
             )  # fmt: skip
         return tuple(int(n * self.ratio) for n in shape[1:])
 

@@ -30,7 +30,7 @@ class _Recurrent(Op, ABC):
     def out_shape(self, *ins: Shape) -> Shape:
         if self.dropout and self.layers == 1:
             raise OpError(
-                "E307", "`dropout` lies between layers, and there is one", arg="dropout",
+                "E307", "`dropout` is applied between layers, and there is only one", arg="dropout",
                 hint="layers=2, or `-> dropout` after it",
             )  # fmt: skip
         return (self.width * self.ways, ins[0][1])

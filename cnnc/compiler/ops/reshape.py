@@ -229,7 +229,7 @@ def _no_shape(value: Any) -> OpError:
     if isinstance(value, tuple) and len(value) == 1:
         (value,) = value
     return OpError(
-        "E303", f"`shape` is {base.show(value)}, and channels and up to 3 sizes are wanted", arg="shape",
+        "E303", f"`shape` is {base.show(value)}; expected channels and up to 3 sizes", arg="shape",
         hint="for instance: reshape(64x7x7), reshape(C//2, 2, _)",
     )  # fmt: skip
 
@@ -245,7 +245,7 @@ def _with_rest(given: tuple[Any, ...], shape: Shape) -> Shape:
     rest = exact_quotient(total, known)
     if rest is None:
         raise OpError(
-            "E408", f"what flows in is {base.show(Sizes(shape))}, {total} values, and {known} does not divide them",
+            "E408", f"the input is {base.show(Sizes(shape))}, {total} values, and {known} does not divide them",
             arg="shape",
         )  # fmt: skip
     return Sizes(rest if n == "_" else base.as_int(n, "shape", 1) for n in given)
@@ -277,7 +277,7 @@ class Reshape(Weightless):
         if prod(self.shape) != prod(ins[0]):
             have, wanted = base.show(Sizes(ins[0])), base.show(Sizes(self.shape))
             raise OpError(
-                "E408", f"what flows in is {have}, {prod(ins[0])} values, and `shape` (={wanted}) has "
+                "E408", f"the input is {have}, {prod(ins[0])} values, and `shape` (={wanted}) has "
                 f"{prod(self.shape)}", arg="shape",
             )  # fmt: skip
         return self.shape
@@ -289,7 +289,7 @@ class Reshape(Weightless):
         channels = int(total) // int(area)
         if channels * area != total:
             raise OpError(
-                "E408", f"what flows in is {base.show(Sizes(shape))}, {total} values, and the {area} positions of `to` "
+                "E408", f"the input is {base.show(Sizes(shape))}, {total} values, and the {area} positions of `to` "
                 "do not divide them", arg="to",
             )  # fmt: skip
         return (channels, *positions)
@@ -313,7 +313,7 @@ def _order(value: Any, info: ValidationInfo) -> tuple[str, ...]:
     if sorted(map(str, given)) != sorted(known):
         raise OpError(
             "E303",
-            f"`order` is {base.show(value)}, and {', '.join(known)} in some order is wanted",
+            f"`order` is {base.show(value)}; expected {', '.join(known)} in some order",
             arg="order",
         )
     return given
@@ -356,7 +356,7 @@ def _bounds(value: Any, info: ValidationInfo) -> Bounds:
         return Bounds(value, value)
     hint = "the last one is -1..-1" if value == -1 else None
     raise OpError(
-        "E303", f"`bounds` is {base.show(value)}, and a place from 0 or a range like 0..31 is wanted", arg="bounds",
+        "E303", f"`bounds` is {base.show(value)}; expected a place from 0 or a range like 0..31", arg="bounds",
         hint=hint,
     )  # fmt: skip
 

@@ -61,11 +61,11 @@ class Upsample(Weightless):
         given = (self.scale is not None) + (self.size is not None) + (len(ins) == 2)
         if given != 1:
             raise OpError(
-                "E307", "`scale`, `size` or `like` is wanted, and one of them only",
+                "E307", "expected exactly one of `scale`, `size` and `like`",
                 hint="for instance: upsample(2)",
             )  # fmt: skip
         if self.align_corners and self.mode == "nearest":
-            raise OpError("E307", "`align_corners` is of no use with mode=nearest", arg="align_corners")
+            raise OpError("E307", "`align_corners` has no effect with mode=nearest", arg="align_corners")
         if len(ins) == 2:
             if len(ins[1]) != len(ins[0]):
                 raise OpError(
@@ -117,7 +117,7 @@ def _factors(value: Any, info: ValidationInfo) -> tuple[Fraction | int, ...] | N
         )  # fmt: skip
     for number in given:
         if isinstance(number, bool) or not isinstance(number, int | Fraction):
-            raise OpError("E303", f"`factor` is {base.show(value)}, and a number is wanted", arg="factor")
+            raise OpError("E303", f"`factor` is {base.show(value)}; expected a number", arg="factor")
         if number <= 0:
             raise OpError("E303", f"`factor` (={base.show(number)}) must be more than 0", arg="factor")
     return given
@@ -156,11 +156,11 @@ class Resize(Fitting):
     def out_shape(self, *ins: Shape) -> Shape:
         if (self.factor is not None) + (self.size is not None) + (len(ins) == 2) != 1:
             raise OpError(
-                "E307", "a factor, `size` or `to` is wanted, and one of them only",
+                "E307", "expected exactly one of a factor, `size` and `to`",
                 hint="for instance: resize(1.5), resize(size=56), resize(to=LABEL)",
             )  # fmt: skip
         if self.align_corners and self.mode in ("nearest", "area"):
-            raise OpError("E307", f"`align_corners` is of no use with mode={self.mode}", arg="align_corners")
+            raise OpError("E307", f"`align_corners` has no effect with mode={self.mode}", arg="align_corners")
         for n, m in zip(ins[0][1:], self.target(*ins), strict=True):
             if m < 1:
                 raise OpError("E403", f"nothing is left of an axis of {n}", arg="factor")
@@ -258,7 +258,7 @@ def _pad_sides(value: Any, info: ValidationInfo) -> tuple[Sides, ...] | None:
     found = base.sides(value, "sides", base.place_of(info).rank)
     if found is None:
         raise OpError(
-            "E303", f"`sides` is {base.show(value)}, and a number, 1x2 (by axis) or (before, after) is wanted",
+            "E303", f"`sides` is {base.show(value)}; expected a number, 1x2 (by axis) or (before, after)",
             arg="sides",
         )  # fmt: skip
     return found
@@ -294,14 +294,14 @@ class Pad(Fitting):
 
     def out_shape(self, *ins: Shape) -> Shape:
         if self.value != 0 and self.mode != "zeros":
-            raise OpError("E307", f"`value` is of no use with mode={self.mode}", arg="value")
+            raise OpError("E307", f"`value` has no effect with mode={self.mode}", arg="value")
         pads = self.borders(*ins)
         for n, (before, after) in zip(ins[0][1:], pads, strict=True):
             most = {"reflect": n - 1, "circular": n}.get(self.mode)
             if most is not None and (before > most or after > most):
                 raise OpError(
                     "E403", f"mode={self.mode} has {most} to repeat on an axis of {n}, and "
-                    f"{max(before, after)} are wanted", arg="sides",
+                    f"the border is {max(before, after)}", arg="sides",
                 )  # fmt: skip
         if self.sides is None:
             return (ins[0][0], *self.target(*ins))

@@ -20,7 +20,7 @@ def _shape(value: Any, info: ValidationInfo) -> Shape:
     """Channels, then the size of each axis."""
     if isinstance(value, str) or not value:
         wanted = "the channels, then a size for each axis"
-        raise OpError("E303", f"`shape` is {show(value)}, and {wanted} are wanted", arg="shape")
+        raise OpError("E303", f"`shape` is {show(value)}; expected {wanted}", arg="shape")
     value = value if isinstance(value, tuple) else (value,)
     sizes = tuple(base.as_int(n, "shape", 1) for n in value)
     if len(sizes) > 4:
@@ -51,7 +51,7 @@ def _value(value: Any, info: ValidationInfo) -> tuple[float, ...] | None:
         return None
     if isinstance(value, str):
         wanted = "a number, or one for each channel or value in ( )"
-        raise OpError("E303", f"`value` is {value}, and {wanted} is wanted", arg="value")
+        raise OpError("E303", f"`value` is {value}; expected {wanted}", arg="value")
     numbers = tuple(base.real(v, "value") for v in (value if isinstance(value, tuple) else (value,)))
     shape: Shape = info.data.get("shape", ())
     counts = sorted({1, shape[0], prod(shape)})

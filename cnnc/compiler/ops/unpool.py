@@ -21,7 +21,7 @@ def _pool(info: ValidationInfo) -> MaxPool:
     if maker is None:
         raise OpError("E302", "`unpool` needs the label of a max-pool", hint="for instance: unpool(of=pool1)")
     if not isinstance(maker, MaxPool):
-        raise OpError("E303", f"`of` names a `{maker.kind}`, and a max-pool is wanted", arg="of")
+        raise OpError("E303", f"`of` names a `{maker.kind}`; expected a max-pool", arg="of")
     if maker.dilation is not None:
         raise OpError("E307", "`of` names a max-pool with a dilation", arg="of")
     if any(before != after for before, after in maker.pad):
@@ -33,7 +33,7 @@ def _alike(value: Any, name: str, own: Any) -> Any:
     """What the pool says; what the text says must be the same."""
     if value is not None and value != own:
         raise OpError(
-            "E307", f"`{name}` is {base.show(value)}, and the pool's is {base.show(own)}", arg=name,
+            "E307", f"`{name}` is {base.show(value)}; expected the pool's (={base.show(own)})", arg=name,
             hint=f"leave `{name}` out: it is the pool's",
         )  # fmt: skip
     return own
@@ -79,7 +79,7 @@ class Unpool(Weightless):
         pooled = (below[0], *geometry.slide(below, self.kernel, self.stride, self.pad, ones, ceil=self.ceil))
         if not same(ins[0], pooled):
             raise OpError(
-                "E405", f"what flows in is {base.show(Sizes(ins[0]))}, and the pool gave {base.show(Sizes(pooled))}",
+                "E405", f"the input is {base.show(Sizes(ins[0]))}, and the pool gave {base.show(Sizes(pooled))}",
                 arg="of",
             )  # fmt: skip
         return below

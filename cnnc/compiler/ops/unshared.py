@@ -40,8 +40,8 @@ class LocallyConnected(Sliding):
         init = self.init
         if init is not None and (init.mode == "fan_out" or init.rule.startswith("xavier")):
             raise OpError(
-                "E307", f"`init` (={init}) goes by how many outputs a weight reaches, and here that is one",
-                arg="init", hint="init=he goes by the inputs alone",
+                "E307", f"`init` (={init}) depends on how many outputs a weight reaches, which is one here",
+                arg="init", hint="init=he depends on the inputs alone",
             )  # fmt: skip
         return (self.width, *self._sizes(ins[0]))
 

@@ -240,7 +240,9 @@ class Calls:
                 drafts.append(flow if placed is None else placed)
                 continue
             if not isinstance(value, str):
-                message = f"an input of `{extern.syntax.name}` is {describe(value)}, and a label or a pipeline is wanted"
+                message = (
+                    f"an input of `{extern.syntax.name}` is {describe(value)}; expected a label or a pipeline"
+                )
                 raise fail("E303", message, argument.span)
             home = env
             if isinstance(value, Handed):
@@ -311,7 +313,7 @@ def _ins(extern: ExternDef) -> int:
     assert not isinstance(fact.value, s.Bracket)
     count = integer(fact.value, extern.file.env()).value
     if not 1 <= count <= MAX_INS:
-        raise fail("E303", f"`ins` is {count}, and a number from 1 to {MAX_INS} is wanted", fact.span)
+        raise fail("E303", f"`ins` is {count}; expected a number from 1 to {MAX_INS}", fact.span)
     return count
 
 

@@ -189,7 +189,7 @@ def _extern(statement: s.Extern) -> None:
     for fact in statement.facts:
         if fact.key not in _FACTS:
             hint = did_you_mean(fact.key or "", _FACTS) or f"it has {', '.join(_FACTS)}"
-            raise fail("E301", f"`{fact.span.text}` is no fact of an extern", fact.span, hint=hint)
+            raise fail("E301", f"`{fact.span.text}` is not a fact of an extern", fact.span, hint=hint)
         if fact.key in given:
             raise fail("E304", f"`{fact.key}` is given twice", fact.span)
         if isinstance(fact.value, s.Bracket):
@@ -218,7 +218,7 @@ def _default(file: FileScope, statement: s.Default) -> None:
             hint = did_you_mean(key, names) or f"default {op.kind}({names[-1] if names else ''}=…)"
             raise fail(
                 "E301",
-                f"`{argument.span.text}` is no argument of `{op.kind}` by name",
+                f"`{argument.span.text}` is not a named argument of `{op.kind}`",
                 argument.span,
                 hint=hint,
             )

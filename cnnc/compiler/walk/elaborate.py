@@ -230,7 +230,7 @@ class Walk:
         """What flows in. Raises E502 where nothing does."""
         if flow is None:
             raise fail(
-                "E502", "nothing flows in here", span,
+                "E502", "there is no input here", span,
                 hint="the model has several inputs: begin the line with the name of one",
             )  # fmt: skip
         return flow
@@ -306,7 +306,7 @@ class Walk:
             )
         if not head:
             raise fail(
-                "E205", f"the tensor `{name}` can stand at the head of a chain only", word.span,
+                "E205", f"the tensor `{name}` may only begin a chain", word.span,
                 hint=f"join it: [id | {name}], or [id + {name}]",
             )  # fmt: skip
         if item.label is not None:
@@ -370,7 +370,7 @@ class Walk:
         if isinstance(value, str | LayerWord):
             return self.layers.value(found, word, label, self.need(flow, word.span), env, spot)
         raise fail(
-            "E205", f"`{text}` is {describe(value)}, and a layer is wanted", word.span,
+            "E205", f"`{text}` is {describe(value)}; expected a layer", word.span,
             hint=f"did you mean a layer with it, such as conv3-{text if text.isidentifier() else f'{{{text}}}'}?",
         )  # fmt: skip
 

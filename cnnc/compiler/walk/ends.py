@@ -108,7 +108,7 @@ class Ends:
         if isinstance(part, str) and env.value(part) is None:
             if len(part) != 1 or not part.isupper():
                 hint = "a free size is one capital letter: input 3xHxW"
-                raise fail("E202", f"`{part}` stands for no number here", statement.dims.span, hint=hint)
+                raise fail("E202", f"`{part}` is not defined here", statement.dims.span, hint=hint)
             return self._free(part)
         found = evaluate(s.Dims((part,), statement.dims.span), env)
         self._sources.append(found.source)

@@ -97,7 +97,7 @@ def number(expr: s.Expr, env: Env) -> Sourced[Exact]:
     if isinstance(value, bool) or not isinstance(value, int | Fraction):
         if _is_unbound(expr, env):
             raise _unknown(expr, env)
-        raise fail("E303", f"`{expr.span.text}` is {describe(value)}, and a number is wanted", expr.span)
+        raise fail("E303", f"`{expr.span.text}` is {describe(value)}; expected a number", expr.span)
     return found
 
 
@@ -108,7 +108,7 @@ def integer(expr: s.Expr, env: Env) -> Sourced[int]:
         text = expr.span.text
         is_value = "" if text.replace(" ", "") == show(found.value) else f" is {show(found.value)}, which"
         raise fail(
-            "E305", f"`{text}`{is_value} is no integer, and one is wanted", expr.span,
+            "E305", f"`{text}`{is_value} is not an integer", expr.span,
             hint="round it: floor(…), ceil(…), round(…), or divide with //",
         )  # fmt: skip
     return Sourced(found.value, found.source)
@@ -127,7 +127,7 @@ def truth(expr: s.Expr, env: Env) -> Sourced[bool]:
             from cnnc.dsl import foreign
 
             hint = foreign.value(found.value) or hint
-        message = f"`{expr.span.text}` is {describe(found.value)}, and a condition is wanted"
+        message = f"`{expr.span.text}` is {describe(found.value)}; expected a condition"
         raise fail("E303", message, expr.span, hint=hint)
     return found
 
@@ -177,7 +177,7 @@ def _lookup(expr: s.Name, env: Env) -> Sourced[Value] | None:
 def _size(expr: s.Name, env: Env) -> Sourced[int]:
     """C, H, W or D of what flows into the innermost enclosing bracket."""
     if env.flow is None:
-        raise fail("E407", f"`{expr.id}` is the size of what flows in, and nothing flows in here", expr.span)
+        raise fail("E407", f"`{expr.id}` is a size of the input, and there is no input here", expr.span)
     if env.flow.poison:
         raise Poisoned
     channels, *spatial = env.flow.shape
@@ -187,7 +187,7 @@ def _size(expr: s.Name, env: Env) -> Sourced[int]:
         raise fail("E407", f"`{expr.id}` is {sizes[expr.id]} here, a free size", expr.span, hint=hint)
     if expr.id not in sizes:
         shape = "x".join(map(str, env.flow.shape))
-        raise fail("E407", f"what flows in here is {shape}: it has no `{expr.id}`", expr.span)
+        raise fail("E407", f"the input here is {shape}: it has no `{expr.id}`", expr.span)
     return Sourced(sizes[expr.id], SizeOf(expr.id, env.flow.number))
 
 
@@ -198,7 +198,7 @@ def _is_unbound(expr: s.Expr, env: Env) -> TypeGuard[s.Name]:
 
 def _unknown(expr: s.Name, env: Env) -> CnncError:
     hint = did_you_mean(expr.id, env.known()) or f"declare it at the head of the file: param {expr.id} = 64"
-    return fail("E202", f"`{expr.id}` stands for no number here", expr.span, hint=hint)
+    return fail("E202", f"`{expr.id}` is not defined here", expr.span, hint=hint)
 
 
 _ROUNDS = {"int": "write floor(…), ceil(…) or round(…)"}
@@ -216,7 +216,7 @@ def _layer_word(expr: s.Call, env: Env) -> Sourced[LayerWord]:
             if form is not None
             else _ROUNDS.get(expr.name) or did_you_mean(expr.name, [*FUNCTIONS, *op_words()])
         )
-        raise fail("E202", f"`{expr.name}` is no function and no layer", expr.span, hint=hint)
+        raise fail("E202", f"`{expr.name}` is not a function or a layer", expr.span, hint=hint)
     op = op_words().get(expr.name.lower())
     args = [(a.key, argument(op, (a.key or "").lower(), a.value, env)) for a in expr.args]
     word = LayerWord(expr.name, tuple((key, in_trace(arg.value)) for key, arg in args))
@@ -234,7 +234,7 @@ def _dims(expr: s.Dims, env: Env) -> Sourced[Value]:
         if isinstance(size, str):
             found = env.value(size)
             if found is None or not isinstance(found.value, int):
-                raise fail("E407", f"`{size}` in `{expr.span.text}` stands for no number here", expr.span)
+                raise fail("E407", f"`{size}` in `{expr.span.text}` is not defined here", expr.span)
             out.append(Sourced(found.value, found.source))
         else:
             out.append(constant(size) if isinstance(size, int) else integer(size, env))
@@ -397,9 +397,7 @@ def _bounds(expr: s.Range, env: Env) -> Sourced[Value]:
         if from_end != (found.value < 0):
             what = "a place from the end" if from_end else "a place from 0"
             hint = None if from_end else "a place from the end has a minus sign in the text: ..-2"
-            raise fail(
-                "E303", f"`{end.span.text}` is {found.value}, and {what} is wanted", end.span, hint=hint
-            )
+            raise fail("E303", f"`{end.span.text}` is {found.value}; expected {what}", end.span, hint=hint)
     low, high = (None if found is None else found.value for found in ends)
     return opaque(Bounds(low, high), *(found.source for found in ends if found is not None))
 
@@ -423,7 +421,7 @@ def _membership(expr: s.Membership, env: Env) -> Sourced[Value]:
 def _subscript(expr: s.Subscript, env: Env) -> Sourced[Value]:
     if _is_unbound(expr.values, env):
         raise fail(
-            "E202", f"`{expr.values.id}` stands for no list here", expr.values.span,
+            "E202", f"no list `{expr.values.id}` is defined here", expr.values.span,
             hint=did_you_mean(expr.values.id, env.known()),
         )  # fmt: skip
     values = a_list(evaluate(expr.values, env), expr.values.span)

@@ -90,10 +90,10 @@ def waits_for_siblings(branch: s.Pipeline, op: str, env: Env) -> bool:
 def misplaced(word: str, span: Span) -> CnncError:
     """The error for a fitted word that stands where nothing can fit it."""
     if word == "shortcut":
-        hint = "let it be one whole branch of a sum: [conv3-64 -> conv3-64 + shortcut]"
-        return fail("E503", "`shortcut` stands alone in a branch of `+`", span, hint=hint)
-    hint = f"let it end a branch, [{word} | …], or say the size: {_SIZED[word].sized}"
-    return fail("E503", f"`{word}` without a size stands last in a branch beside another", span, hint=hint)
+        hint = "make it a whole branch of a sum: [conv3-64 -> conv3-64 + shortcut]"
+        return fail("E503", "`shortcut` must be alone in a branch of `+`", span, hint=hint)
+    hint = f"end a branch in it, [{word} | …], or give the size: {_SIZED[word].sized}"
+    return fail("E503", f"`{word}` without a size must end a branch that has siblings", span, hint=hint)
 
 
 @record(frozen=False, eq=False)
@@ -154,10 +154,10 @@ class Fitter:
     def _fit(self, wait: _Deferred, model: Draft | None) -> Draft:
         span = wait.item.span
         if wait.flow is None:
-            raise fail("E502", "nothing flows in here", span)
+            raise fail("E502", "there is no input here", span)
         if model is None:
             raise fail(
-                "E503", "no sibling has a size to fit to", span, hint="write `id` for one of the branches"
+                "E503", "no sibling has a size to fit", span, hint="write `id` for one of the branches"
             )
         if wait.flow.poison or model.poison:
             return poison(span)
@@ -248,7 +248,7 @@ class Fitter:
                 raise fail("E304", f"`{key}` is given twice", argument.span)
             if key == "kind" and value not in ("projection", "pad", "same"):
                 raise fail(
-                    "E303", f"`kind` is {show(value)}, and projection, pad or same is wanted", argument.span
+                    "E303", f"`kind` is {show(value)}; expected projection, pad or same", argument.span
                 )
             given[key] = found
         default = wait.env.file.defaults.get("conv", {}).get("norm")

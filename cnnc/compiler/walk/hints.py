@@ -38,9 +38,8 @@ def of_another_library(word: s.Word) -> str | None:
 
 def _of_a_module(text: str) -> str | None:
     """`tf.nn.relu`: a layer that has the name it has here, behind its module's."""
-    module, _, name = text.rpartition(".")
-    known = re.fullmatch(r"(?:tf|tfa|nn|torch|F|keras|layers|slim|timm)(?:\.\w+)*", module)
-    return f"write `{name.lower()}`" if known and name.lower() in op_words() else None
+    name = text.rpartition(".")[2].lower()
+    return f"write `{name}`" if foreign.of_a_module(text) and name in op_words() else None
 
 
 def _of_std(text: str) -> str | None:
@@ -56,7 +55,7 @@ def _without_braces(text: str, names: set[str]) -> str | None:
     for kind in sorted(op_words(), key=len, reverse=True):
         match = re.fullmatch(rf"({kind})([A-Za-z_]\w*)(-.*|/.*)?", text)
         if match is not None and match[2] in names:
-            return f"write `{match[1]}{{{match[2]}}}{match[3] or ''}`: a name stands in braces there"
+            return f"write `{match[1]}{{{match[2]}}}{match[3] or ''}`: a name inside a word needs braces"
     return None
 
 
@@ -66,7 +65,8 @@ def of_what_flows(where: Span, shapes: Sequence[Shape]) -> str | None:
     if match is None or len(shapes) != 1 or len(shapes[0]) <= "CHW".index(match[1]):
         return None
     size = shapes[0]["CHW".index(match[1])]
-    told = f"`{match[1]}` is {size} here, that of what flows into the layer"
-    if where.text.startswith("groups"):
+    axis = {"C": "channels", "H": "height", "W": "width"}[match[1]]
+    told = f"`{match[1]}` is {size} here, the {axis} of the layer's input"
+    if where.text.startswith("groups") and match[1] == "C":
         told += ": the width must be a multiple of it, or write dwconv for filters of each map"
     return told

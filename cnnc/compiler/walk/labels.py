@@ -55,7 +55,7 @@ class Labels:
         if taken is not None:
             same = taken.start == span.start and taken.source is span.source
             hint = (
-                "the label stands in a repeat: number it, for instance "
+                "the label is inside a repeat: number it, for instance "
                 f"[{text}{{i}}: … for i in 1..3], or leave it out"
                 if same
                 else f"line {taken.line} has it already: give one of them another name"

@@ -68,7 +68,7 @@ class Layers:
         op = self._split(word, env).op
         if not head:
             raise fail(
-                "E504", f"nothing flows into `{op.kind}`: it can stand at the head of a chain only", word.span,
+                "E504", f"nothing flows into `{op.kind}`: it may only begin a chain", word.span,
                 hint="join it: [id + NAME: …], or begin a branch or line with it",
             )  # fmt: skip
         if label is None:
@@ -202,7 +202,7 @@ class Layers:
         """A tensor as an argument: by its label here, or where the name was handed in."""
         if not isinstance(value, str):
             wanted = "a pipeline in [ ] or a label" if name in op.operands else "a label"
-            raise fail("E303", f"`{name}` of `{op.kind}` is {describe(value)}, and {wanted} is wanted", span)
+            raise fail("E303", f"`{name}` of `{op.kind}` is {describe(value)}; expected {wanted}", span)
         home = env
         if isinstance(value, Handed):
             home, value.in_chain = value.env, True
@@ -391,14 +391,14 @@ class Layers:
         got = f"{'x'.join(map(str, shape))}, " + ("a vector" if rank == 0 else f"a map of {rank} axes")
         wants = "a map (channels x height x width)" if 0 not in op.ranks else "a vector"
         hint = (
-            f"layers on maps stand before the flattening, or make a map of it: reshape({shape[0]}x1x1)"
+            f"put layers on maps before the flattening, or make a map of it: reshape({shape[0]}x1x1)"
             if rank == 0
             else "flatten it first"
         )
         if op.ranks == (1,):
             wants = "a map of one axis (channels x positions)"
             hint = "`squeeze` takes axes of size 1 out, `reshape` makes positions of an axis"
-        raise fail("E401", f"`{op.kind}` wants {wants}, and what flows in is {got}", span, hint=hint)
+        raise fail("E401", f"`{op.kind}` expects {wants}, and its input is {got}", span, hint=hint)
 
 
 _NUMERIC_PIECES = frozenset({"kernel", "width", "stride", "size"})

@@ -64,7 +64,7 @@ class Library:
             hint = f'quote a file: from "{use.origin}.cnn"'
             raise fail(
                 "E207",
-                f"there is no library `{use.origin}`; the one that ships is std",
+                f"there is no library `{use.origin}`; the built-in one is std",
                 use.origin_span,
                 hint=hint,
             )
@@ -116,7 +116,7 @@ class Library:
         outside = "the folder of the spec" if root is None else "the project of the spec"
         raise fail(
             "E705", f"`{use.origin}` lies outside {outside}", use.origin_span,
-            hint="if the spec is to be trusted: --allow-outside, or allow_outside=True in Python",
+            hint="if you trust the spec: --allow-outside, or allow_outside=True in Python",
         )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def a_list(found: Sourced[Value], span: Span) -> Sourced[tuple[Value, ...]]:
     """A value that must be a list. Raises E303."""
     if not isinstance(found.value, tuple):
         raise fail(
-            "E303", f"`{span.text}` is {describe(found.value)}, and a list is wanted", span,
+            "E303", f"`{span.text}` is {describe(found.value)}; expected a list", span,
             hint="for instance: (64, 128, 256)",
         )  # fmt: skip
     return Sourced(found.value, found.source)

@@ -66,9 +66,10 @@ def _fitting(first: Shape, other: Shape) -> str:
             f"{ALIKE}, or end the smaller in `upsample({factor})`, which makes it {grown}, "
             f"or the larger in `maxpool{factor}`: {cut}"
         )
-    to = by_x(large[1:])
-    resize = "" if any(map(is_free, large[1:])) else f", or the smaller in `upsample(size={to})`: {grown}"
-    return f"{ALIKE}, or end the larger in `crop`, which makes it {cut}{resize}"
+    return (
+        f"{ALIKE}, or end the smaller in `resize` (interpolated) or `pad` (with zeros), which makes it {grown}, "
+        f"or the larger in `crop`, which cuts {cut} out of its centre"
+    )
 
 
 def _is_id(branch: s.Pipeline) -> bool:

@@ -44,7 +44,7 @@ def _unused(spec: s.Spec, file: FileScope) -> list[Diagnostic]:
     if not any(isinstance(st, s.Flow) or (isinstance(st, s.Model) and st.call) for st in spec.statements):
         return []
     return [
-        Diagnostic("W101", f"the {what} `{name}` is never used", span, hint="take it out, or use it")
+        Diagnostic("W101", f"the {what} `{name}` is never used", span, hint="remove it, or use it")
         for what, name, span in names
         if name not in file.used
     ]
@@ -60,7 +60,7 @@ def _unused_taps(walked: Walked) -> list[Diagnostic]:
     return [
         Diagnostic(
             "W101", f"the label `{text}` is never used", span, render_trace(trace, span),
-            hint="take it out, or use it",
+            hint="remove it, or use it",
         )
         for span, (text, trace) in reversed(unused.items())
     ]  # fmt: skip
@@ -79,7 +79,7 @@ def _statement_words(spec: s.Spec) -> list[Diagnostic]:
             if label is None or label.quoted or not begins or word not in STATEMENTS:
                 continue
             message = f"`{word}:` makes `{word}` the label of a layer, and no statement"
-            hint = f'take the `:` out for the statement; quote the label if it is meant: "{word}": …'
+            hint = f'remove the `:` for the statement; quote the label if you mean one: "{word}": …'
             found.append(Diagnostic("W102", message, label.span, hint=hint))
     return found
 
@@ -94,7 +94,7 @@ def _unused_parameters(spec: s.Spec) -> list[Diagnostic]:
                 later = " ".join(p.span.text for p in statement.params[i + 1 :])
                 if not parameter.name.startswith("_") and not _mentions(f"{later} {body}", parameter.name):
                     found.append(parameter)
-    hint = "take it out, or use it"
+    hint = "remove it, or use it"
     return [Diagnostic("W101", f"the parameter `{p.name}` is never used", p.span, hint=hint) for p in found]
 
 
@@ -111,7 +111,7 @@ def _biases(walked: Walked) -> list[Diagnostic]:
             continue
         before = draft.inputs[0].settled()
         if before.plain_bias and "bias" in _params(before):
-            hint = "say bias=no, or norm=bn in place of a bn of its own; bias=yes if it is meant"
+            hint = "write bias=no, or norm=bn in place of the separate bn; bias=yes if you mean it"
             message = "the bias before a batch norm has no effect: the norm subtracts it"
             trace = render_trace(before.trace, before.span)
             found.append(Diagnostic("W201", message, before.span, trace, hint))
@@ -146,8 +146,8 @@ def _left_out(draft: Draft, consumers: Consumers) -> tuple[str, str]:
     if consumers.is_added(draft):
         act = _word(draft.op)
         message = f"the default {act} is left out before a `+`, and no activation follows"
-        return message, f"write act={act} if it is to stay, act=none if not"
-    hint = "write norm=bn or -> relu where the activation belongs; act=none if none is meant"
+        return message, f"write act={act} to keep it, act=none to leave it out"
+    hint = "write norm=bn or -> relu where the activation belongs; act=none if you want none"
     return "two weighted layers follow each other with no activation between them", hint
 
 

@@ -193,14 +193,14 @@ def without_positions(op: type[Op], bare: Sequence[object]) -> str:
     if word.size == word.width:
         return f"{follows}: {kind}-{numbers[-1]}"
     if word.width is None:
-        return f"the kernel stands in the word: {kind}{min(numbers)}"
+        return f"the kernel belongs in the word: {kind}{min(numbers)}"
     if len(numbers) == 1:
         meant = f"{kind}3-{numbers[0]}" if numbers[0] > 11 else op.example
-        return f"kernel and width stand in the word: {meant}"
+        return f"kernel and width belong in the word: {meant}"
     if len(numbers) == 2:
-        return f"kernel and width stand in the word: {kind}{min(numbers)}-{max(numbers)}"
+        return f"kernel and width belong in the word: {kind}{min(numbers)}-{max(numbers)}"
     torch = f"{kind}{numbers[2]}-{numbers[1]}" + (f"/{numbers[3]}" if len(numbers) > 3 else "")
     keras = f"{kind}{numbers[1]}-{numbers[0]}/{numbers[2]}"
     if len(numbers) == 3 and numbers[1] < numbers[0]:
-        return f"kernel, width and stride stand in the word: {torch} (PyTorch's order) or {keras} (Keras's)"
+        return f"kernel, width and stride belong in the word: {torch} (PyTorch's order) or {keras} (Keras's)"
     return f"{follows}: {torch}"
