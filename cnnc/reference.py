@@ -31,6 +31,9 @@ WORDS: Mapping[str, str] = {
     "id": "Passes its input on: a branch without layers, or a tap (`c3: id`). It is no module.",
     "shortcut": "Alone in a branch of `+`: the identity, or the projection that makes its input fit its siblings; "
     "with kind=same no branch where shapes differ.",
+    "again": "`again(label)`: what the label has, once more on what flows in and with the same weights; `again(c, dilation=2)` "
+    "with another stride, dilation or pad, `norm=bn` with a norm of its own, `transpose=yes` the weights the other way.",
+    "weight": "`weight(label)`, at the head of a chain: the weight of a layer as a tensor, channels first.",
     "crop": "Without a size, last in a branch: cuts the centre out, as large as its siblings.",
     "stretch": "Without a size, last in a branch: repeats the axes of size 1, up to its siblings' size.",
     "pad": "Without its sides, last in a branch: adds a border of zeros, up to its siblings' size.",

@@ -77,11 +77,12 @@ def test_the_four_links_stand_at_the_top(name: str) -> None:
 
 def test_every_op_has_one_emitter() -> None:
     import cnnc.backends.pytorch.emitters  # noqa: F401
-    from cnnc.backends.pytorch.layer import emission_of
+    from cnnc.backends.pytorch.layer import is_written
     from cnnc.compiler.ops import all_ops
 
-    missing = [op.__name__ for op in all_ops() if emission_of(op) is None and op.kind != "input"]
+    missing = [op.__name__ for op in all_ops() if not is_written(op) and op.kind != "input"]
     assert not missing
+    assert not [op.__name__ for op in all_ops() if op.reusable and not is_written(op, again=True)]
 
 
 def test_a_forgotten_answer_fails_at_import() -> None:

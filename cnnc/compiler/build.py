@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cnnc.compiler.allow import accepted
 from cnnc.compiler.graph import Block, Fitted, Graph, Node, Scope
 from cnnc.compiler.symbolic import Sourced
+from cnnc.compiler.walk.again import settle_reuses
 from cnnc.compiler.walk.declare import declare
 from cnnc.compiler.walk.default_activations import Consumers, settle_defaults
 from cnnc.compiler.walk.draft import Draft
@@ -71,6 +72,7 @@ def _built(spec: s.Spec, asked: Asked, widths: Mapping[int, int]) -> Graph:
     walked, file = _walk(spec, asked, widths)
     consumers = Consumers(walked.drafts, walked.outputs.values())
     settle_defaults(consumers)
+    walked.problems += settle_reuses(walked.drafts)
     assign_names(walked.root, walked.inputs)
     walked.problems += warnings(walked, file, consumers)
     problems = [*walked.problems, *_unreached(walked)]
@@ -195,7 +197,7 @@ def _freeze(
             Node(
                 index=i,
                 name=draft.name,
-                module=draft.name if draft.twin is None else draft.twin.name,
+                module=draft.owner.name,
                 op=draft.op,
                 inputs=tuple(index[id(x.settled())] for x in draft.inputs),
                 out=draft.shape,
@@ -207,6 +209,8 @@ def _freeze(
                 written=draft.written,
                 given=draft.given,
                 named={key: index[id(x.settled())] for key, x in draft.named.items()},
+                again=None if draft.reused is None else draft.owner.name,
+                applied=draft.applied,
             )
         )
     labels: dict[str, int] = {}
@@ -263,7 +267,7 @@ def _freeze_scope(scope: DraftScope, index: Mapping[int, int], labels: dict[str,
         has_sides=scope.has_sides,
         source=at(scope.source),
         result=result,
-        module=scope.name if scope.again is None else scope.again.name,
+        module=scope.owner.name,
         block=None if scope.block is None else _frozen_block(scope.block),
         args={name: Sourced(in_graph(given.value), given.source) for name, given in scope.args.items()},
         given=scope.given,

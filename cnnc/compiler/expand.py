@@ -20,6 +20,7 @@ from cnnc.compiler.ops.extern import Extern
 from cnnc.compiler.ops.merge import Add, Concat, MatMul, Multiply
 from cnnc.compiler.reading import written_whole
 from cnnc.compiler.sizes import is_free
+from cnnc.compiler.walk.again import REUSING
 from cnnc.compiler.walk.fit import FITTED
 from cnnc.dsl.tokens import RESERVED, STATEMENTS
 
@@ -44,9 +45,16 @@ class _Core:
         self.names_outside = {n.name for n in graph.nodes if n.index not in self.shared}
         self.taken = self.names_outside | _names_inside(graph, self.shared)
         self.externs: dict[str, str] = {}
+        self.places = {node.name: node.index for node in graph.nodes}
         self.folded = _folded(graph)
         """For each layer written with the norm and activation it brings: those."""
         self.names = {brought[-1].index: graph.nodes[i].name for i, brought in self.folded.items()}
+        self.labels: dict[int, str] = {}
+        """For each use of a module by `again`, the label of what flows out, which is not its name."""
+        for node in graph.reuses():
+            label = _left(node.name.replace("@", "_"), {*self.taken, *self.labels.values()})
+            self.labels[node.index] = self.names[node.index] = label
+        self.folded |= self._folded_reuses()
 
     def lines(self) -> list[str]:
         body = list(self._flow())
@@ -77,7 +85,7 @@ class _Core:
             if node.index in brought:
                 continue
             if use is None:
-                body.append(self._line(node, node.name, before, self._reference))
+                body.append(self._line(node, self.labels.get(node.index, node.name), before, self._reference))
                 before = (node, *self.folded.get(node.index, ()))[-1].index
             elif id(use) not in done:
                 done.add(id(use))
@@ -97,13 +105,18 @@ class _Core:
             if line not in taps or any(_refers(other, line.removesuffix(": id")) for other in body):
                 yield line
 
-    def _line(self, node: Node, name: str, before: int | None, reference: _Reference) -> str:
+    def _line(
+        self, node: Node, name: str, before: int | None, reference: _Reference, prefix: str = ""
+    ) -> str:
         join = _JOINS.get(type(node.op))
         if join is not None:
             axis = getattr(node.op, "axis", "C")
             along = "" if axis == "C" else f"(axis={axis})"
             return f"{label_text(name)}: [{f' {join} '.join(reference(i) for i in node.inputs)}]{along}"
-        word = written_whole("text", node, lambda watched: self._word(watched, reference))
+        if node.again is not None:
+            word = self._reuse(node, prefix, reference)
+        else:
+            word = written_whole("text", node, lambda watched: self._word(watched, reference))
         head = "" if not node.inputs or node.inputs[0] == before else f"{reference(node.inputs[0])} -> "
         return f"{head}{label_text(name)}: {word}"
 
@@ -151,6 +164,42 @@ class _Core:
         # Parentheses tell a layer from a tensor of its name: counters reach relu6.
         return f"{word}({', '.join(args)})" if args or word in self.taken else word
 
+    def _reuse(self, node: Node, prefix: str, reference: _Reference) -> str:
+        """`again(label, …)` or `weight(label)`; `prefix` are the levels of names around its line."""
+        assert node.again is not None
+        args = [label_text(node.again.removeprefix(prefix))]
+        if node.op.source:
+            return f"weight({args[0]})"
+        args += [reference(i) for i in node.inputs[1:]]
+        args += [
+            "transpose=yes" if name == "transpose" else f"{name}={_value(getattr(node.op, name))}"
+            for name in node.applied
+        ]
+        followers = {x.role: x for x in self.folded.get(node.index, ())}
+        first = self.graph.nodes[self.places[node.again]]
+        for x in self.folded.get(first.index, ()) if node.applied[:1] != ("transpose",) else ():
+            mine = followers.pop(x.role, None)
+            if mine is None or mine.again != x.name:
+                args.append(f"{x.role}={'none' if mine is None else self._word(mine, reference)}")
+        args += [f"{x.role}={self._word(x, reference)}" for x in followers.values()]
+        return f"again({', '.join(args)})"
+
+    def _folded_reuses(self) -> dict[int, tuple[Node, ...]]:
+        """The same for the uses of these: `again(label)` brings what the label's word brings."""
+        found: dict[int, tuple[Node, ...]] = {}
+        names = {self.graph.nodes[i].name for i in self.folded}
+        for node in self.graph.reuses():
+            if node.again not in names or node.applied[:1] == ("transpose",) or node.op.source:
+                continue
+            chain: list[Node] = []
+            for after in self.graph.nodes[node.index + 1 :]:
+                if after.role not in ("norm", "act") or after.inputs != ((chain or [node])[-1].index,):
+                    break
+                chain.append(after)
+            found[node.index] = tuple(chain)
+            self.names[(chain or [node])[-1].index] = self.labels[node.index]
+        return found
+
     def _extern(self, op: Extern, further: Sequence[str]) -> str:
         """An extern's use; its declaration, with everything worked out, is kept for the head of the file."""
         names = [name for name, _ in op.arguments]
@@ -187,14 +236,15 @@ class _Core:
         inflow = _left("inflow", {self.graph.nodes[i].name.removeprefix(prefix) for i in scope.nodes()})
 
         def reference(index: int) -> str:
-            name = self.graph.nodes[index].name
+            name = self.labels.get(index, self.graph.nodes[index].name)
             return label_text(name.removeprefix(prefix) if name.startswith(prefix) else inflow)
 
         before = scope.source
         body: list[str] = []
         for index in sorted(scope.nodes()):
             node = self.graph.nodes[index]
-            body.append(self._line(node, node.name.removeprefix(prefix), before, reference))
+            name = self.labels.get(index, node.name).removeprefix(prefix)
+            body.append(self._line(node, name, before, reference, prefix))
             before = index
         if any(_refers(line, inflow) for line in body):
             body.insert(0, f"{inflow}: id")
@@ -241,7 +291,9 @@ def _refers(line: str, label: str) -> bool:
 def label_text(name: str) -> str:
     """A name as a label or tensor name: quoted where it is no plain path."""
     first = name.partition(".")[0]
-    is_word = first in RESERVED or first in STATEMENTS or name.lower() in (*op_words(), *FITTED, "id")
+    is_word = (
+        first in RESERVED or first in STATEMENTS or name.lower() in (*op_words(), *FITTED, *REUSING, "id")
+    )
     if PLAIN_NAME.fullmatch(name) and not is_word:
         return name
     return f'"{name}"'

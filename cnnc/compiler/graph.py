@@ -47,6 +47,10 @@ class Node:
     """The arguments that brought the inputs after the first, in their order."""
     named: Mapping[str, int]
     """The nodes that arguments name."""
+    again: str | None = None
+    """For `again(label)` and `weight(label)`: the name of the node whose module it uses."""
+    applied: tuple[str, ...] = ()
+    """Where it uses that otherwise than as the module is: the arguments that say how."""
 
     @property
     def local(self) -> str:
@@ -230,6 +234,10 @@ class Graph:
         """Every use of a shared module, in topological order; at its first, name and module are the same."""
         uses = [scope for scope in self.scopes() if scope.kind == "shared"]
         return tuple(sorted(uses, key=lambda scope: next(scope.nodes(), -1)))
+
+    def reuses(self) -> tuple[Node, ...]:
+        """The nodes that use a module again by `again` or `weight`."""
+        return tuple(node for node in self.nodes if node.again is not None)
 
     def consumers(self) -> tuple[tuple[int, ...], ...]:
         """For each node, the nodes that take its output."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cnnc.compiler.ops import op_words
 from cnnc.compiler.symbolic import FUNCTIONS as OF_NUMBERS
+from cnnc.compiler.walk.again import REUSING
 from cnnc.compiler.walk.evaluate import FUNCTIONS
 from cnnc.compiler.walk.fit import FITTED
 
@@ -96,7 +97,7 @@ _FIRST_LAYERS = frozenset(
 def is_new_layer(name: str) -> bool:
     """Whether a name is a layer's that files of version 0.1 could take for a block, param or shared module."""
     word = name.lower()
-    return (word in op_words() or word in FITTED) and word not in _FIRST_LAYERS
+    return (word in op_words() or word in (*FITTED, *REUSING)) and word not in _FIRST_LAYERS
 
 
 def is_new_function(name: str) -> bool:

@@ -170,7 +170,7 @@ def _chain(parsed: Analysis | None, text: str, offset: int, here: Context) -> It
         yield from _labels(parsed, here, None if block is None else block[0])
     yield from _things(parsed, here)
     yield from _layers(here)
-    for word in ("id", "shortcut", "crop", "stretch"):
+    for word in ("id", "shortcut", "again", "weight", "crop", "stretch"):
         yield _item(here, word, "layer", card=word)
     if block is not None:
         yield from (_item(here, name, "param", f"parameter of {block[0]}") for name in block[1])

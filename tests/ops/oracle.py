@@ -60,6 +60,8 @@ def declared(graph: Graph) -> tuple[Mapping[str, tuple[int, ...]], Mapping[str, 
     params: dict[str, tuple[int, ...]] = {}
     state: dict[str, tuple[int, ...]] = {}
     for node in graph.nodes:
+        if node.again is not None:  # its tensors are those of another
+            continue
         ins = graph.ins(node)
         params |= {key_of(node.module, key): shape for key, shape in node.op.params(*ins).items()}
         state |= {key_of(node.module, key): shape for key, shape in node.op.state(*ins).items()}
@@ -103,6 +105,8 @@ def unfused() -> Iterator[None]:
 
 def _is_counted(node: Node) -> bool:
     """Whether PyTorch's counter counts what our convention counts: see `macs` of the others in their tests."""
+    if node.again is not None and node.op.source:
+        return True
     emission = emission_of(type(node.op))
     assert emission is not None
     return emission.counted(node.op)

@@ -303,6 +303,11 @@ def emission_of(op: type[Op]) -> Emission | None:
     return _EMISSIONS.get(op)
 
 
+def is_written(op: type[Op], *, again: bool = False) -> bool:
+    """Whether PyTorch's backend has an op; with `again`, whether as an expression of a module's tensors."""
+    return op in _APPLIERS or (op in _EMISSIONS and not again)
+
+
 def emit(layer: Layer) -> Code:
     """The code of a layer. Raises CnncError (E801) where PyTorch's backend has none."""
     emission = _EMISSIONS.get(type(layer.node.op))
@@ -323,6 +328,31 @@ def emit(layer: Layer) -> Code:
         what = f"`{layer.op.kind}` by numbers that depend on a free size"
         raise cannot(layer, what, hint="give the size with --input")
     return code
+
+
+Applier = Callable[["Layer", str], Function]
+_A = TypeVar("_A", bound=Applier)
+_APPLIERS: dict[type[Op], Applier] = {}
+
+
+def applies(*ops: type[Op]) -> Callable[[_A], _A]:
+    """Register how the weights of some ops are used again otherwise than their module does: an expression of the module."""
+
+    def register(applier: _A) -> _A:
+        _APPLIERS.update(dict.fromkeys(ops, applier))
+        return applier
+
+    return register
+
+
+def applied(layer: Layer, module: str) -> Function:
+    """The code of a layer with the weights of `module`. Raises CnncError (E801) where PyTorch's backend has none."""
+    applier = _APPLIERS.get(type(layer.node.op))
+    if applier is None:
+        raise cannot(layer, f"`{layer.op.kind}` with other arguments than its module has")
+    if layer.reads is not None:
+        layer.reads.everything()
+    return applier(layer, module)  # what shapes the weights is written at the module
 
 
 def _code(emitter: Emitter, layer: Layer) -> Code:

@@ -145,6 +145,13 @@ def attribute(name: str) -> str:
     return head + "".join(f"[{quote(key)}]" for key in keys)
 
 
+def child_of(owner: str, name: str, *, is_key: bool = False) -> str:
+    """How a child of `owner` is reached; `is_key` where that is an `nn.ModuleDict`."""
+    if is_key:
+        return f"{owner}[{quote(name)}]"
+    return f"{owner}.{name}" if is_plain(name) else f"getattr({owner}, {quote(name)})"
+
+
 def tensor_attribute(name: str) -> str:
     """How a parameter or buffer is reached in `forward`."""
     path, _, local = name.rpartition(".")

@@ -36,9 +36,9 @@ from cnnc.backends.pytorch.helpers import helper_names
 from cnnc.backends.pytorch.imports import MATH
 from cnnc.backends.pytorch.in_place import overwriting
 from cnnc.backends.pytorch.kept import is_open, kept_params
-from cnnc.backends.pytorch.layer import Function, Layer, Module, Raw, Reads, Val, emit
+from cnnc.backends.pytorch.layer import Function, Layer, Module, Raw, Reads, Val, applied, emit
 from cnnc.backends.pytorch.loops import Placed, fold, turns_between
-from cnnc.backends.pytorch.names import TAKEN, check_child, class_name, literal
+from cnnc.backends.pytorch.names import TAKEN, check_child, child_of, class_name, distinct, literal, variable
 from cnnc.backends.pytorch.sym import functions, is_quotient
 from cnnc.backends.pytorch.tensors import broadcast, scopes_without_batch
 from cnnc.backends.pytorch.trace import trace_scope
@@ -82,6 +82,9 @@ class Planner:
         self._modules: dict[int, tuple[str, ...]] = {}
         self._sequences: dict[int, bool] = {}
         self._made: dict[int, Instance] = {}
+        self._owners = {scope.name: scope for scope in graph.scopes() if scope.name == scope.module}
+        self._homes = self._find_homes()
+        self._uses = self._find_uses()
         self._taken = _foreign_names(graph) | {model_name(graph), f"{model_name(graph)}Output"}
         self._padded = padded_by_use(graph)
         self._overwriting = overwriting(graph, self._within)
@@ -89,6 +92,26 @@ class Planner:
         self._batch_from = scopes_without_batch(graph, self.broadcast, self.sources)
         self._helpers: set[str] = set()
         self._imports: set[str] = set()
+
+    def _find_homes(self) -> Mapping[str, Scope]:
+        """The scope in which each module is, by the module's name; shared modules are the model's."""
+        homes = {
+            node.name: self.sources.scope_of[node.index]
+            for node in self.graph.layers
+            if node.module == node.name
+        }
+        for scope in self._owners.values():
+            home = self.sources.parent[id(scope)]
+            homes[scope.name] = self.graph.root if home is None or scope.kind == "shared" else home
+        return homes
+
+    def _find_uses(self) -> Mapping[str, list[list[int]]]:
+        """The nodes of each use of a scope that `again` uses more than once, by its module."""
+        found: dict[str, list[list[int]]] = {}
+        for scope in self.graph.scopes() if self.graph.reuses() else ():
+            if scope.kind != "shared":
+                found.setdefault(scope.module, []).append(sorted(scope.nodes()))
+        return {name: uses for name, uses in found.items() if len(uses) > 1}
 
     def run(self) -> Plan:
         heights = self._heights()
@@ -150,15 +173,47 @@ class Planner:
         """
         return self._modules[id(scope)]
 
+    def module_names(self, scope: Scope) -> tuple[str, ...]:
+        """What forward calls these."""
+        return tuple(distinct(variable(name.rpartition(".")[2]) for name in self.modules(scope)))
+
+    def reach(self, module: str, scope: Scope) -> str:
+        """A module as the forward of a scope's class reaches it: by way of its own children, or as it is handed."""
+        if not self.sources.contains(scope, self._homes[module]):
+            return self.module_names(scope)[self.modules(scope).index(module)]
+        around: list[Scope] = []
+        home: Scope | None = self._homes[module]
+        while home is not None and home is not scope:
+            around.insert(0, home)
+            home = self.sources.parent[id(home)]
+        text, outer = "self", scope
+        for step, inner in zip(
+            [*(s.local for s in around), module.rpartition(".")[2]], [*around, scope], strict=True
+        ):
+            text = child_of(text, step, is_key=outer.kind == "path")
+            outer = inner
+        return text
+
+    def owner(self, scope: Scope) -> Scope:
+        """The first use of what a scope uses again; any other scope itself."""
+        return self._owners.get(scope.module, scope)
+
     def _used_modules(self, scope: Scope) -> tuple[str, ...]:
-        if scope is self.graph.root:
-            return ()
+        known = self._modules.get(id(scope))
+        if known is not None:
+            return known
         found: dict[str, None] = {}
-        for child in scope.children:
-            if isinstance(child, Scope):
-                found |= dict.fromkeys([child.module] if child.kind == "shared" else [])
-                found |= dict.fromkeys(self._modules[id(child)])
-        return tuple(found)
+        for child in scope.children if scope is not self.graph.root else ():
+            if isinstance(child, int):
+                node = self.graph.nodes[child]
+                found |= dict.fromkeys([node.module] if node.again is not None else [])
+            else:
+                found |= dict.fromkeys([child.module] if child.kind in ("shared", "again") else [])
+                found |= dict.fromkeys(self._used_modules(self.owner(child)))
+        self._modules[id(scope)] = tuple(
+            name for name in found if not self.sources.contains(scope, self._homes[name])
+        )
+        return self._modules[id(scope)]
 
     def readers(self, node: int) -> tuple[int, ...]:
         """The nodes that read a node's output."""
@@ -184,12 +239,17 @@ class Planner:
     def _external_outputs(self, scope: Scope) -> tuple[int, ...]:
         if scope is self.graph.root:
             return tuple(self.graph.outputs.values())
-        inside = set(scope.nodes())
-        used = dict.fromkeys(
-            n for n in sorted(inside)
-            if n in self._outputs or any(c not in inside for c in self._consumers[n])
-        )  # fmt: skip
-        return _first(used, scope.result)
+        uses = self._uses.get(scope.module, [sorted(scope.nodes())])
+        places = {place for nodes in uses for place in self._read_outside(nodes)}
+        nodes = sorted(scope.nodes())
+        return _first([n for place, n in enumerate(nodes) if place in places], scope.result)
+
+    def _read_outside(self, nodes: Sequence[int]) -> Iterator[int]:
+        """The places of the nodes that are read outside these."""
+        inside = set(nodes)
+        for place, n in enumerate(nodes):
+            if n in self._outputs or any(c not in inside for c in self._consumers[n]):
+                yield place
 
     def is_sequence(self, scope: Scope) -> bool:
         """Whether a scope is a plain chain: each child takes what the one before it gives, and nothing else."""
@@ -204,11 +264,12 @@ class Planner:
         flow = scope.source
         for child in scope.children:
             if isinstance(child, int):
-                if self.graph.nodes[child].inputs != (flow,) or not self._has_module(child):
+                node = self.graph.nodes[child]
+                if node.inputs != (flow,) or node.again is not None or not self._has_module(child):
                     return False
                 flow = child
             elif not is_empty(child):
-                if self.takes(child) != (flow,) or len(self.gives(child)) != 1:
+                if child.kind == "again" or self.takes(child) != (flow,) or len(self.gives(child)) != 1:
                     return False
                 flow = self.gives(child)[0]
         return flow == scope.source or self.gives(scope) == (flow,)
@@ -253,7 +314,8 @@ class Planner:
         reads = reads or self._reads(node)
         if node.index in self._padded:
             node = replace(node, op=self._padded[node.index])
-        code = emit(Layer(node, self.graph.ins(node), channels, found, reads))
+        layer = Layer(node, self.graph.ins(node), channels, found, reads)
+        code = emit(layer) if not node.applied else applied(layer, self.reach(node.module, context))
         if node.index in self._overwriting:
             assert isinstance(code, Module)
             code = replace(code, kwargs={**code.kwargs, "inplace": Raw("True")})

@@ -197,7 +197,8 @@ class _Names:
         self.taken = {value.name for value in values}
         self.called: dict[str, list[Node]] = defaultdict(list)
         for node in graph.layers:
-            self.called[node.module].append(node)
+            if not node.applied:
+                self.called[node.module].append(node)
 
     def give(self) -> None:
         """Name every node and the values between."""

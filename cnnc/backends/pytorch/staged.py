@@ -41,6 +41,12 @@ class Staged(Form):
                 "E801", f"the shared module `{shared[0].module}` cannot be part of stages", shared[0].span,
                 hint="each stage has its own weights: leave --stages out",
             )  # fmt: skip
+        again = graph.reuses()
+        if again:
+            raise fail(
+                "E801", f"`{again[0].module}` is used again, and cannot be part of stages", again[0].span,
+                hint="each stage has its own weights: leave --stages out",
+            )  # fmt: skip
         return Formed(
             _Stager(graph, cut(graph, self.count)).run(),
             helpers=("InStages", "pipeline", "shard"),

@@ -9,8 +9,9 @@ from cnnc.backends.pytorch.classes import DictNew, Instance, LayerNew, New
 from cnnc.backends.pytorch.context import is_empty
 from cnnc.backends.pytorch.forward import Step
 from cnnc.backends.pytorch.layer import Function, Module, Val
-from cnnc.backends.pytorch.names import attribute, check_child, tensor_attribute, variable
+from cnnc.backends.pytorch.names import check_child, tensor_attribute
 from cnnc.compiler.graph import Node, Scope
+from cnnc.dsl.diagnostics import fail
 
 if TYPE_CHECKING:
     from cnnc.backends.pytorch.plan import Planner
@@ -42,7 +43,7 @@ class _Tracer:
         takes = self.planner.takes(self.scope)
         returns = tuple(self.number[n] for n in self.planner.gives(self.scope))
         return Instance(
-            self.scope, children, sequential=False, inputs=takes, modules=self.planner.modules(self.scope), steps=self.steps, values=self.values,
+            self.scope, children, sequential=False, inputs=takes, modules=self.planner.module_names(self.scope), steps=self.steps, values=self.values,
             returns=returns, nodes={value: node for node, value in self.number.items()},
         )  # fmt: skip
 
@@ -59,8 +60,8 @@ class _Tracer:
         children: list[tuple[str, New]] = []
         for child in scope.children:
             if isinstance(child, int):
-                if not self._is_expression(child):
-                    node = self.graph.nodes[child]
+                node = self.graph.nodes[child]
+                if node.again is None and not self._is_expression(child):
                     check_child(node.local, node.span, container)
                     children.append((node.local, self.planner.new_layer(child, self.scope)))
             elif child.kind == "path":
@@ -112,6 +113,14 @@ class _Tracer:
         if isinstance(code, Module) and code.kept is not None:
             self._tensor(n, tensor_attribute(f"{path}{n.local}"))
             return
+        if n.again is not None and n.op.source:
+            assert isinstance(code, Function)
+            self._tensor(n, code.template)
+            return
+        if n.again is not None and not self._is_expression(node):
+            module = self.planner.reach(n.module, self.scope)
+            self._add(None, f"{module}({{all}})", ins, [node], starts=n.op.weighted, labels=[None])
+            return
         if isinstance(code, Function) and self._is_expression(node):
             values = dict(code.values)
             self._add(None, code.template, ins, [node], starts=False, labels=[label], values=values)
@@ -147,26 +156,34 @@ class _Tracer:
             return
         if is_empty(scope):
             return
+        owner = self.planner.owner(scope)
         ins = [self.number[n] for n in self.planner.takes(scope)]
         outs = self.planner.gives(scope)
-        if self.planner.flattens_before(scope):
+        if self.planner.flattens_before(owner):
             first = scope.children[0]
             assert isinstance(first, int)
             ins = list(self._add(None, "torch.flatten({0}, 1)", ins, [first], starts=False, labels=[None]))
         labels = [scope.label if n == scope.result else self.graph.nodes[n].label for n in outs]
-        modules = tuple(map(self._module, self.planner.modules(scope)))
+        modules = tuple(self.planner.reach(name, self.scope) for name in self.planner.modules(owner))
+        if scope.kind == "again":
+            self._check_inputs(scope, owner)
+        if scope.kind == "again" or (scope.kind == "shared" and self.scope is not self.graph.root):
+            handed = "".join(f", {module}" for module in modules)
+            template = f"{self.planner.reach(scope.module, self.scope)}({{all}}{handed})"
+            self._add(None, template, ins, outs, starts=True, labels=[None for _ in outs])
+            return
         if scope.kind == "shared":
             labels = [None for _ in outs]
-            if self.scope is not self.graph.root:
-                handed = "".join(f", {module}" for module in modules)
-                template = f"{variable(scope.module)}({{all}}{handed})"
-                self._add(None, template, ins, outs, starts=True, labels=labels)
-                return
         self._add(target, "", ins, outs, starts=True, labels=labels, modules=modules)
 
-    def _module(self, name: str) -> str:
-        """A shared module as it is reached in this forward."""
-        return attribute(name) if self.scope is self.graph.root else variable(name)
+    def _check_inputs(self, scope: Scope, first: Scope) -> None:
+        """Whether a further use takes what the first takes, but for what flows in. Raises CnncError (E801)."""
+        ways = [[None if i == x.source else i for i in self.planner.takes(x)] for x in (first, scope)]
+        if ways[0] != ways[1]:
+            raise fail(
+                "E801", f"the PyTorch backend cannot write `{scope.span.text}`: its first use reads what flows into it "
+                "under a label, too", scope.span, hint="write `id` for what flows in",
+            )  # fmt: skip
 
 
 def _is_tensor(new: New) -> bool:

@@ -23,7 +23,7 @@ def padded_by_use(graph: Graph) -> Mapping[int, Op]:
     """
     uses: dict[str, list[Node]] = {}
     for node in graph.layers:
-        if hasattr(node.op, "pad"):
+        if hasattr(node.op, "pad") and not node.applied:
             uses.setdefault(node.module, []).append(node)
     found: dict[int, Op] = {}
     for module, nodes in uses.items():

@@ -108,8 +108,9 @@ def _shapes_and_macs(graph: Graph, built: torch.nn.Module) -> Iterator[Verdict]:
         output = built(*inputs)
     outputs = list(output) if isinstance(output, tuple) else [output]
     wanted: dict[str, list[tuple[int, ...]]] = {}
-    for node in graph.layers:  # a shared module's at every use
-        wanted.setdefault(node.module, []).append(tuple(map(int, node.out)))
+    for node in graph.layers:  # a shared module's at every use that calls it
+        if not node.applied:
+            wanted.setdefault(node.module, []).append(tuple(map(int, node.out)))
     compared = [name for name in seen if name in wanted]
     wrong = [name for name in compared if Counter(seen[name]) != Counter(wanted[name])]
     ends = [tuple(map(int, graph.nodes[i].out)) for i in graph.outputs.values()]
@@ -147,7 +148,7 @@ def _macs(graph: Graph, built: torch.nn.Module, counter: FlopCounterMode) -> Ver
     wanted: Counter[str] = Counter()
     uncounted: dict[str, str] = {}
     for node in graph.nodes:
-        wanted[node.module] += per_node[node.index].macs
+        wanted[node.name if node.applied else node.module] += per_node[node.index].macs
         emission = emission_of(type(node.op))
         if emission is not None and not emission.counted(node.op):
             uncounted[node.module] = node.op.kind

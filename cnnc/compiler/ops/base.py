@@ -433,6 +433,8 @@ class Op(Model, ABC):
     """Whether a search for the consumers of an activation looks through it."""
     takes_linear: ClassVar[bool] = False
     """Whether a default activation right before it is left out."""
+    reusable: ClassVar[tuple[str, ...]] = ()
+    """Arguments that shape no weight, and may differ where `again` uses its weights another time."""
     aside: ClassVar[tuple[str, ...]] = ()
     """Arguments that a backend reads elsewhere than where it writes the layer."""
     internal: ClassVar[bool] = False
@@ -457,6 +459,14 @@ class Op(Model, ABC):
     @abstractmethod
     def window(self, *ins: Shape) -> Window:
         """What one output position sees of the input positions."""
+
+    def transposed(self, *ins: Shape) -> tuple[type[Op], Mapping[str, Any]] | None:
+        """The layer that uses the same weights the other way, with its arguments but for the width; None where none does."""
+        return None
+
+    def weight_of(self, *ins: Shape) -> Shape | None:
+        """The shape of its one tensor of weights, as it is used; None where it has none or several."""
+        return self.params(*ins).get("weight")
 
     def windows(self, *ins: Shape) -> tuple[Window | None, ...]:
         """`window` for each input in turn; None for an input of which only the size matters."""

@@ -8,7 +8,7 @@ from math import gcd, prod
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cnnc.compiler.ops import base, connection, geometry
-from cnnc.compiler.ops.base import Brings, OpError, Shape, Sides, Window, WordSlots
+from cnnc.compiler.ops.base import Brings, Op, OpError, Shape, Sides, Sizes, Window, WordSlots
 from cnnc.compiler.ops.initial import BiasInit, WeightInit
 from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator
 from cnnc.compiler.ops.reparam import Reparam, Weighted
@@ -86,6 +86,10 @@ def _transposed_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
 # Plain: the pairs may be expressions of a free size, which a validator of integers would drop.
 ConvPad = Annotated[tuple[Sides, ...], PlainValidator(_conv_pad)]
 TransposedPad = Annotated[tuple[Sides, ...], BeforeValidator(_transposed_pad)]
+
+
+_REUSABLE = ("stride", "dilation", "pad")
+"""Where a kernel goes, which says nothing of its weights."""
 
 
 class Sliding(Weighted, ABC):
@@ -180,6 +184,7 @@ class Conv(Sliding):
     kind = "conv"
     example = "conv3-64/2"
     word = WordSlots(size="kernel", width="width", stride="stride")
+    reusable = _REUSABLE
 
     kernel: base.PositiveAxes
     width: base.Positive
@@ -257,6 +262,15 @@ class Conv(Sliding):
             weight = {"weight": (self.width, ins[0][0] // self.groups, *self.kernel)}
         return {**weight, "bias": (self.width,)} if self.bias else weight
 
+    def transposed(self, *ins: Shape) -> tuple[type[Op], Mapping[str, Any]] | None:
+        if self.table is not None or self.mask is not None or self.standardise or self.pad_mode is not None:
+            return None
+        return _other_way(self, self.groups)
+
+    def weight_of(self, *ins: Shape) -> Shape | None:
+        is_plain = self.table is None and self.mask is None and not self.standardise
+        return super().weight_of(*ins) if is_plain else None
+
     def macs(self, *ins: Shape) -> int:
         positions, area = prod(self._sizes(ins[0])), prod(self.kernel)
         if self.table is not None:
@@ -272,6 +286,7 @@ class DepthwiseConv(Sliding):
     kin = "conv"
     example = "dwconv3/2"
     word = WordSlots(size="kernel", stride="stride")
+    reusable = _REUSABLE
 
     kernel: base.PositiveAxes
     stride: base.PositiveAxes = Field(1, validate_default=True)
@@ -292,6 +307,9 @@ class DepthwiseConv(Sliding):
         width = ins[0][0] * self.multiplier
         weight = {"weight": (width, 1, *self.kernel)}
         return {**weight, "bias": (width,)} if self.bias else weight
+
+    def transposed(self, *ins: Shape) -> tuple[type[Op], Mapping[str, Any]] | None:
+        return None if self.pad_mode is not None else _other_way(self, ins[0][0])
 
     def macs(self, *ins: Shape) -> int:
         return prod(self.out_shape(*ins)) * prod(self.kernel)
@@ -353,6 +371,7 @@ class TransposedConv(Sliding):
     aliases = ("deconv", "upconv")
     word = WordSlots(size="kernel", width="width", stride="stride")
     brings = Brings(act=None)
+    reusable = (*_REUSABLE, "output_pad")
     outputs_axis = 1
     settled_first = ("kernel", "stride", "dilation", "output_pad")
 
@@ -390,3 +409,11 @@ class TransposedConv(Sliding):
 
     def window(self, *ins: Shape) -> Window:
         return geometry.transposed(self.kernel, self.stride, self.pad, self.dilation)
+
+
+def _other_way(op: Conv | DepthwiseConv, groups: int) -> tuple[type[Op], Mapping[str, Any]] | None:
+    """The transposed convolution with the weights of a convolution; None where its padding hangs on a free size."""
+    if isinstance(op.pad, base.SameTF):
+        return None
+    given = {"kernel": Sizes(op.kernel), "stride": Sizes(op.stride), "dilation": Sizes(op.dilation)}
+    return TransposedConv, {**given, "pad": tuple(op.pad), "groups": groups, "bias": False}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Mapping
 from math import prod
+from typing import Any
 
 from cnnc.compiler.ops import base
 from cnnc.compiler.ops.base import Brings, Op, Pointwise, Shape, Whole, Window, WordSlots
@@ -53,6 +54,9 @@ class FC(_Dense, Weighted):
         weight = {"weight": (self.width, ins[0][0])}
         return {**weight, "bias": (self.width,)} if self.bias else weight
 
+    def transposed(self, *ins: Shape) -> tuple[type[Op], Mapping[str, Any]] | None:
+        return (FC, {"bias": False}) if not self.dropconnect else None
+
     def macs(self, *ins: Shape) -> int:
         return ins[0][0] * self.width
 
@@ -85,6 +89,9 @@ class Linear(Weighted):
     def tensors_of(self, *ins: Shape) -> Mapping[str, Shape]:
         weight = {"weight": (self.width, ins[0][0])}
         return {**weight, "bias": (self.width,)} if self.bias else weight
+
+    def transposed(self, *ins: Shape) -> tuple[type[Op], Mapping[str, Any]] | None:
+        return Linear, {"bias": False}
 
     def macs(self, *ins: Shape) -> int:
         return prod(ins[0]) * self.width

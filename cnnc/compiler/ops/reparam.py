@@ -61,6 +61,9 @@ class Weighted(Op, ABC):
                 found[f"{_home(name)}.original"] = shape
         return found
 
+    def weight_of(self, *ins: Shape) -> Shape | None:
+        return self.tensors_of(*ins).get("weight")
+
     def state(self, *ins: Shape) -> Mapping[str, Shape]:
         if self._rule != "spectral_norm":
             return {}

@@ -101,3 +101,31 @@ class Tensor(Op):
 
     def window(self, *ins: Shape) -> Window:
         return Pointwise()
+
+
+@base.op
+class Weight(Op):
+    """The weight of a labelled layer as a tensor, channels first as PyTorch keeps it: `weight(label)`."""
+
+    kind = "weight"
+    family = "input"
+    example = "weight(label)"
+    source = True
+    internal = True
+
+    shape: Annotated[Shape, PlainValidator(lambda value, info: tuple(value))]
+
+    def out_shape(self, *ins: Shape) -> Shape:
+        return self.shape
+
+    def params(self, *ins: Shape) -> Mapping[str, Shape]:
+        return {}
+
+    def state(self, *ins: Shape) -> Mapping[str, Shape]:
+        return {}
+
+    def macs(self, *ins: Shape) -> int:
+        return 0
+
+    def window(self, *ins: Shape) -> Window:
+        return Pointwise()

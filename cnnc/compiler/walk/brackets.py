@@ -69,7 +69,7 @@ class Brackets:
         out = body(Spot(scope, spot.trace), flow)
         scope.result = out
         if out is not None:
-            self.walk.labels.define(label, out, inner, item, env, spot)
+            self.walk.labels.define(label, out, inner, item, env, spot, scope)
         return out
 
     def _repeated(

@@ -55,7 +55,7 @@ class Calls:
         values, given = self._bound(block, word, flow, env)
         text = _shown(syntax.name, values)
         trace = CallStep(text, word.span, spot.trace)
-        self._check_depth(word.span)
+        self.check_depth(word.span)
         if inline:
             scope = spot.scope
         else:
@@ -74,10 +74,11 @@ class Calls:
         if not inline:
             scope.result = out
         if label is not None and item is not None and out is not None:
-            self.walk.labels.define(label, out, labels, item, env, spot)
+            self.walk.labels.define(label, out, labels, item, env, spot, None if inline else scope)
         return out
 
-    def _check_depth(self, span: Span) -> None:
+    def check_depth(self, span: Span) -> None:
+        """Raises E901 where calls are open in calls without end."""
         if self.depth >= MAX_CALLS:
             hint = "a block that calls itself needs a choice that ends it"
             raise fail("E901", f"blocks call each other deeper than {MAX_CALLS}", span, hint=hint)
@@ -147,7 +148,7 @@ class Calls:
             raise fail("E301", f"the shared module `{name}` takes no arguments", word.span)
         if flow.poison:
             return flow
-        self._check_depth(word.span)
+        self.check_depth(word.span)
         shared.uses += 1
         label = name if shared.scope is None else f"{name}@{shared.uses}"
         scope = self.walk.open("shared", label, word.span, flow, spot)

@@ -11,6 +11,7 @@ from cnnc.compiler.ops import op_words
 from cnnc.compiler.since import hint as renaming
 from cnnc.compiler.since import since
 from cnnc.compiler.symbolic import FILE, Const, Param, Sourced, kind_of
+from cnnc.compiler.walk.again import REUSING
 from cnnc.compiler.walk.evaluate import FUNCTIONS, evaluate
 from cnnc.compiler.walk.evaluate import argument as argument_value
 from cnnc.compiler.walk.fit import FITTED
@@ -153,7 +154,7 @@ def _free(name: str, span: Span, what: str) -> None:
     if name.lower() in op_words() or name.lower() in (*FITTED, "id"):
         message = f"`{name}` is a layer{since(name)}, and {what} cannot take its name"
         raise fail("E204", message, span, hint=renaming(name))
-    if name in SIZE_NAMES or name in FUNCTIONS:
+    if name in SIZE_NAMES or name in FUNCTIONS or name.lower() in REUSING:
         message = f"`{name}` has a meaning of its own{since(name)}, and {what} cannot take it"
         raise fail("E204", message, span, hint=renaming(name))
 

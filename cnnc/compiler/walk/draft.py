@@ -15,7 +15,7 @@ from cnnc.dsl.source import Source, Span
 
 Role = Literal["own", "norm", "act", "flatten", "input", "merge"]
 DecisionKind = Literal["choice", "count", "values", "word", "name"]
-ScopeKind = Literal["model", "block", "bracket", "shared", "shortcut", "path"]
+ScopeKind = Literal["model", "block", "bracket", "shared", "again", "shortcut", "path"]
 
 
 @record(frozen=False, eq=False, repr=False)
@@ -53,11 +53,23 @@ class Draft:
     """The bias was neither asked for nor turned off by the text."""
     name: str = ""
     twin: Draft | None = None
-    """The draft whose module this one uses again (shared modules)."""
+    """The draft whose module this one uses again."""
+    reused: Draft | None = None
+    """For `again` and `weight`: the draft that they name, or its own twin in what they name."""
+    applied: tuple[str, ...] = ()
+    """For weights used again otherwise than their layer does: the arguments that say how."""
 
     @property
     def poison(self) -> bool:
         return self.op is None
+
+    @property
+    def owner(self) -> Draft:
+        """The draft whose module has the weights: itself, or the first use."""
+        draft = self
+        while draft.twin is not None:
+            draft = draft.twin
+        return draft
 
     def settled(self) -> Draft:
         """This tensor once dropped activations are out."""
@@ -126,7 +138,7 @@ class Scope:
     decisions: list[Decision] = field(default_factory=list)
     """What was decided in it, in this order."""
     again: Scope | None = None
-    """For a further use of a shared module: its first use."""
+    """For a further use of a shared module, or of what `again` names: the first use."""
     is_spare: bool = False
     """Whether what nobody needs of it is left out: a network that is used from its file."""
     name: str = ""
@@ -134,6 +146,14 @@ class Scope:
     def scopes(self) -> Iterator[Scope]:
         """This scope and those within it, each before its own."""
         return scopes_within(self)
+
+    @property
+    def owner(self) -> Scope:
+        """The scope whose module has the weights: itself, or the first use."""
+        scope = self
+        while scope.again is not None:
+            scope = scope.again
+        return scope
 
     @property
     def kind_name(self) -> str:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from cnnc.compiler.ops import op_words
 from cnnc.compiler.sizes import Ledger
 from cnnc.compiler.symbolic import Const, Sourced
+from cnnc.compiler.walk.again import AGAIN, Again, reusing
 from cnnc.compiler.walk.brackets import Brackets
 from cnnc.compiler.walk.calls import Calls
 from cnnc.compiler.walk.draft import Decision, DecisionKind, Draft, Scope, ScopeKind, Spot, poison
@@ -104,6 +105,11 @@ class Walk:
         self.labels = Labels(self)
         self.brackets = Brackets(self)
         self.ends = Ends(self)
+        self.again = Again(self)
+        self.began: list[int] = [0]
+        """How many drafts there were where each of the items began that are being placed."""
+        self.open_labels: list[str] = []
+        """The labels of these."""
         self._seen: set[tuple[str, int, str]] = set()
 
     def input_shapes(self) -> dict[str | None, tuple[int, ...]]:
@@ -195,13 +201,20 @@ class Walk:
         if is_anonymous(item.label):
             return self._level(replace(item, label=None), flow, env, spot, head=head)
         label = self.labels.read(item, env, spot)
-        with self.recovering(spot.trace):
-            if isinstance(item.core, s.Word):
-                return self._word(item, item.core, label, flow, env, spot, head=head)
-            return self.brackets.item(item, item.core, label, flow, env, spot)
-        if label is not None:
-            self.labels.define(label, poison(item.span), None, item, env, spot)
-        return poison(item.span)
+        self.began.append(len(self.drafts))
+        self.open_labels += [] if label is None else [label]
+        try:
+            with self.recovering(spot.trace):
+                if isinstance(item.core, s.Word):
+                    return self._word(item, item.core, label, flow, env, spot, head=head)
+                return self.brackets.item(item, item.core, label, flow, env, spot)
+            if label is not None:
+                self.labels.define(label, poison(item.span), None, item, env, spot)
+            return poison(item.span)
+        finally:
+            self.began.pop()
+            if label is not None:
+                self.open_labels.pop()
 
     def _level(self, item: s.Item, flow: Draft | None, env: Env, spot: Spot, *, head: bool) -> Draft | None:
         """`_: item`: one child under the name that a counter gives it, and a level of names within.
@@ -211,6 +224,11 @@ class Walk:
         core = item.core
         name = core.literal if isinstance(core, s.Word) and not core.quoted else None
         value = None if name is None else env.value(name)
+        if isinstance(core, s.Word) and reusing(core) is not None:
+            raise fail(
+                "E205", f"`{core.span.text}` uses a module again, and is no child to be named", item.span,
+                hint="leave the label out",
+            )  # fmt: skip
         named = name if value is None else str(value.value) if isinstance(value.value, Handed) else None
         if named is not None and (named in env.file.blocks or named in env.file.shareds or named == "id"):
             return self.item(item, flow, env, spot, head=head)
@@ -263,6 +281,10 @@ class Walk:
             out = flow
         elif text is not None and is_fitted(word):
             raise misplaced(text.lower(), word.span)
+        elif reusing(word) == AGAIN:
+            out = self.again.place(item, word, label, self.need(flow, word.span), env, spot)
+        elif reusing(word) is not None:
+            out = self.again.weight(word, head, env, spot)
         elif text == "none" and word.args is None:
             raise fail(
                 "E505", "`none` is an arm of a choice that is a whole branch, and nothing else", word.span,

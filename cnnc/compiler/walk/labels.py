@@ -9,11 +9,13 @@ from cnnc.compiler.ops import op_words
 from cnnc.compiler.walk.draft import Draft, Scope, Spot
 from cnnc.compiler.walk.evaluate import Poisoned, interpolate, named_value
 from cnnc.compiler.walk.naming import MAX_NAME
-from cnnc.compiler.walk.values import Env, Handed, Labelled, LabelScope, Trace
+from cnnc.compiler.walk.values import Env, Handed, Labelled, LabelScope, Made, Trace
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
 from cnnc.dsl.source import Span
 
+WEIGHT = "weight"
+"""`weight(label)`: the weight of a layer, as a tensor."""
 SOURCES = ("tensor",)
 """The layers into which nothing flows; a test compares it with the ops."""
 
@@ -64,11 +66,13 @@ class Labels:
         spot.scope.labels[text] = span
 
     def define(
-        self, text: str, tensor: Draft, inner: LabelScope | None, item: s.Item, env: Env, spot: Spot
-    ) -> None:
-        """Let a label name a tensor from here on."""
+        self, text: str, tensor: Draft, inner: LabelScope | None, item: s.Item, env: Env, spot: Spot,
+        scope: Scope | None = None,
+    ) -> None:  # fmt: skip
+        """Let a label name a tensor from here on; `scope` is the level of names that the item opened."""
         assert item.label is not None
-        entry = Labelled(tensor, inner, item.label.span)
+        made = Made(item, env, self.walk.began[-1], len(self.walk.drafts), scope)
+        entry = Labelled(tensor, inner, item.label.span, made=made)
         env.labels.entries[text] = entry
         # What a pipeline handed in labels is seen on the level it is placed on, too.
         home = self.walk.label_scopes.get(id(spot.scope))
@@ -150,7 +154,7 @@ class Labels:
         text = word.literal
         if text is None or word.quoted or env.value(text) is not None:
             return False
-        return text.lower() in SOURCES
+        return text.lower() in SOURCES or (text.lower() == WEIGHT and word.args is not None)
 
     def tensor_name(self, word: s.Word, env: Env) -> str | None:
         """The text of a word that names a tensor which can be seen; None for any other word."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,13 @@ class Arguments:
     defaults: dict[str, s.Argument] = field(default_factory=dict)
     """The `default` statements' arguments behind those that the layer does not give itself."""
 
+    def forget(self, name: str) -> None:
+        """Take an argument out, so that another can stand for it."""
+        for known in (self.values, self.tensors, self.pipelines, self.spans, self.defaults):
+            known.pop(name, None)
+        if name in self.written:
+            self.written.remove(name)
+
 
 class Layers:
     """Places layers for a walk."""
@@ -56,15 +63,27 @@ class Layers:
         call = self._split(word, env)
         args = Arguments()
         for name, expr in call.pieces.items():
-            self._take(args, call.op, name, expr, expr.span, env)
+            self.take(args, call.op, name, expr, expr.span, env)
         try:
             self._take_arguments(args, call.op, word.args or (), env)
             return self.layer(call.op, args, word.span, label, flow, env, spot)
         except CnncError as error:
             raise self._by_habit(error, word) from None
 
+    def arguments(self, word: s.Word, env: Env) -> Arguments:
+        """What a layer word says, without the file's defaults."""
+        call = self._split(word, env)
+        args = Arguments()
+        for name, expr in call.pieces.items():
+            self.take(args, call.op, name, expr, expr.span, env)
+        self._take_arguments(args, call.op, word.args or (), env)
+        return args
+
     def source(self, word: s.Word, label: str | None, env: Env, spot: Spot, *, head: bool) -> Draft:
         """A layer into which nothing flows. Raises E504 where it is not at a chain's head, or has no label."""
+        first = self.walk.again.source(word.span)
+        if first is not None:
+            return first
         op = self._split(word, env).op
         if not head:
             raise fail(
@@ -153,7 +172,7 @@ class Layers:
             given = self._take_rest(args, op, op.rest, given, env)
         for i, one in enumerate(given):
             name = self._field(op, one.key, i, one.span, bare)
-            self._take(args, op, name, one.value, one.span, env)
+            self.take(args, op, name, one.value, one.span, env)
 
     def _take_rest(
         self, args: Arguments, op: type[Op], name: str, given: Sequence[s.Argument], env: Env
@@ -169,9 +188,10 @@ class Layers:
             args.spans[name] = loose[0].span
         return [one for one in given if one.key is not None]
 
-    def _take(
+    def take(
         self, args: Arguments, op: type[Op], name: str, expr: s.Expr | s.Bracket, span: Span, env: Env
     ) -> None:
+        """Evaluate one argument. Raises E304 where it is there already."""
         if name in args.spans:
             raise fail("E304", f"the {name} of `{op.kind}` is given twice", span)
         found = argument(op, name, expr, env)
@@ -238,9 +258,18 @@ class Layers:
         flow: Draft,
         env: Env,
         spot: Spot,
+        *,
+        brings_label: str | None = None,
+        behind: Callable[[Draft], Draft] | None = None,
+        bare: bool = False,
     ) -> Draft:
-        """A layer with the flattening before it and the norm and activation after it."""
-        self._apply_defaults(args, op_type, env)
+        """A layer with the flattening before it and the norm and activation after it.
+
+        `brings_label` names these where the layer has no label, `behind` places something before them, and a `bare`
+        layer has nothing of the file's defaults.
+        """
+        if not bare:
+            self._apply_defaults(args, op_type, env)
         norm, act, act_is_default = self._brought(op_type, args, span, spot)
         if norm is not None and "bias" in op_type.model_fields and "bias" not in args.values:
             args.values["bias"] = constant(False)
@@ -256,6 +285,9 @@ class Layers:
             ins[0] = self.place(Flatten, Arguments(), (flow,), span, None, spot, "flatten")
         out = self.place(op_type, args, tuple(ins), span, label, spot, "own")
         out.plain_bias = plain_bias
+        label = label or brings_label
+        if behind is not None:
+            out = behind(out)
         if norm is not None:
             op, norm_args = self._brought_layer("norm", "normalisation", norm, args, span)
             self._apply_defaults(norm_args, op, env)

@@ -20,8 +20,9 @@ def assign_names(root: Scope, inputs: Mapping[str, Draft]) -> None:
     """
     problems: list[Diagnostic] = []
     taken: dict[str, Draft | Scope] = {**inputs, **_shared_modules(root)}
-    for scope in root.scopes():
+    for scope in _own(root):
         _name_children(scope, problems, taken if scope is root else {})
+    _name_reuses(root, problems)
     problems += _counted_taps(root)
     if problems:
         raise CnncError(problems)
@@ -45,6 +46,8 @@ def _name_children(scope: Scope, problems: list[Diagnostic], given: Mapping[str,
         if isinstance(child, Draft) and child.dropped:
             continue
         if is_identity(child) and child.label is None:
+            continue
+        if _is_reuse(child):
             continue
         if isinstance(child, Scope) and child.kind == "shared":
             # A child of the model under its own name, wherever it is used; a further use is none at all,
@@ -71,6 +74,42 @@ def _name_children(scope: Scope, problems: list[Diagnostic], given: Mapping[str,
                 "E901", message, child.span, hint="give shorter labels, or fewer of them in each other"
             )
     _name_identities(scope, {*taken, *scope.labels})
+
+
+def _is_reuse(child: Draft | Scope) -> bool:
+    """Whether a child uses a module again that has its name elsewhere."""
+    return child.reused is not None if isinstance(child, Draft) else child.kind == "again"
+
+
+def _own(root: Scope) -> Iterator[Scope]:
+    """A scope and those within it, but for what `again` places."""
+    todo = [root]
+    while todo:
+        scope = todo.pop()
+        yield scope
+        inner = (c for c in reversed(scope.children) if isinstance(c, Scope) and c.kind != "again")
+        todo.extend(inner)
+
+
+def _name_reuses(root: Scope, problems: list[Diagnostic]) -> None:
+    """What uses a module again is called after that, `c@2`, in the order of the text; a weight `c@weight`."""
+    scopes = sorted((c for c in root.scopes() if c.kind == "again"), key=lambda scope: scope.number)
+    drafts = [c for scope in root.scopes() for c in scope.children if isinstance(c, Draft) and c.reused]
+    counts: dict[tuple[str, str], int] = {}
+
+    def after(name: str, kind: str = "") -> str:
+        number = counts[name, kind] = counts.get((name, kind), 1 - bool(kind)) + 1
+        return f"{name}@{kind}{number if number > 1 else ''}"
+
+    for draft in sorted(drafts, key=lambda draft: draft.number):
+        assert draft.op is not None
+        if not draft.dropped:
+            draft.name = after(draft.owner.name, "weight" if draft.op.kind == "weight" else "")
+    for scope in scopes:
+        assert scope.again is not None
+        scope.name = after(scope.again.name)
+        for inner in _own(scope):
+            _name_children(inner, problems, {})
 
 
 def counted(kind: str, number: int) -> str:

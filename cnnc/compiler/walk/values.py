@@ -234,6 +234,19 @@ class Labelled:
     inner: LabelScope | None
     span: Span
     used: bool = False
+    made: Made | None = None
+
+
+@record(eq=False, repr=False)
+class Made:
+    """How a label came to its tensor: the item, where its names are looked up, and the drafts `first` up to `last`
+    that it placed; `scope` is the level of names that it opened, if any."""
+
+    item: s.Item
+    env: Env
+    first: int
+    last: int
+    scope: Scope | None
 
 
 @record(frozen=False, eq=False, repr=False)

@@ -2,6 +2,7 @@
 
 from cnnc.backends.pytorch.emitters import (  # noqa: F401  (each registers its emitters)
     activation,
+    again,
     arithmetic,
     attention,
     bias,
