@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnnc.compiler.ops import Op, by_x
 from cnnc.compiler.ops.extern import Extern
@@ -244,7 +244,8 @@ class Again:
             args.forget(name)
             self.walk.layers.take(args, op, name, change.value, change.span, env)
         if "bias" in op.model_fields:
-            args.values["bias"] = constant(own.op.bias)
+            layer: Any = own.op
+            args.values["bias"] = constant(layer.bias)
         names = [change.key or "" for change in changes]
         before = len(self.walk.drafts)
         out = self.walk.layers.layer(op, args, word.span, None, flow, made.env, spot, brings_label=label)
