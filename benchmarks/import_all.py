@@ -45,13 +45,13 @@ def build(name: str, device: str) -> tuple[Any, tuple[int, ...]]:
     import torch
 
     library, _, short = name.partition(":")
+    models = peers.torchvision_models()  # timm imports torchvision, which this makes importable
     with torch.device(device):
         if library == "timm":
             import timm
 
             module = timm.create_model(short, pretrained=False)
             return module, tuple(module.default_cfg.get("input_size", (3, 224, 224)))
-        models = peers.torchvision_models()
         options: dict[str, Any] = {"weights": None}
         if short in models.list_models(models.segmentation):
             options["weights_backbone"] = None
