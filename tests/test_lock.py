@@ -48,6 +48,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_a_name_that_no_lock_can_hold_is_left_out(folder: Path) -> None:
+    (folder / "good.cnn").write_text("input 3x8x8\nconv3-8\n")
+    Path(os.fsdecode(b"bad\xff.cnn")).write_text("input 3x8x8\nconv3-8\n")
+    first, again = run("lock", "."), run("lock", ".")
+    assert first.exit_code == again.exit_code == 1
+    assert "cannot be locked: its name is not UTF-8" in first.output
+    assert "wrote cnnc.lock (2 networks: 2 new)" in first.output
+    assert "cnnc.lock is up to date (2 networks)" in again.output
+
+
 def run(*words: str, stdin: str = "") -> Result:
     return CliRunner().invoke(cnnc, words, input=stdin, prog_name="cnnc", catch_exceptions=False)
 

@@ -88,6 +88,11 @@ def test_no_name_speaks_for_the_program(name: str, tmp_path: Path, monkeypatch: 
             assert path.name.isprintable()
             harmless(path.read_bytes())
     harmless(printed("check", f"{name}.gone", "no\n::error::OK"))
+    for command in ("ops", "schema", "zoo", "lsp"):
+        harmless(printed(command, name))
+        harmless(printed(command, f"--{name}"))
+    for gone in (["live", f"{name}.gone"], ["live", "--port", name], ["live", "--export", name, "no.cnn"]):
+        harmless(printed(*gone))
     for target in (f"{name}:f", f"{name}.pt2", name):
         harmless(printed("import", target))
 
@@ -106,6 +111,15 @@ def test_tensors_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             shown = printed("weights", "a.cnn", f"w.{ending}", *more)
             harmless(shown)
             assert more or b"extra" in shown
+
+
+def test_times_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    for name in NAMES:
+        (tmp_path / name).write_text(SPEC)
+        for more in ([], ["--device", name], ["--versus", name], ["--json"])[: 4 if name == NAMES[0] else 1]:
+            harmless(printed("bench", name, "--batch", "1", "--seconds", "0", *more))
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "utf8"])
@@ -134,13 +148,5 @@ def test_what_the_program_itself_tells_a_terminal_passes(monkeypatch: pytest.Mon
 
 def test_every_command_and_what_it_prints_is_tried() -> None:
     tried = {words[0] for words in COMMANDS}
-    assert set(commands.COMMANDS) - tried == {
-        "bench",
-        "import",
-        "live",
-        "lsp",
-        "ops",
-        "schema",
-        "weights",
-        "zoo",
-    }
+    elsewhere = {"bench", "import", "live", "lsp", "ops", "schema", "weights", "zoo"}
+    assert set(commands.COMMANDS) - tried == elsewhere  # each in a test of its own here

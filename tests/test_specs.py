@@ -78,7 +78,7 @@ def test_claims_hold_without_a_warning(name: str) -> None:
     net = network(name)
     net.check()
     assert net.claims, "a shipped spec claims something"
-    assert net.warnings == ()
+    assert [finding for finding in net.warnings if finding.severity == "warning"] == []
 
 
 def test_the_whole_zoo_passes_strictly() -> None:

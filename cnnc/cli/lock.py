@@ -26,7 +26,7 @@ from cnnc.cli.common import (
     tell,
 )
 from cnnc.cli.files import alone, replace_file
-from cnnc.cli.lock_file import Entries, read_entries, render_lock
+from cnnc.cli.lock_file import Entries, is_utf8, read_entries, render_lock
 from cnnc.cli.out import say
 from cnnc.cli.project import LOCK_HELP, lock_path
 from cnnc.cli.settings import NONE, Settings, apart, read_settings
@@ -73,7 +73,18 @@ def lock(specs: tuple[str, ...], path: str | None, sizes: Sizes, params: Values)
         check_recorded, recorded=recorded, settings=settings, max_layers=max_layers(),
         allow_outside=allow_outside(), homes=homes,
     )  # fmt: skip
-    sys.exit(_lock_all(told_once(judged(found, check)), before))
+    named = _nameable(found)
+    sys.exit(_lock_all(told_once(judged(named, check)), before) or int(len(named) < len(found)))
+
+
+def _nameable(found: Sequence[tuple[str, Diagnostic | None]]) -> list[tuple[str, Diagnostic | None]]:
+    """The specs whose names a lock can hold; the others are said."""
+    named = [spec for spec in found if is_utf8(spec[0])]
+    for name, *_ in found:
+        if not is_utf8(name):
+            message = f"{name!r} cannot be locked: its name is not UTF-8"
+            tell([Diagnostic("E604", message, None, hint="rename the file; the others are locked")])
+    return named
 
 
 def _lock_all(verdicts: Iterable[Verdict], before: Lock) -> int:

@@ -59,13 +59,13 @@ def _by_module(tensors: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         yield module, ", ".join(" ".join((shape, *own)) for shape, own in shapes.items())
 
 
+def is_utf8(name: str) -> bool:
+    """Whether a file's name is text: TOML can hold it."""
+    return not any("\ud800" <= ch <= "\udfff" for ch in name)
+
+
 def _quoted(text: str) -> str:
     """A TOML basic string, in which only what prints is itself: a review shows what is there."""
-    if not text.isascii():
-        try:
-            text.encode("utf8")
-        except UnicodeEncodeError:
-            raise fail("E604", f"{text!r} cannot be locked: its name is not UTF-8") from None
     quoted = json.dumps(text, ensure_ascii=False)
     return quoted if quoted.isprintable() else "".join(map(_escaped, quoted))
 

@@ -68,11 +68,16 @@ def compile(
     endings = {"pytorch": "py", "core": "core.cnn"}
     path = output or f"{file_name(net.name)}.{endings.get(target, target)}"
     if target == "pytorch":
-        source = net.pytorch(
-            optimize="inference" if purpose == "inference" else "checkpoint" if checkpoint else None,
-            stages=stages,
+        from cnnc.backends.pytorch import to_pytorch
+        from cnnc.backends.pytorch.form import form_of
+        from cnnc.compiler.cost import costs
+
+        form = form_of(
+            "inference" if purpose == "inference" else "checkpoint" if checkpoint else None, stages
         )
-        counts = f"{net.costs.told('params')} parameters, {net.costs.told('macs')} MACs"
+        source = to_pytorch(net.graph, form)
+        counted = costs(form.of(net.graph).graph) if purpose == "inference" else net.costs
+        counts = f"{counted.told('params')} parameters, {counted.told('macs')} MACs"
         write(path, source, f"{counts}, {source.count(chr(10))} lines")
     elif target == "onnx":
         _write_onnx(net, path, weights)

@@ -77,6 +77,7 @@ CODES: dict[str, str] = {
     "N101": "no input declared",
     "N102": "an input whose sizes look as if they came in another order",
     "N103": "claims about other values of the params",
+    "N104": "a network that trains with batches of 2 or more only",
     "N702": "tensors that only an extern's own package knows",
 }
 

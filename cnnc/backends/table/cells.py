@@ -119,7 +119,8 @@ def _default(op: Op, name: str) -> Any:
         return 0
     if default == "same":
         fields = arguments(op)
-        return [[(k - 1) * d // 2] * 2 for k, d in zip(fields["kernel"], fields["dilation"], strict=True)]
+        reach = [(k - 1) * d for k, d in zip(fields["kernel"], fields["dilation"], strict=True)]
+        return None if any(n % 2 for n in reach) else [[n // 2] * 2 for n in reach]  # none for even kernels
     return default
 
 

@@ -442,7 +442,7 @@ def _refuse_free_weights(op: Op, shapes: tuple[tuple[int, ...], ...]) -> None:
     if free:
         raise OpError(
             "E407", f"`{op.kind}` has weights for {free[0]} inputs, and that size is free",
-            hint="average the map first (gap, avgpool(out=7)), or give the size with --input",
+            hint="average the map first, by `gap` or `adaptiveavgpool7`, or give the size with --input",
         )  # fmt: skip
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from math import prod
 
 from cnnc.compiler.ops import Op, show
+from cnnc.compiler.sizes import is_free
 from cnnc.compiler.walk.default_activations import Consumers
 from cnnc.compiler.walk.draft import Draft
 from cnnc.compiler.walk.elaborate import Walked
@@ -19,6 +21,7 @@ def warnings(walked: Walked, file: FileScope, consumers: Consumers) -> list[Diag
     """Unused declarations, biases before batch norms, weighted layers with no activation between them."""
     found = [*_unused(walked.spec, file), *_unused_taps(walked), *_unused_parameters(walked.spec)]
     found += [*_statement_words(walked.spec), *_biases(walked), *_linear_pairs(walked, consumers)]
+    found += _single_values(walked)
     seen: set[tuple[str, int, str]] = set()
     out = []
     for problem in sorted(found, key=lambda d: d.span.start if d.span else 0):
@@ -116,6 +119,18 @@ def _biases(walked: Walked) -> list[Diagnostic]:
             trace = render_trace(before.trace, before.span)
             found.append(Diagnostic("W201", message, before.span, trace, hint))
     return found
+
+
+def _single_values(walked: Walked) -> list[Diagnostic]:
+    """N104: over one position, a batch norm in training has as many values of a channel as there are images."""
+    for draft in walked.drafts:
+        if draft.op is None or draft.op.kind != "bn" or draft.dropped:
+            continue
+        shape = draft.shape
+        if not any(is_free(n) for n in shape) and prod(shape[1:]) == 1:
+            message = "it trains with batches of 2 or more: this batch norm sees one value of each channel in an image"
+            return [Diagnostic("N104", message, draft.span, render_trace(draft.trace, draft.span))]
+    return []
 
 
 def _params(draft: Draft) -> dict[str, tuple[int, ...]]:
