@@ -58,6 +58,15 @@ def _coordinate_attention(x: Any, w: Weights) -> Any:
     return x * torch.sigmoid(_conv(rows, w, "conv1")) * torch.sigmoid(_conv(columns, w, "conv2"))
 
 
+def _published_coordinates(x: Any, w: Weights) -> Any:
+    """Hou et al. 2021, eq. 6 and 7: one layer on the means of both axes, which are then taken apart."""
+    rows, columns = x.mean(3, keepdim=True), x.mean(2, keepdim=True).transpose(2, 3)
+    both = F.hardswish(_conv(torch.cat([rows, columns], 2), w, "both"))
+    rows, columns = both.split([x.shape[2], x.shape[3]], 2)
+    gates = torch.sigmoid(_conv(rows, w, "rows")), torch.sigmoid(_conv(columns.transpose(2, 3), w, "columns"))
+    return x * gates[0] * gates[1]
+
+
 def _time_embedding(x: Any, w: Weights) -> Any:
     """Sines and cosines of the position at 4 frequencies (Vaswani et al. 2017, section 3.5)."""
     frequencies = torch.exp(-log(10_000) * torch.arange(4, dtype=x.dtype) / 4).view(1, 4, 1)
@@ -93,6 +102,12 @@ CASES: dict[str, tuple[str, tuple[int | str, ...], Wanted, Callable[[int, int], 
     "coordinate attention": (
         "[id & mean(axis=W) -> conv1-C(act=sigmoid) & mean(axis=H) -> conv1-C(act=sigmoid)]", (6, "H", "W"),
         _coordinate_attention, lambda h, w: 36 * (h + w),
+    ),
+    "coordinate attention as published": (
+        "[id & [h: mean(axis=W) | mean(axis=H) -> w: permute(C, W, H)](axis=H) -> both: conv1-4(act=hardswish) "
+        "-> slice(to=h, axis=H) -> rows: conv1-{6}(act=sigmoid) & both -> slice(to=w, axis=H, last=yes) "
+        "-> permute(C, W, H) -> columns: conv1-{6}(act=sigmoid)]", (6, "H", "W"), _published_coordinates,
+        lambda h, w: 2 * 24 * (h + w),
     ),
     "layer scale": (
         "[id + [conv3-C & s: tensor(C, 1, 1, init=0.1)]]", (3, "H", "W"),

@@ -97,10 +97,13 @@ def conv(draw: Draw, shape: Shape) -> str:
         rows = [draw(st.text("01", min_size=width, max_size=width)) for _ in range(shape[0])]
         more += f', table="{",".join(rows)}"'
     else:
-        more += f", groups={groups}, standardise={yes_no(draw)}" + init(draw, ANY_RULE)
+        more += f", groups={groups}, standardise={draw(STANDARDISE)}" + init(draw, ANY_RULE)
     more += "" if form == 1 else reparam(draw)
     dilation = per_axis(draw, st.integers(1, 3), rank)
     return f"{head}(pad={padding(draw, rank, 3)}, dilation={dilation}{more}, act=none)"
+
+
+STANDARDISE = st.sampled_from(["no", "no", "yes", "standardise(gain=yes)", "standardise(eps=1e-3, gain=no)"])
 
 
 def dwconv(draw: Draw, shape: Shape) -> str:

@@ -53,6 +53,25 @@ def test_reductions(word: str, rank: int) -> None:
         assert torch.autograd.gradcheck(module, (x,))
 
 
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("axis", "CHW")
+def test_a_slice_as_long_as_a_tensor(axis: str, last: bool) -> None:
+    """The first places or the last, of free sizes too."""
+    how = ", last=yes" if last else ""
+    net = graph_of(
+        f'input 5xHxW\nt: [slice(0..2) -> conv3-3/2]\n"input" -> y: slice(to=t, axis={axis}{how})\noutput y, t'
+    )
+    assert graph_of(expand(net)).nodes[-1].op == net.nodes[-1].op
+    module = compiled(net).module.eval()
+    for h, w in ((7, 4), (2, 9)):
+        x = torch.randn(2, 5, h, w)
+        y, t = module(x)
+        dim = 1 + "CHW".index(axis)
+        n, m = t.shape[dim], x.shape[dim]
+        torch.testing.assert_close(y, x.narrow(dim, m - n if last else 0, n))
+        assert [number(s, {"H": h, "W": w}) for s in net.nodes[net.outputs["y"]].out] == list(y.shape[1:])
+
+
 @pytest.mark.parametrize("rank", [0, 1, 2, 3])
 def test_softmax(rank: int) -> None:
     shape = (3, *SIZES[rank])

@@ -101,6 +101,23 @@ def test_standardised_conv(rank: int) -> None:
 
 
 @RANKS
+def test_standardised_conv_with_gain(rank: int) -> None:
+    cls = getattr(convolution, f"StandardisedConv{rank}d")
+    m = cls(2, 3, KERNEL[rank], stride=STRIDE[rank], padding=flat(SIDES[rank]), eps=1e-3, gain=True)
+    torch.nn.init.uniform_(m.gain, 0.5, 2)
+
+    def reference(x: Tensor) -> Tensor:
+        filters = []
+        for f, gain in zip(m.weight, m.gain.flatten(), strict=True):
+            n = f.numel()
+            variance = f.pow(2).mean() - f.mean() ** 2
+            filters.append(gain * (f - f.mean()) / (n * (variance + 1e-3)) ** 0.5)
+        return ref.conv(x, torch.stack(filters), m.bias, STRIDE[rank], SIDES[rank], (1,) * rank)
+
+    agrees(m, random(2, 2, *SIZES[rank]), reference)
+
+
+@RANKS
 @pytest.mark.parametrize("by_side", [False, True])
 def test_separable_conv(rank: int, by_side: bool) -> None:
     cls = getattr(convolution, f"SeparableConv{rank}d")

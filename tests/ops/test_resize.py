@@ -32,7 +32,11 @@ def _parts(factor: str) -> list[Fraction]:
     return [Fraction(part.strip()) for part in parts] * (1 if len(parts) == 2 else 2)
 
 
-@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic", "area", "bilinear, align_corners=yes"])
+@pytest.mark.parametrize(
+    "mode",
+    ["nearest", "bilinear", "bicubic", "area", "bilinear, align_corners=yes", "bilinear, antialias=yes",
+     "bicubic, antialias=yes"],
+)  # fmt: skip
 @pytest.mark.parametrize("factor", FACTORS)
 def test_a_factor_is_exact_at_every_size(factor: str, mode: str) -> None:
     """floor(n * p/q) is that of fractions, also where n * 0.7 in floating point is just under a whole number."""
@@ -44,6 +48,8 @@ def test_a_factor_is_exact_at_every_size(factor: str, mode: str) -> None:
         how: dict[str, Any] = {"mode": mode.partition(",")[0]}
         if "align" in mode:
             how["align_corners"] = True
+        if "antialias" in mode:
+            how["antialias"] = True
         found = module(x)
         assert (
             tuple(found.shape[2:])
@@ -62,13 +68,21 @@ def test_what_a_float_would_miss_by_one() -> None:
 
 
 @pytest.mark.parametrize("sizes", ["HxW", "9x12"])
-@pytest.mark.parametrize("mode", ["bilinear", "area", "nearest"])
+@pytest.mark.parametrize("mode", ["bilinear", "area", "nearest", "bicubic, antialias=yes"])
 def test_last_in_a_branch_it_takes_the_size_of_its_siblings(sizes: str, mode: str) -> None:
     net = cnnc.parse(f"input 2x{sizes}\n[id | maxpool -> resize(mode={mode})]")
     module = net.module().double()
     for h, w in ((9, 12), (17, 8)) if "H" in sizes else ((9, 12),):
         x = torch.rand(2, 2, h, w, dtype=torch.float64, requires_grad=True)
-        wanted = torch.cat([x, F.interpolate(F.max_pool2d(x, 2), (h, w), mode=mode)], 1)
+        wanted = torch.cat(
+            [
+                x,
+                F.interpolate(
+                    F.max_pool2d(x, 2), (h, w), mode=mode.partition(",")[0], antialias="anti" in mode
+                ),
+            ],
+            1,
+        )
         _compare(module(x), wanted, x)
 
 
@@ -106,6 +120,11 @@ def test_defaults_of_the_file_hold_for_it() -> None:
         ("resize(0.25, mode=bilinear)", Axis(2, 4, -1)), ("resize(0.5, mode=bicubic)", Axis(4, 2, 1)),
         ("resize(0.25, mode=bicubic)", Axis(4, 4, 0)), ("resize(2)", Spread(2, 2, 0)),
         ("resize(2, mode=bilinear)", Spread(4, 2, 1)), ("resize(3, mode=bilinear)", Spread(5, 3, 1)),
+        ("resize(1/3, mode=bilinear, antialias=yes)", Axis(5, 3, 1)),
+        ("resize(0.5, mode=bilinear, antialias=yes)", Axis(4, 2, 1)),
+        ("resize(0.25, mode=bicubic, antialias=yes)", Axis(16, 4, 6)),
+        ("resize(1/3, mode=bicubic, antialias=yes)", Axis(11, 3, 4)),
+        ("resize(3, mode=bilinear, antialias=yes)", Spread(5, 3, 1)),
         ("resize(2, mode=bicubic)", Spread(8, 2, 3)), ("resize(3, mode=bicubic)", Spread(11, 3, 4)),
     ],
 )  # fmt: skip
@@ -139,7 +158,8 @@ def test_what_it_sees_by_whole_steps(word: str, axis: Axis | Spread) -> None:
         ("v: fc-3\n\"input\" -> resize(to=v)", "E401"), ("[id | gap -> fc-2 -> resize]", "E503"),
         ("[id | pad(1) -> pad]", "E503"), ("p: maxpool\n\"input\" -> pad(to=p)", "E403"), ("pad", "E503"),
         ("pad(mode=reflect)", "E503"), ("p: id\nmaxpool -> pad(1, to=p)", "E307"), ("[id | maxpool -> resize(moed=area)]", "E301"),
-        ("[id | maxpool4 -> pad(mode=reflect)]", "E403"),
+        ("[id | maxpool4 -> pad(mode=reflect)]", "E403"), ("resize(0.5, antialias=yes)", "E307"),
+        ("resize(0.5, mode=area, antialias=yes)", "E307"),
     ],
 )  # fmt: skip
 def test_what_is_refused(layers: str, code: str) -> None:

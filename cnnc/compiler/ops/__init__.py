@@ -16,7 +16,7 @@ from cnnc.compiler.ops.base import (
 from cnnc.compiler.ops.initial import RULES
 from cnnc.compiler.ops.registry import all_ops, op_words
 
-ARGUMENT_WORDS = frozenset(RULES)
+ARGUMENT_WORDS = frozenset({*RULES, "standardise"})
 """Words that take arguments and are no layers: `init=normal(0.01)`."""
 
 __all__ = [

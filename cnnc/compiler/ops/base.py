@@ -433,6 +433,8 @@ class Op(Model, ABC):
     """Whether a search for the consumers of an activation looks through it."""
     takes_linear: ClassVar[bool] = False
     """Whether a default activation right before it is left out."""
+    worded: ClassVar[tuple[str, ...]] = ()
+    """Arguments that may stand without a key as a word with arguments of its own: `conv3-64(standardise(eps=1e-6))`."""
     reusable: ClassVar[tuple[str, ...]] = ()
     """Arguments that shape no weight, and may differ where `again` uses its weights another time."""
     aside: ClassVar[tuple[str, ...]] = ()

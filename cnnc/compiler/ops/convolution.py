@@ -13,6 +13,7 @@ from cnnc.compiler.ops.initial import BiasInit, WeightInit
 from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator
 from cnnc.compiler.ops.reparam import Reparam, Weighted
 from cnnc.compiler.sizes import is_free
+from cnnc.dsl.record import record
 
 if TYPE_CHECKING:
     from pydantic_core.core_schema import ValidationInfo
@@ -120,6 +121,50 @@ def _mask(value: Any, info: ValidationInfo) -> str | None:
     return None if value is None or value == "none" else base.one_of(value, "mask", ("a", "b", "none"))
 
 
+@record
+class Standardised:
+    """How filters are standardised: what is added to their variance, and whether each has a learnt gain."""
+
+    eps: float = 1e-5
+    gain: bool = False
+
+    def __str__(self) -> str:
+        return f"standardise(eps={self.eps!r}, gain={'yes' if self.gain else 'no'})"
+
+
+def _standardise(value: Any, info: ValidationInfo) -> bool | Standardised:
+    """`yes`, `no`, or `standardise(eps=1e-6, gain=yes)`; at its usual numbers it is just yes."""
+    if isinstance(value, bool | Standardised):
+        return value
+    if isinstance(value, str):
+        if value in ("yes", "no"):
+            return value == "yes"
+    elif getattr(value, "name", None) == "standardise":
+        given: dict[str, Any] = {}
+        for i, (key, number) in enumerate(value.args):
+            name = key.lower() if key else ("eps", "gain")[i] if i < 2 else ""
+            if name not in ("eps", "gain") or name in given:
+                raise OpError("E303", "`standardise` takes eps and gain, each once", arg="standardise")
+            given[name] = number
+        eps, gain = base.real(given.get("eps", 1e-5), "standardise"), given.get("gain", False)
+        if not eps > 0:
+            raise OpError(
+                "E303", f"the eps of `standardise` (={eps!r}) must be more than 0", arg="standardise"
+            )
+        if gain not in (True, False, "yes", "no") or (isinstance(gain, int) and not isinstance(gain, bool)):
+            raise OpError(
+                "E303",
+                f"the gain of `standardise` is {base.show(gain)}; expected yes or no",
+                arg="standardise",
+            )
+        found = Standardised(eps, gain in (True, "yes"))
+        return True if found == Standardised() else found
+    raise OpError(
+        "E303", f"`standardise` is {base.show(value)}; expected yes, no or standardise(eps=…, gain=…)", arg="standardise",
+        hint="for instance: conv3-64(standardise(eps=1e-6, gain=yes))",
+    )  # fmt: skip
+
+
 def _pad_mode(value: Any, info: ValidationInfo) -> str | None:
     """What the border repeats; `zeros` takes a default of the file's back."""
     modes = ("zeros", "reflect", "replicate", "circular")
@@ -175,7 +220,9 @@ class Conv(Sliding):
     out = floor((N + p - k_eff)/s) + 1 on each axis, k_eff = k + (k - 1)(dilation - 1).
     `table` names the input maps that each output map sees (LeCun et al. 1998, Table I):
     a row of 0 and 1 for each input map, or `lenet5_c3`. `standardise=yes` gives every
-    filter mean 0 and variance 1 before it is used (Qiao et al. 2019). `mask=b` lets a position see those
+    filter mean 0 and variance 1 before it is used (Qiao et al. 2019); `standardise(eps=1e-6)` says what is added to the variance,
+    and with `gain=yes` each filter is multiplied by a learnt gain, 1 at first, over the root of the number of values it sums
+    (Brock et al. 2021, NFNet, eq. 1 and section 4.1). `mask=b` lets a position see those
     before it, row by row, and itself; `mask=a` those before it alone (van den Oord et al. 2016, PixelRNN, section 3.4).
     The weights that the mask hides are parameters and are multiplied all the same. `pad_mode=reflect`, `replicate`
     and `circular` repeat the map in its border; what they repeat there is not followed.
@@ -185,6 +232,7 @@ class Conv(Sliding):
     example = "conv3-64/2"
     word = WordSlots(size="kernel", width="width", stride="stride")
     reusable = _REUSABLE
+    worded = ("standardise",)
 
     kernel: base.PositiveAxes
     width: base.Positive
@@ -194,7 +242,7 @@ class Conv(Sliding):
     groups: base.Positive = 1
     bias: base.Flag = True
     table: connection.Table = None
-    standardise: base.Flag = False
+    standardise: Annotated[bool | Standardised, PlainValidator(_standardise)] = False
     init: WeightInit = None
     bias_init: BiasInit = None
     reparam: Reparam = None
@@ -260,7 +308,10 @@ class Conv(Sliding):
             weight = {"weight": (connection.links(self.table), *self.kernel)}
         else:
             weight = {"weight": (self.width, ins[0][0] // self.groups, *self.kernel)}
-        return {**weight, "bias": (self.width,)} if self.bias else weight
+        found: dict[str, Shape] = {**weight, "bias": (self.width,)} if self.bias else weight
+        if isinstance(self.standardise, Standardised) and self.standardise.gain:
+            found["gain"] = (self.width, 1, *[1] * len(self.kernel))
+        return found
 
     def transposed(self, *ins: Shape) -> tuple[type[Op], Mapping[str, Any]] | None:
         if self.table is not None or self.mask is not None or self.standardise or self.pad_mode is not None:

@@ -21,6 +21,7 @@ from cnnc.compiler.ops.base import (
     Weightless,
     Whole,
     Window,
+    by_x,
 )
 from cnnc.compiler.ops.model import Field, PlainValidator
 from cnnc.compiler.ops.sized import Sized, or_tensor, size_or_tensor
@@ -347,17 +348,19 @@ class Permute(Weightless):
         return Undefined("the map has other axes than what it is made of")
 
 
-def _bounds(value: Any, info: ValidationInfo) -> Bounds:
-    if isinstance(value, Bounds):
+def _bounds(value: Any, info: ValidationInfo) -> Bounds | None:
+    usage = "slice(0..31), or slice(to=LABEL, axis=W)"
+    or_tensor(value, info, "`slice` needs either bounds", hint=usage)
+    if value is None or isinstance(value, Bounds):
         return value
     if isinstance(value, range):
         return Bounds(value.start, value.stop - 1)
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return Bounds(value, value)
-    hint = "the last one is -1..-1" if value == -1 else None
+    last = "the last one is -1..-1" if value == -1 else None
     raise OpError(
         "E303", f"`bounds` is {base.show(value)}; expected a place from 0 or a range like 0..31", arg="bounds",
-        hint=hint,
+        hint=last,
     )  # fmt: skip
 
 
@@ -366,7 +369,8 @@ class Slice(Weightless):
     """The channels, or the positions of `axis`, from one bound to the other, both included.
 
     They count from 0, and with a minus sign from the end: `slice(0..31)`, `slice(1.., axis=W)`,
-    `slice(..-2, axis=W)`. One number is that place alone.
+    `slice(..-2, axis=W)`. One number is that place alone. `slice(to=label, axis=W)` takes as many as that tensor has along the
+    axis, free ones too: the first, or with `last=yes` the last.
     """
 
     kind = "slice"
@@ -374,16 +378,25 @@ class Slice(Weightless):
     example = "slice(0..31)"
     transparent = True
     letters = ("axis",)
+    tensors = MappingProxyType({"to": "output"})
 
-    bounds: Annotated[Bounds, PlainValidator(_bounds)]
+    bounds: Annotated[Bounds | None, PlainValidator(_bounds)] = Field(None, validate_default=True)
     axis: axes.OneAxis = Field("C", validate_default=True)
+    last: base.Flag = False
 
     def dim(self, shape: Shape) -> int:
         """Where the axis stands in a shape, channels first."""
         return axes.places((self.axis,), shape)[0]
 
-    def ends(self, n: int) -> tuple[int, int]:
-        """The first and the last place taken of n. Raises OpError where they are none of it."""
+    def ends(self, *ins: Shape) -> tuple[int, int]:
+        """The first and the last place taken of the axis. Raises OpError where they are none of it."""
+        n = ins[0][self.dim(ins[0])]
+        if self.bounds is None:
+            return self._ends_of_tensor(n, ins[1])
+        if self.last:
+            raise OpError(
+                "E307", "`last` goes with `to`; bounds count from the end with a minus sign", arg="last"
+            )
         low, high = self.bounds.low, self.bounds.high
         first = 0 if low is None else n + low if low < 0 else low
         last = n - 1 if high is None else n + high if high < 0 else high
@@ -396,14 +409,28 @@ class Slice(Weightless):
             require(room)
         return first, last
 
+    def _ends_of_tensor(self, n: int, to: Shape) -> tuple[int, int]:
+        if self.axis not in axes.letters_of(to):
+            raise OpError("E401", f"`to` is {by_x(to)}, and has no axis {self.axis}", arg="to")
+        count = to[self.dim(to)]
+        if count > n:
+            raise OpError("E403", f"`to` has {count} places along {self.axis}, and there are {n}", arg="to")
+        require(n - count)
+        return (n - count, n - 1) if self.last else (0, count - 1)
+
     def out_shape(self, *ins: Shape) -> Shape:
         dim = self.dim(ins[0])
-        first, last = self.ends(ins[0][dim])
+        first, last = self.ends(*ins)
         return (*ins[0][:dim], last - first + 1, *ins[0][dim + 1 :])
+
+    def windows(self, *ins: Shape) -> tuple[Window | None, ...]:
+        return (self.window(*ins), *(None for _ in ins[1:]))
 
     def window(self, *ins: Shape) -> Window:
         dim = self.dim(ins[0])
         if dim == 0:
             return Pointwise()
-        first, _ = self.ends(ins[0][dim])
+        first, _ = self.ends(*ins)
+        if is_free(first):
+            return Undefined("what is left out depends on a free size")
         return Local(tuple(Axis(1, 1, -first if i == dim else 0) for i in range(1, len(ins[0]))))

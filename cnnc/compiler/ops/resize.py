@@ -136,7 +136,8 @@ class Resize(Fitting):
     The whole map is laid on the whole new one, whatever part of a position the factor leaves: by
     repetition (`nearest`), by interpolation (`linear`, `bilinear`, `trilinear`; `bicubic` on two axes), or by
     the mean of what each position covers (`area`). Positions are centres of pixels, unless
-    `align_corners=yes` lays the corner pixels of the two maps on each other.
+    `align_corners=yes` lays the corner pixels of the two maps on each other. Where a map is made smaller, interpolation looks at its
+    nearest positions alone; with `antialias=yes` its filter is as wide as what a position covers, as image libraries have it.
     """
 
     kind = "resize"
@@ -146,6 +147,7 @@ class Resize(Fitting):
     size: base.OptionalAxes = None
     mode: Annotated[str, BeforeValidator(_way)] = "nearest"
     align_corners: base.Flag = False
+    antialias: base.Flag = False
 
     def target(self, *ins: Shape) -> tuple[int, ...]:
         if len(ins) == 2 or self.size is not None:
@@ -161,6 +163,12 @@ class Resize(Fitting):
             )  # fmt: skip
         if self.align_corners and self.mode in ("nearest", "area"):
             raise OpError("E307", f"`align_corners` has no effect with mode={self.mode}", arg="align_corners")
+        if self.antialias and (len(ins[0]) != 3 or self.mode not in ("bilinear", "bicubic")):
+            raise OpError(
+                "E307",
+                f"`antialias` is for mode=bilinear and mode=bicubic, and this is {self.mode}",
+                arg="antialias",
+            )
         for n, m in zip(ins[0][1:], self.target(*ins), strict=True):
             if m < 1:
                 raise OpError("E403", f"nothing is left of an axis of {n}", arg="factor")
@@ -186,9 +194,11 @@ class Resize(Fitting):
             return Axis(step, step, 0)
         if self.mode == "nearest":  # the first of them
             return Axis(1, step, 0)
+        reach = 2 if self.mode == "bicubic" else 1
+        if self.antialias:  # inputs less than reach*step away from the middle
+            return Axis(2 * reach * step - step % 2, step, (2 * reach - 1) * step // 2)
         if step % 2:  # on a position
             return Axis(1, step, -(step // 2))
-        reach = 2 if self.mode == "bicubic" else 1
         return Axis(2 * reach, step, reach - step // 2)
 
     def _grown(self, times: int | None) -> Spread | None:

@@ -383,7 +383,7 @@ def _take_flag(changes: list[s.Argument], key: str, env: Env) -> tuple[bool, lis
             found = "" if isinstance(change.value, s.Bracket) else evaluate(change.value, env).value
             if not isinstance(found, bool) and found not in ("yes", "no"):
                 said = change.value.span.text
-                raise fail("E303", f"`{key}` is {said}, and yes or no is wanted", change.span)
+                raise fail("E303", f"`{key}` is {said}; expected yes or no", change.span)
             return found in (True, "yes"), [one for one in changes if one is not change]
     return False, changes
 

@@ -15,7 +15,7 @@ from cnnc.compiler.walk.again import REUSING
 from cnnc.compiler.walk.evaluate import FUNCTIONS, evaluate
 from cnnc.compiler.walk.evaluate import argument as argument_value
 from cnnc.compiler.walk.fit import FITTED
-from cnnc.compiler.walk.layers import argument_names
+from cnnc.compiler.walk.layers import argument_names, worded
 from cnnc.compiler.walk.library import Library
 from cnnc.compiler.walk.lists import same
 from cnnc.compiler.walk.values import SIZE_NAMES, BlockDef, Closure, ExternDef, FileScope, SharedDef, Value
@@ -213,7 +213,7 @@ def _default(file: FileScope, statement: s.Default) -> None:
     table = file.defaults.setdefault(op.kind, {})
     names = argument_names(op)
     for argument in call.args:
-        key = (argument.key or "").lower()
+        key = worded(op, argument) or (argument.key or "").lower()
         key = op.former.get(key, key)
         if key not in names:
             hint = did_you_mean(key, names) or f"default {op.kind}({names[-1] if names else ''}=…)"

@@ -171,7 +171,7 @@ class Layers:
         if op.rest is not None:
             given = self._take_rest(args, op, op.rest, given, env)
         for i, one in enumerate(given):
-            name = self._field(op, one.key, i, one.span, bare)
+            name = worded(op, one) or self._field(op, one.key, i, one.span, bare)
             self.take(args, op, name, one.value, one.span, env)
 
     def _take_rest(
@@ -444,6 +444,14 @@ def _refuse_free_weights(op: Op, shapes: tuple[tuple[int, ...], ...]) -> None:
             "E407", f"`{op.kind}` has weights for {free[0]} inputs, and that size is free",
             hint="average the map first, by `gap` or `adaptiveavgpool7`, or give the size with --input",
         )  # fmt: skip
+
+
+def worded(op: type[Op], given: s.Argument) -> str | None:
+    """The argument that a word with arguments is without a key: `standardise(eps=1e-6)`."""
+    if given.key is not None or not isinstance(given.value, s.Call):
+        return None
+    name = given.value.name.lower()
+    return name if name in op.worded else None
 
 
 def argument_names(op: type[Op]) -> list[str]:

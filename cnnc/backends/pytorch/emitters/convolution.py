@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cnnc.backends.pytorch.emitters.shared import by_side, by_size, initial, is_symmetric, padding
 from cnnc.backends.pytorch.layer import Argument, Code, Layer, Module, Raw, Val, always, cannot, emits, kwargs
-from cnnc.compiler.ops.convolution import Conv, DepthwiseConv, SeparableConv, TransposedConv
+from cnnc.compiler.ops.convolution import Conv, DepthwiseConv, SeparableConv, Standardised, TransposedConv
 from cnnc.compiler.ops.unshared import LocallyConnected
 from cnnc.compiler.symbolic import Const, binary
 
@@ -34,6 +34,11 @@ def conv(layer: Layer) -> Code:
         return Module(f"nn.Conv{layer.rank}d", args, options, init=initial(layer))
     if op.mask is not None:
         options["mask"] = Raw(f'"{op.mask}"')
+    if isinstance(op.standardise, Standardised):
+        usual = Standardised()
+        options |= kwargs(
+            eps=(Val(op.standardise.eps), usual.eps), gain=(Val(op.standardise.gain), usual.gain)
+        )
     kind = "Masked" if op.mask is not None else "Standardised" if op.standardise else "Uneven"
     name = f"{kind}Conv{layer.rank}d"
     return Module(name, args, options, helper=name, init=initial(layer))

@@ -86,13 +86,16 @@ def permute(layer: Layer) -> Code:
 @emits(Slice)
 def slice_(layer: Layer) -> Code:
     bounds, dim = layer.op.bounds, layer.op.dim(layer.ins[0])
+    before = "..., " if dim and dim == layer.rank else ":, " * (1 + dim)
+    if bounds is None:
+        count = f"{{1}}.shape[{layer.op.dim(layer.ins[1]) + 1}]"
+        return Function(f"{{0}}[{before}-{count} :]" if layer.op.last else f"{{0}}[{before}: {count}]")
     values: dict[str, Val] = {}
     if bounds.low:
         values["start"] = Val(bounds.low)
     if bounds.high not in (None, -1):
         values["stop"] = Val(bounds.high + 1)
     stretch = f"{'{start}' if 'start' in values else ''}:{'{stop}' if 'stop' in values else ''}"
-    before = "..., " if dim and dim == layer.rank else ":, " * (1 + dim)
     return Function(f"{{0}}[{before}{stretch}]", values)
 
 

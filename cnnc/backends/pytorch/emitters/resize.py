@@ -31,6 +31,7 @@ def resize(layer: Layer) -> Code:
     op = layer.op
     how = "" if op.mode == "nearest" else f', mode="{op.mode}"'
     how += ", align_corners=True" if op.align_corners else ""
+    how += ", antialias=True" if op.antialias else ""
     if len(layer.shapes) == 2:
         return Function(f"F.interpolate({{0}}, {{1}}.shape[2:]{how})", imports=(FUNCTIONAL,))
     factors = op.factor
@@ -38,6 +39,14 @@ def resize(layer: Layer) -> Code:
         ups, downs = tuple(f.numerator for f in factors), tuple(f.denominator for f in factors)
         values = {"up": Val(fold(ups)), "down": Val(fold(downs))}
         return Function(f"resized({{0}}, {{up}}, {{down}}{how})", values, helper="resized")
+    if op.antialias:  # which nn.Upsample does not take
+        if factors is None:
+            return Function(
+                f"F.interpolate({{0}}, {{size}}{how})", {"size": layer.arg("size")}, imports=(FUNCTIONAL,)
+            )
+        text = "F.interpolate({0}, scale_factor={factor}" + how + ", recompute_scale_factor=True)"
+        exact = tuple(f.numerator if f.denominator == 1 else float(f) for f in factors)
+        return Function(text, {"factor": Val(fold(exact))}, imports=(FUNCTIONAL,))
     options: dict[str, Argument] = {}
     if factors is None:
         options["size"] = layer.arg("size")

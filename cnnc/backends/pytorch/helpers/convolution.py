@@ -137,51 +137,91 @@ class MaskedConv3d(nn.Conv3d):
 class StandardisedConv1d(nn.Conv1d):
     """Convolution by filters of mean 0 and variance 1 (Qiao et al. 2019).
 
-    `padding` is in the order of `F.pad`, last axis first.
+    With `gain` each is multiplied by a learnt gain over the root of the number of its
+    values (Brock et al. 2021). `padding` is in the order of `F.pad`, last axis first.
     """
 
-    def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        padding: tuple[int, ...],
+        eps: float = 1e-5,
+        gain: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.sides = padding
+        self.eps = eps
+        self.gain = nn.Parameter(torch.ones(self.out_channels, 1, 1)) if gain else None
 
     def forward(self, x: Tensor) -> Tensor:
         axes = tuple(range(1, self.weight.dim()))
         var, mean = torch.var_mean(self.weight, axes, correction=0, keepdim=True)
-        weight = (self.weight - mean) * torch.rsqrt(var + 1e-5)
+        weight = (self.weight - mean) * torch.rsqrt(var + self.eps)
+        if self.gain is not None:
+            weight = weight * (self.gain * self.weight[0].numel() ** -0.5)
         return self._conv_forward(F.pad(x, self.sides), weight, self.bias)
 
 
 class StandardisedConv2d(nn.Conv2d):
     """Convolution by filters of mean 0 and variance 1 (Qiao et al. 2019).
 
-    `padding` is in the order of `F.pad`, last axis first.
+    With `gain` each is multiplied by a learnt gain over the root of the number of its
+    values (Brock et al. 2021). `padding` is in the order of `F.pad`, last axis first.
     """
 
-    def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        padding: tuple[int, ...],
+        eps: float = 1e-5,
+        gain: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.sides = padding
+        self.eps = eps
+        self.gain = (
+            nn.Parameter(torch.ones(self.out_channels, 1, 1, 1)) if gain else None
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         axes = tuple(range(1, self.weight.dim()))
         var, mean = torch.var_mean(self.weight, axes, correction=0, keepdim=True)
-        weight = (self.weight - mean) * torch.rsqrt(var + 1e-5)
+        weight = (self.weight - mean) * torch.rsqrt(var + self.eps)
+        if self.gain is not None:
+            weight = weight * (self.gain * self.weight[0].numel() ** -0.5)
         return self._conv_forward(F.pad(x, self.sides), weight, self.bias)
 
 
 class StandardisedConv3d(nn.Conv3d):
     """Convolution by filters of mean 0 and variance 1 (Qiao et al. 2019).
 
-    `padding` is in the order of `F.pad`, last axis first.
+    With `gain` each is multiplied by a learnt gain over the root of the number of its
+    values (Brock et al. 2021). `padding` is in the order of `F.pad`, last axis first.
     """
 
-    def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        padding: tuple[int, ...],
+        eps: float = 1e-5,
+        gain: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.sides = padding
+        self.eps = eps
+        self.gain = (
+            nn.Parameter(torch.ones(self.out_channels, 1, 1, 1, 1)) if gain else None
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         axes = tuple(range(1, self.weight.dim()))
         var, mean = torch.var_mean(self.weight, axes, correction=0, keepdim=True)
-        weight = (self.weight - mean) * torch.rsqrt(var + 1e-5)
+        weight = (self.weight - mean) * torch.rsqrt(var + self.eps)
+        if self.gain is not None:
+            weight = weight * (self.gain * self.weight[0].numel() ** -0.5)
         return self._conv_forward(F.pad(x, self.sides), weight, self.bias)
 
 

@@ -36,10 +36,13 @@ def resized(
     down: int | tuple[int, ...],
     mode: str = "nearest",
     align_corners: bool | None = None,
+    antialias: bool = False,
 ) -> Tensor:
     """Maps of n positions interpolated to `n * up // down`, which a float may miss."""
     sizes = x.shape[2:]
     ups = (up,) * len(sizes) if isinstance(up, int) else up
     downs = (down,) * len(sizes) if isinstance(down, int) else down
     size = [n * p // q for n, p, q in zip(sizes, ups, downs, strict=True)]
-    return F.interpolate(x, size, mode=mode, align_corners=align_corners)
+    return F.interpolate(
+        x, size, mode=mode, align_corners=align_corners, antialias=antialias
+    )
