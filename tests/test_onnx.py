@@ -69,7 +69,7 @@ def same(net: cnnc.Net, sizes: tuple[dict[str, int], ...] = ({},)) -> Any:
     return model
 
 
-@pytest.mark.parametrize("name", ["lenet5", "resnet20", "mnist_conv"])
+@pytest.mark.parametrize("name", ["lenet5", "resnet20"])
 def test_zoo(name: str) -> None:
     same(cnnc.load(f"zoo:{name}"))
 
