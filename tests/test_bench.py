@@ -54,7 +54,13 @@ def test_table() -> None:
     "peer",
     [
         "torchvision",
-        pytest.param("compile", marks=pytest.mark.slow),
+        pytest.param(
+            "compile",
+            marks=[
+                pytest.mark.slow,
+                pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning"),  # torch's own
+            ],
+        ),
         pytest.param("onnxruntime", marks=pytest.mark.slow),
     ],
 )
