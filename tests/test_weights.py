@@ -293,6 +293,17 @@ def test_a_common_prefix_is_seen_and_taken_off(folder: Path, prefix: str) -> Non
     assert run("plain.safetensors").exit_code == 0
 
 
+def test_names_of_a_module_in_stages_are_seen_and_mended(folder: Path) -> None:
+    names = {f"stage{1 + i % 12}.{name}": shape for i, (name, shape) in enumerate(SHAPES.items())}
+    safetensors(folder / "w.safetensors", names)
+    assert "every name begins with `stage*.`, as a module in stages has them: try --strip 'stage*.'" in (
+        run("w.safetensors").output
+    )
+    done = run("w.safetensors", "--strip", "stage*.", "-o", "plain.safetensors")
+    assert done.exit_code == 0, done.output
+    assert run("plain.safetensors").exit_code == 0
+
+
 def test_a_prefix_that_no_name_has(folder: Path) -> None:
     safetensors(folder / "w.safetensors", SHAPES)
     done = run("w.safetensors", "--strip", "module.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +13,14 @@ import click
 
 from cnnc.backends.pytorch.fitting import as_written, unfitting
 from cnnc.backends.pytorch.runtime_weights import map_text, read_map, read_shapes, write_renamed
-from cnnc.backends.pytorch.weights import Comparison, common_prefix, compare, guess_map, wanted_tensors
+from cnnc.backends.pytorch.weights import (
+    STAGES,
+    Comparison,
+    common_prefix,
+    compare,
+    guess_map,
+    wanted_tensors,
+)
 from cnnc.cli.common import Sizes, Values, guarded, load, spec_options, tell, write
 from cnnc.cli.out import say
 from cnnc.compiler.ops import Shape, by_x
@@ -41,7 +50,11 @@ from cnnc.dsl.diagnostics import Diagnostic, did_you_mean, fail, printable
     metavar="FILE",
     help="Write the weights under the names of --map.",
 )
-@click.option("--strip", metavar="PREFIX", help="Take PREFIX off FILE's names first, as in --strip module.")
+@click.option(
+    "--strip",
+    metavar="PREFIX",
+    help="Take PREFIX off FILE's names first, as in --strip module., or --strip stage*. with any number.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 @guarded
 def weights(
@@ -75,7 +88,8 @@ def weights(
     click.echo(json.dumps(record, indent=1) if as_json else _told(compared, file, left_out))
     prefix = common_prefix(wanted, found)
     if prefix is not None and not as_json:
-        say(f"every name begins with `{prefix}`, as a wrapper leaves them: try --strip {prefix}", err=True)
+        made = "a module in stages has them" if prefix == STAGES else "a wrapper leaves them"
+        say(f"every name begins with `{prefix}`, as {made}: try --strip {shlex.quote(prefix)}", err=True)
     if unknown and not as_json:
         tell(
             [Diagnostic("N702", f"the tensors of {', '.join(unknown)} are known to their package only", None)]
@@ -90,7 +104,8 @@ def weights(
 
 def _stripped(found: Mapping[str, Shape], prefix: str, file: Path) -> dict[str, str]:
     """The names without a prefix, by those that have it. Raises CnncError (E203) where none has."""
-    names = {name: name.removeprefix(prefix) for name in found if name.startswith(prefix)}
+    pattern = re.compile(re.escape(prefix).replace(r"\*", r"\d+"))
+    names = {name: name[match.end() :] for name in found if (match := pattern.match(name))}
     if not names:
         raise fail("E203", f"no tensor of `{file}` begins with `{prefix}`", hint=did_you_mean(prefix, found))
     return names

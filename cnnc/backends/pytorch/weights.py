@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -52,13 +53,21 @@ def compare(wanted: Tensors, found: Tensors, unknown: Iterable[str] = ()) -> Com
     )
 
 
+STAGES = "stage*."
+"""What `--stages` puts before the names of the plain form; the star stands for a number."""
+
+
 def common_prefix(wanted: Tensors, found: Tensors) -> str | None:
     """What wrappers put before every name of a file (`module.`, `_orig_mod.`, `model.`), where it fits without.
 
     >>> common_prefix({"conv.weight": (2, 1)}, {"module.conv.weight": (2, 1)})
     'module.'
+
+    Of a module in stages, of which each has its number, it is `stage*.`.
     """
     names = list(found)
+    if names and all(re.match(r"stage\d+\.", name) and name.partition(".")[2] in wanted for name in names):
+        return STAGES
     if not names or any(name in wanted for name in names):
         return None
     steps = names[0].split(".")[:-1]
