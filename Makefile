@@ -3,7 +3,7 @@ BIN = .venv/bin
 
 QUICK = architecture errors parse format lalr arithmetic summary cost receptive_field diff expand lock cli reference op_contract properties
 
-.PHONY: setup check quick test bench docs tables pictures zoo live vsix
+.PHONY: setup check quick test bench docs tables pictures zoo live site vsix
 
 setup:  ## A virtual environment with everything, at known-good versions.
 	$(PYTHON) -m venv .venv
@@ -41,6 +41,10 @@ tables:  ## The parser's tables, made from the grammar by lark.
 
 live:  ## The editor of `cnnc live`, from npm's packages.
 	cd editors/page && npm install --no-audit --no-fund && npm run build
+
+site:  ## The web site, for any static host: documentation, zoo and playground, into site/. Needs Node.js and npm.
+	$(BIN)/pip install -q -c constraints.txt -e '.[site]'
+	$(BIN)/python docs/site/make.py site
 
 vsix:  ## The extension for VS Code: editors/vscode/dist/cnnc.vsix, from npm's packages.
 	cd editors/vscode && npm install --no-audit --no-fund && npm run package

@@ -30,7 +30,7 @@ from tests.test_report_browser import BROWSER, DRIVER, browser  # noqa: F401
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-pytestmark = [
+NEEDS = [
     pytest.mark.skipif(
         BROWSER is None or DRIVER is None,
         reason="no Chromium with its driver here: apt install chromium chromium-driver",
@@ -39,6 +39,7 @@ pytestmark = [
         shutil.which("npm") is None or shutil.which("node") is None, reason="no Node.js with npm here"
     ),
 ]
+pytestmark = NEEDS
 QUICK = ("lenet5", "resnet50", "unet")
 MAX_BYTES = 12e6
 COLD, CACHED = 8, 3

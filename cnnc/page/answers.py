@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from cnnc.backends.report.ranges import ranges_text
@@ -30,6 +32,7 @@ KEPT = 8
 SHOWN = ("shape", "params", "macs", "field")
 
 
+_FILE = re.compile(r"[\w-]+\.cnn")
 FIRST = "resnet50"
 """The network of a page that is asked for none."""
 
@@ -41,8 +44,10 @@ class BadQuestion(Exception):
 class Answers:
     """Answers about texts that stand for one file, or for none."""
 
-    def __init__(self, name: str, *, allow_outside: bool = False) -> None:
+    def __init__(self, name: str, *, allow_outside: bool = False, takes_files: bool = False) -> None:
+        """`takes_files`: questions may bring files that are written beside `name`, where that harms nobody."""
         self.name = name
+        self.takes_files = takes_files
         self.allow_outside = allow_outside
         self._kept: OrderedDict[tuple[object, ...], Analysis] = OrderedDict()
         self._one_at_a_time = threading.Lock()
@@ -87,7 +92,8 @@ class Answers:
             raise BadQuestion("no text")
         name = self._name(asked)
         params, sizes = (asked.get(part) or {} for part in ("params", "sizes"))
-        known = (name, text, tuple(sorted(params.items())), tuple(sorted(sizes.items())))
+        files = self._put(asked)
+        known = (name, text, files, tuple(sorted(params.items())), tuple(sorted(sizes.items())))
         if known not in self._kept:
             source = Source(name, text.removeprefix("\ufeff"), self.allow_outside)
             self._kept[known] = analyse(source, self._setting(source, params, sizes))
@@ -95,6 +101,19 @@ class Answers:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(known)
         return self._kept[known]
+
+    def _put(self, asked: Json) -> tuple[tuple[str, str], ...]:
+        """The files that a question brings, each where the text finds it."""
+        files = asked.get("files")
+        if not self.takes_files or not isinstance(files, dict):
+            return ()
+        for name, text in files.items():
+            if _FILE.fullmatch(name) is None or not isinstance(text, str):
+                raise BadQuestion(f"{name!r} cannot be the name of a file here")
+            path = Path(self.name).parent / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf8")
+        return tuple(sorted(files.items()))
 
     def _name(self, asked: Json) -> str:
         """The file that a text stands for: the page's, or one of the zoo, whose blocks it may use."""
@@ -237,15 +256,18 @@ def _figures(net: Net) -> Json:
 # --- the zoo -------------------------------------------------------------------------------
 
 
-def start(zoo: str | None, text: str | None = None) -> Json:
-    """What the page begins with: `text` or the zoo's network of a name, and the networks that can be opened."""
+def start(zoo: str | None, text: str | None = None, home: str | None = None) -> Json:
+    """What the page begins with: `text` or the zoo's network of a name, and the networks that can be opened.
+
+    `home` is the address of the manual, where the page is part of a site.
+    """
     from cnnc.zoo import Entry, entries
 
     named = [{"name": entry.name, "title": entry.head.title, "year": entry.head.year} for entry in entries()]
     if text is None:
         zoo = FIRST if zoo is None else zoo
         text = Entry(zoo).text
-    return {"file": None, "text": text, "version": 0, "zoo": zoo, "networks": named}
+    return {"file": None, "text": text, "version": 0, "zoo": zoo, "home": home, "networks": named}
 
 
 def _open(asked: Json) -> Json:

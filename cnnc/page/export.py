@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -54,14 +55,15 @@ POLICY = (
 Say = Callable[[str], None]
 
 
-def export(into: Path, parts: Path, spec: str | None, say: Say) -> int:
+def export(into: Path, parts: Path, spec: str | None, say: Say, *, home: str | None = None) -> int:
     """Write the page to a folder, with what it needs, and give the bytes of a first visit, packed by gzip.
 
-    The page begins with `spec`, a file or a network of the zoo. `say` is told of steps that take seconds. Raises
+    The page begins with `spec`, a file or a network of the zoo, and has a link to `home`. `say` is told of steps that take
+    seconds. Raises
     CnncError for parts that are missing (E802), a spec that cannot be read (E701) or uses files beside it (E801), and a
     folder that cannot be written or has files of somebody else (E703).
     """
-    begun = _begun(spec)
+    begun = _begun(spec, home)
     pyodide, wheel = _pyodide(parts), _wheel(parts)
     try:
         if into.is_dir() and any(into.iterdir()) and not (into / "python" / "cnnc.zip").is_file():
@@ -96,17 +98,28 @@ def _page(begun: str, pyodide: Path, wheel: Path) -> dict[str, bytes]:
     return found
 
 
-def _begun(spec: str | None) -> str:
+def _begun(spec: str | None, home: str | None) -> str:
     if spec is None or spec.startswith(ZOO):
-        return to_json(start(None if spec is None else spec.removeprefix(ZOO)))
+        return to_json(start(None if spec is None else spec.removeprefix(ZOO), home=home))
     source = read_source(spec)
     for statement in parse(source).statements:
         if isinstance(statement, s.Use) and statement.is_file and not statement.origin.startswith(ZOO):
             raise fail("E801", "a page without a server has no files that a spec could use", statement.span)
-    return to_json(start("", source.text))
+    return to_json(start("", source.text, home))
 
 
 # --- the parts -----------------------------------------------------------------------------------
+
+
+def fetching(parts: Path) -> tuple[list[str], list[str]]:
+    """The commands that put the parts into a folder: npm's package and the wheel of pydantic_core."""
+    return (
+        ["npm", "install", "--prefix", str(parts), f"pyodide@{PYODIDE}"],
+        [
+            *("pip", "download", "--dest", str(parts), "--no-deps", "--only-binary=:all:", "--platform", PLATFORM),
+            *("--python-version", "314", "--implementation", "cp", "--abi", "cp314", "pydantic_core"),
+        ],
+    )
 
 
 def _pyodide(parts: Path) -> Path:
@@ -118,7 +131,7 @@ def _pyodide(parts: Path) -> Path:
         raise fail(
             "E802",
             f"the page takes npm's package pyodide {PYODIDE}, and `{parts}` has {version or 'none'}",
-            hint=f"npm install --prefix {parts} pyodide@{PYODIDE}",
+            hint=shlex.join(fetching(parts)[0]),
         )
     return found
 
@@ -130,8 +143,7 @@ def _wheel(parts: Path) -> Path:
         raise fail(
             "E802",
             f"the page takes pydantic_core's wheel for {PLATFORM}, and `{parts}` has none",
-            hint=f"pip download --dest {parts} --no-deps --only-binary=:all: --platform {PLATFORM} --python-version 314 "
-            f"--implementation cp --abi cp314 pydantic_core",
+            hint=shlex.join(fetching(parts)[1]),
         )
     return found[-1]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cnnc.page.tabs  # noqa: F401  imported before the first question, which waits for it
 from cnnc.page.answers import Answers
 
-# The text lies in a folder that is not there, so that it can use no file beside it.
-_ANSWERS = Answers("/nowhere/net.cnn")
+# In the browser's memory; what lies there is what a link brought along.
+_ANSWERS = Answers("/page/net.cnn", takes_files=True)
 
 
 def reply(text: str) -> tuple[int, str]:

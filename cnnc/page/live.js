@@ -6,7 +6,7 @@
   const onClick = (id, act) => byId(id).addEventListener("click", act);
 
   // What is shown: the text and what is set beside it.
-  const state = {zoo: "", params: {}, sizes: {}, pinned: null, tab: "diagram", file: null, saved: null, version: 0};
+  const state = {zoo: "", files: {}, params: {}, sizes: {}, pinned: null, tab: "diagram", file: null, saved: null, version: 0};
   let answer = null, editor = null, shown = null, busy = false, again = false, ranges = {};
 
   const say = (text, bad = false) => {
@@ -20,7 +20,7 @@
     const set = document.documentElement.style.colorScheme;
     return set ? set === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   };
-  const question = (more = {}) => ({text: editor.text, zoo: state.zoo, params: state.params, sizes: state.sizes, ...more});
+  const question = (more = {}) => ({text: editor.text, zoo: state.zoo, files: state.files, params: state.params, sizes: state.sizes, ...more});
 
   // --- one text after the other ---
 
@@ -263,6 +263,7 @@
   async function packed() {
     const held = {t: editor.text};
     if (state.zoo) held.z = state.zoo;
+    if (Object.keys(state.files).length) held.f = state.files;
     if (Object.keys(state.params).length) held.p = state.params;
     if (Object.keys(state.sizes).length) held.s = state.sizes;
     if (state.tab !== "diagram") held.v = state.tab;
@@ -307,6 +308,7 @@
     const start = await engine.start();
     Object.assign(state, {file: start.file, saved: start.file === null ? null : start.text, version: start.version});
     byId("save").hidden = start.file === null;
+    Object.assign(byId("home"), {hidden: !start.home, href: start.home ?? ""});
     if (start.missing) say(start.missing, true);
     return start;
   }
@@ -380,7 +382,7 @@
   byId("zoo").addEventListener("change", async (event) => {
     if (!event.target.value) return;
     const {text} = await ask("open", {zoo: event.target.value});
-    Object.assign(state, {zoo: event.target.value, params: {}, sizes: {}});
+    Object.assign(state, {zoo: event.target.value, files: {}, params: {}, sizes: {}});
     ranges = {};
     editor.set(text);
     refresh();
@@ -409,7 +411,7 @@
     document.documentElement.classList.add("scripted");
     const start = await load();
     const held = await unpacked(location.hash);
-    if (held) Object.assign(state, {zoo: held.z ?? "", params: held.p ?? {}, sizes: held.s ?? {}, tab: held.v ?? "diagram"});
+    if (held) Object.assign(state, {zoo: held.z ?? "", files: held.f ?? {}, params: held.p ?? {}, sizes: held.s ?? {}, tab: held.v ?? "diagram"});
     else state.zoo = start.zoo ?? "";
     const text = held?.t ?? start.text ?? "";
     editor = makeEditor(byId("editor"), {
@@ -434,7 +436,7 @@
     addEventListener("hashchange", async () => {
       const held = await unpacked(location.hash);
       if (!held || held.t === editor.text) return;
-      Object.assign(state, {zoo: held.z ?? "", params: held.p ?? {}, sizes: held.s ?? {}});
+      Object.assign(state, {zoo: held.z ?? "", files: held.f ?? {}, params: held.p ?? {}, sizes: held.s ?? {}});
       ranges = {};
       editor.set(held.t);
       choose(held.v ?? state.tab);
