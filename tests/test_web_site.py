@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
 import subprocess
 import sys
 import time
+import tomllib
 import zlib
 from base64 import urlsafe_b64decode
 from functools import cache
@@ -104,16 +106,31 @@ def test_the_site_is_built_and_works_offline(
     exported: tuple[Path, int],  # noqa: F811
     browser: Chrome,  # noqa: F811
 ) -> None:
-    """mkdocs-material in an environment of its own, as `make site` has it; the playground's parts are those of the export."""
-    python = tmp_path / "venv" / "bin" / "python"
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    install = [python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", f"{ROOT}[site]"]
-    done = subprocess.run(install, capture_output=True, text=True, timeout=600, check=False)
+    """mkdocs-material is put into a folder of its own; the playground's parts are those of the export."""
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"][
+        "optional-dependencies"
+    ]["site"]
+    packages, out, parts = tmp_path / "packages", tmp_path / "site", exported[0].parent / "parts"
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "-c",
+        ROOT / "constraints.txt",
+        "--target",
+        packages,
+        *extra,
+    ]
+    done = subprocess.run(install, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode:
         pytest.skip(f"mkdocs-material cannot be had: {done.stderr[-300:]}")
-    out = tmp_path / "site"
-    build = f"import runpy; runpy.run_path('docs/site/make.py')['build'](__import__('pathlib').Path({str(out)!r}), __import__('pathlib').Path({str(exported[0].parent / 'parts')!r}))"
-    subprocess.run([python, "-c", build], cwd=ROOT, check=True, timeout=600)
+    build = "import sys, runpy, pathlib; runpy.run_path('docs/site/make.py')['build'](*map(pathlib.Path, sys.argv[1:]))"
+    environment = {**os.environ, "PYTHONPATH": str(packages)}
+    subprocess.run(
+        [sys.executable, "-c", build, out, parts], cwd=ROOT, env=environment, check=True, timeout=300
+    )
 
     plain = {path for path in out.rglob("*") if path.is_file() and path.suffix != ".gz"}
     assert all(path.with_name(f"{path.name}.gz").is_file() for path in plain)

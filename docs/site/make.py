@@ -25,7 +25,7 @@ from cnnc.dsl.diagnostics import CnncError
 from cnnc.page.export import export, fetching
 from cnnc.zoo import Entry
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 OTHERS = {
     "README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "SECURITY.md": "security.md",
