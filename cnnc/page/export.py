@@ -116,7 +116,16 @@ def fetching(parts: Path) -> tuple[list[str], list[str]]:
     return (
         ["npm", "install", "--prefix", str(parts), f"pyodide@{PYODIDE}"],
         [
-            *("pip", "download", "--dest", str(parts), "--no-deps", "--only-binary=:all:", "--platform", PLATFORM),
+            *(
+                "pip",
+                "download",
+                "--dest",
+                str(parts),
+                "--no-deps",
+                "--only-binary=:all:",
+                "--platform",
+                PLATFORM,
+            ),
             *("--python-version", "314", "--implementation", "cp", "--abi", "cp314", "pydantic_core"),
         ],
     )
