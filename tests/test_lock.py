@@ -459,7 +459,7 @@ def test_a_network_is_locked_with_settings(folder: Path) -> None:
     )
     (folder / "nets" / "a.cnn").write_text(W.replace("fc: fc-2", "last: fc-2"))
     told = run("check", "nets/a.cnn", "--locked").stderr
-    assert "`nets/a.cnn` is not what" in told and f"`{name}` is not what cnnc.lock records" in told
+    assert "`nets/a.cnn` differs from its record" in told and f"`{name}` differs from its record" in told
     assert "last.weight: new, 10x256" in told
     assert lock("nets/a.cnn") == "wrote cnnc.lock (2 networks: 2 changed)\n"
     assert run("check", "--locked").exit_code == 0
