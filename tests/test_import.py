@@ -296,3 +296,50 @@ def test_a_damaged_pt2_file_is_told(exported: Path) -> None:
         broken.write_bytes(raw[:cut])
         with pytest.raises(cnnc.CnncError, match="E701"):
             read_pt2(broken)
+
+
+class ResponseNorm(nn.Module):
+    """As ConvNeXt v2's own code has it, channels last; `first` as timm's."""
+
+    def __init__(self, w: int, first: bool) -> None:
+        super().__init__()
+        self.weight, self.bias = (nn.Parameter(torch.rand(w)) for _ in range(2))
+        self.first = first
+
+    def forward(self, x: Any) -> Any:
+        if self.first:
+            n = x.norm(p=2, dim=(2, 3), keepdim=True)
+            n = n / (n.mean(dim=1, keepdim=True) + 1e-5)
+            return x + torch.addcmul(self.bias.view(1, -1, 1, 1), self.weight.view(1, -1, 1, 1), x * n)
+        y = x.permute(0, 2, 3, 1)
+        n = torch.norm(y, p=2, dim=(1, 2), keepdim=True)
+        n = n / (n.mean(dim=-1, keepdim=True) + 1e-6)
+        return (self.weight * (y * n) + self.bias + y).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_global_response_norm_is_one_layer(first: bool) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), ResponseNorm(8, first), nn.Conv2d(8, 4, 1))
+    found = hold(net, (3, 9, 9))
+    assert ("grn(eps=1e-05)" if first else "grn\n") in found.text
+
+
+class LayerScale(nn.Module):
+    def __init__(self, w: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.rand(w))
+
+    def forward(self, x: Any) -> Any:
+        return x * self.gamma
+
+
+def test_a_module_whose_tensor_needs_a_layer_is_no_layer_itself() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.up, self.ls1 = nn.Conv2d(3, 8, 1), LayerScale(8)
+
+        def forward(self, x: Any) -> Any:
+            return self.ls1(self.up(x).flatten(2).transpose(1, 2)).transpose(1, 2)
+
+    assert set(hold(Net(), (3, 4, 4)).names.values()) == set()

@@ -16,6 +16,9 @@ def name_lines(flat: Flat, modules: Iterable[str]) -> dict[str, str]:
     it, else by its kind and a counter within the module, as `cnnc expand` would.
     """
     levels = set(modules)  # names that have names below them, which no layer can have
+    levels |= parents(
+        line.weights[""] for line in flat.lines if "" in line.weights
+    )  # of tensors of their own
     names = _Names(levels)
     renamed: dict[str, str] = {}
     for line in flat.lines:

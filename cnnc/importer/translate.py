@@ -8,6 +8,7 @@ from typing import Any
 
 from cnnc.importer import arrange
 from cnnc.importer.flat import Flat
+from cnnc.importer.idioms import joined_idioms
 from cnnc.importer.layout import Atom, Axes, Value
 from cnnc.importer.refusal import Refusal, at
 from cnnc.importer.traced import VIEWS, Held, Ref, Step, Traced, pruned
@@ -132,6 +133,7 @@ def translate(traced: Traced, progress: Callable[[int, int], None] | None = None
     """The flat spec of a trace, its lines not named yet. Raises CnncError (E805) at what the language lacks."""
     import cnnc.importer.rules  # noqa: F401
 
+    traced = joined_idioms(traced)
     steps = pruned(traced)
     work = Translation(traced)
     _inputs(work)

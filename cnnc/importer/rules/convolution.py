@@ -8,7 +8,7 @@ from typing import Any
 from cnnc.importer.arrange import channels_at
 from cnnc.importer.layout import Atom, Value, flat
 from cnnc.importer.refusal import Refusal
-from cnnc.importer.text import sizes
+from cnnc.importer.text import sizes, spell
 from cnnc.importer.traced import Held, Step
 from cnnc.importer.translate import Translation, rule
 
@@ -58,7 +58,7 @@ def conv(work: Translation, step: Step) -> Value:
     pads, node = _padding(work, step, value, kernel, stride, dilation)
     groups = step.args.get("groups", 1)
     width, incoming = weight.shape[0], weight.shape[1] * groups
-    depthwise = groups > 1 and groups == incoming
+    depthwise = groups > 1 and groups == incoming and "cnnc_standardise" not in step.args
     args: dict[str, Any] = {}
     if any(d != 1 for d in dilation):
         args["dilation"] = sizes(dilation)
@@ -70,11 +70,27 @@ def conv(work: Translation, step: Step) -> Value:
         args["groups"] = groups
     if "bias" not in weights:
         args["bias"] = False
+    standardised = step.args.get("cnnc_standardise")
+    if standardised is not None:
+        args |= _standardise(work, standardised, weights)
     kind = "dwconv" if depthwise else "conv"
     head = kind + sizes(kernel) + ("" if depthwise else f"-{width}")
     head += "" if set(stride) == {1} else f"/{sizes(stride)}"
     made = work.layer(kind, (node,), head=head, args=args, weights=weights)
     return work.fresh(made, work.output_shape(), _batch(value))
+
+
+def _standardise(work: Translation, how: dict[str, Any], weights: dict[str, Held | None]) -> dict[str, Any]:
+    """The argument for standardised filters; the gain joins the layer's tensors."""
+    given = [
+        f"{key}={spell(how[key])}"
+        for key, usual in (("eps", 1e-5), ("scale", 1))
+        if how.get(key, usual) != usual
+    ]
+    if "gain" in how:
+        weights["gain"] = work.weight(how["gain"], "gain")
+        given.insert(1, "gain=yes")
+    return {"standardise": f"standardise({', '.join(given)})" if given else True}
 
 
 def _batch(value: Value) -> Atom:

@@ -93,3 +93,12 @@ def instance_norm(work: Translation, step: Step) -> Value:
         raise Refusal("an instance norm with a gain and no shift")
     args = {**eps_of(step, 1e-5), **({"affine": True} if weights else {})}
     return replace(value, node=work.layer("instancenorm", (value.node,), args=args, weights=weights))
+
+
+@rule("cnnc_grn")
+def response_norm(work: Translation, step: Step) -> Value:
+    value = channels_at(work, work.value(step.args["x"]), step.args["axis"])
+    weights = {
+        key: work.weight(step.args[key], what) for key, what in (("weight", "gain"), ("bias", "shift"))
+    }
+    return replace(value, node=work.layer("grn", (value.node,), args=eps_of(step, 1e-6), weights=weights))

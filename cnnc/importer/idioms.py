@@ -1,0 +1,162 @@
+"""Several operators that together are one layer of the language: the last of them becomes that layer's step.
+
+What the others gave is then needed by nothing, and goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from math import isclose, prod
+from typing import Any
+
+from cnnc.importer.traced import Held, Ref, Step, Traced
+
+_VIEWS = ("view", "reshape", "reshape_as", "view_as", "flatten", "unsqueeze", "alias", "contiguous")
+"""What leaves the values of a tensor in their order."""
+
+
+def joined_idioms(traced: Traced) -> Traced:
+    """The trace with its idioms as steps of their own."""
+    made = _Makers({step.name: step for step in traced.steps}, traced.held)
+    steps = tuple(_rewritten(step, made) for step in traced.steps)
+    return replace(traced, steps=steps)
+
+
+def _rewritten(step: Step, made: _Makers) -> Step:
+    for operators, idiom in _IDIOMS:
+        if step.op in operators:
+            found = idiom(step, made)
+            if found is not None:
+                return found
+    return step
+
+
+@dataclass(frozen=True, slots=True)
+class _Makers:
+    """Which step made a name, and which names are tensors of the module."""
+
+    steps: Mapping[str, Step]
+    held: Mapping[str, Held]
+
+    def by(self, argument: Any, *operators: str) -> Step | None:
+        """The step that made an argument, where it is one of these operators."""
+        step = self.steps.get(argument.name) if isinstance(argument, Ref) else None
+        return step if step is not None and step.op in operators and not step.in_place else None
+
+    def own(self, argument: Any) -> Ref | None:
+        """The tensor of the module that an argument shows the values of, all in their order."""
+        while isinstance(argument, Ref) and argument.name not in self.held:
+            step = self.by(argument, *_VIEWS)
+            argument = step.args[next(iter(step.args))] if step is not None else None
+        return argument if isinstance(argument, Ref) else None
+
+
+# --- global response normalisation -----------------------------------------------------------
+
+
+def _response_norm(step: Step, made: _Makers) -> Step | None:
+    """x + bias + weight * (x * n), n the length of a map over `eps` and the mean length (ConvNeXt v2)."""
+    whole = _addends(step, made)
+    scaled = next((found for found in map(partial(_scaled_response, made=made), whole) if found), None)
+    if len(whole) != 3 or scaled is None or scaled["x"] not in whole:
+        return None
+    bias = next((own for own in map(made.own, whole) if own is not None), None)
+    shape = step.shapes[0]
+    assert shape is not None
+    rank = len(shape)
+    over, along = ({d % rank for d in dims} for dims in (scaled.pop("over"), scaled.pop("along")))
+    if bias is None or len(along) != 1 or over & along or over | along != set(range(1, rank)):
+        return None
+    return replace(step, op="cnnc_grn", args={**scaled, "axis": min(along), "bias": bias})
+
+
+def _addends(step: Step, made: _Makers) -> list[Any]:
+    """What a chain of sums adds up: arguments, and for a product two."""
+    found: list[Any] = []
+    if step.op == "addcmul" and step.args.get("value", 1) == 1:
+        found = [step.args["self"], (step.args["tensor1"], step.args["tensor2"])]
+    elif step.op == "add" and step.args.get("alpha", 1) == 1:
+        found = [step.args["self"], step.args["other"]]
+    parts: list[Any] = []
+    for part in found:
+        inner = made.by(part, "add", "addcmul") if isinstance(part, Ref) else None
+        product = made.by(part, "mul") if isinstance(part, Ref) else None
+        if inner is not None:
+            parts += _addends(inner, made)
+        else:
+            parts.append(part if product is None else (product.args["self"], product.args["other"]))
+    return parts
+
+
+def _scaled_response(part: Any, made: _Makers) -> dict[str, Any] | None:
+    """weight * (x * (n / (mean of n + eps))), n the root of the sum of squares."""
+    if not isinstance(part, tuple):
+        return None
+    weight, product = made.own(part[0]), made.by(part[1], "mul")
+    ratio = made.by(product.args["other"], "div") if product is not None else None
+    raised = made.by(ratio.args["other"], "add") if ratio is not None else None
+    if weight is None or product is None or ratio is None or raised is None:
+        return None
+    length = made.by(ratio.args["self"], "linalg_vector_norm", "norm")
+    mean = made.by(raised.args["self"], "mean")
+    if length is None or mean is None or mean.args["self"] != ratio.args["self"]:
+        return None
+    x, order = length.args["self"], length.args.get("ord", length.args.get("p", 2))
+    kept = length.args.get("keepdim") and mean.args.get("keepdim")
+    if product.args["self"] != x or order != 2 or not kept or not isinstance(raised.args["other"], float):
+        return None
+    dims = {"over": length.args.get("dim") or (), "along": mean.args.get("dim") or ()}
+    return {"x": x, "eps": raised.args["other"], "weight": weight, **dims}
+
+
+# --- standardised filters ----------------------------------------------------------------------
+
+
+def _standardised(step: Step, made: _Makers) -> Step | None:
+    """A convolution by filters that a batch norm without statistics, of the weight, has standardised."""
+    shown = step.args.get("weight")
+    while (view := made.by(shown, *_VIEWS)) is not None:
+        shown = view.args[next(iter(view.args))]
+    norm = made.by(shown, "batch_norm")
+    if norm is None or norm.args.get("running_mean") is not None or norm.args.get("bias") is not None:
+        return None
+    weight = made.own(norm.args["input"])
+    if weight is None:
+        return None
+    shape = made.held[weight.name].shape
+    seen = made.steps[norm.args["input"].name].shapes[0] if norm.args["input"].name in made.steps else None
+    if seen is None or seen[:2] != (1, shape[0]):
+        return None
+    found: dict[str, Any] = {"eps": norm.args.get("eps", 1e-5)}
+    if norm.args.get("weight") is not None:
+        gain = _gain(norm.args["weight"], shape, made)
+        if gain is None:
+            return None
+        found |= gain
+    return replace(step, args={**step.args, "weight": weight, "cnnc_standardise": found})
+
+
+def _gain(argument: Any, shape: tuple[int, ...], made: _Makers) -> dict[str, Any] | None:
+    """A learnt gain of each filter, times a number: what it is over the root of the number of values."""
+    while (view := made.by(argument, *_VIEWS)) is not None:
+        argument = view.args[next(iter(view.args))]
+    product = made.by(argument, "mul")
+    if product is None:
+        return None
+    gain, factor = made.own(product.args["self"]), product.args["other"]
+    if (
+        gain is None
+        or not isinstance(factor, float)
+        or made.held[gain.name].shape != (shape[0], *(1,) * (len(shape) - 1))
+    ):
+        return None
+    scale = factor * prod(shape[1:]) ** 0.5
+    return {"gain": gain, "scale": 1.0 if isclose(scale, 1, rel_tol=1e-12) else scale}
+
+
+_IDIOMS: tuple[tuple[tuple[str, ...], Callable[[Step, _Makers], Step | None]], ...] = (
+    (("add",), _response_norm),
+    (("conv1d", "conv2d", "conv3d"), _standardised),
+)
