@@ -51,12 +51,16 @@ def _write(work: Translation, node: int, move: Move) -> int:
 
 
 def _stretched(work: Translation, node: int, real: Axes, want: Axes) -> int:
-    if real[0] != want[0] or len(want) < 2:
-        raise Refusal("channels repeated by broadcasting, which no layer does")
     if any(axis and axis != wanted for axis, wanted in zip(real, want, strict=True)):
         raise Refusal("an axis repeated in part, which no layer does")
-    size = tuple(size_of(axis) for axis in want[1:])
-    return work.layer("stretch", (node,), args={"": sizes(size)})
+    if real[0] == want[0] and len(want) > 1:
+        return work.layer("stretch", (node,), args={"": sizes(tuple(map(size_of, want[1:])))})
+    if len(want) == 4:
+        raise Refusal("channels repeated by broadcasting, over three axes of positions, which no layer does")
+    # Channels are repeated as an axis of positions.
+    node = work.layer("reshape", (node,), args={"": by_x((1, *map(size_of, real)))})
+    node = work.layer("stretch", (node,), args={"": sizes(tuple(map(size_of, want)))})
+    return work.layer("reshape", (node,), args={"": by_x(tuple(map(size_of, want)))})
 
 
 def channels_at(work: Translation, value: Value, axis: int) -> Value:
