@@ -343,3 +343,50 @@ def test_a_module_whose_tensor_needs_a_layer_is_no_layer_itself() -> None:
             return self.ls1(self.up(x).flatten(2).transpose(1, 2)).transpose(1, 2)
 
     assert set(hold(Net(), (3, 4, 4)).names.values()) == set()
+
+
+class StandardisedConv(nn.Conv2d):
+    """As timm's `ScaledStdConv2d`."""
+
+    def __init__(self, *args: Any, gamma: float = 1.0, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.gain = nn.Parameter(torch.ones(self.out_channels, 1, 1, 1))
+        self.scale = gamma * self.weight[0].numel() ** -0.5
+
+    def forward(self, x: Any) -> Any:
+        flat, gain = self.weight.reshape(1, self.out_channels, -1), (self.gain * self.scale).view(-1)
+        weight = F.batch_norm(flat, None, None, weight=gain, training=True, momentum=0.0, eps=1e-6)
+        return F.conv2d(
+            x, weight.reshape_as(self.weight), self.bias, self.stride, self.padding, 1, self.groups
+        )
+
+
+def test_standardised_filters() -> None:
+    net = nn.Sequential(
+        StandardisedConv(4, 8, 3, stride=2),
+        nn.ReLU(),
+        StandardisedConv(8, 8, 3, groups=2, gamma=1.7139588594436646),
+    )
+    text = hold(net, (4, 13, 13)).text
+    assert "standardise(eps=1e-06, gain=yes)" in text
+    assert "standardise(eps=1e-06, gain=yes, scale=1.7139588594436646)" in text
+
+
+class SamePool(nn.Module):
+    def forward(self, x: Any) -> Any:
+        return F.max_pool2d(F.pad(x, (0, 1, 0, 1), value=float("-inf")), 3, 2)
+
+
+def test_a_border_that_never_wins_is_the_pools_own() -> None:
+    assert "maxpool3/2(pad=same_tf)" in hold(nn.Sequential(nn.Conv2d(3, 4, 1), SamePool()), (3, 8, 8)).text
+
+    class Alone(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return F.relu(F.pad(x, (0, 1), value=float("-inf")))
+
+    with pytest.raises(cnnc.CnncError, match="finite numbers only"):
+        cnnc.from_module(Alone(), torch.zeros(1, 3, 4, 4))
+
+
+def test_a_pool_with_a_dilation() -> None:
+    assert "dilation=2" in hold(nn.MaxPool2d(2, 1, dilation=2), (3, 8, 8)).text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 from cnnc.importer import arrange
@@ -147,7 +148,17 @@ def translate(traced: Traced, progress: Callable[[int, int], None] | None = None
         except Refusal as refusal:
             raise at(step, refusal) from None
     _outputs(work, steps)
-    return work.spec.pruned()
+    spec = work.spec.pruned()
+    _hold_numbers(spec)
+    return spec
+
+
+def _hold_numbers(spec: Flat) -> None:
+    for line in spec.lines:
+        for value in line.args.values():
+            if isinstance(value, float) and not isfinite(value):
+                step = Step(line.name, line.kind, {}, (None,), line.where)
+                raise at(step, Refusal(f"it takes {value}, and the language has finite numbers only"))
 
 
 def _inputs(work: Translation) -> None:

@@ -103,7 +103,16 @@ def conv(draw: Draw, shape: Shape) -> str:
     return f"{head}(pad={padding(draw, rank, 3)}, dilation={dilation}{more}, act=none)"
 
 
-STANDARDISE = st.sampled_from(["no", "no", "yes", "standardise(gain=yes)", "standardise(eps=1e-3, gain=no)"])
+STANDARDISE = st.sampled_from(
+    [
+        "no",
+        "no",
+        "yes",
+        "standardise(gain=yes)",
+        "standardise(gain=yes, scale=1.7)",
+        "standardise(eps=1e-3, gain=no)",
+    ]
+)
 
 
 def dwconv(draw: Draw, shape: Shape) -> str:

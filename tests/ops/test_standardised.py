@@ -16,6 +16,7 @@ from ops.oracle import check  # noqa: E402
         ("standardise(1e-8)", "StdConv2d", {"eps": 1e-8}),
         ("standardise=yes", "StdConv2d", {"eps": 1e-5}),
         ("standardise(eps=1e-6, gain=yes)", "ScaledStdConv2d", {"eps": 1e-6}),
+        ("standardise(eps=1e-5, gain=yes, scale=1.714)", "ScaledStdConv2d", {"eps": 1e-5, "gamma": 1.714}),
     ],
 )
 @pytest.mark.parametrize("groups", [1, 2])

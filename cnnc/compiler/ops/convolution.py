@@ -123,13 +123,18 @@ def _mask(value: Any, info: ValidationInfo) -> str | None:
 
 @record
 class Standardised:
-    """How filters are standardised: what is added to their variance, and whether each has a learnt gain."""
+    """How filters are standardised: what is added to their variance, and whether each has a learnt gain, by which factor."""
 
     eps: float = 1e-5
     gain: bool = False
+    scale: float = 1.0
 
     def __str__(self) -> str:
-        return f"standardise(eps={self.eps!r}, gain={'yes' if self.gain else 'no'})"
+        scale = f", scale={self.scale!r}" if self.scale != 1 else ""
+        return f"standardise(eps={self.eps!r}, gain={'yes' if self.gain else 'no'}{scale})"
+
+
+_STANDARDISE = ("eps", "gain", "scale")
 
 
 def _standardise(value: Any, info: ValidationInfo) -> bool | Standardised:
@@ -142,11 +147,14 @@ def _standardise(value: Any, info: ValidationInfo) -> bool | Standardised:
     elif getattr(value, "name", None) == "standardise":
         given: dict[str, Any] = {}
         for i, (key, number) in enumerate(value.args):
-            name = key.lower() if key else ("eps", "gain")[i] if i < 2 else ""
-            if name not in ("eps", "gain") or name in given:
-                raise OpError("E303", "`standardise` takes eps and gain, each once", arg="standardise")
+            name = key.lower() if key else _STANDARDISE[i] if i < len(_STANDARDISE) else ""
+            if name not in _STANDARDISE or name in given:
+                raise OpError("E303", "`standardise` takes eps, gain and scale, each once", arg="standardise")
             given[name] = number
-        eps, gain = base.real(given.get("eps", 1e-5), "standardise"), given.get("gain", False)
+        eps, scale = (
+            base.real(given.get(key, usual), "standardise") for key, usual in (("eps", 1e-5), ("scale", 1.0))
+        )
+        gain = given.get("gain", False)
         if not eps > 0:
             raise OpError(
                 "E303", f"the eps of `standardise` (={eps!r}) must be more than 0", arg="standardise"
@@ -157,10 +165,12 @@ def _standardise(value: Any, info: ValidationInfo) -> bool | Standardised:
                 f"the gain of `standardise` is {base.show(gain)}; expected yes or no",
                 arg="standardise",
             )
-        found = Standardised(eps, gain in (True, "yes"))
+        found = Standardised(eps, gain in (True, "yes"), scale)
+        if scale != 1 and not found.gain:
+            raise OpError("E307", "the scale of `standardise` goes with `gain=yes`", arg="standardise")
         return True if found == Standardised() else found
     raise OpError(
-        "E303", f"`standardise` is {base.show(value)}; expected yes, no or standardise(eps=…, gain=…)", arg="standardise",
+        "E303", f"`standardise` is {base.show(value)}; expected yes, no or standardise(eps=…, gain=…, scale=…)", arg="standardise",
         hint="for instance: conv3-64(standardise(eps=1e-6, gain=yes))",
     )  # fmt: skip
 
@@ -222,7 +232,7 @@ class Conv(Sliding):
     a row of 0 and 1 for each input map, or `lenet5_c3`. `standardise=yes` gives every
     filter mean 0 and variance 1 before it is used (Qiao et al. 2019); `standardise(eps=1e-6)` says what is added to the variance,
     and with `gain=yes` each filter is multiplied by a learnt gain, 1 at first, over the root of the number of values it sums
-    (Brock et al. 2021, NFNet, eq. 1 and section 4.1). `mask=b` lets a position see those
+    and times `scale` (Brock et al. 2021, NFNet, eq. 1 and section 4.1). `mask=b` lets a position see those
     before it, row by row, and itself; `mask=a` those before it alone (van den Oord et al. 2016, PixelRNN, section 3.4).
     The weights that the mask hides are parameters and are multiplied all the same. `pad_mode=reflect`, `replicate`
     and `circular` repeat the map in its border; what they repeat there is not followed.

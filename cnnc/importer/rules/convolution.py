@@ -117,7 +117,7 @@ def _padding(
         pads = border_pads(border.args[""], len(kernel))
         if pads is not None and set(border.args) == {""} and min(min(p) for p in pads) >= 0:
             source = border.inputs[0]
-            if _is_tf(work, step, value, pads, kernel, stride, dilation):
+            if is_tf(step, value, pads, kernel, stride, dilation):
                 return "same_tf", source
             return pads, source
     return own, node
@@ -133,10 +133,14 @@ def border_pads(text: Any, rank: int) -> Pads | None:
     return ((text[0], text[1]),) * rank
 
 
-def _is_tf(
-    work: Translation, step: Step, value: Value, pads: Pads, kernel: tuple[int, ...],
-    stride: tuple[int, ...], dilation: tuple[int, ...],
-) -> bool:  # fmt: skip
+def is_tf(
+    step: Step,
+    value: Value,
+    pads: Pads,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> bool:
     """Whether a border is what TensorFlow's rule gives and stands in a module that works it out so."""
     if "same" not in step.where.kind.lower():
         return False

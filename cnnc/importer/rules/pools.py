@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from cnnc.importer.layout import Value
 from cnnc.importer.refusal import Refusal
-from cnnc.importer.rules.convolution import by_axis
+from cnnc.importer.rules.convolution import border_pads, by_axis, is_tf, pads_text
 from cnnc.importer.text import sizes
 from cnnc.importer.traced import Step
 from cnnc.importer.translate import Translation, rule
@@ -26,13 +27,17 @@ def pool(work: Translation, step: Step) -> Value:
     kernel = by_axis(step.args["kernel_size"], rank)
     stride = by_axis(step.args.get("stride") or kernel, rank)
     pads = by_axis(step.args.get("padding", 0), rank)
-    if set(by_axis(step.args.get("dilation", 1), rank)) != {1}:
-        raise Refusal("a pool with a dilation")
+    dilation = by_axis(step.args.get("dilation", 1), rank)
     if step.args.get("divisor_override") is not None:
         raise Refusal("a mean with a divisor of its own")
+    node = work.positional(value)
     args: dict[str, Any] = {}
     if set(pads) != {0}:
         args["pad"] = sizes(pads)
+    elif kind == "maxpool" and not step.args.get("ceil_mode"):
+        node = _border(work, step, value, node, args, kernel, stride)
+    if set(dilation) != {1}:
+        args["dilation"] = sizes(dilation)
     if step.args.get("ceil_mode"):
         args["ceil"] = True
     if (
@@ -42,8 +47,27 @@ def pool(work: Translation, step: Step) -> Value:
     ):
         args["count_pad"] = False
     head = f"{kind}{sizes(kernel)}" + ("" if stride == kernel else f"/{sizes(stride)}")
-    node = work.layer(kind, (work.positional(value),), head=head, args=args)
-    return _finish(work, value, node)
+    return _finish(work, value, work.layer(kind, (node,), head=head, args=args))
+
+
+def _border(
+    work: Translation, step: Step, value: Value, node: int, args: dict[str, Any],
+    kernel: tuple[int, ...], stride: tuple[int, ...],
+) -> int:  # fmt: skip
+    """What a pool of largest values works on: a border that never wins is the pool's own padding."""
+    border = work.spec.lines[node]
+    if border.kind != "pad" or border.args.get("value") != -inf or set(border.args) != {"", "value"}:
+        return node
+    pads = border_pads(border.args[""], len(kernel))
+    if (
+        pads is None
+        or min(map(min, pads)) < 0
+        or any(2 * max(p) > k for p, k in zip(pads, kernel, strict=True))
+    ):
+        return node
+    tf = is_tf(step, value, pads, kernel, stride, (1,) * len(kernel))
+    args["pad"] = "same_tf" if tf else pads_text(pads)
+    return border.inputs[0]
 
 
 @rule(

@@ -37,7 +37,9 @@ def conv(layer: Layer) -> Code:
     if isinstance(op.standardise, Standardised):
         usual = Standardised()
         options |= kwargs(
-            eps=(Val(op.standardise.eps), usual.eps), gain=(Val(op.standardise.gain), usual.gain)
+            eps=(Val(op.standardise.eps), usual.eps),
+            gain=(Val(op.standardise.gain), usual.gain),
+            scale=(Val(op.standardise.scale), usual.scale),
         )
     kind = "Masked" if op.mask is not None else "Standardised" if op.standardise else "Uneven"
     name = f"{kind}Conv{layer.rank}d"

@@ -137,8 +137,8 @@ class MaskedConv3d(nn.Conv3d):
 class StandardisedConv1d(nn.Conv1d):
     """Convolution by filters of mean 0 and variance 1 (Qiao et al. 2019).
 
-    With `gain` each is multiplied by a learnt gain over the root of the number of its
-    values (Brock et al. 2021). `padding` is in the order of `F.pad`, last axis first.
+    With `gain` each is multiplied by `scale` and a learnt gain over the root of the
+    number of its values (Brock et al. 2021). `padding` is in the order of `F.pad`, last axis first.
     """
 
     def __init__(
@@ -147,11 +147,13 @@ class StandardisedConv1d(nn.Conv1d):
         padding: tuple[int, ...],
         eps: float = 1e-5,
         gain: bool = False,
+        scale: float = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.sides = padding
         self.eps = eps
+        self.scale = scale * self.weight[0].numel() ** -0.5
         self.gain = nn.Parameter(torch.ones(self.out_channels, 1, 1)) if gain else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -159,15 +161,15 @@ class StandardisedConv1d(nn.Conv1d):
         var, mean = torch.var_mean(self.weight, axes, correction=0, keepdim=True)
         weight = (self.weight - mean) * torch.rsqrt(var + self.eps)
         if self.gain is not None:
-            weight = weight * (self.gain * self.weight[0].numel() ** -0.5)
+            weight = weight * (self.gain * self.scale)
         return self._conv_forward(F.pad(x, self.sides), weight, self.bias)
 
 
 class StandardisedConv2d(nn.Conv2d):
     """Convolution by filters of mean 0 and variance 1 (Qiao et al. 2019).
 
-    With `gain` each is multiplied by a learnt gain over the root of the number of its
-    values (Brock et al. 2021). `padding` is in the order of `F.pad`, last axis first.
+    With `gain` each is multiplied by `scale` and a learnt gain over the root of the
+    number of its values (Brock et al. 2021). `padding` is in the order of `F.pad`, last axis first.
     """
 
     def __init__(
@@ -176,11 +178,13 @@ class StandardisedConv2d(nn.Conv2d):
         padding: tuple[int, ...],
         eps: float = 1e-5,
         gain: bool = False,
+        scale: float = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.sides = padding
         self.eps = eps
+        self.scale = scale * self.weight[0].numel() ** -0.5
         self.gain = (
             nn.Parameter(torch.ones(self.out_channels, 1, 1, 1)) if gain else None
         )
@@ -190,15 +194,15 @@ class StandardisedConv2d(nn.Conv2d):
         var, mean = torch.var_mean(self.weight, axes, correction=0, keepdim=True)
         weight = (self.weight - mean) * torch.rsqrt(var + self.eps)
         if self.gain is not None:
-            weight = weight * (self.gain * self.weight[0].numel() ** -0.5)
+            weight = weight * (self.gain * self.scale)
         return self._conv_forward(F.pad(x, self.sides), weight, self.bias)
 
 
 class StandardisedConv3d(nn.Conv3d):
     """Convolution by filters of mean 0 and variance 1 (Qiao et al. 2019).
 
-    With `gain` each is multiplied by a learnt gain over the root of the number of its
-    values (Brock et al. 2021). `padding` is in the order of `F.pad`, last axis first.
+    With `gain` each is multiplied by `scale` and a learnt gain over the root of the
+    number of its values (Brock et al. 2021). `padding` is in the order of `F.pad`, last axis first.
     """
 
     def __init__(
@@ -207,11 +211,13 @@ class StandardisedConv3d(nn.Conv3d):
         padding: tuple[int, ...],
         eps: float = 1e-5,
         gain: bool = False,
+        scale: float = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.sides = padding
         self.eps = eps
+        self.scale = scale * self.weight[0].numel() ** -0.5
         self.gain = (
             nn.Parameter(torch.ones(self.out_channels, 1, 1, 1, 1)) if gain else None
         )
@@ -221,7 +227,7 @@ class StandardisedConv3d(nn.Conv3d):
         var, mean = torch.var_mean(self.weight, axes, correction=0, keepdim=True)
         weight = (self.weight - mean) * torch.rsqrt(var + self.eps)
         if self.gain is not None:
-            weight = weight * (self.gain * self.weight[0].numel() ** -0.5)
+            weight = weight * (self.gain * self.scale)
         return self._conv_forward(F.pad(x, self.sides), weight, self.bias)
 
 
