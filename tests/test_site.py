@@ -207,4 +207,4 @@ def test_every_file_has_its_gz_and_nothing_is_in_it_that_a_browser_does_not_need
 def test_every_network_of_the_zoo_has_the_command_lines_figures(site: Site) -> None:
     site.open()
     for entry in entries():
-        check(site, entry, ("layers", "costs"))
+        check(site, entry, ("layers",))

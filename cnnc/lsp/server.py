@@ -43,6 +43,24 @@ CAPABILITIES: dict[str, Any] = {
     "codeActionProvider": {"codeActionKinds": ["quickfix"]},
     "renameProvider": {"prepareProvider": True},
     "inlayHintProvider": True,
+    "semanticTokensProvider": {
+        "legend": {
+            "tokenTypes": [
+                "keyword",
+                "number",
+                "string",
+                "comment",
+                "function",
+                "class",
+                "variable",
+                "parameter",
+                "property",
+                "namespace",
+            ],
+            "tokenModifiers": ["declaration", "readonly"],
+        },
+        "full": True,
+    },
 }
 
 

@@ -89,6 +89,7 @@ class Workspace:
             "textDocument/prepareRename": "prepare_rename",
             "textDocument/rename": "rename",
             "textDocument/inlayHint": "inlays",
+            "textDocument/semanticTokens/full": "semantic_tokens",
         }
         """The functions of `cnnc.lsp.features` that answer."""
 

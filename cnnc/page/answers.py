@@ -13,6 +13,7 @@ from typing import Any
 
 from cnnc.backends.report.ranges import ranges_text
 from cnnc.compiler.ops import by_x
+from cnnc.dsl.data import specs
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
 from cnnc.dsl.parse import parse
 from cnnc.dsl.source import Source
@@ -225,8 +226,9 @@ def _offset(asked: Json) -> int:
 def _finding(found: Analysis, finding: Diagnostic) -> Json:
     """One finding: as `cnnc check` prints it, and where it is in this text."""
     told: Json = {"code": finding.code, "severity": finding.severity, "from": None}
-    # The file is the one that the page shows: its folder says nothing.
-    told["text"] = finding.render().replace(found.source.name, os.path.basename(found.source.name))
+    # The file is the one that the page shows, and those that ship lie somewhere: their folders say nothing.
+    text = finding.render().replace(found.source.name, os.path.basename(found.source.name))
+    told["text"] = text.replace(f"{specs()}{os.sep}", "")
     span = finding.span
     if span is not None and span.source is found.source:
         told |= {"from": span.start, "to": span.end, "line": span.line}

@@ -8,18 +8,11 @@ from __future__ import annotations
 import io
 import keyword
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
-from itertools import pairwise
 
+from cnnc.dsl.kinds import kinds
 from cnnc.dsl.source import Source
-from cnnc.dsl.tokens import RESERVED, STATEMENTS, lay_out
-
-_KEYWORDS = {word.upper() for word in (*STATEMENTS, *RESERVED, "from", "as", "within", "with")}
-_KINDS = {"NUMBER": "number", "DIMS": "number", "UNIT": "number", "STRING": "string"}
-
-Piece = tuple[int, int, str]
-"""Where a word begins and ends, and its class."""
 
 
 def spec_html(source: Source) -> str:
@@ -28,21 +21,7 @@ def spec_html(source: Source) -> str:
     >>> spec_html(Source("net.cnn", "a: conv(pad=2)  # so"))
     '<i class="label">a</i>: conv(<i class="key">pad</i>=<i class="number">2</i>)  <i class="comment"># so</i>'
     """
-    layout = lay_out(source)
-    pieces = [(one.span.start, one.span.end, "comment") for one in layout.comments]
-    for statement in layout.statements:
-        for token, after in pairwise((*statement, None)):
-            if token is None:
-                continue
-            kind = "keyword" if token.type in _KEYWORDS else _KINDS.get(token.type)
-            follows = "" if after is None else after.type
-            if token.type in ("NAME", "PATH", "STRING") and follows == "COLON":
-                kind = "label"
-            elif token.type == "NAME" and follows == "EQUAL":
-                kind = "key"
-            if kind is not None:
-                pieces.append((token.span.start, token.span.end, kind))
-    return _coloured(source.text, sorted(pieces))
+    return _coloured(source.text, [piece for piece in kinds(source) if piece[2] != "word"])
 
 
 def python_html(text: str) -> str:
@@ -54,7 +33,8 @@ def python_html(text: str) -> str:
     return _coloured(text, _python(text))
 
 
-def _python(text: str) -> Iterator[Piece]:
+def _python(text: str) -> Iterator[tuple[int, int, str]]:
+    """Where each word begins and ends, and its class."""
     begins = [0]
     for line in io.StringIO(text):
         begins.append(begins[-1] + len(line))
@@ -87,7 +67,7 @@ def _python(text: str) -> Iterator[Piece]:
         before = token.string
 
 
-def _coloured(text: str, pieces: Iterator[Piece] | list[Piece]) -> str:
+def _coloured(text: str, pieces: Iterable[tuple[int, int, str]]) -> str:
     parts = []
     at = 0
     for start, end, kind in pieces:
