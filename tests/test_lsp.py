@@ -296,7 +296,6 @@ def test_words_are_told_what_they_are(client: Client) -> None:
     assert told_tokens(client, uri, text) == [
         ("input", "keyword", ()), ("3x32x32", "number", ()), ('"𝄞"', "variable", ("declaration",)),
         ("conv", "function", ()), ("3", "number", ()), ("8", "number", ()), ("# 𝄞", "comment", ()),
-        ("pool", "function", ()),
     ]  # fmt: skip
 
 
