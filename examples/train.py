@@ -154,7 +154,9 @@ class Trainer:
         torch.manual_seed(args.seed)
         stages = place.world if self.piped else 1 if args.parallel == "shard" else None
         model = net.module(stages=stages).to(place.device)
-        if args.channels_last:
+        if (
+            args.channels_last and args.parallel != "shard"
+        ):  # shares of weights are contiguous, images need not be
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if args.sync_bn and place.world > 1:
             if place.device.type != "cuda":

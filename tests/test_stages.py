@@ -87,14 +87,19 @@ def alike(found: Any, wanted: Any, what: str) -> None:
     torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9, msg=lambda text: f"{what}: {text}")
 
 
-def piped(rank: int, world: int, name: str) -> None:
+def piped_in_channels_last(rank: int, world: int, name: str) -> None:
+    """The same with another layout of weights and images."""
+    piped(rank, world, name, torch.channels_last)
+
+
+def piped(rank: int, world: int, name: str, layout: Any = torch.preserve_format) -> None:
     """A stage in each process, several micro-batches, against one process fed the same."""
     from torch.distributed.pipelining import ScheduleGPipe
 
     net = network(name)
     parts = batches(net, *((2, 1) if name == "unet" else (4, 2)))  # it is large, and has no norms
     reference = plain(net)
-    model = staged(net, world)
+    model = staged(net, world).to(memory_format=layout)
     outputs = [reference(x) for x in parts]
     target = torch.zeros_like(torch.cat(outputs))
     sum(loss_of(y, torch.zeros_like(y)) / len(parts) for y in outputs).backward()
@@ -111,7 +116,7 @@ def piped(rank: int, world: int, name: str) -> None:
     stage.get_fwd_send_ops = counted
     schedule = ScheduleGPipe(stage, len(parts), loss_fn=loss_of)
     if rank == 0:
-        schedule.step(torch.cat(parts))
+        schedule.step(torch.cat(parts).to(memory_format=layout))
     elif rank == world - 1:
         alike(schedule.step(target=target), torch.cat(outputs), "output")
     else:
@@ -156,7 +161,7 @@ def in_parallel(rank: int, world: int, name: str) -> None:
 
 
 def test_a_pipeline_of_two() -> None:
-    run(2, "tiny", piped)
+    run(2, "tiny", piped, piped_in_channels_last)
 
 
 @pytest.mark.slow

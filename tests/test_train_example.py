@@ -73,7 +73,7 @@ def test_a_checkpoint_goes_on_in_every_way(tmp_path: Path) -> None:
     firsts: list[float] = []
     for epochs, way in enumerate(["pipeline", "ddp", "shard", "pipeline"], 1):
         options = ["--epochs", str(epochs), "--parallel", way, "--checkpoints", str(folder)]
-        text = run(tmp_path, *options, processes=2)
+        text = run(tmp_path, *options, "--amp", "--channels-last", processes=2)
         assert epochs == 1 or f"goes on after step {18 * (epochs - 1)}," in text
         found = losses(text)
         assert list(found) == list(range(18 * (epochs - 1) + 1, 18 * epochs + 1))

@@ -39,7 +39,10 @@ def named_by_stage(
 
 
 class Carried(nn.Module):
-    """A stage among others: beside what it makes it hands on what later stages read."""
+    """A stage among others: beside what it makes it hands on what later stages read.
+
+    What crosses is contiguous, as gloo requires, whatever the layout within stages.
+    """
 
     def __init__(
         self, stage: nn.Module, reads: tuple[int, ...], hands_on: tuple[int, ...]
@@ -52,7 +55,7 @@ class Carried(nn.Module):
     def forward(self, *tensors: Tensor) -> Any:
         made = self.stage(*[tensors[i] for i in self.reads])
         every = (*tensors, *(made if isinstance(made, tuple) else (made,)))
-        found = tuple(every[i] for i in self.hands_on)
+        found = tuple(every[i].contiguous() for i in self.hands_on)
         return found if len(found) > 1 else found[0]
 
 
