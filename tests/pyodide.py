@@ -17,9 +17,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-VERSION = "314.0.7"
-"""Of npm's `pyodide`: Python 3.14."""
-PLATFORM = "pyemscripten_2026_0_wasm32"
+from cnnc.page.export import PLATFORM, PYODIDE
+
 PURE = (
     "annotated-types", "click", "graphviz", "iniconfig", "networkx", "packaging", "pluggy", "pydantic", "pygments",
     "pytest", "typing-inspection", "typing_extensions",
@@ -80,8 +79,8 @@ def _fetch(folder: Path, wheel: Path | None) -> None:
     def run(*command: str | Path) -> None:
         subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=300)
 
-    run("npm", "pack", "--silent", f"pyodide@{VERSION}")
-    with tarfile.open(folder / f"pyodide-{VERSION}.tgz") as archive:
+    run("npm", "pack", "--silent", f"pyodide@{PYODIDE}")
+    with tarfile.open(folder / f"pyodide-{PYODIDE}.tgz") as archive:
         archive.extractall(folder, filter="data")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     known = ["--no-deps", "-c", str(ROOT / "constraints.txt")]

@@ -119,6 +119,7 @@ CACHES: dict[str, str] = {
     "cnnc.live.complete._layer_words": "the words that ship",
     "cnnc.live.complete._of_family": "what ships",
     "cnnc.live.complete._zoo": "what ships",
+    "cnnc.page.answers._networks": "what ships",
     "cnnc.page.assets.asset": "the text of files that ship",
 }
 """Functions that keep their answers; each answer follows from the arguments and the program alone."""

@@ -181,7 +181,9 @@ def test_every_spec_of_the_zoo_opens_and_an_edit_of_resnet_50_is_quick(live: Liv
         choose = "(document.getElementById('zoo').value = arguments[0], document.getElementById('zoo').dispatchEvent(new Event('change')))"
         live.run(choose, entry.name)
         live.until(f"document.getElementById('model').textContent === {json.dumps(entry.net.name)}", 60)
-        assert live.run("document.querySelector('#figures b').textContent") == entry.net.costs.told("params")
+        costs = entry.net.costs
+        told = f"{costs.told('params')} parameters, {costs.told('macs')} MACs, depth {entry.net.depth}, "
+        assert live.run("document.getElementById('figures').textContent").startswith(told), entry.name
     live.run(choose, "resnet50")
     live.until("document.getElementById('model').textContent === 'resnet50'", 60)
     took = []
@@ -192,4 +194,7 @@ def test_every_spec_of_the_zoo_opens_and_an_edit_of_resnet_50_is_quick(live: Liv
             str(width),
         )
         took.append(time.perf_counter() - begun)
+    print(
+        f"an edit shows after {1000 * sorted(took)[len(took) // 2]:.0f} ms (median), {1000 * max(took):.0f} ms (longest)"
+    )
     assert sorted(took)[len(took) // 2] < 0.3

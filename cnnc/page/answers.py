@@ -8,6 +8,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -263,13 +264,20 @@ def start(zoo: str | None, text: str | None = None, home: str | None = None) -> 
 
     `home` is the address of the manual, where the page is part of a site.
     """
-    from cnnc.zoo import Entry, entries
+    from cnnc.zoo import Entry
 
-    named = [{"name": entry.name, "title": entry.head.title, "year": entry.head.year} for entry in entries()]
     if text is None:
         zoo = FIRST if zoo is None else zoo
         text = Entry(zoo).text
-    return {"file": None, "text": text, "version": 0, "zoo": zoo, "home": home, "networks": named}
+    return {"file": None, "text": text, "version": 0, "zoo": zoo, "home": home, "networks": _networks()}
+
+
+@cache
+def _networks() -> tuple[Mapping[str, object], ...]:
+    """What the list of the page has of each network that ships."""
+    from cnnc.zoo import entries
+
+    return tuple({"name": one.name, "title": one.head.title, "year": one.head.year} for one in entries())
 
 
 def _open(asked: Json) -> Json:
