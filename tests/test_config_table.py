@@ -236,7 +236,7 @@ def test_the_command_writes_every_format(folder: Path, ending: str, start: str) 
     [
         (
             ("zoo:vgg11", "-o", "vgg.gif"),
-            "'vgg.gif': the ending must be svg, png, pdf, md or tex for a table",
+            "'vgg.gif': the extension must be svg, png, pdf, md or tex for a table",
         ),
         (
             ("zoo:vgg11", "--theme", "dark", "-o", "vgg.md"),
@@ -245,7 +245,7 @@ def test_the_command_writes_every_format(folder: Path, ending: str, start: str) 
         (("zoo:vgg11", "--block", "vgg", "-o", "vgg.md"), "--block is for diagrams, not for --style table"),
         (
             ("zoo:vgg11", "--rf", "features"),
-            "--rf is a picture of its own, and cannot be had in --style table",
+            "--rf is a separate picture and cannot be combined with --style table",
         ),
     ],
 )

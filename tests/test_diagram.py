@@ -214,7 +214,7 @@ def test_a_value_enters_a_frame_once_and_parts_inside() -> None:
         (into,) = (e for e in ways.edges if e.target == fork.id)
         out = [e for e in ways.edges if e.source == fork.id]
         assert (into.quiet, into.skip) == (False, False)
-        assert [(e.quiet, e.skip) for e in out] == [(True, False), (True, True)]
+        assert [(e.quiet, e.skip) for e in out] == [(True, False), (False, True)]
         assert {e.target for e in out} == {e.target for e in drawn.edges if e.source == into.source}
 
 

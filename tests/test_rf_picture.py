@@ -307,14 +307,18 @@ def test_the_command_takes_a_label_and_a_position(folder: Path) -> None:
         (
             ("--rf", "features", "zoo:vgg16", "-o", "a.gif"),
             2,
-            "the ending must be svg, png, pdf or tex for a receptive field",
+            "the extension must be svg, png, pdf or tex for a receptive field",
         ),
         (
             ("--rf", "features", "--direction", "LR", "zoo:vgg16"),
             2,
             "--direction is for diagrams, not for --rf",
         ),
-        (("--rf", "features", "--style", "volumes", "zoo:vgg16"), 2, "cannot be had in --style volumes"),
+        (
+            ("--rf", "features", "--style", "volumes", "zoo:vgg16"),
+            2,
+            "cannot be combined with --style volumes",
+        ),
     ],
 )
 def test_what_the_command_refuses(folder: Path, arguments: tuple[str, ...], code: int, message: str) -> None:

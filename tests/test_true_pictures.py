@@ -9,8 +9,11 @@ from click.testing import CliRunner
 from graphs import graph_of
 
 from cnnc.backends.configuration import gaps, table_of
+from cnnc.backends.diagram.fork import ways_of
+from cnnc.backends.diagram.mermaid import to_mermaid
 from cnnc.backends.diagram.picture import Picture
 from cnnc.backends.diagram.plan import picture
+from cnnc.backends.diagram.terms import term_lines
 from cnnc.backends.outline import Outline
 from cnnc.backends.rf_picture import trail_of
 from cnnc.backends.table.rows import rows_of
@@ -180,3 +183,106 @@ def test_a_field_is_drawn_without_its_table() -> None:
     field = ["draw", "zoo:lenet5", "--rf", "C3", "-o", "-"]
     run, whole = (CliRunner().invoke(cnnc, [*field, *more]) for more in (["--no-table"], []))
     assert 'class="row"' in whole.output and 'class="row"' not in run.output
+
+
+def lines_of(text: str, block: str = "b") -> tuple[str, ...]:
+    """What the closed box of a block says under its call."""
+    graph = graph_of(text)
+    scope = next(s for s in graph.scopes() if s.block is not None and s.block.name == block)
+    return term_lines(graph, scope)
+
+
+@pytest.mark.parametrize(
+    ("body", "lines"),
+    [
+        ("[id + conv1-16 -> dwconv3 -> conv1-8]", ("conv1-16", "dwconv3", "conv1-8", "+ id")),
+        ("conv1-16 -> dwconv3 -> conv1-8", ("conv1-16", "dwconv3", "conv1-8")),
+        ("[conv3-16/2 -> conv3-16 + shortcut] -> relu", ("conv3-16/2", "conv3-16", "+ conv1-16/2")),
+        ("conv1-4 -> [conv1-8 | conv3-8]", ("conv1-4", "[conv1-8 | conv3-8]")),
+        ("[conv1-8 | conv1-4 -> conv3-8 | pool(3, 1, pad=1)]", ("conv1-8", "| conv1-4 -> conv3-8", "| maxpool3/1(pad=1)")),
+        ("conv3-8 -> [id & gap -> conv1-2 -> conv1-C]", ("conv3-8", "[id × gap -> conv1-2 -> conv1-8]")),
+        ("[bn + conv3-8]", ("bn", "+ conv3-8")),
+        ("[a: conv1-8 -> c: conv1-8 -> [a | c]]", ("conv1-8", "[id | conv1-8]")),
+        # No brackets can say what flows where: x goes on beside y, and both meet z.
+        ("[x: conv1-8 -> y: conv3-8 -> z: [x + y] -> [y | z]]", ()),
+    ],
+)  # fmt: skip
+def test_a_closed_block_says_its_branches(body: str, lines: tuple[str, ...]) -> None:
+    """A list of layers alone reads as a chain, and a residual block without its sum as one that adds nothing."""
+    assert lines_of(f"input 8x16x16\nblock b() = {body}\nb() -> conv3-4\n") == lines
+
+
+def test_mobilenet_v2_says_which_of_its_blocks_add() -> None:
+    drawn = picture(load("zoo:mobilenet_v2").graph)
+    adding = sum(box.times for box in drawn.nodes if box.kind == "block" and box.lines[-1] == "+ id")
+    assert adding == 10  # as in table 2 of the paper: of 17 bottlenecks, those of stride 1 and equal width
+
+
+def test_an_argument_that_says_nothing_new_is_left_out() -> None:
+    (conv, valid) = picture(
+        graph_of("input 3x8x8\nconv3-4(dilation=1, pad=1) -> conv3-4(pad=valid)\n")
+    ).nodes[1:3]
+    assert conv.lines[0] == "conv3-4" and valid.lines[0] == "conv3-4(pad=0)"
+
+
+ATTENTION = "input 16x8x8\nattend(q=[q: conv1-C], k=[k: conv1-C], v=[v: conv1-C], heads=4)\n"
+PRODUCT = "input 4x6\n[conv1-4 -> permute(W, C) @ conv1-4] -> softmax\n"
+
+
+def test_query_key_and_value_are_told_apart() -> None:
+    drawn = picture(graph_of(ATTENTION))
+    target = next(box for box in drawn.nodes if box.kind == "attention")
+    titles = {box.id: box.title for box in drawn.nodes}
+    assert {titles[edge.source]: edge.text.partition(":")[0] for edge in drawn.edges if edge.target == target.id} == {
+        "q": "q", "k": "k", "v": "v",
+    }  # fmt: skip
+    assert '"q: 16x8x8"' in to_mermaid(graph_of(ATTENTION))
+
+
+def test_a_product_says_its_left_and_its_right_and_the_size_that_it_gives() -> None:
+    graph = graph_of(PRODUCT)
+    drawn = picture(graph)
+    target = next(box for box in drawn.nodes if box.kind == "merge")
+    assert {edge.text for edge in drawn.edges if edge.target == target.id} == {"left: 6x4", "right: 4x6"}
+    plan = plan_of(graph)
+    product = next(volume for volume in plan.volumes if volume.sign == "@")
+    assert label_lines(product) == ("6×6",)
+    factors = {v.out for v in plan.volumes for f in plan.flows if (f.source, f.target) == (v.id, product.id)}
+    assert factors == {(6, 4), (4, 6)}  # the transposed one has a box of its own
+
+
+def test_recurrent_layers_are_not_called_fully_connected() -> None:
+    graph = graph_of("input 8x20\nlstm-16 -> gru-8 -> linear-4\n")
+    assert [box.kind for box in picture(graph).nodes] == [
+        "input",
+        "recurrent",
+        "recurrent",
+        "linear",
+        "output",
+    ]
+    assert {volume.kind for volume in plan_of(graph).volumes} == {"input", "recurrent", "linear"}
+
+
+def test_both_uses_of_a_shared_module_say_so() -> None:
+    drawn = picture(load("zoo:siamese").graph)
+    assert [frame.title for frame in drawn.clusters] == ["tower (shared weights)"] * 2
+
+
+def test_a_skip_into_a_frame_is_a_skip_wherever_its_source_stands() -> None:
+    """The positions of a transformer are added outside of the frame that the sum's scope is drawn before."""
+    drawn = picture(load("zoo:vit_b_16").graph)
+    sums = [box.id for box in drawn.nodes if box.lines == ("+",)]
+    assert sum(edge.skip for edge in drawn.edges if edge.target in sums) == 2
+
+
+def test_the_arc_of_a_folded_dense_block_tells_how_its_map_grows() -> None:
+    ways = ways_of(picture(load("zoo:densenet121").graph))
+    assert [edge.shape for edge in ways.edges if edge.skip] == [
+        "64…224x56x56", "128…480x28x28", "256…992x14x14", "512…992x7x7",
+    ]  # fmt: skip
+
+
+def test_a_field_picture_says_why_a_frame_lies_to_one_side() -> None:
+    said = "Frames lie to one side"
+    assert said in load("zoo:vgg16").field_picture("features")  # 2x2 pools on maps of even size
+    assert said not in load("zoo:alexnet").field_picture("conv5")  # maps of 55, 27 and 13

@@ -417,11 +417,11 @@ def test_the_command_writes_to_standard_output(folder: Path) -> None:
     [
         (
             ("--style", "volumes", "zoo:lenet5", "-o", "a.gif"),
-            "'a.gif': the ending must be svg, png, pdf or tex for volumes",
+            "'a.gif': the extension must be svg, png, pdf or tex for volumes",
         ),
         (
             ("--style", "volumes", "zoo:lenet5", "-o", "a"),
-            "'a': the ending must be svg, png, pdf or tex for volumes",
+            "'a': the extension must be svg, png, pdf or tex for volumes",
         ),
         (
             ("--style", "volumes", "--level", "layers", "zoo:lenet5"),
@@ -437,7 +437,7 @@ def test_the_command_writes_to_standard_output(folder: Path) -> None:
             "several specs are drawn together in --style table only",
         ),
         (("--style", "cubes", "zoo:lenet5"), "'cubes' is not one of"),
-        (("zoo:lenet5", "-o", "a.tex"), "'a.tex': the ending must be svg, png, pdf, dot or mmd"),
+        (("zoo:lenet5", "-o", "a.tex"), "'a.tex': the extension must be svg, png, pdf, dot or mmd"),
     ],
 )
 def test_what_the_command_refuses(folder: Path, arguments: tuple[str, ...], message: str) -> None:

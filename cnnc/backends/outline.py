@@ -143,8 +143,10 @@ class Outline:
         )  # fmt: skip
 
     def beside(self, first: tuple[int, ...], second: tuple[int, ...]) -> bool:
-        """Whether both take the same and go to the same place."""
-        return self.ends(first) == self.ends(second) and bool(self.ends(first)[0])
+        """Whether both take the same and go to the same place, which does not tell them apart."""
+        taken, targets = self.ends(first)
+        told_apart = any(n >= 0 and self.graph.nodes[n].op.input_names for n in targets)
+        return bool(taken) and (taken, targets) == self.ends(second) and not told_apart
 
     # --- runs ----------------------------------------------------------------------------
 

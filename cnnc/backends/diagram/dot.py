@@ -212,7 +212,9 @@ class _Style:
     def _box_label(self, box: Box) -> str:
         """The label in bold, the lines under it, the figures small; `x 6` stands behind the first line."""
         told = box.kind == "block" and len(box.lines) > 1
-        lines = [_text(line, MAX_CALL if told else MAX_TEXT) for line in box.lines]
+        lines = [
+            _text(line, MAX_TEXT if place or not told else MAX_CALL) for place, line in enumerate(box.lines)
+        ]
         if lines and box.kind == "block" and box.title is None:
             lines[0] = f"<b>{lines[0]}</b>"
         if box.title is not None:
@@ -225,7 +227,7 @@ class _Style:
 
     def edge(self, edge: Edge, *, alone: bool, headed: bool) -> dict[str, str]:
         """A chain is to be straight; branches that meet (not `alone`) may come from the sides."""
-        label = {} if edge.quiet else {"label": _html(f"&#160;{_text(edge.shape)}&#160;")}
+        label = {"label": _html(f"&#160;{_text(edge.text)}&#160;")} if edge.text else {}
         if not headed:
             label["arrowhead"] = "none"
         if edge.skip:

@@ -12,6 +12,7 @@ from itertools import groupby
 
 from cnnc.backends.diagram import words
 from cnnc.backends.diagram.picture import Kind
+from cnnc.backends.diagram.terms import term_lines
 from cnnc.backends.outline import Equality, Outline, Run, is_small
 from cnnc.compiler.graph import Graph, Node, Scope
 
@@ -81,6 +82,15 @@ def boxes_of(parts: Iterable[Part]) -> Iterator[BoxPart]:
             yield from boxes_of(part.turns[:1])
 
 
+def _title(scope: Scope, call: str | None) -> str | None:
+    """What a frame or closed scope is called: its label, what it shares, or else the last step of its name."""
+    if scope.kind == "shared":
+        return f"{scope.module} (shared weights)"
+    if scope.label is not None or call:
+        return scope.label
+    return scope.name.rpartition(".")[2] if scope.kind == "bracket" and scope.name else scope.kind
+
+
 class _Folder:
     def __init__(self, graph: Graph, detail: Detail) -> None:
         self.graph = graph
@@ -130,7 +140,7 @@ class _Folder:
         if not nodes:
             return []
         call = words.call_text(scope)
-        name = scope.label if scope.label is not None else (None if call else scope.kind)
+        name = _title(scope, call)
         if self.detail.opens(scope):
             inner = self.children(scope)
             titles = tuple(text for text in (name, call) if text)
@@ -139,7 +149,7 @@ class _Folder:
             if len(inner) == 1 and self.detail.folds:
                 return [self._titled(inner[0], titles if name else ())]
             return [self._frame(titles, inner)]
-        lines = ((call,) if call else ()) + words.main_words(self.graph, scope)
+        lines = ((call,) if call else ()) + term_lines(self.graph, scope)
         lines = lines or (f"{len(nodes)} layers",)
         block = scope.block.name if scope.block else None
         same = block if block and self.detail.loose else self.outline.signature(nodes, self.equality)

@@ -58,7 +58,10 @@ def _by_way_of(edges: Sequence[Edge], group: Sequence[Edge], trunk: Edge) -> lis
             continue
         if edge == group[0]:
             out.append(trunk)
-        out.append(replace(edge, source=trunk.target, quiet=True))
+        if edge.turns and edge.skip:  # the trunk has the shape in the first turn, this one those in all
+            out.append(replace(edge, source=trunk.target, shape=edge.turns, quiet=False))
+        else:
+            out.append(replace(edge, source=trunk.target, quiet=True))
     return out
 
 

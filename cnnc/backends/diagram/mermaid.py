@@ -17,6 +17,7 @@ _SHAPES: dict[Kind, tuple[str, str]] = {
     "block": ("[[", "]]"),
     "pooling": ("{{", "}}"),
     "merge": ("((", "))"),
+    "attention": ("{{", "}}"),
     "normalisation": ("(", ")"),
     "arithmetic": ("(", ")"),
     "activation": ("(", ")"),
@@ -39,7 +40,7 @@ def to_mermaid(
     lines = [f"flowchart {rankdir}", *_inside(drawn, None, "  ")]
     for edge in drawn.edges:
         arrow = "-.->" if edge.skip else "-->"
-        label = "" if edge.quiet else f'|"{_text(edge.shape)}"|'
+        label = f'|"{_text(edge.text)}"|' if edge.text else ""
         lines.append(f"  {edge.source} {arrow}{label} {edge.target}")
     lines += _classes(drawn, theme)
     return "\n".join(lines) + "\n"

@@ -22,6 +22,8 @@ FAMILY_NAMES: dict[Kind, str] = {
     "block": "block",
     "convolution": "convolution",
     "linear": "fully connected",
+    "recurrent": "recurrent",
+    "attention": "attention",
     "pooling": "pooling",
     "normalisation": "normalisation",
     "activation": "activation",
@@ -64,7 +66,9 @@ class Box:
 class Edge:
     """An arrow between two boxes. A skip is one that another way through the picture goes around.
 
-    A `quiet` one is drawn without its shape, which stands on an arrow beside it.
+    A `quiet` one is drawn without its shape, which stands on an arrow beside it. `role` is what its target calls
+    it: the query of an attention, the left factor of a product. `turns` is its shape in all turns of a fold, from
+    the first to the last, where they differ.
     """
 
     source: str
@@ -72,6 +76,13 @@ class Edge:
     shape: str
     skip: bool = False
     quiet: bool = False
+    role: str = ""
+    turns: str = ""
+
+    @property
+    def text(self) -> str:
+        """What is written beside it: `64x56x56`, `q: 64x196`; only the role where it is quiet."""
+        return self.role if self.quiet else ": ".join(filter(None, (self.role, self.shape)))
 
 
 @dataclass(frozen=True, slots=True)

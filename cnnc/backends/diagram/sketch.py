@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from heapq import heapify, heappop, heappush
 
 from cnnc.backends.diagram.figures import Note
 from cnnc.backends.diagram.fold import BoxPart, FoldPart, FramePart, Part
 from cnnc.backends.diagram.picture import Box, Cluster, Edge, Kind, Picture
 from cnnc.backends.diagram.words import shape_text
-from cnnc.compiler.graph import Graph, Scope
+from cnnc.compiler.graph import Graph, Node, Scope
 
 Path = tuple[tuple[int, int], ...]
 """The folds that a node stands in, outermost first, each with the number of its turn."""
@@ -39,6 +41,8 @@ class _Sketch:
     where: dict[int, tuple[str, Path]] = field(default_factory=dict)
     folds: dict[int, int] = field(default_factory=dict)
     """Drawn folds by identity, each with its number."""
+    likes: dict[int, list[int]] = field(default_factory=dict)
+    """For each node of a drawn turn, its equals in the hidden turns."""
 
     # --- the ends ------------------------------------------------------------------------
 
@@ -136,6 +140,9 @@ class _Sketch:
         if isinstance(drawn, BoxPart):
             name = self.where[drawn.nodes[0]][0]
             self.where.update((n, (name, path)) for n in part.nodes)
+            if len(drawn.nodes) == len(part.nodes):
+                for n, like in zip(drawn.nodes, part.nodes, strict=True):
+                    self.likes.setdefault(n, []).append(like)
         elif isinstance(drawn, FramePart):
             assert isinstance(part, FramePart), "equal keys, unequal parts"
             for one, other in zip(drawn.parts, part.parts, strict=True):
@@ -153,14 +160,23 @@ class _Sketch:
             target = self.where.get(node.index)
             if target is None:
                 continue
-            for index in dict.fromkeys(self.graph.values_into(node)):
+            values = self.graph.values_into(node)
+            for place, index in enumerate(values):
                 if index in self.where and _is_drawn(self.where[index][1], target[1]):
-                    self._arrow(self.where[index][0], target[0], index)
+                    turns = self._in_all_turns(node, place)
+                    self._arrow(self.where[index][0], target[0], index, _role(node, values, index), turns)
 
-    def _arrow(self, source: str, target: str, index: int) -> None:
+    def _in_all_turns(self, node: Node, place: int) -> str:
+        """The shape of one of a node's inputs, from that in the first turn to that in the last."""
+        nodes = [node, *(self.graph.nodes[n] for n in self.likes.get(node.index, ()))]
+        takes = [values[place] for n in nodes if place < len(values := self.graph.values_into(n))]
+        return _shape_range([self.graph.nodes[index].out for index in takes])
+
+    def _arrow(self, source: str, target: str, index: int, role: str = "", turns: str = "") -> None:
         if source != target:
             shape = shape_text(self.graph.nodes[index].out)
-            self.edges.setdefault((source, target, shape), Edge(source, target, shape))
+            told = "" if turns == shape else turns
+            self.edges.setdefault((source, target, shape), Edge(source, target, shape, role=role, turns=told))
 
 
 def _is_drawn(source: Path, target: Path) -> bool:
@@ -177,6 +193,22 @@ def _is_drawn(source: Path, target: Path) -> bool:
             return False
         shared += 1
     return not any(turn for _, turn in target[shared:])
+
+
+def _role(node: Node, values: Sequence[int], index: int) -> str:
+    """What a node calls one of its inputs, where it tells them apart; nothing where all are one tensor."""
+    if not node.op.input_names or len(set(values)) == 1:
+        return ""
+    names = (*node.op.input_names, *node.given)
+    return ", ".join(name for name, value in zip(names, values, strict=False) if value == index)
+
+
+def _shape_range(shapes: Sequence[Sequence[object]]) -> str:
+    """The shapes of the turns of a fold, by axis from the first to the last: `64…224x56x56`."""
+    first, last = shapes[0], shapes[-1]
+    if len(first) != len(last):
+        return shape_text(first)
+    return shape_text([a if str(a) == str(b) else f"{a}…{b}" for a, b in zip(first, last, strict=True)])
 
 
 def _range(first: str, last: str) -> str:
@@ -207,9 +239,9 @@ SHORT_SKIP = 3
 
 def _with_skips(boxes: Sequence[Box], edges: Iterable[Edge]) -> list[Edge]:
     """The edges, those marked that another way of several boxes goes around."""
-    order = {box.id: i for i, box in enumerate(boxes)}
-    after: list[list[int]] = [[] for _ in boxes]
     edges = tuple(edges)
+    order = _along_the_flow(boxes, edges)
+    after: list[list[int]] = [[] for _ in boxes]
     for edge in edges:
         if order[edge.source] < order[edge.target]:
             after[order[edge.source]].append(order[edge.target])
@@ -225,6 +257,26 @@ def _with_skips(boxes: Sequence[Box], edges: Iterable[Edge]) -> list[Edge]:
         else edge
         for edge in marked
     ]
+
+
+def _along_the_flow(boxes: Sequence[Box], edges: Sequence[Edge]) -> dict[str, int]:
+    """The places of boxes such that arrows go forward; the order of the boxes where they go in circles."""
+    place = {box.id: i for i, box in enumerate(boxes)}
+    missing = Counter(edge.target for edge in edges)
+    leaving: dict[str, list[str]] = {}
+    for edge in edges:
+        leaving.setdefault(edge.source, []).append(edge.target)
+    ready = [place[box.id] for box in boxes if not missing[box.id]]
+    heapify(ready)
+    order: dict[str, int] = {}
+    while ready:
+        box = boxes[heappop(ready)].id
+        order[box] = len(order)
+        for target in leaving.get(box, ()):
+            missing[target] -= 1
+            if not missing[target]:
+                heappush(ready, place[target])
+    return order if len(order) == len(boxes) else place
 
 
 def _has_detour(after: Sequence[Sequence[int]], source: int, target: int) -> bool:

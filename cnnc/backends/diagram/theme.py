@@ -33,6 +33,8 @@ LOOKS: Mapping[Kind, Look] = {
     "block": Look("#c6dbef", "#1f4e79", rims=2),
     "convolution": Look("#deebf7", "#2b4a66"),
     "linear": Look("#fdd0a2", "#7f4a1d", border="bold"),
+    "recurrent": Look("#fbe3b6", "#6b5320", border="bold,dashed"),
+    "attention": Look("#cfe8ef", "#24505c", shape="octagon"),
     "pooling": Look("#f7c6c7", "#6e2f35", border="dashed"),
     "normalisation": Look("#e5f5e0", "#2f4f3a", border="rounded,dotted"),
     "activation": Look("#fff3bf", "#5c5222", border="rounded"),

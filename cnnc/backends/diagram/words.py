@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any
 
-from cnnc.backends.outline import is_small
-from cnnc.compiler.graph import Graph, Node, Scope
-from cnnc.compiler.ops import Sizes, show
+from cnnc.compiler.graph import Node, Scope
+from cnnc.compiler.ops import Op, Sizes, show
 
 MERGE_WORDS = {"add": "+", "mul": "\N{MULTIPLICATION SIGN}", "matmul": "@"}
 """Merges that are drawn with their sign; the others with their name."""
@@ -57,8 +55,8 @@ def brief_text(node: Node) -> str:
 def layer_text(node: Node, leaving: frozenset[str] = frozenset()) -> str:
     """A layer's word: `conv3-64/2`, `maxpool3/2`, `dropout(0.5)`.
 
-    What the text says at the layer itself is shown, but for the arguments named in `leaving`; what a
-    file-wide default says is not.
+    What the text says at the layer itself is shown, but for the arguments named in `leaving` and those that say
+    what is so without them; what a file-wide default says is not.
     """
     op = node.op
     if op.kind in MERGE_WORDS:
@@ -84,10 +82,22 @@ def layer_text(node: Node, leaving: frozenset[str] = frozenset()) -> str:
         if field in slotted or field in leaving:
             continue
         brought = node.role in ("norm", "act") and field not in SMALL_PRINT
-        if field in node.written or (brought and getattr(op, field) != type(op).model_fields[field].default):
+        if (field in node.written or brought) and not _is_usual(op, field):
             value = _compact(getattr(op, field))
             extra.append(value if place == len(extra) and not keyed else f"{field}={value}")
     return text + (f"({', '.join(extra)})" if extra else "")
+
+
+def _is_usual(op: Op, field: str) -> bool:
+    """Whether an argument is what it is when nobody gives it: dilation 1, or the padding that keeps the size."""
+    value, usual = getattr(op, field), type(op).model_fields[field].default
+    if _compact(value) == _compact(usual):
+        return True
+    if field != "pad" or usual != "same":
+        return False
+    kernel, dilation = getattr(op, "kernel", ()), getattr(op, "dilation", ())
+    kept = tuple(d * (k - 1) // 2 for k, d in zip(kernel, dilation, strict=True))
+    return all(k % 2 for k in kernel) and value == tuple((n, n) for n in kept)
 
 
 def call_text(scope: Scope) -> str | None:
@@ -108,22 +118,3 @@ def count_text(number: int) -> str:
         if number >= size:
             return f"{number / size:.3g}{unit}" if number < 999.5 * size else f"{round(number / size)}{unit}"
     return str(number)
-
-
-def main_words(graph: Graph, scope: Scope, most: int = 5) -> tuple[str, ...]:
-    """The main layers of a closed scope, one a line; nothing where they are more than `most` lines.
-
-    Norms, activations and merges are left out, as in the papers' tables; the projection of a
-    shortcut stands last.
-    """
-    on_shortcuts = {n for inner in scope.scopes() if inner.kind == "shortcut" for n in inner.nodes()}
-    words = []
-    for index in scope.nodes():
-        node = graph.nodes[index]
-        if not is_small(node) and node.op.family != "merge":
-            aside = index in on_shortcuts
-            words.append((aside, f"{layer_text(node)} on the shortcut" if aside else layer_text(node)))
-    runs = [(text, len(list(run))) for (_, text), run in groupby(sorted(words, key=lambda word: word[0]))]
-    if len(runs) > most:
-        return ()
-    return tuple(text if times == 1 else f"{text} x {times}" for text, times in runs)

@@ -69,6 +69,13 @@ def _cells(step: Step) -> tuple[str, ...]:
     return cut(step.name), step.word, size, seen, field
 
 
+def _concentric(trail: Trail) -> bool:
+    """Whether the fields of all maps on the way have the same middle."""
+    fields = [step.field for step in trail.steps[1:]]
+    known = [field for field in fields if not any(interval is None for interval in field)]
+    return len({tuple(sum(interval) for interval in field if interval) for field in known}) <= 1
+
+
 def caption(trail: Trail, look: Look, width: float) -> list[Item]:
     """What the numbers mean, and what is special here."""
     notes = []
@@ -83,6 +90,10 @@ def caption(trail: Trail, look: Look, width: float) -> list[Item]:
         notes.append("By a gate it sees the whole input; drawn is the field without the gate.")
     if any(n % 2 == 0 for n in trail.steps[-1].sizes) and trail.centred:
         notes.append("The map has no middle unit: shown is the last of those around its middle.")
+    elif not _concentric(trail):
+        notes.append(
+            "Frames lie to one side where a map has an even size: the field of the last of its middle positions is shown."
+        )
     if trail.branches:
         notes.append("Where branches meet, the maps shown are those of the branch that sees most.")
     if trail.layers > len(trail.steps):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from cnnc.backends.diagram.words import MERGE_WORDS
 from cnnc.backends.vector.scene import text_width
 from cnnc.backends.volumes.plan import Flow, Plan, Volume
 from cnnc.backends.volumes.scale import TALLEST, Measure, Scale
@@ -68,13 +69,15 @@ class Placed:
 
 def label_lines(volume: Volume) -> tuple[str, ...]:
     """What stands at a volume: its label, its word with `x n`, its shape."""
-    if volume.sign is not None:
-        return ()
+    if volume.sign is not None and volume.sign != MERGE_WORDS["matmul"]:
+        return ()  # as large as what comes in; a product is not
     times = f" x {volume.times}" if volume.times > 1 else ""
     shapes = ["\N{MULTIPLICATION SIGN}".join(map(str, shape)) for shape in (volume.first, volume.out)]
     if len(set(shapes)) > 1:
         shapes[0] += " …"
     title = () if volume.title is None else (volume.title,)
+    if volume.sign is not None:
+        return (*title, shapes[-1])
     if volume.made is not None:  # a layer's part, and what it is joined with
         part = "\N{MULTIPLICATION SIGN}".join(map(str, volume.made))
         return (*title, volume.word + times, part, f"joined: {shapes[-1]}")

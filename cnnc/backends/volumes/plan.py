@@ -232,11 +232,23 @@ class _Planner:
             if len(targets) != 1 or len(sources) != 1 or unit.result in outputs:
                 continue
             joins = self._is_concat(targets[0])
+            if unit.kind == "reshape" and self._is_a_factor(place):
+                continue
             if unit.kind == "reshape" and _detour(flows, sources[0], targets[0]):
                 dropped[place] = unit.word
             elif joins and not unit.closed and self.times[place] == 1 and self._meets_skip(targets[0], place):
                 dropped[place] = None
         return dropped
+
+    def _is_a_factor(self, place: int) -> bool:
+        """Whether what only reshapes feeds a product: its rows and columns are those that it gives."""
+        while self.units[place].kind == "reshape":
+            targets = [t for s, t in self.wiring.flows if s == place]
+            if len(targets) != 1:
+                return False
+            place = targets[0]
+        merge = merge_behind(self.graph, self.firsts[place].result, frozenset(self.firsts[place].nodes))
+        return merge is not None and bool(merge.op.input_names)
 
     def _is_concat(self, place: int) -> bool:
         unit = self.units[place]

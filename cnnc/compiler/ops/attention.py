@@ -32,10 +32,11 @@ class Attend(Weightless):
     """
 
     kind = "attend"
-    family = "merge"
+    family = "attention"
     example = "attend(q=[conv1-64], k=[conv1-64], v=[conv1-64], heads=8)"
     ranks = (1, 2, 3)
     operands = ("q", "k", "v")
+    input_names = operands
     tensors = MappingProxyType({"bias": "output"})
     takes_linear = True
     nonlinear = True

@@ -27,7 +27,7 @@ COUNTER = "num_batches_tracked"
 """The state of a batch norm that counts its training steps: one integer, which inference does not read."""
 Family = Literal[
     "input", "convolution", "linear", "pooling", "normalisation", "activation",
-    "regularisation", "arithmetic", "merge", "reshape", "head",
+    "regularisation", "arithmetic", "merge", "reshape", "recurrent", "attention", "head",
 ]  # fmt: skip
 
 
@@ -413,6 +413,8 @@ class Op(Model, ABC):
     operands: ClassVar[tuple[str, ...]] = ()
     """Arguments that are its inputs, in their order: a pipeline on what flows in, or a label; what
     flows in where one is left out."""
+    input_names: ClassVar[tuple[str, ...]] = ()
+    """What its inputs are called, where a picture must say which is which: query, key and value."""
     tensors: ClassVar[Mapping[str, Literal["output", "input"]]] = {}
     """Arguments that are labels; the further input is the labelled tensor, or what flowed into its layer."""
     nonlinear: ClassVar[bool] = False

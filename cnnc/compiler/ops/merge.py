@@ -106,6 +106,7 @@ class MatMul(_Merge):
 
     kind = "matmul"
     example = "[weights @ id]"
+    input_names = ("left", "right")
     takes_linear = True
     nonlinear = True
 

@@ -13,7 +13,7 @@ from cnnc.compiler.ops.base import Op, OpError, Shape, Whole, Window, WordSlots
 class _Recurrent(Op, ABC):
     """What both kinds share. The keys are PyTorch's: `weight_ih_l0`, `weight_hh_l0`, …, `_reverse` for the way back."""
 
-    family = "linear"
+    family = "recurrent"
     word = WordSlots(size="width", width="width")
     ranks = (1,)
     weighted = True
