@@ -102,7 +102,7 @@ def test_no_graphviz_is_told_with_what_to_install(monkeypatch: pytest.MonkeyPatc
     assert done.exit_code == 1
     assert done.stderr == (
         "error E802: writing svg requires Graphviz, and neither its `dot` program nor pygraphviz is installed\n"
-        "    hint: pip install 'cnnc[draw]', or Debian's graphviz: apt install graphviz\n"
+        "    hint: pip install pygraphviz, or install Graphviz, such as Debian's: apt install graphviz\n"
     )
     assert run("draw", "tiny.cnn", "-o", "tiny.dot", PATH="").exit_code == 0
 

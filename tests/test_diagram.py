@@ -424,7 +424,7 @@ def test_dot_needs_no_renderer(monkeypatch: pytest.MonkeyPatch) -> None:
     (found,) = caught.value.diagnostics
     assert found.code == "E802"
     assert found.hint is not None
-    assert "pip install 'cnnc[draw]'" in found.hint
+    assert "pip install pygraphviz" in found.hint
     assert "apt install graphviz" in found.hint
 
 

@@ -37,8 +37,8 @@ def test_without_the_library_it_says_what_is_missing(monkeypatch: pytest.MonkeyP
     file = tmp_path / "a.png"
     run = CliRunner().invoke(cnnc, ["draw", *PICTURES["volumes"], "-o", str(file)])
     assert run.exit_code == 1
-    assert "error E802: writing png takes CairoSVG" in run.output
-    assert "hint: pip install 'cnnc[pictures]', or write .svg" in run.output
+    assert "error E802: writing png requires CairoSVG" in run.output
+    assert "hint: pip install cairosvg, or write .svg" in run.output
     assert not file.exists()
 
 

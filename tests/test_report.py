@@ -218,7 +218,7 @@ def test_no_graphviz_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert data_of(net.report())["diagram"]["boxes"]
     assert net._repr_svg_() is None
     html = net._repr_html_()
-    assert "pip install &#x27;cnnc[draw]&#x27;" in html
+    assert "pip install pygraphviz" in html
     assert "<table>" in html
 
 

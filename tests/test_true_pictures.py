@@ -286,3 +286,11 @@ def test_a_field_picture_says_why_a_frame_lies_to_one_side() -> None:
     said = "Frames lie to one side"
     assert said in load("zoo:vgg16").field_picture("features")  # 2x2 pools on maps of even size
     assert said not in load("zoo:alexnet").field_picture("conv5")  # maps of 55, 27 and 13
+
+
+def test_branches_that_cross_are_looked_at_once() -> None:
+    """Each sum takes the two before it: the ways through them double with every other one."""
+    sums = " -> ".join(f"x{i}: [x{i - 2} + x{i - 1}]" for i in range(2, 80))
+    assert (
+        lines_of(f"input 4x8x8\nblock b() = [x0: conv1-4 -> x1: conv3-4 -> {sums}]\nb() -> conv3-4\n") == ()
+    )

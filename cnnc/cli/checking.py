@@ -57,11 +57,11 @@ def check(
     specs: tuple[str, ...], strict: bool, verbose: bool, format: str, output: str, locked: bool,
     lock: str | None, jobs: int | None, watch: bool, sizes: Sizes, params: Values,
 ) -> None:  # fmt: skip
-    """Hold SPECs to what they claim: every error, warning and failed expectation.
+    """Check SPECs: report every error, warning and failed expectation.
 
     A folder stands for all .cnn files in it; with --locked alone, the specs of the lock are checked.
-    What is locked with -D, --input or --head is held to its record with each --locked, and alone where
-    they are given. Exit code 1 where anything is wrong.
+    Records made with -D, --input or --head are compared at each --locked; give the same options to compare
+    one of them alone. Exit code 1 where anything is wrong.
 
     Example: cnnc check specs/
     """

@@ -54,6 +54,6 @@ def cnnc() -> None:
 
     \b
     cnnc compile vgg16.cnn          write vgg16.py, a PyTorch module
-    cnnc check specs/*.cnn          hold the specs to what they claim
+    cnnc check specs/*.cnn          check what the specs claim
     cnnc summary zoo:resnet50       sizes, parameters, MACs, receptive fields
     """

@@ -68,10 +68,10 @@ def draw(
     unit: str | None, no_table: bool, level: str, block: str | None, show: tuple[str, ...], direction: str,
     wrap: bool, aspect: float | None, theme: str,
 ) -> None:  # fmt: skip
-    """Draw SPEC as NAME.svg, or in the format that the ending of -o names.
+    """Draw SPEC as NAME.svg, or in the format of the extension of -o.
 
     A diagram is laid out by Graphviz and is svg, png, pdf, dot or mmd; volumes and --rf
-    are svg, png, pdf or tex, tables also md, and need no Graphviz; png and pdf take CairoSVG.
+    are svg, png, pdf or tex, tables also md, and need no Graphviz; png and pdf require CairoSVG.
 
     \b
     cnnc draw zoo:googlenet -o googlenet.pdf

@@ -29,7 +29,7 @@ from cnnc.dsl.source import Source
 )
 @guarded
 def fmt(specs: tuple[str, ...], only_check: bool, show_diff: bool, upgrade: bool) -> None:
-    """Put SPECs into the canonical layout, in place; - goes from standard input to standard output.
+    """Put SPECs into the canonical layout, in place; - reads standard input and writes standard output.
 
     The meaning never changes and comments are kept. Example: cnnc fmt --check specs/
     """

@@ -81,7 +81,7 @@ def plan(
     checkpoint: str | None, fits: int | None, reserve: float, device: str, as_json: bool, output: str | None,
     card: str | None, fused: bool, unfolded: bool, calibrate: str | None,
 ) -> None:  # fmt: skip
-    """Say what memory SPEC takes, where its peak is, and which batch fits. Needs no torch.
+    """Report how much memory SPEC takes, where its peak is, and which batch fits. Needs no torch.
 
     The module that is compiled is run on tensors without values.
     Example: cnnc plan zoo:resnet50 --batch 128 --train adamw --amp --fits 24GiB

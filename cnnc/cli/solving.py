@@ -56,7 +56,7 @@ def solve(
     spec: str, sizes: Sizes, params: Values, vary: tuple[str, ...], where: tuple[str, ...], most: str | None,
     least: str | None, sweep: tuple[str, ...], front: str, format: str | None, output: str | None,
 ) -> None:  # fmt: skip
-    """Find values for the params of SPEC that meet a budget, or say that there are none and what stands in the way.
+    """Find values for the params of SPEC that meet a budget, or say that there are none and why.
 
     Example: cnnc solve zoo:mobilenet_v2 --vary width=0.25..2 --where "params <= 5M, macs <= 300M"
     """

@@ -33,7 +33,7 @@ def verify(
     spec: str, sizes: Sizes, params: Values, device: str, batch: int,
     against: str | None, arguments: Values,
 ) -> None:  # fmt: skip
-    """Build SPEC in PyTorch and hold names, shapes, parameters, state and MACs to the analysis, exactly.
+    """Build SPEC in PyTorch and compare names, shapes, parameters, state and MACs with the analysis, exactly.
 
     With --against, say whether somebody's own module computes what SPEC says, layer by layer, and else the first
     difference by name. Needs torch. Exit code 1 where anything differs. Example: cnnc verify zoo:resnet50

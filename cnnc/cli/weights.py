@@ -61,7 +61,7 @@ def weights(
     spec: str, sizes: Sizes, params: Values, file: Path, mapping: Path | None, guess: str | None,
     output: Path | None, strip: str | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Hold the tensors of FILE to SPEC: those missing, extra, or of another shape. Exit code 1 if any.
+    """Compare the tensors of FILE with SPEC: those missing, extra, or of another shape. Exit code 1 if any.
 
     FILE is .safetensors, which needs no torch, or a state dict saved by torch. A map's lines are
     `theirs -> ours`. With --head or --input, FILE is compared with SPEC as written, and the tensors

@@ -49,7 +49,7 @@ def compile(
     spec: str, sizes: Sizes, params: Values, output: str | None, target: str, purpose: str | None,
     checkpoint: str | None, features: str | None, stages: int | None, weights: Path | None,
 ) -> None:  # fmt: skip
-    """Write the PyTorch module of SPEC as NAME.py beside you.
+    """Write the PyTorch module of SPEC as NAME.py in the current folder.
 
     The file is standalone: it imports torch only. Example: cnnc compile vgg16.cnn -o models/vgg16.py
     """

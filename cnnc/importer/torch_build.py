@@ -45,7 +45,7 @@ def torch_version() -> str:
     try:
         import torch
     except ImportError:
-        hint = "pip install 'cnnc[torch]'"
+        hint = "pip install torch"
         raise fail("E802", "importing a module needs torch, which is not installed", hint=hint) from None
     return str(torch.__version__).partition("+")[0]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Format = Literal["svg", "pdf", "png", "dot"]
 
-INSTALL_HINT = "pip install 'cnnc[draw]', or Debian's graphviz: apt install graphviz"
+INSTALL_HINT = "pip install pygraphviz, or install Graphviz, such as Debian's: apt install graphviz"
 _PNG_DPI = "144"
 
 

@@ -10,7 +10,6 @@ A block that no such text can say, since its branches cross, is said by its call
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -56,7 +55,7 @@ def term_lines(graph: Graph, scope: Scope, most: int = 5) -> tuple[str, ...]:
     except _CrossingError:
         return ()
     fits = len(lines) <= most and all(len(line) <= MAX_TEXT for line in lines)
-    return lines if fits and terms.says_each_layer_once() else ()
+    return lines if fits and terms.says_all() else ()
 
 
 def chain_text(chain: Chain) -> str:
@@ -97,7 +96,7 @@ class _Terms:
         self.graph = graph
         self.source = scope.source
         self.inside = frozenset(scope.nodes())
-        self.said: Counter[int] = Counter()
+        self.said: set[int] = set()
         self.gates: dict[int, int] = {OUTSIDE: OUTSIDE}
         """For each node the last one that all that flows into it has passed: its immediate dominator."""
         for n in sorted(self.inside):
@@ -114,12 +113,15 @@ class _Terms:
             found = (found - {last}) | {self.gates[last]}
         return found.pop()
 
-    def says_each_layer_once(self) -> bool:
-        """Whether every layer of the scope is in the text, and none twice, which crossing branches would be."""
-        return all(self.said[n] == 1 for n in self.inside)
+    def says_all(self) -> bool:
+        """Whether every layer of the scope is in the text."""
+        return self.said == self.inside
 
     def chain(self, n: int, gate: int) -> Chain:
-        """What is between a node, which is left out, and the output of node `n`."""
+        """What is between a node, which is left out, and the output of node `n`.
+
+        Raises _CrossingError where a layer would be said twice: so each is looked at once.
+        """
         terms: list[str | Branches] = []  # from the end back
         small: list[str] = []
         while n != gate:
@@ -128,7 +130,9 @@ class _Terms:
                     terms.append(self.graph.nodes[n].label or self.graph.nodes[n].name)
                 break
             node = self.graph.nodes[n]
-            self.said[n] += 1
+            if n in self.said:
+                raise _CrossingError
+            self.said.add(n)
             if node.op.family != "merge" and node.role != "flatten":
                 (small if is_small(node) else terms).append(layer_text(node))
             sources = self._from(n)

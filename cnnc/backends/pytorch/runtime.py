@@ -41,7 +41,7 @@ def _loaded(source: str) -> types.ModuleType:
     try:
         import torch  # noqa: F401
     except ImportError:
-        hint = "pip install 'cnnc[torch]'"
+        hint = "pip install torch"
         raise fail("E802", "running a module needs torch, which is not installed", hint=hint) from None
     digest = hashlib.sha256(source.encode()).hexdigest()[:16]
     name = f"cnnc_compiled_{digest}"

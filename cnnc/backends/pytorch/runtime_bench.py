@@ -94,7 +94,7 @@ def bench(graph: Graph, setting: Setting, progress: Progress = lambda _: None) -
     try:
         import torch
     except ImportError:
-        hint = "pip install 'cnnc[torch]'"
+        hint = "pip install torch"
         raise fail("E802", "a benchmark needs torch, which is not installed", hint=hint) from None
     device = _device(setting.device)
     try:

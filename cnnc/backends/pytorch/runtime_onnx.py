@@ -49,7 +49,7 @@ def _installed() -> Any:
         import onnxscript  # noqa: F401
         import torch
     except ImportError as error:
-        hint = "pip install 'cnnc[torch,onnx]'"
+        hint = "pip install torch onnx onnxruntime onnxscript"
         message = f"ONNX needs torch, onnx and onnxscript: {error.name} is not installed"
         raise fail("E802", message, hint=hint) from None
     return torch

@@ -42,7 +42,7 @@ def read_state(path: Path) -> dict[str, Any]:
     try:
         import torch
     except ImportError:
-        hint = "pip install 'cnnc[torch]', or give a .safetensors file, which needs none"
+        hint = "pip install torch, or give a .safetensors file, which needs none"
         raise fail("E802", f"reading `{path}` needs torch, which is not installed", hint=hint) from None
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
@@ -81,7 +81,7 @@ def read_tensors(path: Path) -> dict[str, Any]:
     return found
 
 
-_INSTALL = "pip install 'cnnc[torch]'"
+_INSTALL = "pip install torch"
 _TYPES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
     "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",

@@ -45,7 +45,7 @@ def verify(graph: Graph, *, device: str = "cpu", batch: int = 2) -> Iterator[Ver
     try:
         import torch
     except ImportError:
-        hint = "pip install 'cnnc[torch]'"
+        hint = "pip install torch"
         raise fail("E802", "building a module needs torch, which is not installed", hint=hint) from None
     torch.manual_seed(0)
     with torch.device("meta"):

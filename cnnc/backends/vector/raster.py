@@ -6,7 +6,7 @@ import re
 
 from cnnc.dsl.diagnostics import fail
 
-INSTALL_HINT = "pip install 'cnnc[pictures]', or write .svg"
+INSTALL_HINT = "pip install cairosvg, or write .svg"
 _SCALE = 2.0
 """Pixels for each point: 144 dpi, as diagrams have."""
 
@@ -16,7 +16,7 @@ def rendered(svg: str, format: str) -> bytes:
     try:
         import cairosvg
     except (ImportError, OSError) as error:  # OSError: the library that it calls is not there
-        raise fail("E802", f"writing {format} takes CairoSVG: {error}", hint=INSTALL_HINT) from None
+        raise fail("E802", f"writing {format} requires CairoSVG: {error}", hint=INSTALL_HINT) from None
     if format == "png":
         data: bytes = cairosvg.svg2png(svg.encode(), dpi=72, scale=_SCALE)
         return data
