@@ -142,19 +142,40 @@ def test_a_labelled_layer_renames_no_other() -> None:
     assert [name for name in after if name.startswith("probe")] == ["probe", "probe_bn", "probe_relu"]
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="block excite stands in three files of blocks, the aux head in four networks of segmentation, and two more lines",
-)
-def test_no_line_of_layers_is_written_twice() -> None:
+TWICE = {
+    # Each takes its activation from the default of its own file: silu in the one, relu in the other.
+    "block excite(r) = [id & gap -> fc1: conv1-r(norm=none) -> fc2: conv1-C(norm=none, act=sigmoid)]": {
+        "efficientnet.cnn", "regnet.cnn",
+    },
+    # The wiring of a network's own tensors, which no block can name.
+    "backbone.layer3 -> aux_classifier: head(256) -> aux: upsample(like=image, mode=bilinear)": {
+        "deeplabv3_resnet101.cnn", "deeplabv3_resnet50.cnn", "fcn_resnet101.cnn", "fcn_resnet50.cnn",
+    },
+    # torchvision's names for the stem, within a block that dilates and in a network that does not.
+    "conv1: conv7-64/2(norm=none, bias=no, act=none) -> bn1: bn -> relu -> maxpool3/2(pad=1)": {
+        "segmentation.cnn", "retinanet_resnet50_fpn.cnn",
+    },
+    # All of a family's block is this line, and a file to use it from would be longer.
+    "block fire(s, e) = squeeze: conv1-s -> [expand1x1: conv1-e | expand3x3: conv3-e]": {
+        "squeezenet1_0.cnn", "squeezenet1_1.cnn",
+    },
+    # Self-attention on chunks of one projection, whose names differ in the two.
+    "-> attend(q=[chunk(3, 0)], k=[chunk(3, 1)], v=[chunk(3, 2)], heads=heads)": {
+        "visformer_small.cnn", "vit_b_16.cnn",
+    },
+}  # fmt: skip
+"""The long lines that more than one file has, and why each stays."""
+
+
+def test_no_other_line_of_layers_is_written_twice() -> None:
     """Families share blocks, and differ by their arguments."""
-    homes: dict[str, list[str]] = {}
+    homes: dict[str, set[str]] = {}
     for path in sorted(SPECS.rglob("*.cnn")):
         for line in path.read_text().splitlines():
             code = line.split("#")[0].strip()
             if "->" in code and len(code) > 60:
-                homes.setdefault(code, []).append(path.name)
-    assert {code: files for code, files in homes.items() if len(files) > 1} == {}
+                homes.setdefault(code, set()).add(path.name)
+    assert {code: files for code, files in homes.items() if len(files) > 1} == TWICE
 
 
 # --- with torch --------------------------------------------------------------------------
