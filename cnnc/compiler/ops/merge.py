@@ -50,10 +50,12 @@ class Concat(_Merge):
         first = ins[0]
         for shape in ins:
             if not same((*shape[:at], *shape[at + 1 :]), (*first[:at], *first[at + 1 :])):
-                alike = "maps of one size" if at == 0 else f"what differs along {self.axis} alone"
+                alike = "maps of one size" if at == 0 else f"tensors that differ along {self.axis} only"
                 raise OpError(
                     "E405", f"`|` joins {alike}, and these are {_show(ins)}",
-                    hint="pad or stride the branches alike, or crop one",
+                    hint="pad or stride the branches alike, or crop one"
+                    if len(shape) == len(first)
+                    else "give them the same axes: reshape one of them",
                 )  # fmt: skip
         return (*first[:at], sum(shape[at] for shape in ins), *first[at + 1 :])
 
