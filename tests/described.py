@@ -7,6 +7,7 @@ without any part of the compiler; `drawn.py` draws them at random.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 Axes = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]
@@ -30,6 +31,10 @@ class Layer:
     norm: str | None = None
     act: str | None = None
     size: Axes | None = None
+    args: tuple[tuple[str, str], ...] = ()
+    """Further arguments as they are written, by their keys ("": none), of the layers of the second half."""
+    data: tuple[Any, ...] = ()
+    """What these say, for whoever does not read the language."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +67,41 @@ class Use:
 
 
 @dataclass(frozen=True)
+class Source:
+    """A learnt tensor of the network's own, channels first."""
+
+    label: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Again:
+    """What a label has, once more with the same weights; `changes` are fields of its layer, `transpose` its weights' other way."""
+
+    label: str
+    stride: Axes | None = None
+    dilation: Axes | None = None
+    norm: str | None = None
+    act: str | None = None
+    transpose: bool = False
+    output_pad: Axes | None = None
+    bias: bool = False
+
+
+@dataclass(frozen=True)
+class WeightOf:
+    """The weight of a labelled layer, as a tensor."""
+
+    label: str
+
+
+@dataclass(frozen=True)
 class Labelled:
     label: str
     item: Item
 
 
-Item = Layer | Repeat | Sides | Use | Labelled
+Item = Layer | Repeat | Sides | Use | Labelled | Source | Again | WeightOf
 
 
 @dataclass(frozen=True)
@@ -80,6 +114,8 @@ class Network:
     outputs: tuple[str, ...]
     plain: bool
     """Whether no default activation is left for the language to place."""
+    fields: bool = True
+    """Whether the support of a gradient shows the receptive field of every layer."""
 
 
 # --- as text ----------------------------------------------------------------------------
@@ -114,6 +150,12 @@ def _item(item: Item) -> str:
             return f"[{f' {how} '.join(map(_chain, branches))}]"
         case Use(name):
             return name
+        case Source(label, shape):
+            return f"{label}: tensor({', '.join(map(str, shape))}, init=normal(1))"
+        case WeightOf(label):
+            return f"weight({label})"
+        case Again():
+            return _again(item)
         case Layer():
             return _word(item)
 
@@ -142,7 +184,20 @@ def _word(layer: Layer) -> str:
         args.append("ceil=yes")
     if layer.size is not None:
         args.append(_by_x(layer.size))
+    args += [f"{key}={value}" if key else value for key, value in layer.args]
     return word + (f"({', '.join(args)})" if args else "")
+
+
+def _again(item: Again) -> str:
+    args = [item.label]
+    for key in ("stride", "dilation", "output_pad"):
+        axes = getattr(item, key)
+        args += [] if axes is None else [f"{key}={_by_x(axes)}"]
+    for key in ("norm", "act"):
+        word = getattr(item, key)
+        args += [] if word is None else [f"{key}={word}"]
+    args += [f"{key}=yes" for key in ("transpose", "bias") if getattr(item, key)]
+    return f"again({', '.join(args)})"
 
 
 def _by_x(axes: Axes) -> str:

@@ -12,7 +12,21 @@ from random import Random
 from typing import Any
 
 import torch
-from described import Axes, Chain, Item, Labelled, Layer, Network, Pads, Repeat, Sides, Use
+from described import (
+    Again,
+    Axes,
+    Chain,
+    Item,
+    Labelled,
+    Layer,
+    Network,
+    Pads,
+    Repeat,
+    Sides,
+    Source,
+    Use,
+    WeightOf,
+)
 from independent import Independent, Path, Refused
 from torch import nn
 
@@ -26,13 +40,20 @@ CHANNELS = 24
 class Draw:
     """One random network, and the networks that PyTorch refused on the way.
 
-    With `free` nothing in it fixes a size: no cut to a number, no fully-connected layer on a map.
+    With `free` nothing in it fixes a size: no cut to a number, no fully-connected layer on a map. With `fields` every layer
+    has a receptive field that the support of a gradient shows; without, attention, recurrent layers and axes in
+    another order are drawn, too.
     """
 
-    def __init__(self, seed: int, *, free: bool = False) -> None:
+    def __init__(self, seed: int, *, free: bool = False, fields: bool = True) -> None:
         self.seed = seed
         self.random = Random(seed)
         self.free = free
+        self.fields = fields and not free
+        self.owns = 0
+        """How many tensors of its own there are."""
+        self.firsts: dict[str, tuple[Item, torch.Tensor]] = {}
+        """What can be used again: what each label is on, and what flowed into it."""
         self.refused: list[Network] = []
         self.labels: dict[str, torch.Tensor] = {}
         self.shared: dict[str, Chain] = {}
@@ -71,9 +92,9 @@ class Draw:
         return self._made(self.inputs, (*chains,), (*dict.fromkeys([*ends, *more]),))
 
     def _made(self, inputs: Inputs, chains: tuple[Chain, ...], outputs: tuple[str, ...]) -> Network:
-        used = {part.name for chain in chains for part in _within(chain) if isinstance(part, Use)}
+        used = {part.name for chain in chains for part in within(chain) if isinstance(part, Use)}
         shared = tuple((name, body) for name, body in self.shared.items() if name in used)
-        return Network(inputs, shared, chains, outputs, self.plain)
+        return Network(inputs, shared, chains, outputs, self.plain, self.fields)
 
     def _chain(
         self, x: torch.Tensor, length: int, nesting: int, top: tuple[str, tuple[Chain, ...]] | None = None
@@ -95,6 +116,8 @@ class Draw:
             if top is not None and self.random.random() < 0.4 and not isinstance(item, (Repeat, Use)):
                 label = f"t{len(self.labels)}"
                 self.labels[label] = y
+                if self._can_be_again(item, x):
+                    self.firsts[label] = (item, x)
                 item = Labelled(label, item)
             items.append(item)
             x = y
@@ -105,9 +128,20 @@ class Draw:
         run = Independent(self.shared)
         run.made.update(self.kept)
         run.labels = dict(self.labels)
+        for label in self._needed(item):
+            first, flow = self.firsts[label]
+            run.item(Labelled(label, first), flow, ("item", "first", label))
+        run.labels = dict(self.labels)
         y = run.item(item, x, ("item",))
         self.kept = {path: module for path, module in run.made.items() if path[0] != "item"}
         return y
+
+    def _needed(self, item: Item) -> list[str]:
+        """The labels whose modules an item uses, those that these need before them."""
+        found: dict[str, None] = {}
+        for label in _named_again(item):
+            found |= dict.fromkeys([*self._needed(self.firsts[label][0]), label])
+        return list(found)
 
     def _keep_refused(
         self, items: list[Item], item: Item, x: torch.Tensor, top: tuple[str, tuple[Chain, ...]] | None
@@ -149,6 +183,12 @@ class Draw:
                 "shared",
                 "residual",
             ]
+            kinds += ["resize", "resize", "values", "values", "slice", "linear", "pad", "along"]
+            kinds += ["softmax", "l2norm"] + ["own"] * (nesting == 2)
+            kinds += (
+                [] if self.fields else ["attend", "attend", "permute"] + ["recurrent"] * 2 * (self.rank == 1)
+            )
+            kinds += (["again"] * 4 + ["weight"]) * bool(self.firsts)
             kinds += ["head"] * (nesting == 2 and self.random.random() < 0.5)
             kinds += ["skip"] * 3 * bool(self.labels)
         kind = self.random.choice(kinds)
@@ -265,6 +305,195 @@ class Draw:
             return Layer("gap")
         return Layer("fc", width=self.random.randint(1, 10), bias=self.random.choice([None, True, False]))
 
+    # --- the layers of the second half ---
+
+    def _resize(self, x: torch.Tensor, nesting: int) -> Layer | None:
+        """By a whole number or its inverse, so that each position sees as many; else by any fraction."""
+        linear = {1: "linear", 2: "bilinear", 3: "trilinear"}[self.rank]
+        mode = self.random.choice(["nearest", linear, linear, "area"] + ["bicubic"] * (self.rank == 2))
+        anti = mode in ("bilinear", "bicubic") and self.random.random() < 0.4
+        up, down = self.random.choice([(2, 1), (3, 1), (1, 2), (1, 3), (3, 2), (2, 3), (7, 10), (1, 1)])
+        if self.fields and (up != 1 != down or any(n % down for n in x.shape[2:]) or mode == "bicubic"):
+            return None
+        if up > down and max(x.shape[2:]) > self.limit // 2:
+            return None
+        text = str(up) if down == 1 else f"{up}/{down}"
+        args = [
+            ("", text),
+            *([("mode", mode)] if mode != "nearest" else []),
+            *([("antialias", "yes")] if anti else []),
+        ]
+        return Layer("resize", args=tuple(args), data=(up, down, mode, anti))
+
+    def _values(self, x: torch.Tensor, nesting: int) -> Layer:
+        """Arithmetic on each value."""
+        kind = self.random.choice(["times", "times", "plus", "pow", "abs", "sin", "clamp"])
+        match kind:
+            case "times":
+                numbers = [
+                    self.random.choice([-1.5, 0.5, 2.0]) for _ in range(self.random.choice([1, x.shape[1]]))
+                ]
+                text = f"({', '.join(map(str, numbers))},)" if len(numbers) > 1 else str(numbers[0])
+                return Layer("times", args=(("", text),), data=(numbers,))
+            case "plus":
+                return Layer("plus", args=(("", "0.5"),), data=(0.5,))
+            case "pow":
+                return Layer("pow", args=(("", "2"),), data=(2,))
+            case "clamp":
+                return Layer("clamp", args=(("", "-1"), ("", "0.5")), data=(-1.0, 0.5))
+        return Layer(kind)
+
+    def _slice(self, x: torch.Tensor, nesting: int) -> Layer:
+        """A part of an axis, seldom of one that is too short."""
+        at = self.random.randint(0, self.rank)
+        n = x.shape[at + 1]
+        low = self.random.choice([None, 0, 1, min(2, n - 1), -1, -max(1, n - 1)])
+        high = self.random.choice([None, None, -1, -2, n - 1, max(0, n - 2), n])
+        if self.free and at and high is not None and high > 0:
+            high = 2
+        axis = [] if at == 0 else [("axis", "DHW"[3 - self.rank :][at - 1])]
+        text = f"{'' if low is None else low}..{'' if high is None else high}"
+        if text == "..":
+            low, text = 0, "0.."
+        return Layer("slice", args=(("", text), *axis), data=(at, low, high))
+
+    def _linear(self, x: torch.Tensor, nesting: int) -> Layer:
+        extras = self._extras()
+        if extras["act"] is None:
+            extras["act"] = self.random.choice([None, "silu"])
+        return Layer("linear", width=self.random.randint(1, 6), **extras)
+
+    def _pad(self, x: torch.Tensor, nesting: int) -> Layer:
+        sides = self._pads(2)
+        mode = "zeros" if self.fields else self.random.choice(["zeros", "reflect", "replicate", "circular"])
+        pairs = ", ".join(f"({a}, {b})" for a, b in sides)
+        args = (
+            ("", f"({pairs},)" if len(sides) == 1 else f"({pairs})"),
+            *([("mode", mode)] if mode != "zeros" else []),
+        )
+        return Layer("pad", args=args, data=(sides, mode))
+
+    def _along(self, x: torch.Tensor, nesting: int) -> Layer:
+        letters = "CDHW"[0] + "DHW"[3 - self.rank :]
+        axes = sorted(self.random.sample(range(self.rank + 1), self.random.choice([1, 1, self.rank])))
+        names = [letters[axis] for axis in axes]
+        text = names[0] if len(names) == 1 else f"({', '.join(names)})"
+        return Layer(self.random.choice(["mean", "sum", "max"]), args=(("axis", text),), data=tuple(axes))
+
+    def _softmax(self, x: torch.Tensor, nesting: int) -> Layer:
+        at = 0 if self.fields else self.random.randint(0, self.rank)
+        axis = [] if at == 0 else [("axis", "DHW"[3 - self.rank :][at - 1])]
+        return Layer("softmax", args=tuple(axis), data=(at,))
+
+    def _l2norm(self, x: torch.Tensor, nesting: int) -> Layer:
+        return Layer("l2norm")
+
+    def _permute(self, x: torch.Tensor, nesting: int) -> Layer | None:
+        """The spatial axes in another order; the channels stay where they are, for what is free cannot be channels."""
+        letters = "DHW"[3 - self.rank :]
+        order = list(range(1, self.rank + 1))
+        self.random.shuffle(order)
+        names = ", ".join(["C", *(letters[i - 1] for i in order)])
+        return Layer("permute", args=(("", names),), data=(0, *order))
+
+    def _attend(self, x: torch.Tensor, nesting: int) -> Item:
+        heads = self.random.choice([1, 1, 2, 3])
+        inner, outer = heads * self.random.randint(1, 3), heads * self.random.randint(1, 3)
+        if self.random.random() < 0.06:
+            outer += 1
+        causal = self.random.random() < 0.3
+        args = [("q", f"[linear-{inner}]"), ("k", f"[linear-{inner}]"), ("v", f"[linear-{outer}]")]
+        args += [("heads", str(heads))] * (heads > 1) + [("causal", "yes")] * causal
+        return Layer("attend", args=tuple(args), data=(heads, inner, outer, causal))
+
+    def _recurrent(self, x: torch.Tensor, nesting: int) -> Layer:
+        both = self.random.random() < 0.5
+        args = (("bidirectional", "yes"),) if both else ()
+        return Layer(
+            self.random.choice(["lstm", "gru"]), width=self.random.randint(1, 4), args=args, data=(both,)
+        )
+
+    def _own(self, x: torch.Tensor, nesting: int) -> Item:
+        """A learnt tensor beside what flows: a factor or a term of its own for each channel, or a further map."""
+        label, self.owns = f"own{self.owns}", self.owns + 1
+        channels, ones = x.shape[1], (1,) * self.rank
+        if self.random.random() < 0.5 or self.free:
+            shape: tuple[int, ...] = (channels, *ones)
+            how = "&"
+        else:
+            how = self.random.choice("|+")
+            shape = tuple(x.shape[1:]) if how == "+" else (2, *x.shape[2:])
+        if self.random.random() < 0.06:
+            shape = (shape[0] + 1, *shape[1:])
+        return Sides(how, (Chain(), Chain((Source(label, shape),))))
+
+    def _can_be_again(self, item: Item, x: torch.Tensor) -> bool:
+        """Whether a label can be used again, by what the language says: default activations of a bracket come out alike."""
+        if isinstance(item, Layer):
+            return item.kind in ("conv", "dwconv", "linear", "bn", "gn", "sepconv") or (
+                item.kind in ("lstm", "gru", "attend")
+            )
+        if not isinstance(item, Sides) or not self.plain:
+            return False
+        if any(
+            isinstance(p, Chain) and p.head is not None and self.labels[p.head] is x for p in within(item)
+        ):
+            return False  # one module cannot have what flows in as a tensor, too
+        return not any(isinstance(part, Layer) and part.kind == "shortcut" for part in within(item))
+
+    def _again(self, x: torch.Tensor, nesting: int) -> Item | None:
+        """Mostly of something that takes as many channels."""
+        fits = [label for label, (_, flow) in self.firsts.items() if flow.shape[1] == x.shape[1]]
+        if not fits and self.random.random() < 0.8:
+            return None
+        label = self.random.choice(fits or list(self.firsts))
+        first, _ = self.firsts[label]
+        if not isinstance(first, Layer) or self.random.random() < 0.4:
+            return Again(label)
+        if first.kind not in ("conv", "dwconv", "linear"):
+            return Again(label)
+        norm = self.random.choice([None, None, "bn", "none"])
+        act = self.random.choice([None, None, "relu", "none"])
+        if self.random.random() < 0.4:
+            return self._other_way(label, first, x)
+        if first.kind == "linear" or first.pad == "same_tf":
+            return Again(label, norm=norm, act=act)
+        stride = self._axes([1, 2]) if self.random.random() < 0.4 else None
+        dilation = self._axes([1, 2]) if self.random.random() < 0.4 else None
+        if first.pad == "default" and any(k % 2 == 0 for k in first.kernel or ()):
+            dilation = None
+        return Again(label, stride, dilation, norm, act)
+
+    def _other_way(self, label: str, first: Layer, x: torch.Tensor) -> Item | None:
+        """The weights of a layer transposed, on something that has its outputs' channels."""
+        if self.labels[label].shape[1] != x.shape[1] and self.random.random() < 0.8:
+            return None
+        bias, act = self.random.random() < 0.3, self.random.choice([None, "relu"])
+        if first.kind == "linear":
+            return Again(label, act=act, transpose=True, bias=bias)
+        stride = first.stride or (1,) * self.rank
+        covered = all(k >= s for k, s in zip(first.kernel or (), stride, strict=True))
+        if first.pad == "same_tf" or first.dilation is not None or (self.fields and not covered):
+            return None
+        if max(x.shape[2:]) > self.limit // 2:
+            return None
+        return Again(label, act=act, transpose=True, bias=bias)
+
+    def _weight(self, x: torch.Tensor, nesting: int) -> Item | None:
+        """What flows, times the power of a layer's weights, channel by channel, as StyleGAN2 demodulates."""
+        fits = [
+            label for label, (first, _) in self.firsts.items()
+            if isinstance(first, Layer) and first.kind in ("conv", "dwconv")
+            and self.labels[label].shape[1] == x.shape[1]
+        ]  # fmt: skip
+        if not fits or self.rank == 3 or self.fields:
+            return None
+        letters = "DHW"[2 - self.rank :]
+        power = Layer("pow", args=(("", "2"),), data=(2,))
+        total = Layer("sum", args=(("axis", f"({', '.join(letters)})"),), data=tuple(range(1, self.rank + 2)))
+        ones = Layer("reshape", args=(("", str(x.shape[1])), *[("", "1")] * self.rank), data=(self.rank,))
+        return Sides("&", (Chain(), Chain((WeightOf(self.random.choice(fits)), power, total, ones))))
+
     # --- items of items ---
 
     def _body(self, x: torch.Tensor, length: int, nesting: int) -> tuple[Chain, torch.Tensor]:
@@ -303,7 +532,7 @@ class Draw:
 
     def _shared(self, x: torch.Tensor, nesting: int) -> Item:
         """A use of a module that is there (seldom one that takes other channels), or of a new one."""
-        placed = sorted({str(path[0]) for path in self.kept})
+        placed = sorted({str(path[0]) for path in self.kept if path[0] != "own"})
         fits = [name for name in placed if self.takes[name] == x.shape[1]]
         if fits and self.random.random() < 0.7:
             return Use(self.random.choice(fits))
@@ -366,12 +595,22 @@ def _longer(chain: Chain, layer: Layer) -> Chain:
     return replace(chain, items=(*chain.items, layer))
 
 
+def _named_again(item: Item) -> Iterator[str]:
+    """The labels whose modules an item uses."""
+    for part in within(item):
+        if isinstance(part, Again | WeightOf):
+            yield part.label
+
+
 def _refers(item: Item) -> bool:
     """Whether an item names a tensor or a shared module."""
-    return any(isinstance(i, Use) or (isinstance(i, Chain) and i.head is not None) for i in _within(item))
+    return any(
+        isinstance(i, Use | Again | WeightOf) or (isinstance(i, Chain) and i.head is not None)
+        for i in within(item)
+    )
 
 
-def _within(item: Item | Chain) -> Iterator[Item | Chain]:
+def within(item: Item | Chain) -> Iterator[Item | Chain]:
     yield item
     inner: tuple[Item | Chain, ...] = ()
     match item:
@@ -384,4 +623,4 @@ def _within(item: Item | Chain) -> Iterator[Item | Chain]:
         case Labelled(_, one):
             inner = (one,)
     for part in inner:
-        yield from _within(part)
+        yield from within(part)

@@ -8,12 +8,27 @@ raises `Refused`; so does what it would only take by broadcasting, as `+` never 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import prod
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from described import Axes, Chain, Item, Labelled, Layer, Network, Pads, Repeat, Sides, Use
+from described import (
+    Again,
+    Axes,
+    Chain,
+    Item,
+    Labelled,
+    Layer,
+    Network,
+    Pads,
+    Repeat,
+    Sides,
+    Source,
+    Use,
+    WeightOf,
+)
 from torch import Tensor, nn
 
 Path = tuple[object, ...]
@@ -29,12 +44,27 @@ class Refused(Exception):
     """The network cannot be built or run."""
 
 
+class Unfollowed(Exception):
+    """The support of a gradient does not show the field: a factor that leaves a part of a step."""
+
+
 class Walk:
     """How values flow through a description; what a layer does is for the subclasses to say."""
 
     def __init__(self, shared: Mapping[str, Chain]) -> None:
         self.bodies = shared
         self.labels: dict[str, Tensor] = {}
+        self.places: dict[str, tuple[Item, Path]] = {}
+        """What each label is on, and where."""
+
+    def source(self, item: Source, x: Tensor, path: Path) -> Tensor:
+        raise NotImplementedError
+
+    def again(self, item: Again, x: Tensor, path: Path) -> Tensor:
+        raise NotImplementedError
+
+    def weight(self, item: WeightOf, x: Tensor) -> Tensor:
+        raise NotImplementedError
 
     def layer(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
         raise NotImplementedError
@@ -60,7 +90,14 @@ class Walk:
         match item:
             case Layer():
                 return self.layer(item, x, path)
+            case Source():
+                return self.source(item, x, path)
+            case Again():
+                return self.again(item, x, path)
+            case WeightOf():
+                return self.weight(item, x)
             case Labelled(label, inner):
+                self.places[label] = (inner, path)
                 self.labels[label] = self.tap(self.item(inner, x, path))
                 return self.labels[label]
             case Repeat(body, times):
@@ -93,13 +130,13 @@ class Walk:
         return self.join(item.how, ends)
 
     def shortcut(self, x: Tensor, beside: Chain, like: Tensor, path: Path) -> Tensor:
-        """The identity where it fits, else a 1x1 convolution as wide as its sibling and strided as it is."""
-        if x.shape == like.shape:
-            return x
+        """The identity where it fits and nothing strides, else a 1x1 convolution as wide as its sibling and strided as it is."""
         stride = (1,) * rank_of(x)
         for layer in beside.items:
             assert isinstance(layer, Layer)
             stride = tuple(a * b for a, b in zip(stride, given(layer, x)[1], strict=True))
+        if x.shape == like.shape and set(stride) == {1}:
+            return x
         return self.layer(Layer("conv", (1,) * rank_of(x), like.shape[1], stride), x, path)
 
 
@@ -152,6 +189,33 @@ def bordered(x: Tensor, sides: Pads, value: float = 0.0) -> Tensor:
     return F.pad(x, [n for pair in reversed(sides) for n in pair], value=value)
 
 
+def ends_of(layer: Layer, x: Tensor) -> tuple[int, int, int]:
+    """The axis of a slice, its first and its last place; a negative bound counts from the end."""
+    at, low, high = layer.data
+    n = x.shape[at + 1]
+    first = 0 if low is None else low + n * (low < 0)
+    last = n - 1 if high is None else high + n * (high < 0)
+    if not 0 <= first <= last < n:
+        raise Refused(f"{first} to {last} of {n}")
+    return at + 1, first, last
+
+
+class Own(nn.Module):
+    """A tensor of the network's own."""
+
+    def __init__(self, item: Source) -> None:
+        super().__init__()
+        self.register_parameter(item.label, nn.Parameter(torch.randn(item.shape)))
+
+
+class Shift(nn.Module):
+    """A bias for each channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+
 # --- the module ---------------------------------------------------------------------------
 
 
@@ -163,6 +227,8 @@ class Independent(nn.Module, Walk):
         Walk.__init__(self, shared)
         self.made: dict[Path, nn.Module] = {}
         self.labels: dict[str, Tensor] = {}
+        self.is_closed = False
+        """While something is used again, of which no module is made anew."""
 
     def forward(self, network: Network, *inputs: Tensor) -> dict[str, Tensor]:
         names = (name for name, _ in network.inputs)
@@ -170,10 +236,211 @@ class Independent(nn.Module, Walk):
 
     def make(self, path: Path, build: Callable[[], nn.Module]) -> Any:
         if path not in self.made:
+            if self.is_closed:
+                raise Refused("a module that its first use did not have")
             self.made[path] = build().eval()
             place = f"{path[0]}_" if isinstance(path[0], str) else ""  # a shared module's
             self.add_module(f"{place}{len(self.made)}", self.made[path])
         return self.made[path]
+
+    # --- used again ---
+
+    def source(self, item: Source, x: Tensor, path: Path) -> Tensor:
+        own = self.make(("own", item.label), lambda: Own(item))
+        return own.get_parameter(item.label).expand(len(x), *item.shape)
+
+    def weight(self, item: WeightOf, x: Tensor) -> Tensor:
+        _, path = self.places[item.label]
+        weight = self.made[path].get_parameter("weight")
+        return weight.expand(len(x), *weight.shape)
+
+    def again(self, item: Again, x: Tensor, path: Path) -> Tensor:
+        """The first use once more, with the modules of its path; another stride or dilation by functions of its weights."""
+        first, place = self.places[item.label]
+        closed, self.is_closed = self.is_closed, True
+        try:
+            if isinstance(first, Layer) and item != Again(item.label):
+                return self._otherwise(item, first, x, place, path)
+            return self.item(first, x, place)
+        except RuntimeError as error:
+            raise Refused(str(error)) from None
+        finally:
+            self.is_closed = closed
+
+    def _otherwise(self, item: Again, first: Layer, x: Tensor, place: Path, path: Path) -> Tensor:
+        conv: Any = self.made[place]
+        if item.transpose:
+            y = self._other_way(item, first, x, conv)
+            if item.bias:
+                self.is_closed = False
+                shift = self.make((*path, "bias"), lambda: Shift(y.shape[1]))
+                y = y + shift.bias.view(-1, *[1] * (y.dim() - 2))
+            norm, act = item.norm, item.act
+        else:
+            changed = replace(
+                first, stride=item.stride or first.stride, dilation=item.dilation or first.dilation
+            )
+            if first.kind == "linear":
+                y = self._linear(first, x, place)
+            else:
+                _, stride, dilation = given(changed, x)
+                function = (F.conv1d, F.conv2d, F.conv3d)[rank_of(x) - 1]
+                padded = bordered(x, pads(changed, x))
+                y = function(padded, conv.weight, conv.bias, stride, 0, dilation, conv.groups)
+            norm = first.norm if item.norm is None else item.norm
+            act = first.act if item.act is None else item.act
+        if norm not in (None, "none"):
+            is_own = item.norm is not None
+            self.is_closed = not is_own
+            y = self._bn(first, y, (*path, "norm") if is_own else (*place, "norm"))
+        return ACTS[act](y) if act not in (None, "none") else y
+
+    def _other_way(self, item: Again, first: Layer, x: Tensor, conv: Any) -> Tensor:
+        if first.kind == "linear":
+            if x.shape[1] != conv.weight.shape[0]:
+                raise Refused("channels")
+            return torch.einsum("oi,no...->ni...", conv.weight, x)
+        _, stride, dilation = given(replace(first, stride=item.stride or first.stride), x)
+        function = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[rank_of(x) - 1]
+        more = item.output_pad or 0
+        y = function(x, conv.weight, None, stride, 0, more, conv.groups, dilation)
+        for axis, (before, after) in enumerate(pads(first, x), start=2):
+            y = y.narrow(axis, before, y.shape[axis] - before - after)
+        if 0 in y.shape:
+            raise Refused("nothing is left")
+        return y
+
+    # --- the layers of the second half ---
+
+    def _linear(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        bias = layer.norm is None if layer.bias is None else layer.bias
+        return self.make(path, lambda: nn.Linear(x.shape[1], layer.width or 0, bias))(
+            x.movedim(1, -1)
+        ).movedim(-1, 1)
+
+    def _resize(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        up, down, mode, anti = layer.data
+        size = [n * up // down for n in x.shape[2:]]
+        if 0 in size:
+            raise Refused("nothing is left")
+        return F.interpolate(x, size, mode=mode, antialias=anti)
+
+    def _times(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        (factor,) = layer.data
+        if len(factor) not in (1, x.shape[1]):
+            raise Refused(f"{len(factor)} factors for {x.shape[1]} channels")
+        return x * torch.tensor(factor, dtype=x.dtype).view(-1, *[1] * (x.dim() - 2))
+
+    def _plus(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        return x + layer.data[0]
+
+    def _pow(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        return x ** layer.data[0]
+
+    def _exp(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        return x.clamp(max=3).exp()
+
+    def _abs(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        return torch.where(x < 0, -x, x)
+
+    def _sin(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        return x.sin()
+
+    def _clamp(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        low, high = layer.data
+        return torch.where(
+            x < low, torch.full_like(x, low), torch.where(x > high, torch.full_like(x, high), x)
+        )
+
+    def _slice(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        axis, first, last = ends_of(layer, x)
+        return x.narrow(axis, first, last - first + 1)
+
+    def _pad(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        sides, mode = layer.data
+        flat = [n for pair in reversed(sides) for n in pair]
+        return F.pad(x, flat) if mode == "zeros" else F.pad(x, flat, mode=mode)
+
+    def _mean(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        for axis in layer.data:
+            x = x.sum(axis + 1, keepdim=True) / x.shape[axis + 1]
+        return x
+
+    def _sum(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        for axis in layer.data:
+            x = x.sum(axis + 1, keepdim=True)
+        return x
+
+    def _max(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        for axis in layer.data:
+            x = x.sort(axis + 1).values.narrow(axis + 1, x.shape[axis + 1] - 1, 1)
+        return x
+
+    def _softmax(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        (axis,) = layer.data
+        powers = (x - x.max()).exp()
+        return powers / powers.sum(axis + 1, keepdim=True)
+
+    def _permute(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        return x.permute(0, *(1 + axis for axis in layer.data))
+
+    def _reshape(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        return x.reshape(len(x), x.shape[1], *(1,) * layer.data[0])
+
+    def _l2norm(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        return x / x.pow(2).sum(1, keepdim=True).sqrt().clamp(min=1e-12)
+
+    def _attend(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        heads, inner, outer, causal = layer.data
+        kinds = zip("qkv", (inner, inner, outer), strict=True)
+        q, k, v = (self._linear(Layer("linear", width=w), x, (*path, name)).flatten(2) for name, w in kinds)
+        if q.shape[1] % heads or v.shape[1] % heads:
+            raise Refused("heads")
+        mixed = []
+        for a, b, c in zip(q.chunk(heads, 1), k.chunk(heads, 1), v.chunk(heads, 1), strict=True):
+            scores = torch.bmm(a.transpose(1, 2), b) / a.shape[1] ** 0.5
+            if causal:
+                later = torch.ones_like(scores[0]).triu(1).bool()
+                scores = scores.masked_fill(later, -torch.inf)
+            mixed.append(torch.bmm(c, torch.softmax(scores, 2).transpose(1, 2)))
+        return torch.cat(mixed, 1).unflatten(2, x.shape[2:])
+
+    def _lstm(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        cell = self.make(path, lambda: nn.LSTM(x.shape[1], layer.width or 0, bidirectional=layer.data[0]))
+        return self._run(cell, x, self._lstm_step, 2)
+
+    def _gru(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
+        cell = self.make(path, lambda: nn.GRU(x.shape[1], layer.width or 0, bidirectional=layer.data[0]))
+        return self._run(cell, x, self._gru_step, 1)
+
+    @staticmethod
+    def _run(cell: Any, x: Tensor, step: Any, states: int) -> Tensor:
+        """One position after another; the second direction from the end."""
+        ways = []
+        for back in (False, True) if cell.bidirectional else (False,):
+            end = "_reverse" if back else ""
+            w_in, w_h, b_in, b_h = (
+                getattr(cell, f"{name}_l0{end}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            )
+            state = (x.new_zeros(len(x), w_h.shape[1]),) * states
+            out = []
+            for t in reversed(range(x.shape[2])) if back else range(x.shape[2]):
+                state = step(F.linear(x[:, :, t], w_in, b_in), F.linear(state[0], w_h, b_h), state)
+                out.append(state[0])
+            ways.append(torch.stack(out[::-1] if back else out, 2))
+        return torch.cat(ways, 1)
+
+    @staticmethod
+    def _lstm_step(a: Tensor, b: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        i, f, g, o = (a + b).chunk(4, 1)
+        c = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
+
+    @staticmethod
+    def _gru_step(a: Tensor, b: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        (ar, az, an), (br, bz, bn) = a.chunk(3, 1), b.chunk(3, 1)
+        z = torch.sigmoid(az + bz)
+        return ((1 - z) * torch.tanh(an + torch.sigmoid(ar + br) * bn) + z * state[0],)
 
     def join(self, how: str, ends: list[Tensor]) -> Tensor:
         try:
@@ -341,6 +608,17 @@ class Support(Walk):
                 return x
             case "crop":
                 return cut(x, layer.size or ())
+            case "slice":
+                axis, first, last = ends_of(layer, x) if layer.data[0] else (0, 0, 0)
+                return x.narrow(axis, first, last - first + 1) if axis else x
+            case "pad":
+                return self._edged(x, layer.data[0])
+            case "resize":
+                return self._resized(layer, x)
+            case "mean" | "sum" | "max":
+                axes = tuple(axis + 1 for axis in layer.data if axis)
+                y = x.mean(axes, keepdim=True) if axes else x.clone()
+                return self.marked(y) if len(axes) == rank_of(x) > 0 else y
             case "gap" | "fc":
                 axes = tuple(range(2, x.dim()))
                 return self.marked(x.mean(axes, keepdim=layer.kind == "gap") if axes else x.clone())
@@ -366,6 +644,40 @@ class Support(Walk):
         conv = (F.conv1d, F.conv2d, F.conv3d)[rank_of(x) - 1]
         weight = torch.ones(1, 1, *kernel, dtype=x.dtype) / prod(kernel)
         return conv(self._edged(x, sides), weight, stride=stride, dilation=dilation)
+
+    def _resized(self, layer: Layer, x: Tensor) -> Tensor:
+        """By whole steps, of a map that goes on beyond its borders."""
+        up, down, mode, anti = layer.data
+        size = [n * up // down for n in x.shape[2:]]
+        if any(m * up != n * down for m, n in zip(x.shape[2:], size, strict=True)):
+            raise Unfollowed
+        wide = self._edged(x, ((4 * down, 4 * down),) * rank_of(x))
+        y = F.interpolate(wide, [n * up // down for n in wide.shape[2:]], mode=mode, antialias=anti)
+        for axis, n in enumerate(size, start=2):
+            y = y.narrow(axis, 4 * up, n)
+        return y
+
+    def source(self, item: Source, x: Tensor, path: Path) -> Tensor:
+        return torch.ones(1, 1, *item.shape[1:], dtype=x.dtype)
+
+    def weight(self, item: WeightOf, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def again(self, item: Again, x: Tensor, path: Path) -> Tensor:
+        first, place = self.places[item.label]
+        if isinstance(first, Layer) and item.transpose:
+            kind = "linear" if first.kind == "linear" else "tconv"
+            first = replace(
+                first,
+                kind=kind,
+                pad=pads(first, x) if kind == "tconv" else "default",
+                output_pad=item.output_pad,
+            )
+        if isinstance(first, Layer):
+            first = replace(
+                first, stride=item.stride or first.stride, dilation=item.dilation or first.dilation
+            )
+        return self.item(first, x, place)
 
     def _spread(self, layer: Layer, x: Tensor) -> Tensor:
         kernel, stride, _ = given(layer, x)

@@ -22,7 +22,8 @@ _NEWLINES = ["\n", "\n    ", "\n\n", "\n \n\n  ", "\r\n"]
 _LAYERS = [
     "conv3-64", "conv1x7-192/2", "conv3-64/2x1", "pool", "fc-4096", "FC-4096", "soft-max", "id", "shortcut",
     "maxpool3/2", "bn", "conv-11x11x96/4", "c3", "outer.inner", "layer1.0.conv1", "a_b", "w",
-    "maps[0]", "maps[i][1..]", "CONV-9-32", "fc-1_000_000",
+    "maps[0]", "maps[i][1..]", "CONV-9-32", "fc-1_000_000", "again", "weight",
+    "linear-64", "lstm-8", "attend", "resize", "slice",
 ]  # fmt: skip
 _NAMES = ["a", "n", "w", "k", "width", "C", "H", "c3", "outer.inner", "_x", "x", "exp"]
 _PLAIN_NAMES = [n for n in _NAMES if "." not in n]
@@ -44,7 +45,7 @@ _LABELS = [
     "l.{i}.c2",
     '"b{i}-{j+1}"',
 ]
-_KEYS = ["pad", "groups", "norm", "act", "dilation", "Bias"]
+_KEYS = ["pad", "groups", "norm", "act", "dilation", "Bias", "to", "axis", "transpose", "standardise"]
 
 
 @st.composite
@@ -305,6 +306,7 @@ def _step(draw: st.DrawFn, flow: _Map, serial: int) -> tuple[str, _Map]:
     text, width = draw(_branch())
     kinds = ["chain", "stack", "residual", "inception", "gate", "dense", "projected", "block", "loop", "arms"]
     kinds += ["listed", "element", "maybe", "flag", "same", "level", "handed", "rest"]
+    kinds += ["again", "tied", "resized", "sliced", "linear", "own", "values", "attend"]
     kinds += ["joined"] * bool(flow.labels)
     kinds += ["choice", "higher"] + ["pool"] * (flow.side > 4) + ["skip", "sum"] * bool(flow.labels)
     keep = replace(flow, channels=width)
@@ -365,6 +367,26 @@ def _step(draw: st.DrawFn, flow: _Map, serial: int) -> tuple[str, _Map]:
             out = f"wide({', '.join(map(str, widths))})", replace(flow, channels=sum(widths))
         case "joined":
             out = f"joined({draw(st.sampled_from(flow.labels))})", replace(flow, channels=6)
+        case "again":
+            change = draw(st.sampled_from(["", ", dilation=2", ", norm=bn", ", act=none"]))
+            out = f"a{serial}: conv3-{flow.channels} -> again(a{serial}{change})", flow
+        case "tied":
+            out = f"a{serial}: conv3-{width} -> again(a{serial}, transpose=yes)", flow
+        case "resized":
+            out = (
+                "[id | resize(0.5, mode=bilinear) -> conv1-2 -> resize]",
+                replace(flow, channels=flow.channels + 2),
+            )
+        case "sliced":
+            out = "[slice(..0) | id]", replace(flow, channels=flow.channels + 1)
+        case "linear":
+            out = f"linear-{width}(act=gelu)", keep
+        case "own":
+            out = f"[id & own{serial}: tensor(C, 1, 1, init=1)]", flow
+        case "values":
+            out = "[id + abs -> times(0.5) -> clamp(0, 1)]", flow
+        case "attend":
+            out = f"[id + attend(q=[linear-{width}], k=[linear-{width}])]", flow
         case "pool":
             out = "pool", _Map(flow.channels, flow.side // 2)
         case "skip":

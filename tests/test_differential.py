@@ -8,6 +8,7 @@ the networks and the independent module; a failure prints the spec and the seed.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,9 +17,9 @@ from typing import Any
 
 import pytest
 import torch
-from described import Chain, Labelled, Layer, Network, Use, text
-from drawn import Draw
-from independent import Independent, Refused, Support
+from described import Chain, Item, Labelled, Layer, Network, Use, text
+from drawn import Draw, within
+from independent import Independent, Refused, Support, Unfollowed
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -32,6 +33,12 @@ BATCH = 2
 """PyTorch takes no single image where a group norm would see one value."""
 POSITIONS = 3
 """So many positions of each output and of one label are looked at for their receptive fields."""
+
+
+def parts(network: Network) -> Iterator[Item | Chain]:
+    """Every item in a network."""
+    for chain in (*network.chains, *(body for _, body in network.shared)):
+        yield from within(chain)
 
 
 def inputs_of(network: Network) -> list[Tensor]:
@@ -74,7 +81,9 @@ def compare(network: Network, seen: Counter[str]) -> None:
         values = module(network, *inputs)
     assert 2 * BATCH * net.macs == counter.get_total_flops()
     compare_compiled(network, net, module, inputs, [values[label] for label in network.outputs])
-    compare_fields(network, net, seen)
+    seen.update({part.kind if isinstance(part, Layer) else type(part).__name__ for part in parts(network)})
+    if network.fields:
+        compare_fields(network, net, seen)
     seen["accepted"] += 1
 
 
@@ -82,6 +91,9 @@ def tensors(module: torch.nn.Module) -> list[Tensor]:
     """Parameters and buffers in the order of the layers, those of shared modules first."""
 
     def place(key: str) -> str:
+        own = re.search(r"own(\d+)$", key)
+        if own is not None:
+            return f"!{int(own[1]):04}"
         return key.split(".")[0].split("_")[0] if key.startswith("shared") else "~"
 
     state = module.state_dict()
@@ -122,7 +134,11 @@ def compare_fields(network: Network, net: cnnc.Net, seen: Counter[str]) -> None:
             name: torch.ones(1, 1, *shape[1:], dtype=torch.float64, requires_grad=True)
             for name, shape in network.inputs
         }
-        values = support.network(network, inputs)
+        try:
+            values = support.network(network, inputs)
+        except Unfollowed:
+            seen["unfollowed"] += 1
+            return
         sources = dict(inputs)
         inner = [label for label in values if label not in sources and values[label].dim() > 2]
         if inner:
@@ -217,6 +233,8 @@ def compare_sizes(network: Network, seen: Counter[str]) -> None:
                 assert tuple(at(poly_of(size), bound) for size in out) == tuple(value.shape[1:]), label
             seen["legal"] += 1
             taken.append(n)
+        if graph.conditions:  # what is legal on one axis depends on the others
+            continue
         assert taken[0] == limits.smallest
         assert not limits.remainders or {n % limits.modulus for n in taken} <= {*limits.remainders}
 
@@ -227,6 +245,14 @@ def holds(condition: Condition, sizes: Mapping[str, int]) -> bool:
 
 
 # --- the draws --------------------------------------------------------------------------
+
+SECOND_HALF = (
+    "resize", "times", "plus", "pow", "abs", "clamp", "slice", "linear", "pad", "mean", "sum", "max", "softmax", "l2norm",
+    "permute", "attend", "lstm", "gru", "Again", "Source", "WeightOf",
+)  # fmt: skip
+"""What must be among the networks."""
+RARE = (208, 352, 356, 440, 492, 616, 624, 768, 816, 888)
+"""Seeds of recurrent layers, of weights used again and the other way, and of weights as tensors."""
 
 
 def over(draws: Iterator[Draw], check: Check) -> Counter[str]:
@@ -242,11 +268,12 @@ def over(draws: Iterator[Draw], check: Check) -> Counter[str]:
 
 
 def test_three_accounts_of_one_network() -> None:
-    seen = over(map(Draw, range(240)), compare)
-    assert seen["accepted"] >= 240
-    assert seen["refused"] > 100
-    assert seen["fields"] > 800
-    assert seen["whole"] > 70
+    seen = over((Draw(seed, fields=seed % 4 != 0) for seed in (*range(200), *RARE)), compare)
+    assert [kind for kind in SECOND_HALF if not seen[kind]] == []
+    assert seen["accepted"] >= 210
+    assert seen["refused"] > 70
+    assert seen["fields"] > 700
+    assert seen["whole"] > 60
 
 
 def test_sizes_left_free() -> None:
@@ -257,7 +284,7 @@ def test_sizes_left_free() -> None:
 
 @pytest.mark.slow
 def test_three_accounts_of_ten_thousand_networks() -> None:
-    seen = over(map(Draw, range(1_000, 11_000)), compare)
+    seen = over((Draw(seed, fields=seed % 4 != 0) for seed in range(1_000, 11_000)), compare)
     print(dict(seen))
     assert seen["accepted"] >= 10_000
 

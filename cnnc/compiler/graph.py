@@ -239,6 +239,10 @@ class Graph:
         """The nodes that use a module again by `again` or `weight`."""
         return tuple(node for node in self.nodes if node.again is not None)
 
+    def reused_scopes(self) -> tuple[Scope, ...]:
+        """The brackets and calls that `again` places, each as a further use of a module."""
+        return tuple(scope for scope in self.scopes() if scope.kind == "again")
+
     def consumers(self) -> tuple[tuple[int, ...], ...]:
         """For each node, the nodes that take its output."""
         out: list[list[int]] = [[] for _ in self.nodes]

@@ -193,6 +193,46 @@ def test_an_activation_is_settled_at_each_use() -> None:
     assert built.source.count("self.relu1 = nn.ReLU(") == 1
 
 
+def test_tensors_and_weights_within_go_with_their_bracket() -> None:
+    """A learnt tensor in a bracket that is used again, from within another level of names too, and a weight."""
+    built = check(
+        (4, 6, 6),
+        f"{NO}t: [id & own: tensor(4, 1, 1, init=normal(1))]\nu: [again(t) -> conv1-4 | id]\nconv1-4 -> again(t)",
+    )
+    assert "own" not in built.source.replace("self.own", "").replace("t.own", "").partition("class Net")[2]
+    net = built.module
+    x = torch.randn(2, 4, 6, 6)
+    y = x * net.t.own
+    y = net.conv1(torch.cat([net.u.conv1(y * net.t.own), y], 1)) * net.t.own
+    torch.testing.assert_close(net(x), y)
+    check(
+        (4, 6),
+        f"{NO}c: conv3-4\nt: [id & weight(c) -> pow(2) -> sum(axis=(H, W)) -> reshape(4, 1)]\nagain(t)",
+    )
+
+
+def test_names_of_modules_and_tensors_do_not_meet() -> None:
+    """A block that is handed a tensor and a module of one name, and a module that is called as what flows in."""
+    check((4, 6, 6), f"{NO}block b(t, u) = [again(t) -> conv1-4 | u]\nc: conv3-4 -> b(c, c)")
+    check((4, 6, 6), f"{NO}block b(m) = [again(m) -> conv1-4 | id]\nx: conv3-4 -> b(x)")
+    check((4, 6, 6), "shared x = conv3-4\nblock b = [x | id] -> conv1-4\nx -> b")
+
+
+@pytest.mark.parametrize("how", ["shared t = [conv3-4 -> crop(4)]\nt", "t: [conv3-4(act=relu) -> crop(4)]"])
+def test_a_module_on_maps_of_several_sizes(how: str) -> None:
+    """What it cuts off is another at each size."""
+    again = "t" if how.startswith("shared") else "again(t)"
+    built = check((4, 9, 9), f"{how}\npad(1) -> {again}")
+    assert "crop_to(" in built.source
+
+
+def test_a_module_that_would_be_another_at_each_size_is_not_written() -> None:
+    for text in ('shared t = [reshape(4, H*W)]\nt -> a: id\n"input" -> maxpool -> t -> b: id\noutput a, b',):
+        graph = graph_on((4, 8, 8), text)
+        with pytest.raises(CnncError, match=r"E801.*another at each size"):
+            compiled(graph)
+
+
 def test_free_sizes_stay_free() -> None:
     net = cnnc.parse("input 3xHxW\nc: conv3-3/2\nagain(c) -> again(c, transpose=yes)\n", name="net")
     assert str(net.graph.nodes[-1].out[1]) == "(2*((H + 3)//4) - 1)"
@@ -244,7 +284,7 @@ def test_a_weight_normed_layer_has_its_weight_as_it_is_used() -> None:
         ("c: sepconv3-4\nweight(c) -> gap", "no one tensor"),
         ("c: gmp\nweight(c) -> gap", "no one tensor"),
         ("c: conv3-4 -> _: again(c)", "leave the label out" ),
-        ("c: lstm-4 -> again(c)", "wants a map of one axis"),
+        ("c: lstm-4 -> again(c)", "expects a map of one axis"),
         ("block again(w) = conv3-w\nagain(4)", "since version 0.2"),
     ],
 )  # fmt: skip

@@ -182,6 +182,8 @@ class Layer:
     channel_syms: tuple[Sym | None, ...]
     arg_syms: Mapping[str, Sym]
     reads: Reads | None = None
+    varies: bool = False
+    """Whether its module is used on maps of several sizes."""
 
     @property
     def op(self) -> Any:

@@ -10,7 +10,7 @@ a constructor parameter.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -43,7 +43,7 @@ from cnnc.backends.pytorch.sym import functions, is_quotient
 from cnnc.backends.pytorch.tensors import broadcast, scopes_without_batch
 from cnnc.backends.pytorch.trace import trace_scope
 from cnnc.backends.pytorch.unify import Unlike, detail, settle
-from cnnc.backends.pytorch.uses import padded_by_use
+from cnnc.backends.pytorch.uses import check_alike, padded_by_use, sized_by_use
 from cnnc.backends.pytorch.variants import merged
 from cnnc.compiler.dependence import NONE, AnyParameter, Dependence
 from cnnc.compiler.graph import Graph, Node, Scope
@@ -84,9 +84,12 @@ class Planner:
         self._made: dict[int, Instance] = {}
         self._owners = {scope.name: scope for scope in graph.scopes() if scope.name == scope.module}
         self._homes = self._find_homes()
+        self._reused = {s.module for s in graph.scopes() if s.module != s.name and s.kind != "shared"}
         self._uses = self._find_uses()
+        self._in_reuses = {i for scope in graph.reused_scopes() for i in scope.nodes()}
         self._taken = _foreign_names(graph) | {model_name(graph), f"{model_name(graph)}Output"}
         self._padded = padded_by_use(graph)
+        self._varying = sized_by_use(graph)
         self._overwriting = overwriting(graph, self._within)
         self.broadcast = broadcast(graph, self.sources)
         self._batch_from = scopes_without_batch(graph, self.broadcast, self.sources)
@@ -108,9 +111,9 @@ class Planner:
     def _find_uses(self) -> Mapping[str, list[list[int]]]:
         """The nodes of each use of a scope that `again` uses more than once, by its module."""
         found: dict[str, list[list[int]]] = {}
-        for scope in self.graph.scopes() if self.graph.reuses() else ():
-            if scope.kind != "shared":
-                found.setdefault(scope.module, []).append(sorted(scope.nodes()))
+        for scope in self.graph.scopes():
+            if scope.kind != "shared" and scope.module in self._reused:
+                found.setdefault(scope.module, []).append(self._aligned(scope))
         return {name: uses for name, uses in found.items() if len(uses) > 1}
 
     def run(self) -> Plan:
@@ -125,6 +128,7 @@ class Planner:
             for groups in self._grouped(sorted(scopes, key=lambda s: next(s.nodes(), 0))):
                 classes += self._classes(groups)
         self._check_choices()
+        self._check_uses()
         model = classes[-1]
         model.params = [
             replace(param, default=self._default(name))
@@ -175,7 +179,9 @@ class Planner:
 
     def module_names(self, scope: Scope) -> tuple[str, ...]:
         """What forward calls these."""
-        return tuple(distinct(variable(name.rpartition(".")[2]) for name in self.modules(scope)))
+        return tuple(
+            distinct(["x", *(variable(name.rpartition(".")[2]) for name in self.modules(scope))])[1:]
+        )
 
     def reach(self, module: str, scope: Scope) -> str:
         """A module as the forward of a scope's class reaches it: by way of its own children, or as it is handed."""
@@ -231,7 +237,10 @@ class Planner:
         if scope is self.graph.root:
             return tuple(self.graph.inputs.values())
         inside = set(scope.nodes())
-        seen = dict.fromkeys(s for n in sorted(inside) for s in self.graph.nodes[n].inputs if s not in inside)
+        seen = dict.fromkeys(
+            s for n in sorted(inside) for s in self.graph.nodes[n].inputs
+            if s not in inside and not (n in self._in_reuses and self._is_own(s))  # a module has its tensors with it
+        )  # fmt: skip
         if id(scope) in self._batch_from:
             seen.setdefault(next(iter(self.graph.inputs.values())))
         return _first(seen, scope.source)
@@ -239,14 +248,27 @@ class Planner:
     def _external_outputs(self, scope: Scope) -> tuple[int, ...]:
         if scope is self.graph.root:
             return tuple(self.graph.outputs.values())
-        uses = self._uses.get(scope.module, [sorted(scope.nodes())])
-        places = {place for nodes in uses for place in self._read_outside(nodes)}
-        nodes = sorted(scope.nodes())
-        return _first([n for place, n in enumerate(nodes) if place in places], scope.result)
+        uses = self._uses.get(scope.module)
+        if uses is None:
+            nodes = sorted(scope.nodes())
+            return _first([nodes[place] for place in self._read_outside(nodes, set(nodes))], scope.result)
+        places = {place for nodes in uses for place in self._read_outside(nodes, set(nodes))}
+        first = self.owner(scope)
+        own = [n for n in sorted(first.nodes()) if self._is_own(n)]
+        read = self._read_outside(own, {*first.nodes(), *self._in_reuses})
+        given = [n for place, n in enumerate(self._aligned(scope)) if place in places]
+        return _first([*given, *(own[place] for place in read)], scope.result)
 
-    def _read_outside(self, nodes: Sequence[int]) -> Iterator[int]:
-        """The places of the nodes that are read outside these."""
-        inside = set(nodes)
+    def _is_own(self, node: int) -> bool:
+        """Whether a node is a tensor of the network's own, which a further use of its scope has not again."""
+        return self.graph.nodes[node].op.source and self.graph.nodes[node].again is None
+
+    def _aligned(self, scope: Scope) -> list[int]:
+        """The nodes of a use, so that those of the same layers are at the same places."""
+        return sorted(n for n in scope.nodes() if not self._is_own(n))
+
+    def _read_outside(self, nodes: Sequence[int], inside: Collection[int]) -> Iterator[int]:
+        """The places of those of some nodes that are read outside `inside`."""
         for place, n in enumerate(nodes):
             if n in self._outputs or any(c not in inside for c in self._consumers[n]):
                 yield place
@@ -314,7 +336,7 @@ class Planner:
         reads = reads or self._reads(node)
         if node.index in self._padded:
             node = replace(node, op=self._padded[node.index])
-        layer = Layer(node, self.graph.ins(node), channels, found, reads)
+        layer = Layer(node, self.graph.ins(node), channels, found, reads, node.index in self._varying)
         code = emit(layer) if not node.applied else applied(layer, self.reach(node.module, context))
         if node.index in self._overwriting:
             assert isinstance(code, Module)
@@ -479,6 +501,24 @@ class Planner:
                 instance is not None and instance.cls is not None and self._is_if(instance.cls, scope)
             ):
                 self.sources.fixed |= names
+
+    def _check_uses(self) -> None:
+        """Whether what is used again is one module: written alike at each use."""
+        for scope in self.graph.scopes():
+            first = self.owner(scope)
+            if first is scope or scope.kind not in ("shared", "again"):
+                continue
+            for one, other in zip(self._aligned(first), self._aligned(scope), strict=True):
+                nodes = self.graph.nodes[one], self.graph.nodes[other]
+                if not any(node.applied or node.op.source for node in nodes):
+                    check_alike(*nodes, (self._bare(nodes[0]), self._bare(nodes[1])))
+
+    def _bare(self, node: Node) -> Module | Function:
+        """A node's code with its numbers alone."""
+        if node.index in self._padded:
+            node = replace(node, op=self._padded[node.index])
+        channels = (None,) * len(node.inputs)
+        return emit(Layer(node, self.graph.ins(node), channels, {}, None, node.index in self._varying))
 
     def _is_if(self, cls: ClassDef, scope: Scope) -> bool:
         """Whether a class has the one choice of a block's call as an `if`, and each arm right for any numbers."""

@@ -17,7 +17,7 @@ from cnnc.backends.pytorch.forward import Step
 from cnnc.backends.pytorch.kept import kept_params
 from cnnc.backends.pytorch.wrap import lay_out
 from cnnc.compiler.dependence import Dependence
-from cnnc.compiler.graph import Graph, Scope
+from cnnc.compiler.graph import Graph, Node, Scope
 from cnnc.compiler.split import cut
 from cnnc.compiler.symbolic import Param, Sourced, Sym, parts, rebuilt
 from cnnc.compiler.walk.draft import Decision
@@ -41,7 +41,7 @@ class Staged(Form):
                 "E801", f"the shared module `{shared[0].module}` cannot be part of stages", shared[0].span,
                 hint="each stage has its own weights: leave --stages out",
             )  # fmt: skip
-        again = graph.reuses()
+        again: list[Node | Scope] = [*graph.reuses(), *graph.reused_scopes()]
         if again:
             raise fail(
                 "E801", f"`{again[0].module}` is used again, and cannot be part of stages", again[0].span,

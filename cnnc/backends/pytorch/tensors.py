@@ -14,10 +14,11 @@ from cnnc.compiler.ops.merge import Add, MatMul, Multiply
 def broadcast(graph: Graph, sources: Sources) -> frozenset[int]:
     """The indices of the tensors that all that read them repeat for each image themselves."""
     readers = graph.consumers()
+    again = {i for scope in graph.reused_scopes() for i in scope.nodes()}
     tensors = {node.index for node in graph.nodes if node.op.source}
     found = set()
     for index in tensors - set(graph.outputs.values()):
-        takers = [graph.nodes[i] for i in readers[index]]
+        takers = [graph.nodes[i] for i in readers[index] if i not in again]  # these are written once
         home = sources.home(index)
         if all(sources.home(taker.index) is home and _repeats(taker, index, tensors) for taker in takers):
             found.add(index)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cnnc.backends.pytorch.layer import Code, Function, Raw
 from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.ops import Op
 from cnnc.compiler.ops.base import SameTF
@@ -38,6 +39,39 @@ def padded_by_use(graph: Graph) -> Mapping[int, Op]:
         for node, op in zip(nodes, ops, strict=True):
             found[node.index] = op.model_copy(update={"pad": SameTF(op.pad)})
     return found
+
+
+def sized_by_use(graph: Graph) -> frozenset[int]:
+    """The layers of modules that are used on maps of several sizes: what they do to a size is worked out as they run."""
+    uses: dict[str, list[Node]] = {}
+    for node in graph.layers:
+        if not node.applied:
+            uses.setdefault(node.module, []).append(node)
+    several = [
+        nodes
+        for nodes in uses.values()
+        if len({tuple(shape[1:] for shape in graph.ins(n)) for n in nodes}) > 1
+    ]
+    return frozenset(node.index for nodes in several for node in nodes)
+
+
+def check_alike(first: Node, further: Node, codes: tuple[Code, Code]) -> None:
+    """Whether a module is the same at a further use. Raises CnncError (E801) where its numbers depend on a size."""
+    one, other = map(_written, codes)
+    if one != other:
+        raise fail(
+            "E801", f"the PyTorch backend cannot write `{first.name}`, which is another at each size that it is used on: "
+            f"`{further.op.kind}` depends on it", further.span, hint="use it on maps of one size",
+        )  # fmt: skip
+
+
+def _written(code: Code) -> object:
+    """What is written of a code, without where its numbers come from."""
+    if isinstance(code, Function):
+        inner = None if code.module is None else _written(code.module)
+        return code.template, {key: value.value for key, value in code.values.items()}, inner
+    arguments = [*enumerate(code.args), *code.kwargs.items()]
+    return code.cls, {key: a.text if isinstance(a, Raw) else a.value for key, a in arguments}
 
 
 def _is_tensorflows(graph: Graph, node: Node) -> bool:

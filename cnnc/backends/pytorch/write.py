@@ -190,7 +190,7 @@ class _File:
         for node in cls.first.inputs[1:]:
             label = self.graph.nodes[node].label
             name = variable(label) if label else f"x{len(names) + 1}"
-            while name in names:
+            while name in names or name in cls.first.modules:
                 name += "_"
             names.append(name)
         return names[: len(cls.first.inputs)]

@@ -161,13 +161,11 @@ class Again:
             _pair_scopes(scope, made.scope)
         if not self._is_shared(entry):
             # A flattening that is put in is no part of a layer; in a bracket it is part of the module.
-            placed = [d for d in self.walk.drafts[before:] if scope is not None or d.role != "flatten"]
-            _pair(
-                placed,
-                [d for d in drafts if d.inputs and (scope is not None or d.role != "flatten")],
-                word,
-                flow,
+            placed, kept = (
+                [d for d in some if d.inputs and (scope is not None or d.role != "flatten")]
+                for some in (self.walk.drafts[before:], drafts)
             )
+            _pair(placed, kept, word, flow)
         if label is not None:
             inner = None if scope is None else self.walk.label_scopes.get(id(scope))
             self.walk.labels.define(label, out, inner, item, env, spot)
@@ -312,6 +310,11 @@ class Again:
         for draft in self.walk.drafts[before:]:
             draft.plain_bias = False
             if draft.role == "own" and type(draft.op) is op:
+                if draft.inputs[0].shape[0] != own.shape[0]:
+                    raise _unlike(
+                        word, draft.inputs[0], f"the weights of `{own.span.text}` give {own.shape[0]} channels, and take "
+                        "them the other way",
+                    )  # fmt: skip
                 draft.twin = draft.reused = own
                 draft.applied = ("transpose", *applied)
         return out
@@ -442,6 +445,7 @@ def _weights(draft: Draft) -> dict[str, tuple[int, ...]]:
 
 
 def _unlike(word: s.Word, flow: Draft, why: str) -> CnncError:
+    """E406 for what is used again on something that it does not fit."""
     return fail(
         "E406", f"`{word.span.text}` on {by_x(flow.shape)}: the weights do not fit; {why}", word.span,
         hint="what is used again needs equal channels, and equal sizes where it flattens",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnc.compiler.ops import by_x, show
 from cnnc.compiler.ops.extern import Extern
+from cnnc.compiler.ops.merge import Multiply
 from cnnc.compiler.symbolic import Param, Sourced, constant, kind_of, opaque
 from cnnc.compiler.walk.draft import Draft, Scope, Spot, poison
 from cnnc.compiler.walk.evaluate import evaluate, integer
@@ -166,7 +167,7 @@ class Calls:
             self.depth -= 1
         placed = tuple(self.walk.drafts[before:])
         if out is not None:
-            out.tentative = False  # what follows differs from use to use
+            _keep_ends(out, placed)
         scope.result = out
         if scope.again is None:
             shared.drafts = placed
@@ -284,6 +285,22 @@ class Calls:
             "shape": opaque(tuple(sizes), found.source),
             "params_declared": counts["params"], "macs_declared": counts["macs"],
         })  # fmt: skip
+
+
+def _keep_ends(out: Draft, placed: Sequence[Draft]) -> None:
+    """Keep the default activations at the end of a shared body, for what follows differs from use to use.
+
+    They are looked for where a consumer is: through layers that pass values on, and through gates.
+    """
+    inside = {id(draft) for draft in placed}
+    todo, seen = [out], {id(out)}
+    while todo:
+        draft = todo.pop()
+        draft.tentative = False
+        if draft.op is not None and (draft.op.transparent or isinstance(draft.op, Multiply)):
+            inner = [x for x in draft.inputs if id(x) in inside and id(x) not in seen]
+            seen.update(map(id, inner))
+            todo += inner
 
 
 def _parameter(name: str, given: Sourced[Value], scope: Scope) -> Sourced[Value]:

@@ -27,7 +27,7 @@ def flatten(layer: Layer) -> Code:
 def crop(layer: Layer) -> Code:
     if len(layer.shapes) == 2:
         return Function("centre_crop({0}, {1})", helper="centre_crop")
-    if any(map(is_free, layer.ins[0])):
+    if layer.varies or any(map(is_free, layer.ins[0])):
         return Function("crop_to({0}, {size})", {"size": Val(layer.op.size)}, helper="crop_to")
     slices: list[str] = []
     values: dict[str, Val] = {}
