@@ -27,6 +27,13 @@ def run(pytester: pytest.Pytester, *words: str) -> pytest.RunResult:
     return pytester.runpytest_subprocess(*plugin, "-p", "no:cacheprovider", *words)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The modules that a lock imports: pytester forgets what is imported while it is in use, and two copies would meet."""
+    path = tmp_path_factory.mktemp("lock") / "cnnc.lock"
+    assert CliRunner().invoke(cnnc, ["lock", "zoo:lenet5", "--lock", str(path)]).exit_code == 0
+
+
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> Path:
     """A project with two networks, a library, and the test of two lines that docs/ci.md shows."""
