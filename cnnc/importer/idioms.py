@@ -5,10 +5,11 @@ What the others gave is then needed by nothing, and goes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from math import isclose, prod
+from math import nextafter, prod
 from typing import Any
 
 from cnnc.importer.traced import Held, Ref, Step, Traced
@@ -21,7 +22,7 @@ def joined_idioms(traced: Traced) -> Traced:
     """The trace with its idioms as steps of their own."""
     made = _Makers({step.name: step for step in traced.steps}, traced.held)
     steps = tuple(_rewritten(step, made) for step in traced.steps)
-    return replace(traced, steps=steps)
+    return replace(traced, steps=_with_scales(steps))
 
 
 def _rewritten(step: Step, made: _Makers) -> Step:
@@ -152,8 +153,37 @@ def _gain(argument: Any, shape: tuple[int, ...], made: _Makers) -> dict[str, Any
         or made.held[gain.name].shape != (shape[0], *(1,) * (len(shape) - 1))
     ):
         return None
-    scale = factor * prod(shape[1:]) ** 0.5
-    return {"gain": gain, "scale": 1.0 if isclose(scale, 1, rel_tol=1e-12) else scale}
+    return {"gain": gain, "scales": _scales(factor, prod(shape[1:]))}
+
+
+def _scales(factor: float, count: int) -> tuple[float, ...]:
+    """Every number that over the root of `count`, rounded, is `factor`.
+
+    >>> 1.7139588594436646 in _scales(1.7139588594436646 * 147**-0.5, 147)
+    True
+    """
+    scale = factor * count**0.5
+    near = [scale]
+    for end in (0.0, 2 * scale):
+        step = scale
+        for _ in range(3):
+            step = nextafter(step, end)
+            near.append(step)
+    return tuple(sorted(s for s in near if s * count**-0.5 == factor)) or (scale,)
+
+
+def _with_scales(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Of what a gain's factor may have been, what most layers agree on: one number of the code made them all."""
+    found = [step.args.get("cnnc_standardise", {}) for step in steps]
+    votes = Counter(scale for how in found for scale in how.get("scales", ()))
+    made = []
+    for step, how in zip(steps, found, strict=True):
+        if "scales" in how:
+            best = max(how["scales"], key=lambda scale: (votes[scale], -len(repr(scale))))
+            kept = {key: value for key, value in how.items() if key != "scales"}
+            step = replace(step, args={**step.args, "cnnc_standardise": {**kept, "scale": best}})
+        made.append(step)
+    return tuple(made)
 
 
 _IDIOMS: tuple[tuple[tuple[str, ...], Callable[[Step, _Makers], Step | None]], ...] = (
