@@ -28,7 +28,7 @@ NETWORKS = (
     "resnet18", "resnet50", "shufflenet_g3", "siamese", "two_stream", "unet", "vgg16", "zfnet_deconvnet",
 )  # fmt: skip
 WITHOUT_BLOCKS = (
-    "alexnet", "capsnet", "fcn8s", "lenet5_1998", "mnist_800_dropconnect", "siamese", "vgg16", "zfnet_deconvnet",
+    "alexnet", "capsnet", "lenet5_1998", "mnist_800_dropconnect", "siamese", "vgg16", "zfnet_deconvnet",
 )  # fmt: skip
 """Those without a block of two or more weighted layers, which cannot be checkpointed by blocks."""
 QUICK = ("lenet5_1998", "resnet18", "siamese")

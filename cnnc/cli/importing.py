@@ -45,8 +45,8 @@ def import_(
     """Write the spec of a PyTorch module as a person would have written it, under the module's own keys.
 
     TARGET is package.module:factory, whose code is imported and run, in this process and with your rights (needs
-    torch); or a file of torch.export.save, model.pt2, which runs nobody's code. What the language has no layer
-    for is an error that names the operator, the module and the line.
+    torch); or a file, model.pt2 of torch.export.save or model.onnx (needs onnx), which runs nobody's code. What the
+    language has no layer for is an error that names the operator, the module and the line.
     Example: cnnc import torchvision.models:resnet50 --input 3x224x224 -o resnet50.cnn
     """
     with their_errors():
@@ -87,10 +87,10 @@ def traced_target(
     outputs: int | None = None,
 ) -> Traced:  # fmt: skip
     """The trace of what the command line names, with so many outputs if it can be. Raises CnncError, TheirError."""
-    if target.endswith(".pt2"):
+    if target.endswith((".pt2", ".onnx")):
         return _read_file(target, sizes, arguments)
     if ":" not in target:
-        hint = "as in torchvision.models:resnet50, or a .pt2 file"
+        hint = "as in torchvision.models:resnet50, or a .pt2 or .onnx file"
         raise fail("E303", f"`{target}` is not package.module:factory", hint=hint)
     shapes = shapes_of(sizes)
     from cnnc.importer.torch_build import literal, torch_version, traced_factory
@@ -107,11 +107,12 @@ def _read_file(
     target: str, sizes: tuple[tuple[str | None, str], ...], arguments: tuple[tuple[str, str], ...]
 ) -> Traced:
     """The trace that a file holds; none of anybody's code runs."""
+    from cnnc.importer.onnx_file import read_onnx
     from cnnc.importer.pt2 import read_pt2
 
     if sizes or arguments:
         raise click.UsageError(f"--input and --arg are of a factory: `{target}` has its sizes in it")
-    return read_pt2(Path(target))
+    return (read_onnx if target.endswith(".onnx") else read_pt2)(Path(target))
 
 
 class their_errors:

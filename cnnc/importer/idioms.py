@@ -21,17 +21,17 @@ _VIEWS = ("view", "reshape", "reshape_as", "view_as", "flatten", "unsqueeze", "a
 def joined_idioms(traced: Traced) -> Traced:
     """The trace with its idioms as steps of their own."""
     made = _Makers({step.name: step for step in traced.steps}, traced.held)
-    steps = tuple(_rewritten(step, made) for step in traced.steps)
+    steps = tuple(new for step in traced.steps for new in _rewritten(step, made))
     return replace(traced, steps=_with_scales(steps))
 
 
-def _rewritten(step: Step, made: _Makers) -> Step:
+def _rewritten(step: Step, made: _Makers) -> tuple[Step, ...]:
     for operators, idiom in _IDIOMS:
         if step.op in operators:
             found = idiom(step, made)
             if found is not None:
-                return found
-    return step
+                return found if isinstance(found, tuple) else (found,)
+    return (step,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,46 @@ def _with_scales(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return tuple(made)
 
 
-_IDIOMS: tuple[tuple[tuple[str, ...], Callable[[Step, _Makers], Step | None]], ...] = (
+# --- attention -----------------------------------------------------------------------------------
+
+
+def _attention(step: Step, made: _Makers) -> tuple[Step, ...] | None:
+    """softmax(q k^T * scale) v, each of heads x positions x channels of a head."""
+    shares, value = list(step.args.values())[:2]
+    while (dropped := made.by(shares, "dropout")) is not None and not dropped.args.get("p", 0.5):
+        shares = dropped.args[next(iter(dropped.args))]
+    softmax = made.by(shares, "softmax", "_softmax")
+    shape = softmax.shapes[0] if softmax is not None else None
+    if softmax is None or shape is None or len(shape) != 4 or softmax.args["dim"] % 4 != 3:
+        return None
+    scores, scale = softmax.args[next(iter(softmax.args))], 1.0
+    if (scaled := made.by(scores, "mul", "div")) is not None and isinstance(
+        scaled.args["other"], int | float
+    ):
+        scores = scaled.args["self"]
+        scale = scaled.args["other"] if scaled.op == "mul" else 1 / scaled.args["other"]
+    product = made.by(scores, "matmul")
+    if product is None:
+        return None
+    query, key = list(product.args.values())[:2]
+    turned = made.steps.get(key.name) if isinstance(key, Ref) else None
+    if turned is None or turned.shapes[0] is None or not isinstance(value, Ref):
+        return None
+    *lead, depth, places = turned.shapes[0]
+    back = Step(
+        f"{step.name}#key",
+        "transpose",
+        {"self": key, "dim0": 2, "dim1": 3},
+        ((*lead, places, depth),),
+        step.where,
+    )
+    args = {"query": query, "key": Ref(back.name), "value": value, "scale": scale}
+    return back, replace(step, op="scaled_dot_product_attention", args=args)
+
+
+_Idiom = Callable[[Step, _Makers], Step | tuple[Step, ...] | None]
+_IDIOMS: tuple[tuple[tuple[str, ...], _Idiom], ...] = (
+    (("matmul", "bmm"), _attention),
     (("add",), _response_norm),
     (("conv1d", "conv2d", "conv3d"), _standardised),
 )

@@ -102,3 +102,13 @@ def response_norm(work: Translation, step: Step) -> Value:
         key: work.weight(step.args[key], what) for key, what in (("weight", "gain"), ("bias", "shift"))
     }
     return replace(value, node=work.layer("grn", (value.node,), args=eps_of(step, 1e-6), weights=weights))
+
+
+@rule("cnnc_lrn")
+def local_response(work: Translation, step: Step) -> Value:
+    value = channels_at(work, work.value(step.args["self"]), 1)
+    usual = {"alpha": 1e-4, "beta": 0.75, "k": 1.0}
+    args = {key: step.args[key] for key in usual if step.args[key] != usual[key]}
+    return replace(
+        value, node=work.layer("lrn", (value.node,), head=f"lrn{int(step.args['size'])}", args=args)
+    )
