@@ -37,10 +37,14 @@ if TYPE_CHECKING:
 @click.option(
     "--map", "mapping", metavar="FILE", help="Where to write the map of the keys that differ, as JSON."
 )
+@click.option(
+    "--weights", metavar="FILE",
+    help="Of a .onnx file: where to write its tensors under the spec's keys, as .safetensors.",
+)  # fmt: skip
 @guarded
 def import_(
     target: str, sizes: tuple[tuple[str | None, str], ...], arguments: tuple[tuple[str, str], ...],
-    output: str, mapping: str | None, flat: bool,
+    output: str, mapping: str | None, flat: bool, weights: str | None,
 ) -> None:  # fmt: skip
     """Write the spec of a PyTorch module as a person would have written it, under the module's own keys.
 
@@ -49,12 +53,19 @@ def import_(
     language has no layer for is an error that names the operator, the module and the line.
     Example: cnnc import torchvision.models:resnet50 --input 3x224x224 -o resnet50.cnn
     """
+    if weights is not None and not target.endswith(".onnx"):
+        raise click.UsageError(
+            "--weights is of a .onnx file: a module's own state dict has a module's weights"
+        )
     with their_errors():
         traced = traced_target(target, sizes, arguments)
     imported = told_import(traced)
     text = imported.text if flat else imported.short()
     write(output, text, f"{len(imported.graph.layers)} layers")
-    _tell_keys(imported, output, mapping)
+    if weights is not None:
+        _write_weights(Path(target), imported, weights)
+    elif not target.endswith(".onnx") or mapping is not None:
+        _tell_keys(imported, output, mapping)
 
 
 def told_import(traced: Traced) -> Imported:
@@ -130,6 +141,19 @@ class their_errors:
             click.echo(error.text.rstrip("\n"), err=True)
             say(f"{error.doing}: this is its own code's exception", err=True)
             sys.exit(1)
+
+
+def _write_weights(file: Path, imported: Imported, target: str) -> None:
+    """The file's tensors that an output needs, by the spec's keys."""
+    from cnnc.importer.onnx_file import onnx_weights
+
+    try:
+        from safetensors.numpy import save
+    except ModuleNotFoundError:
+        raise fail("E802", "the package safetensors is missing", hint="pip install 'cnnc[onnx]'") from None
+    found = {imported.names.get(key, key): array for key, array in onnx_weights(file).items()}
+    kept = {key: array.copy(order="C") for key, array in found.items() if key not in imported.unused}
+    write(target, save(kept), f"{len(kept)} tensors")
 
 
 def _progress(done: int, of: int) -> None:

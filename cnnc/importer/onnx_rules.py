@@ -303,11 +303,10 @@ def clip(file: Reader, node: onnx.NodeProto, where: Where) -> Iterator[Step]:
 
 @rule("PRelu")
 def prelu(file: Reader, node: onnx.NodeProto, where: Where) -> Iterator[Step]:
-    shape = file.shape(node.input[1])
+    shape, rank = file.shape(node.input[1]), len(file.shape(node.input[0]))
     channels = max(shape, default=1)
-    if file.constant(node.input[1]).size != channels or (
-        channels > 1 and len(shape) != len(file.shape(node.input[0])) - 1
-    ):
+    along = ((1,) * rank + shape)[-rank:]
+    if channels > 1 and along != (1, channels, *(1,) * (rank - 2)):
         raise Refusal("slopes that are not one for each channel")
     slope = file.tensor(node.input[1], "weight", shape=(channels,), where=where)
     yield made(file, node, where, "prelu", self=Ref(node.input[0]), weight=slope)
