@@ -390,3 +390,12 @@ def test_a_border_that_never_wins_is_the_pools_own() -> None:
 
 def test_a_pool_with_a_dilation() -> None:
     assert "dilation=2" in hold(nn.MaxPool2d(2, 1, dilation=2), (3, 8, 8)).text
+
+
+def test_a_border_of_negative_size_takes_away() -> None:
+    class Crop(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return F.pad(x, (-1, 1, 2, -2))
+
+    text = hold(nn.Sequential(nn.Conv2d(3, 4, 3), Crop(), nn.Conv2d(4, 2, 1)), (3, 10, 9)).text
+    assert "slice(" in text and "pad" in text

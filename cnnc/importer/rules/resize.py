@@ -9,6 +9,7 @@ from cnnc.importer.layout import Value
 from cnnc.importer.refusal import Refusal
 from cnnc.importer.rules.convolution import pads_text
 from cnnc.importer.rules.pointwise import first
+from cnnc.importer.rules.views import part
 from cnnc.importer.text import sizes
 from cnnc.importer.traced import Step
 from cnnc.importer.translate import Translation, rule
@@ -77,8 +78,14 @@ def border(work: Translation, step: Step) -> Value:
     pads = [(given[2 * i], given[2 * i + 1]) for i in range(len(given) // 2)]
     if any(side for pad in pads[rank:] for side in pad):
         raise Refusal("a border along channels or the batch")
-    if min(min(pad) for pad in pads) < 0:
-        raise Refusal("a border of negative size")
+    for i, pad in enumerate(pads):
+        if min(pad) < 0:  # a border of negative size takes away
+            dim = len(value.axes) - 1 - i
+            start = max(-pad[0], 0)
+            value = part(work, value, dim, start, value.shape[dim] - start - max(-pad[1], 0))
+    pads = [(max(before, 0), max(after, 0)) for before, after in pads]
+    if not any(map(any, pads)):
+        return value
     sides = tuple(reversed([*pads[:rank], *[(0, 0)] * (rank - len(pads))]))
     args: dict[str, Any] = {"": pads_text(sides)}
     if mode != "constant":
