@@ -399,3 +399,18 @@ def test_a_border_of_negative_size_takes_away() -> None:
 
     text = hold(nn.Sequential(nn.Conv2d(3, 4, 3), Crop(), nn.Conv2d(4, 2, 1)), (3, 10, 9)).text
     assert "slice(" in text and "pad" in text
+
+
+def test_a_parameter_that_is_repeated_before_a_layer() -> None:
+    class Pool(nn.Module):
+        """A learnt query, as in an attention pool."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.latent, self.q = nn.Parameter(torch.rand(1, 4, 6)), nn.Linear(6, 6)
+
+        def forward(self, x: Any) -> Any:
+            tokens = x.flatten(2).transpose(1, 2)
+            return self.q(self.latent.expand(x.shape[0], -1, -1)) + tokens
+
+    hold(Pool(), (6, 2, 2))

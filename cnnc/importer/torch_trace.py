@@ -115,6 +115,10 @@ def _macs(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> int | No
 
     counter = FlopCounterMode(display=False)
     before = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
+    # The counter's hooks fail on a view of a parameter, which has no function of its gradient here.
+    learnt = [p for p in module.parameters() if p.requires_grad]
+    for p in learnt:
+        p.requires_grad_(False)
     try:
         with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -125,6 +129,8 @@ def _macs(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> int | No
         with torch.no_grad():
             for buffer, values in before:
                 buffer.copy_(values)
+        for p in learnt:
+            p.requires_grad_(True)
     return int(counter.get_total_flops()) // 2 // BATCH
 
 
