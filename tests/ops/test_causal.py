@@ -60,7 +60,7 @@ def test_it_is_for_one_axis() -> None:
     with pytest.raises(CnncError, match="is for a map of one axis, and this has 2") as caught:
         graph_on((4, 8, 8), "conv3-4(pad=causal)")
     assert caught.value.diagnostics[0].code == "E401"
-    with pytest.raises(CnncError, match="and valid, same_tf, a number"):
+    with pytest.raises(CnncError, match="expected valid, same_tf, a number"):
         graph_on((4, 8), "tconv3-4(pad=causal)")
 
 

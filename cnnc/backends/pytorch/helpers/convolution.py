@@ -138,7 +138,8 @@ class StandardisedConv1d(nn.Conv1d):
     """Convolution by filters of mean 0 and variance 1 (Qiao et al. 2019).
 
     With `gain` each is multiplied by `scale` and a learnt gain over the root of the
-    number of its values (Brock et al. 2021). `padding` is in the order of `F.pad`, last axis first.
+    number of its values (Brock et al. 2021). `padding` is in the order of `F.pad`,
+    last axis first.
     """
 
     def __init__(
@@ -169,7 +170,8 @@ class StandardisedConv2d(nn.Conv2d):
     """Convolution by filters of mean 0 and variance 1 (Qiao et al. 2019).
 
     With `gain` each is multiplied by `scale` and a learnt gain over the root of the
-    number of its values (Brock et al. 2021). `padding` is in the order of `F.pad`, last axis first.
+    number of its values (Brock et al. 2021). `padding` is in the order of `F.pad`,
+    last axis first.
     """
 
     def __init__(
@@ -202,7 +204,8 @@ class StandardisedConv3d(nn.Conv3d):
     """Convolution by filters of mean 0 and variance 1 (Qiao et al. 2019).
 
     With `gain` each is multiplied by `scale` and a learnt gain over the root of the
-    number of its values (Brock et al. 2021). `padding` is in the order of `F.pad`, last axis first.
+    number of its values (Brock et al. 2021). `padding` is in the order of `F.pad`,
+    last axis first.
     """
 
     def __init__(
