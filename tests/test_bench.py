@@ -88,7 +88,7 @@ def test_what_there_is_nothing_beside() -> None:
     assert done.stderr == "error E802: torchvision has no network `net`\n    hint: --versus compile\n"
     done = run("net.cnn", "--graph")
     assert done.exit_code == 2
-    assert "--graph goes with --for inference and --device cuda" in done.output
+    assert "--graph requires --for inference and --device cuda" in done.output
 
 
 def test_a_free_size_must_be_given() -> None:

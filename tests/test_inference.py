@@ -441,7 +441,7 @@ def test_the_command_writes_it(tmp_path: Path) -> None:
     assert done.stdout == "(1, 10)\n"
     refused = CliRunner().invoke(command, [*words, "--to", "json"])
     assert refused.exit_code == 2
-    assert "--for goes with --to pytorch" in refused.output
+    assert "--for requires --to pytorch" in refused.output
 
 
 def off(got: Any, wanted: Any) -> float:

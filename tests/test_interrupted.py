@@ -348,5 +348,6 @@ def test_every_command_writes_by_the_one_function() -> None:
     }
     assert found == {
         "cli/files.py",
-        "dsl/data.py",
-    }  # the latter unpacks a zip's specs into a folder of its own
+        "dsl/data.py",  # unpacks a zip's specs into a folder of its own
+        "page/answers.py",  # in the browser, whose files live as long as the page
+    }

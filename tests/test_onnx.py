@@ -118,7 +118,7 @@ def test_command_with_weights_and_features(tmp_path: Path, monkeypatch: pytest.M
 
 def test_weights_go_with_onnx_alone() -> None:
     run = CliRunner().invoke(command, ["compile", "zoo:lenet5", "--weights", "x.pth"])
-    assert run.exit_code == 2 and "--weights goes with --to onnx" in run.output
+    assert run.exit_code == 2 and "--weights requires --to onnx" in run.output
 
 
 def test_safetensors_are_read(tmp_path: Path) -> None:

@@ -253,3 +253,13 @@ def test_a_notebook_shows_diagram_and_table() -> None:
     evil = Page(cnnc.parse(EVIL)._repr_html_())
     assert not evil.all("script")
     assert not evil.all("img")
+
+
+def test_volumes_and_the_field_are_on_the_page() -> None:
+    page = cnnc.load("zoo:lenet5").report()
+    volumes = page.partition('<section id="volumes">')[2].partition("</section>")[0]
+    funnel = page.partition('<section id="funnel">')[2].partition("</section>")[0]
+    assert volumes.count("<svg") == funnel.count("<svg") == 1
+    assert "16x10x10" in volumes and "1x32x32" in funnel
+    flat = cnnc.parse("input 8\nfc-4\n").report()
+    assert "no map of this network sees a part of the input only" in flat

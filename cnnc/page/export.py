@@ -21,6 +21,7 @@ from importlib.resources.abc import Traversable
 from importlib.util import find_spec
 from pathlib import Path
 
+from cnnc.cli.files import replace_file
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import fail
 from cnnc.dsl.parse import parse
@@ -196,7 +197,7 @@ def _compile(pyodide: Path, wheel: Path, into: Path) -> None:
     program = resources.files("cnnc.page").joinpath("prepare.mjs")
     with tempfile.TemporaryDirectory() as name, resources.as_file(program) as script:
         sources = Path(name) / "sources.zip"
-        sources.write_bytes(_sources(wheel))
+        replace_file(sources, _sources(wheel))
         job = json.dumps({"without": _WITHOUT, "read": _READ})
         command = [node, str(script), str(pyodide.resolve()), str(sources), str(into.resolve()), job]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -212,8 +213,8 @@ def _compile(pyodide: Path, wheel: Path, into: Path) -> None:
 def _write(path: Path, raw: bytes) -> int:
     """Write a file and the `.gz` beside it, the same bytes each time; the size of that."""
     packed = gzip.compress(raw, compresslevel=9, mtime=0)
-    path.write_bytes(raw)
-    path.with_name(f"{path.name}.gz").write_bytes(packed)
+    replace_file(path, raw)
+    replace_file(path.with_name(f"{path.name}.gz"), packed)
     return len(packed)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from importlib import resources
 from typing import Any
 
+from cnnc.backends import rf_picture, volumes
 from cnnc.backends.diagram.picture import FAMILY_NAMES
 from cnnc.backends.diagram.theme import LOOKS
 from cnnc.backends.report.charts import charts_html
@@ -20,7 +21,7 @@ from cnnc.backends.table.formats import FOLDED, facts
 from cnnc.compiler.expect import check_claims
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.summary import CONVENTIONS, summarise
-from cnnc.dsl.diagnostics import CnncError
+from cnnc.dsl.diagnostics import CnncError, fail
 
 SCRIPTS = ("order.js", "layout.js", "diagram.js", "table.js", "field.js", "page.js")
 """The page's script, in the order in which its files are joined."""
@@ -46,6 +47,8 @@ def to_report(graph: Graph) -> str:
             "findings": _findings(graph),
             "legend": _legend(),
             "charts": charts_html(summary),
+            "volumes": _picture(lambda: volumes.svg(graph)),
+            "funnel": _picture(lambda: _funnel(graph)),
             "table": table_html(graph, summary),
             "conventions": escape(FOLDED + CONVENTIONS),
             "spec": spec_html(graph.source),
@@ -62,6 +65,23 @@ def _data(graph: Graph) -> dict[str, Any]:
     except CnncError as error:
         drawn = {"missing": error.diagnostics[0].message}
     return {"diagram": drawn, "fields": fields(graph)}
+
+
+def _picture(draw: Callable[[], str]) -> str:
+    """A drawing as part of the page, or why there is none."""
+    try:
+        drawn = draw()
+    except CnncError as error:
+        return f'<p class="note">{escape(error.diagnostics[0].message)}</p>'
+    return drawn[drawn.index("<svg") :]
+
+
+def _funnel(graph: Graph) -> str:
+    """The field of the last map that does not see the whole input, back to it."""
+    shown = [field for field in fields(graph) if field["axes"] and not field["whole"]]
+    if not shown:
+        raise fail("E801", "no map of this network sees a part of the input only")
+    return rf_picture.svg(graph, str(shown[-1]["name"]))
 
 
 def _code(graph: Graph) -> str:
