@@ -83,6 +83,9 @@ def test_beside_another(peer: str) -> None:
 
 
 def test_what_there_is_nothing_beside() -> None:
+    from torchvision_oracle import torchvision_models
+
+    torchvision_models()
     done = run("net.cnn", "--versus", "torchvision")
     assert done.exit_code == 1
     assert done.stderr == "error E802: torchvision has no network `net`\n    hint: --versus compile\n"

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from strategies import broken_texts, network_texts, spec_texts
 
 import cnnc
+from cnnc.compiler.graph import key_of
 from cnnc.dsl.format import format_source
 from cnnc.dsl.source import Source
 from cnnc.net import resolve
@@ -71,7 +72,7 @@ def test_a_forward_gives_the_sizes_of_the_analysis(text: str) -> None:
     assert [tuple(o.shape[1:]) for o in outputs] == list(net.outputs.values())
     assert sum(p.numel() for p in model.parameters()) == net.params
     keys = {
-        f"{node.name}.{name}": tuple(shape)
+        key_of(node.name, name): tuple(shape)
         for node in net.graph.nodes
         if node.module == node.name
         for name, shape in {

@@ -64,9 +64,9 @@ def test_the_field_by_remainder_is_that_of_each_size(text: str) -> None:
 
 def test_what_the_summary_says() -> None:
     text = str(residues(cnnc.parse(JOINED.format(size="HxW")).graph)[0])
-    assert text == "The RF of output goes by H % 2: aligned for 1."
+    assert text == "The RF of output depends on H % 2: aligned for 1."
     text = str(residues(cnnc.parse(CHAIN.format(size="HxW")).graph)[0])
-    assert text.startswith("The RF of output goes by H % 12: starts at -")
+    assert text.startswith("The RF of output depends on H % 12: starts at -")
 
 
 def test_kept_as_a_word_in_the_flat_core() -> None:

@@ -153,7 +153,7 @@ def test_pipes_and_devices_are_refused_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cnnc", "check", "--allow-outside", *map(str, specs)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert done.returncode == 1
-    assert done.stderr.count("is no regular file") == 4
+    assert done.stderr.count("is not a regular file") == 4
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
@@ -167,7 +167,7 @@ def test_a_pipe_in_the_place_of_a_file_keeps_nobody_waiting(
     monkeypatch.setattr(
         os, "stat", lambda path, **more: regular if str(path).endswith("pipe") else real(path, **more)
     )
-    with pytest.raises(cnnc.CnncError, match="is no regular file"):
+    with pytest.raises(cnnc.CnncError, match="is not a regular file"):
         cnnc.load(tmp_path / "pipe")
 
 

@@ -190,9 +190,8 @@ def test_there_is_a_small_picture_of_each(writer: dict[str, Any]) -> None:
     pictures = {path.stem: path.read_text(encoding="utf8") for path in writer["PICTURES"].glob("*.svg")}
     assert sorted(pictures) == NAMES
     assert all("<svg" in text and text.rstrip().endswith("</svg>") for text in pictures.values())
-    assert (
-        max(map(len, pictures.values())) < 120_000
-    )  # WaveNet: no two neighbours of its fifty units are equal
+    # RegNetY: every unit lists its branches; WaveNet: no two neighbours of its fifty units are equal
+    assert max(map(len, pictures.values())) < 160_000
 
 
 def test_lines_are_counted_alike() -> None:

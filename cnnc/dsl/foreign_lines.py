@@ -173,7 +173,7 @@ def _given(inside: str) -> list[tuple[str | None, str]]:
 
 
 def sequence(text: str) -> Form | None:
-    """The first `Sequential(` of a text whose layers are on further lines, with the chain that it is here.
+    r"""The first `Sequential(` of a text whose layers are on further lines, with the chain that it is here.
 
     >>> sequence("nn.Sequential(\n    nn.Conv2d(3, 64, 3, padding=1),\n    nn.ReLU(),\n)").hint
     'write [conv3-64 -> relu]'

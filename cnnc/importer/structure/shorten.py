@@ -91,6 +91,8 @@ class Shortening:
         """Why texts were not taken, for tests."""
 
     def text(self) -> str:
+        if self.graph.reuses():  # the uses of a module that is no `shared` one stay where they are
+            return format_source(Source("shortened.cnn", expand(self.graph)))
         flat = self.flat()
         has_fits = projections(flat.root)
         for steps in ATTEMPTS:
