@@ -315,3 +315,18 @@ def test_the_editor_is_what_its_source_makes(tmp_path: Path) -> None:
     subprocess.run(["node", "build.mjs", str(tmp_path)], cwd=tmp_path, check=True)
     page = Path(cnnc.__file__).parent / "page"
     assert (tmp_path / "editor.js").read_bytes() == (page / "editor.js").read_bytes()
+
+
+def test_the_smallest_input_is_looked_for_as_long_as_one_waits() -> None:
+    from cnnc.compiler.build import build
+    from cnnc.dsl.diagnostics import CnncError
+    from cnnc.dsl.parse import parse
+
+    tree = parse(Source("net.cnn", "input 3x8x8\n[conv3-4(pad=0)]*9 -> gap -> fc-2\n"))
+    hints = []
+    for patience in (None, 10_000, 0):
+        with pytest.raises(CnncError) as caught:
+            build(tree, patience=patience)
+        hints.append(caught.value.diagnostics[0].hint or "")
+    assert "the smallest input that works is 3x19x19" in hints[0] == hints[1]
+    assert "smallest" not in hints[2]

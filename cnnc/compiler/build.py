@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -39,16 +40,19 @@ def build(
     params: Mapping[str, Value] | None = None,
     max_layers: int = MAX_LAYERS,
     heads: Heads | None = None,
+    patience: int | None = None,
 ) -> Graph:
     """The graph of a spec.
 
     `stem` names the model where the spec does not; `sizes` replace the declared
     input shapes by input name (None: the only input), a capital letter being a free size; `params` replace the values
     of the file's params; a model of more than `max_layers` layers is refused; `heads` replace widths by label (None:
-    that of the last weighted layer before the only output). Raises CnncError with every mistake that was found.
+    that of the last weighted layer before the only output); `patience` is how many layers may be walked through in
+    looking for the smallest input that works, which a mistake then does not name. Raises CnncError with every mistake
+    that was found.
     """
     _make_room_for_recursion()
-    asked = Asked(stem, sizes or {}, params or {}, max_layers)
+    asked = Asked(stem, sizes or {}, params or {}, max_layers, patience)
     graph = _built(spec, asked, {})
     if not heads:
         return graph
@@ -65,6 +69,11 @@ class Asked:
     sizes: InputSizes
     params: Mapping[str, Value]
     max_layers: int
+    patience: int | None
+
+
+class _OutOfPatience(Exception):
+    """The search for the smallest input takes longer than was asked for."""
 
 
 def _built(spec: s.Spec, asked: Asked, widths: Mapping[int, int]) -> Graph:
@@ -115,14 +124,21 @@ def check_library(spec: s.Spec) -> int:
 def _walk(spec: s.Spec, asked: Asked, widths: Mapping[int, int]) -> tuple[Walked, FileScope]:
     """The walk, for free input sizes at the first reference at which it finds no mistake."""
     params = asked.params
+    walked_through = 0
 
     def mistakes(shapes: InputSizes) -> Sequence[Diagnostic]:
         """What is wrong with inputs of these shapes."""
+        nonlocal walked_through
+        if asked.patience is not None and walked_through > asked.patience:
+            raise _OutOfPatience
+        file = declare(spec, params, library_of(spec.source))
+        walk = Walk(spec, file, shapes, {}, asked.max_layers, widths)
         try:
-            file = declare(spec, params, library_of(spec.source))
-            _raise_errors(Walk(spec, file, shapes, {}, asked.max_layers, widths).run().problems)
+            _raise_errors(walk.run().problems)
         except CnncError as error:
             return error.diagnostics
+        finally:
+            walked_through += len(walk.drafts)
         return ()
 
     first: list[Diagnostic] = []
@@ -138,7 +154,8 @@ def _walk(spec: s.Spec, asked: Asked, widths: Mapping[int, int]) -> tuple[Walked
         except CnncError as error:
             first = first or list(error.diagnostics)
             if not walk.free and len(walk.drafts) <= _SEARCHED:
-                first = with_smallest_input(first, walk.input_shapes(), mistakes)
+                with suppress(_OutOfPatience):
+                    first = with_smallest_input(first, walk.input_shapes(), mistakes)
             search.learn(reference, walk.free, walk.ledger, len(walk.drafts))
     raise CnncError(first)
 

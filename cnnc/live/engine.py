@@ -83,6 +83,10 @@ class Analysis:
         return Names((), ()) if self.tree is None else names_of(self.tree)
 
 
+PATIENCE = 400
+"""Layers that the search for the smallest input may walk through while somebody types: some 30 ms."""
+
+
 def analyse(source: Source, setting: Setting | None = None) -> Analysis:
     """One look at a text. Never raises CnncError: what is wrong is among the findings.
 
@@ -110,7 +114,9 @@ def analyse(source: Source, setting: Setting | None = None) -> Analysis:
 
 def _network(source: Source, tree: s.Spec, setting: Setting) -> Analysis:
     """The analysis of a text that declares a network. Raises CnncError where it is none."""
-    graph = build(tree, stem=stem_of(source.name), sizes=setting.sizes, params=setting.params)
+    graph = build(
+        tree, stem=stem_of(source.name), sizes=setting.sizes, params=setting.params, patience=PATIENCE
+    )
     net = Net(graph)
     fields = receptive_fields(graph)
     known = Figures(graph, fields)
