@@ -6,6 +6,22 @@ import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+
+USUAL = 0.04
+"""Seconds that the loop in `slowness` takes on the machine on which limits of time were set."""
+
+
+@cache
+def slowness() -> float:
+    """By how many times this machine, as it is now, is slower than that one; at least 1. Limits grow with it."""
+
+    def taken() -> float:
+        begun = time.process_time()
+        sum(i * i for i in range(1_000_000))
+        return time.process_time() - begun
+
+    return max(1.0, min(taken() for _ in range(3)) / USUAL)
 
 
 class Stopwatch:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 from casefile import Case, cases_in, strangers_in
-from stopwatch import stopwatch
+from stopwatch import slowness, stopwatch
 
 from cnnc.dsl.diagnostics import CODES
 
 FOLDER = Path(__file__).parent / "cases" / "errors"
 CASES = cases_in(FOLDER)
-MAX_SECONDS = (
-    60.0 if sys.platform == "emscripten" else 10.0
-)  # Python in WebAssembly takes some four times as long
+MAX_SECONDS = 10.0
 """Of processor time; no case may take longer: what is wrong, a runaway spec included, is refused at once.
 The slowest needs about a second."""
 ELSEWHERE = {
@@ -35,7 +32,7 @@ def test_case(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, updat
     case = Case.read(path)
     with stopwatch() as watch:
         output = case.run(tmp_path)
-    assert watch.seconds < MAX_SECONDS
+    assert watch.seconds < MAX_SECONDS * slowness()
     if update_golden:
         case.rewrite(output)
     expected = Case.read(path).output

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from stopwatch import slowness
 
 import cnnc
 from cnnc.page.server import Page
@@ -197,4 +198,4 @@ def test_every_spec_of_the_zoo_opens_and_an_edit_of_resnet_50_is_quick(live: Liv
     print(
         f"an edit shows after {1000 * sorted(took)[len(took) // 2]:.0f} ms (median), {1000 * max(took):.0f} ms (longest)"
     )
-    assert sorted(took)[len(took) // 2] < 0.3
+    assert sorted(took)[len(took) // 2] < 0.3 * slowness()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from graphs import graph_of, graph_on
 from sampling import sampled
-from stopwatch import stopwatch
+from stopwatch import slowness, stopwatch
 
 import cnnc
 from cnnc.backends.pytorch.memory import Question, Simulator, memory_plan
@@ -130,7 +130,7 @@ def test_a_peak_takes_a_tenth_of_a_second_at_most(name: str) -> None:
         with stopwatch() as watch:
             simulator.peak(Question(batch=32, train="sgd"))
         times.append(watch.seconds)
-    assert min(times) < 0.1
+    assert min(times) < 0.1 * slowness()
 
 
 def test_the_parts_are_the_peak_and_the_curve_reaches_it() -> None:
