@@ -124,14 +124,14 @@ def test_the_spec_is_that_of_the_module(tmp_path: Path) -> None:
 def ops(text: str) -> list[str]:
     """The layers of a spec; two programs may write parallel ones in another order.
 
-    Exported in evaluation, a network has no dropout, and no pool to the size that is there.
+    Exported in evaluation, a network drops nothing, and has no pool to the size that is there.
     """
     return layers(cnnc.parse(text))
 
 
 def layers(net: cnnc.Net) -> list[str]:
     graph = net.graph
-    idle = {"dropout", "adaptiveavgpool"}
+    idle = {"dropout", "droppath", "adaptiveavgpool"}
     return sorted(
         repr(node.op) for node in graph.layers
         if not (node.op.kind in idle and graph.nodes[node.inputs[0]].out == node.out)
