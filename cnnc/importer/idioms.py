@@ -46,12 +46,16 @@ class _Makers:
         step = self.steps.get(argument.name) if isinstance(argument, Ref) else None
         return step if step is not None and step.op in operators and not step.in_place else None
 
+    def unviewed(self, argument: Any) -> Any:
+        """What an argument is, without the views that leave its values in their order."""
+        while (view := self.by(argument, *_VIEWS)) is not None:
+            argument = view.first
+        return argument
+
     def own(self, argument: Any) -> Ref | None:
         """The tensor of the module that an argument shows the values of, all in their order."""
-        while isinstance(argument, Ref) and argument.name not in self.held:
-            step = self.by(argument, *_VIEWS)
-            argument = step.args[next(iter(step.args))] if step is not None else None
-        return argument if isinstance(argument, Ref) else None
+        found = self.unviewed(argument)
+        return found if isinstance(found, Ref) and found.name in self.held else None
 
 
 # --- global response normalisation -----------------------------------------------------------
@@ -117,10 +121,7 @@ def _scaled_response(part: Any, made: _Makers) -> dict[str, Any] | None:
 
 def _standardised(step: Step, made: _Makers) -> Step | None:
     """A convolution by filters that a batch norm without statistics, of the weight, has standardised."""
-    shown = step.args.get("weight")
-    while (view := made.by(shown, *_VIEWS)) is not None:
-        shown = view.args[next(iter(view.args))]
-    norm = made.by(shown, "batch_norm")
+    norm = made.by(made.unviewed(step.args.get("weight")), "batch_norm")
     if norm is None or norm.args.get("running_mean") is not None or norm.args.get("bias") is not None:
         return None
     weight = made.own(norm.args["input"])
@@ -141,9 +142,7 @@ def _standardised(step: Step, made: _Makers) -> Step | None:
 
 def _gain(argument: Any, shape: tuple[int, ...], made: _Makers) -> dict[str, Any] | None:
     """A learnt gain of each filter, times a number: what it is over the root of the number of values."""
-    while (view := made.by(argument, *_VIEWS)) is not None:
-        argument = view.args[next(iter(view.args))]
-    product = made.by(argument, "mul")
+    product = made.by(made.unviewed(argument), "mul")
     if product is None:
         return None
     gain, factor = made.own(product.args["self"]), product.args["other"]
@@ -193,12 +192,12 @@ def _attention(step: Step, made: _Makers) -> tuple[Step, ...] | None:
     """softmax(q k^T * scale) v, each of heads x positions x channels of a head."""
     shares, value = list(step.args.values())[:2]
     while (dropped := made.by(shares, "dropout")) is not None and not dropped.args.get("p", 0.5):
-        shares = dropped.args[next(iter(dropped.args))]
+        shares = dropped.first
     softmax = made.by(shares, "softmax", "_softmax")
     shape = softmax.shapes[0] if softmax is not None else None
     if softmax is None or shape is None or len(shape) != 4 or softmax.args["dim"] % 4 != 3:
         return None
-    scores, scale = softmax.args[next(iter(softmax.args))], 1.0
+    scores, scale = softmax.first, 1.0
     if (scaled := made.by(scores, "mul", "div")) is not None and isinstance(
         scaled.args["other"], int | float
     ):

@@ -48,6 +48,11 @@ class Step:
     where: Where
     in_place: bool = False
 
+    @property
+    def first(self) -> Any:
+        """Its first argument, whatever its operator calls that."""
+        return next(iter(self.args.values()))
+
     def refs(self) -> Iterator[str]:
         """The names of the steps and tensors that it reads."""
         return _refs(self.args)

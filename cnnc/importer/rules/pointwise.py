@@ -13,10 +13,6 @@ from cnnc.importer.traced import Held, Step
 from cnnc.importer.translate import RULES, Translation, rule
 
 
-def first(step: Step) -> Any:
-    return next(iter(step.args.values()))
-
-
 def pointwise(work: Translation, argument: Any, kind: str, args: dict[str, Any] | None = None) -> Value:
     """A layer on each value by itself, wherever the axes are."""
     value = argument if isinstance(argument, Value) else work.value(argument)
@@ -30,7 +26,7 @@ _PLAIN = {
 
 
 def _plain(kind: str) -> Callable[[Translation, Step], Value]:
-    return lambda work, step: pointwise(work, first(step), kind)
+    return lambda work, step: pointwise(work, step.first, kind)
 
 
 for _op, _kind in _PLAIN.items():
@@ -40,7 +36,7 @@ _POWERS = {"sqrt": 0.5, "rsqrt": -0.5, "reciprocal": -1, "square": 2}
 
 
 def _power(exponent: float) -> Callable[[Translation, Step], Value]:
-    return lambda work, step: pointwise(work, first(step), "pow", {"": exponent})
+    return lambda work, step: pointwise(work, step.first, "pow", {"": exponent})
 
 
 for _op, _exponent in _POWERS.items():
@@ -49,7 +45,7 @@ for _op, _exponent in _POWERS.items():
 
 @rule("neg")
 def neg(work: Translation, step: Step) -> Value:
-    return pointwise(work, first(step), "times", {"": -1})
+    return pointwise(work, step.first, "times", {"": -1})
 
 
 @rule("pow")
@@ -57,15 +53,15 @@ def power(work: Translation, step: Step) -> Value:
     exponent = work.get(step.args.get("exponent"))
     if not isinstance(exponent, int | float):
         raise Refusal("a power that is a tensor")
-    return pointwise(work, first(step), "pow", {"": exponent})
+    return pointwise(work, step.first, "pow", {"": exponent})
 
 
 @rule("hardtanh")
 def hardtanh(work: Translation, step: Step) -> Value:
     low, high = step.args.get("min_val", -1), step.args.get("max_val", 1)
     if (low, high) == (0, 6):
-        return pointwise(work, first(step), "relu6")
-    return pointwise(work, first(step), "clamp", {"low": low, "high": high})
+        return pointwise(work, step.first, "relu6")
+    return pointwise(work, step.first, "clamp", {"low": low, "high": high})
 
 
 @rule("clamp", "clamp_min", "clamp_max", "clip")
@@ -74,17 +70,17 @@ def clamp(work: Translation, step: Step) -> Value:
     if isinstance(low, Value | Held) or isinstance(high, Value | Held):
         raise Refusal("bounds that are tensors")
     if low == 0 and high is None:
-        return pointwise(work, first(step), "relu")
+        return pointwise(work, step.first, "relu")
     if (low, high) == (0, 6):
-        return pointwise(work, first(step), "relu6")
+        return pointwise(work, step.first, "relu6")
     given = {key: bound for key, bound in (("low", low), ("high", high)) if bound is not None}
-    return pointwise(work, first(step), "clamp", given)
+    return pointwise(work, step.first, "clamp", given)
 
 
 @rule("leaky_relu")
 def leaky(work: Translation, step: Step) -> Value:
     slope = step.args.get("negative_slope", 0.01)
-    return pointwise(work, first(step), "leaky", {} if slope == 0.01 else {"slope": slope})
+    return pointwise(work, step.first, "leaky", {} if slope == 0.01 else {"slope": slope})
 
 
 @rule("elu")
@@ -92,13 +88,13 @@ def elu(work: Translation, step: Step) -> Value:
     if step.args.get("scale", 1) != 1 or step.args.get("input_scale", 1) != 1:
         raise Refusal("an elu with scales")
     alpha = step.args.get("alpha", 1)
-    return pointwise(work, first(step), "elu", {} if alpha == 1 else {"alpha": alpha})
+    return pointwise(work, step.first, "elu", {} if alpha == 1 else {"alpha": alpha})
 
 
 @rule("gelu")
 def gelu(work: Translation, step: Step) -> Value:
     approximate = step.args.get("approximate", "none")
-    return pointwise(work, first(step), "gelu", {"tanh": True} if approximate == "tanh" else {})
+    return pointwise(work, step.first, "gelu", {"tanh": True} if approximate == "tanh" else {})
 
 
 @rule("softplus")
@@ -106,13 +102,13 @@ def softplus(work: Translation, step: Step) -> Value:
     if step.args.get("threshold", 20) != 20:
         raise Refusal("a softplus with a threshold of its own")
     beta = step.args.get("beta", 1)
-    return pointwise(work, first(step), "softplus", {} if beta == 1 else {"beta": beta})
+    return pointwise(work, step.first, "softplus", {} if beta == 1 else {"beta": beta})
 
 
 @rule("prelu")
 def prelu(work: Translation, step: Step) -> Value:
     slope = work.weight(step.args["weight"], "slope")
-    value = work.value(first(step))
+    value = work.value(step.first)
     args: dict[str, Any] = {"shared": True} if slope.shape == (1,) else {}
     if not args and len(value.axes) > 1:
         value = channels_at(work, value, 1)
@@ -123,7 +119,7 @@ def prelu(work: Translation, step: Step) -> Value:
 @rule("softmax", "_softmax", "log_softmax", "_log_softmax")
 def softmax(work: Translation, step: Step) -> Value:
     kind = "logsoftmax" if "log" in step.op else "softmax"
-    value, axis = on_axis(work, work.value(first(step)), step.args["dim"])
+    value, axis = on_axis(work, work.value(step.first), step.args["dim"])
     args = {} if axis == "C" else {"axis": axis}
     return replace(value, node=work.layer(kind, (value.node,), args=args))
 
@@ -149,15 +145,15 @@ def dropout(work: Translation, step: Step) -> Value:
     if step.op == "alpha_dropout":
         raise Refusal("an alpha dropout")
     if p in (0, 0.0):
-        return work.value(first(step))
+        return work.value(step.first)
     if p >= 1:
         raise Refusal("a dropout of everything")
-    return pointwise(work, first(step), "dropout", {} if p == 0.5 else {"": p})
+    return pointwise(work, step.first, "dropout", {} if p == 0.5 else {"": p})
 
 
 @rule("feature_dropout")
 def feature_dropout(work: Translation, step: Step) -> Value:
-    value = work.value(first(step))
+    value = work.value(step.first)
     value = relaid(work, value, value.axes[1:])
     p = step.args.get("p", 0.5)
     return replace(value, node=work.layer("spatialdropout", (value.node,), args={} if p == 0.5 else {"": p}))
@@ -165,7 +161,7 @@ def feature_dropout(work: Translation, step: Step) -> Value:
 
 @rule("cnnc_droppath")
 def droppath(work: Translation, step: Step) -> Value:
-    return pointwise(work, first(step), "droppath", {"": step.args["p"]})
+    return pointwise(work, step.first, "droppath", {"": step.args["p"]})
 
 
 @rule(
@@ -180,7 +176,7 @@ def droppath(work: Translation, step: Step) -> Value:
     "positive",
 )
 def identity(work: Translation, step: Step) -> Any:
-    return work.get(first(step))
+    return work.get(step.first)
 
 
 @rule("to", "_to_copy", "type_as", "float")
@@ -188,7 +184,7 @@ def cast(work: Translation, step: Step) -> Any:
     kind = str(step.args.get("dtype", "")).removeprefix("torch.")
     if kind not in ("", "None", "float32", "float", "float64", "bfloat16", "float16"):
         raise Refusal(f"a cast to {kind}, and the language has real numbers only")
-    return work.get(first(step))
+    return work.get(step.first)
 
 
 @rule(

@@ -22,8 +22,7 @@ def _finish(work: Translation, value: Value, node: int) -> Value:
 def pool(work: Translation, step: Step) -> Value:
     rank = int(step.op[-2])
     kind = "maxpool" if step.op.startswith("max") else "avgpool"
-    first = next(iter(step.args.values()))
-    value = work.value(first)
+    value = work.value(step.first)
     kernel = by_axis(step.args["kernel_size"], rank)
     stride = by_axis(step.args.get("stride") or kernel, rank)
     pads = by_axis(step.args.get("padding", 0), rank)
@@ -76,7 +75,7 @@ def _border(
 )  # fmt: skip
 def adaptive(work: Translation, step: Step) -> Value | tuple[Value, None]:
     mean = "_avg_" in step.op
-    value = work.value(next(iter(step.args.values())))
+    value = work.value(step.first)
     out = work.output_shape()[1:]
     source = work.positional(value)
     if set(out) == {1}:

@@ -17,7 +17,7 @@ _WHOLE = {"mean": "gap", "max": "gmp"}
 @rule("mean", "sum", "amax")
 def reduction(work: Translation, step: Step) -> Value:
     kind = {"amax": "max"}.get(step.op, step.op)
-    value = work.value(next(iter(step.args.values())))
+    value = work.value(step.first)
     return reduced(work, value, kind, step.args.get("dim"), bool(step.args.get("keepdim", False)))
 
 
@@ -75,5 +75,5 @@ def _apart(value: Value, gone: Axis, places: list[int]) -> Axes:
 def maximum(work: Translation, step: Step) -> tuple[Value, None]:
     if step.op == "min" or step.args.get("dim") is None:
         raise Refusal("the language has no such reduction")
-    value = work.value(next(iter(step.args.values())))
+    value = work.value(step.first)
     return reduced(work, value, "max", step.args["dim"], bool(step.args.get("keepdim", False))), None

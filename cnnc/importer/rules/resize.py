@@ -8,7 +8,6 @@ from cnnc.compiler.ops import by_x
 from cnnc.importer.layout import Value
 from cnnc.importer.refusal import Refusal
 from cnnc.importer.rules.convolution import pads_text
-from cnnc.importer.rules.pointwise import first
 from cnnc.importer.rules.views import part
 from cnnc.importer.text import sizes
 from cnnc.importer.traced import Step
@@ -29,7 +28,7 @@ _MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
     "upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d",
 )  # fmt: skip
 def upsample(work: Translation, step: Step) -> Value:
-    value = work.value(first(step))
+    value = work.value(step.first)
     before, after = value.shape[2:], work.output_shape()[1:]
     if before == after and not step.args.get("scale_factors"):
         return value  # every position is sampled where it lies
@@ -62,7 +61,7 @@ def upsample(work: Translation, step: Step) -> Value:
     "replication_pad3d",
 )
 def border(work: Translation, step: Step) -> Value:
-    value = work.value(first(step))
+    value = work.value(step.first)
     given = step.args.get("pad", step.args.get("padding"))
     mode = {"constant_pad_nd": "constant"}.get(step.op, step.args.get("mode", "constant"))
     mode = (
@@ -97,14 +96,14 @@ def border(work: Translation, step: Step) -> Value:
 
 @rule("pixel_shuffle")
 def pixel_shuffle(work: Translation, step: Step) -> Value:
-    return _made(work, work.value(first(step)), "pixelshuffle", {"": step.args["upscale_factor"]})
+    return _made(work, work.value(step.first), "pixelshuffle", {"": step.args["upscale_factor"]})
 
 
 @rule("pixel_unshuffle")
 def pixel_unshuffle(work: Translation, step: Step) -> Value:
-    return _made(work, work.value(first(step)), "spacetodepth", {"": step.args["downscale_factor"]})
+    return _made(work, work.value(step.first), "spacetodepth", {"": step.args["downscale_factor"]})
 
 
 @rule("channel_shuffle")
 def channel_shuffle(work: Translation, step: Step) -> Value:
-    return _made(work, work.value(first(step)), "shuffle", {"": step.args["groups"]})
+    return _made(work, work.value(step.first), "shuffle", {"": step.args["groups"]})

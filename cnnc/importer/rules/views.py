@@ -11,7 +11,6 @@ from cnnc.compiler.ops import by_x
 from cnnc.importer.arrange import LETTERS, laid, relaid
 from cnnc.importer.layout import Atom, Axes, Axis, Value, flat, size_of
 from cnnc.importer.refusal import Refusal
-from cnnc.importer.rules.pointwise import first
 from cnnc.importer.traced import Step
 from cnnc.importer.translate import Translation, rule
 
@@ -48,18 +47,18 @@ def _at_most_four(axes: Axes) -> Axes:
 def view(work: Translation, step: Step) -> Value:
     shape = step.shapes[0]
     assert shape is not None
-    return viewed(work, work.value(first(step)), shape)
+    return viewed(work, work.value(step.first), shape)
 
 
 @rule("permute")
 def permute(work: Translation, step: Step) -> Value:
-    value = work.value(first(step))
+    value = work.value(step.first)
     return value.permute([d % len(value.axes) for d in step.args["dims"]])
 
 
 @rule("transpose", "swapaxes", "swapdims")
 def transpose(work: Translation, step: Step) -> Value:
-    value = work.value(first(step))
+    value = work.value(step.first)
     a, b = list(step.args.values())[1:3]
     order = list(range(len(value.axes)))
     order[a], order[b] = order[b], order[a]
@@ -68,14 +67,14 @@ def transpose(work: Translation, step: Step) -> Value:
 
 @rule("t", "mT", "numpy_T")
 def t(work: Translation, step: Step) -> Value:
-    value = work.value(first(step))
+    value = work.value(step.first)
     rank = len(value.axes)
     return value.permute([*range(rank - 2), *range(rank - 1, max(rank - 3, -1), -1)][:rank])
 
 
 @rule("movedim", "moveaxis")
 def movedim(work: Translation, step: Step) -> Value:
-    value = work.value(first(step))
+    value = work.value(step.first)
     rank = len(value.axes)
     source, target = (
         [d % rank for d in ([n] if isinstance(n, int) else n)]
@@ -88,7 +87,7 @@ def movedim(work: Translation, step: Step) -> Value:
 @rule("expand", "expand_as", "broadcast_to")
 def expand(work: Translation, step: Step) -> Value:
     """Repeats an axis of size 1 without writing it; what needs it there writes a `stretch`."""
-    value = work.value(first(step))
+    value = work.value(step.first)
     shape = step.shapes[0]
     assert shape is not None
     axes: Axes = ((),) * (len(shape) - len(value.axes)) + value.axes
@@ -160,7 +159,7 @@ def _slice(work: Translation, value: Value, place: int, cut: tuple[int, int, int
 
 @rule("slice", "narrow")
 def slice_(work: Translation, step: Step) -> Value:
-    value = work.value(first(step))
+    value = work.value(step.first)
     dim = step.args.get("dim", 0) % len(value.axes)
     size = value.shape[dim]
     start = step.args.get("start") or 0
@@ -190,7 +189,7 @@ def _strided(work: Translation, value: Value, dim: int, cut: tuple[int, int, int
 
 @rule("select")
 def select(work: Translation, step: Step) -> Value:
-    value = work.value(first(step))
+    value = work.value(step.first)
     dim = step.args["dim"] % len(value.axes)
     index = step.args["index"]
     if not isinstance(index, int):
@@ -220,7 +219,7 @@ class Parts:
 
 @rule("chunk", "split", "split_with_sizes", "tensor_split", "unsafe_chunk", "unsafe_split")
 def split(work: Translation, step: Step) -> Any:
-    value = work.value(first(step))
+    value = work.value(step.first)
     dim = step.args.get("dim", 0) % len(value.axes)
     sizes = [shape[dim] for shape in step.shapes if shape is not None]
     return Parts(work, value, dim, sizes)
@@ -228,11 +227,11 @@ def split(work: Translation, step: Step) -> Any:
 
 @rule("unbind")
 def unbind(work: Translation, step: Step) -> Any:
-    value = work.value(first(step))
+    value = work.value(step.first)
     dim = step.args.get("dim", 0) % len(value.axes)
     return Parts(work, value, dim, [1] * value.shape[dim], gone=True)
 
 
 @rule("numel", "size", "sym_numel")
 def number(work: Translation, step: Step) -> int:
-    return prod(work.value(first(step)).shape)
+    return prod(work.value(step.first).shape)
