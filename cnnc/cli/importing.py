@@ -63,7 +63,7 @@ def import_(
     text = imported.text if flat else imported.short()
     write(output, text, f"{len(imported.graph.layers)} layers")
     if weights is not None:
-        _write_weights(Path(target), imported, weights)
+        _write_weights(traced, imported, weights)
     elif not target.endswith(".onnx") or mapping is not None:
         _tell_keys(imported, output, mapping)
 
@@ -143,15 +143,13 @@ class their_errors:
             sys.exit(1)
 
 
-def _write_weights(file: Path, imported: Imported, target: str) -> None:
-    """The file's tensors that an output needs, by the spec's keys."""
-    from cnnc.importer.onnx_file import onnx_weights
-
+def _write_weights(traced: Traced, imported: Imported, target: str) -> None:
+    """The tensors that an output needs, by the spec's keys."""
     try:
         from safetensors.numpy import save
     except ModuleNotFoundError:
         raise fail("E802", "the package safetensors is missing", hint="pip install 'cnnc[onnx]'") from None
-    found = {imported.names.get(key, key): array for key, array in onnx_weights(file).items()}
+    found = {imported.names.get(key, key): array for key, array in traced.tensors.items()}
     kept = {key: array.copy(order="C") for key, array in found.items() if key not in imported.unused}
     write(target, save(kept), f"{len(kept)} tensors")
 

@@ -30,17 +30,6 @@ _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)+")
 
 def read_onnx(path: Path) -> Traced:
     """The network in a file. Raises CnncError: E701 where it is none, E802 without onnx, E805 for what is no layer."""
-    return reader(path).traced()
-
-
-def onnx_weights(path: Path) -> dict[str, numpy.ndarray]:
-    """The file's tensors by the keys that `read_onnx` gives them, in the shapes of PyTorch's layers."""
-    found = reader(path)
-    found.traced()
-    return found.weights()
-
-
-def reader(path: Path) -> Reader:
     try:
         import onnx
     except ModuleNotFoundError:
@@ -53,7 +42,7 @@ def reader(path: Path) -> Reader:
         raise _unreadable(path, error.strerror or str(error)) from None
     except Exception as error:  # of protobuf, which has a kind for each mishap
         raise _unreadable(path, f"it is no ONNX file, or damaged ({type(error).__name__})") from None
-    return Reader(model, path)
+    return Reader(model, path).traced()
 
 
 def _unreadable(path: Path, why: str) -> CnncError:
@@ -61,7 +50,7 @@ def _unreadable(path: Path, why: str) -> CnncError:
 
 
 class Reader:
-    """The state of a reading: the nodes that are left to translate, and what their names stand for."""
+    """The state of a reading: the nodes that are left to translate, and what is known of their names."""
 
     def __init__(self, model: onnx.ModelProto, path: Path) -> None:
         self.path = path
@@ -73,6 +62,7 @@ class Reader:
         self.held: dict[str, Held] = {}
         self.layouts: dict[str, tuple[str, bool]] = {}
         """By key: the tensor's name in the file, and whether PyTorch has its axes the other way."""
+        self.makers = {name: node for node in self.nodes for name in node.output}
         self.readers: dict[str, list[onnx.NodeProto]] = {}
         for node in self.nodes:
             for name in node.input:
@@ -96,12 +86,12 @@ class Reader:
         return Traced(
             name=_word(self.path.stem), inputs={_word(k): v for k, v in inputs.items()} if len(inputs) > 1 else inputs,
             held=self.held, steps=steps, outputs=named, batch=next(iter(inputs.values()))[0], state=state,
-            learnt=frozenset(key for key in state if key not in self.running), classes=classes,
+            learnt=frozenset(key for key in state if key not in self.running), classes=classes, tensors=self._tensors(),
             origin=f"imported from {self.path.name}, written by {self.producer}",
         )  # fmt: skip
 
-    def weights(self) -> dict[str, numpy.ndarray]:
-        """The tensors that the steps hold, by key."""
+    def _tensors(self) -> dict[str, numpy.ndarray]:
+        """What the steps hold, in the shapes of PyTorch's layers."""
         found = {}
         for held in self.held.values():
             name, turned = self.layouts[held.key]
@@ -141,7 +131,7 @@ class Reader:
         return self.shapes[name]
 
     def is_stored(self, name: str) -> bool:
-        """Whether a constant stands in the file as it is; others are worked out."""
+        """Whether the file has a constant as it is; others are worked out."""
         return name in self.stored
 
     def constant(self, name: str) -> numpy.ndarray:

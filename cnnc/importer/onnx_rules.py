@@ -344,16 +344,17 @@ def arithmetic(file: Reader, node: onnx.NodeProto, where: Where) -> Iterator[Ste
         )
         yield step
         left = Ref(step.name)
-    if not first[1:] and op == "mul" and _silu(file, node):
-        yield made(file, node, where, "silu", self=_silu(file, node))
+    gated = _gated(file, node) if op == "mul" else None
+    if gated is not None:
+        yield made(file, node, where, "silu", self=gated)
         return
     yield made(file, node, where, op, self=left, other=file.operand(last))
 
 
-def _silu(file: Reader, node: onnx.NodeProto) -> Ref | None:
+def _gated(file: Reader, node: onnx.NodeProto) -> Ref | None:
     """x of x * sigmoid(x)."""
     for one, other in (node.input, reversed(node.input)):
-        maker = next((n for n in file.nodes if other in n.output), None)
+        maker = file.makers.get(other)
         if maker is not None and maker.op_type == "Sigmoid" and maker.input[0] == one:
             return Ref(one)
     return None

@@ -108,6 +108,8 @@ class Traced:
     """Where it came from, for the first comment."""
     classes: Mapping[str, str] = field(default_factory=dict)
     """The class of the module at each path."""
+    tensors: Mapping[str, Any] = field(default_factory=dict)
+    """The tensors by key, of a file that has them: arrays of numpy."""
 
     def unused(self) -> tuple[str, ...]:
         """The keys that no output needs; counters of batches are never needed."""
