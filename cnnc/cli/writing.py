@@ -68,15 +68,15 @@ def compile(
     endings = {"pytorch": "py", "core": "core.cnn"}
     path = output or f"{file_name(net.name)}.{endings.get(target, target)}"
     if target == "pytorch":
-        from cnnc.backends.pytorch import to_pytorch
         from cnnc.backends.pytorch.form import form_of
+        from cnnc.backends.pytorch.write import written
         from cnnc.compiler.cost import costs
 
         form = form_of(
             "inference" if purpose == "inference" else "checkpoint" if checkpoint else None, stages
         )
-        source = to_pytorch(net.graph, form)
-        counted = costs(form.of(net.graph).graph) if purpose == "inference" else net.costs
+        formed = form.of(net.graph)
+        source, counted = written(formed, form.note), costs(formed.graph)
         counts = f"{counted.told('params')} parameters, {counted.told('macs')} MACs"
         write(path, source, f"{counts}, {source.count(chr(10))} lines")
     elif target == "onnx":

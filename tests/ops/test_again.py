@@ -280,7 +280,7 @@ def test_a_weight_normed_layer_has_its_weight_as_it_is_used() -> None:
         ("again(c)", "no label `c`"),
         ("c: conv3-4 -> again(c=1)", "needs the label"),
         ("c: conv3-4 -> again(3)", "takes a label"),
-        ("c: conv3-4 -> weight(c)", "head of a chain"),
+        ("c: conv3-4 -> weight(c)", "may only begin a chain"),
         ("c: sepconv3-4\nweight(c) -> gap", "no one tensor"),
         ("c: gmp\nweight(c) -> gap", "no one tensor"),
         ("c: conv3-4 -> _: again(c)", "leave the label out" ),

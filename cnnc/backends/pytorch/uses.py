@@ -22,14 +22,10 @@ def padded_by_use(graph: Graph) -> Mapping[int, Op]:
 
     Raises CnncError (E801) where it is not TensorFlow's rule that makes the paddings differ.
     """
-    uses: dict[str, list[Node]] = {}
-    for node in graph.layers:
-        if hasattr(node.op, "pad") and not node.applied:
-            uses.setdefault(node.module, []).append(node)
     found: dict[int, Op] = {}
-    for module, nodes in uses.items():
+    for module, nodes in _used_again(graph).items():
         ops: list[Any] = [node.op for node in nodes]
-        if all(op.pad == ops[0].pad for op in ops):
+        if all(getattr(op, "pad", None) == getattr(ops[0], "pad", None) for op in ops):
             continue
         if not all(_is_tensorflows(graph, node) for node in nodes):
             raise fail(
@@ -43,16 +39,21 @@ def padded_by_use(graph: Graph) -> Mapping[int, Op]:
 
 def sized_by_use(graph: Graph) -> frozenset[int]:
     """The layers of modules that are used on maps of several sizes: what they do to a size is worked out as they run."""
+    several = [
+        nodes
+        for nodes in _used_again(graph).values()
+        if len({tuple(shape[1:] for shape in graph.ins(n)) for n in nodes}) > 1
+    ]
+    return frozenset(node.index for nodes in several for node in nodes)
+
+
+def _used_again(graph: Graph) -> Mapping[str, list[Node]]:
+    """The layers of each module that is called several times."""
     uses: dict[str, list[Node]] = {}
     for node in graph.layers:
         if not node.applied:
             uses.setdefault(node.module, []).append(node)
-    several = [
-        nodes
-        for nodes in uses.values()
-        if len({tuple(shape[1:] for shape in graph.ins(n)) for n in nodes}) > 1
-    ]
-    return frozenset(node.index for nodes in several for node in nodes)
+    return {module: nodes for module, nodes in uses.items() if len(nodes) > 1}
 
 
 def check_alike(first: Node, further: Node, codes: tuple[Code, Code]) -> None:

@@ -25,10 +25,14 @@ def to_pytorch(graph: Graph, form: Form = PLAIN) -> str:
 
     Raises CnncError (E801) where PyTorch or the form cannot express the graph.
     """
+    return written(form.of(graph), form.note)
+
+
+def written(formed: Formed, note: str) -> str:
+    """The file of what a form made of a graph; `note` says in it which form that is."""
     import cnnc.backends.pytorch.emitters  # noqa: F401  (registers the emitters)
 
-    formed = form.of(graph)
-    return _File(formed, plan(formed.graph), form.note).text()
+    return _File(formed, plan(formed.graph), note).text()
 
 
 class _File:

@@ -7,7 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cnnc.compiler.ops import base
-from cnnc.compiler.ops.base import Op, OpError, Pointwise, Shape, Window, by_x, show
+from cnnc.compiler.ops.base import Op, OpError, Pointwise, Shape, Weightless, Window, by_x, show
 from cnnc.compiler.ops.initial import Init, rule_of
 from cnnc.compiler.ops.model import PlainValidator
 from cnnc.compiler.sizes import is_free
@@ -104,7 +104,7 @@ class Tensor(Op):
 
 
 @base.op
-class Weight(Op):
+class Weight(Weightless):
     """The weight of a labelled layer as a tensor, channels first as PyTorch keeps it: `weight(label)`."""
 
     kind = "weight"
@@ -117,15 +117,6 @@ class Weight(Op):
 
     def out_shape(self, *ins: Shape) -> Shape:
         return self.shape
-
-    def params(self, *ins: Shape) -> Mapping[str, Shape]:
-        return {}
-
-    def state(self, *ins: Shape) -> Mapping[str, Shape]:
-        return {}
-
-    def macs(self, *ins: Shape) -> int:
-        return 0
 
     def window(self, *ins: Shape) -> Window:
         return Pointwise()

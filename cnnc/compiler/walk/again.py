@@ -16,7 +16,7 @@ from cnnc.compiler.symbolic import SizeOf, Sourced, constant
 from cnnc.compiler.walk.draft import Draft, Scope, Spot, poison
 from cnnc.compiler.walk.evaluate import evaluate, named_value
 from cnnc.compiler.walk.labels import WEIGHT
-from cnnc.compiler.walk.layers import Arguments
+from cnnc.compiler.walk.layers import Arguments, in_a_chain
 from cnnc.compiler.walk.values import CallStep, Env, Handed, Labelled, LabelScope, describe
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail
@@ -326,10 +326,7 @@ class Again:
         from cnnc.compiler.ops.tensor import Weight
 
         if not head:
-            raise fail(
-                "E504", "nothing flows into `weight`: it can stand at the head of a chain only", word.span,
-                hint="join it, or begin a branch or line with it",
-            )  # fmt: skip
+            raise in_a_chain(WEIGHT, word.span, "join it, or begin a branch or line with it")
         entry, changes = self._named(word, env)
         if changes:
             raise fail("E301", "`weight` takes a label alone", changes[0].span)

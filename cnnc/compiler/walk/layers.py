@@ -45,7 +45,7 @@ class Arguments:
     """The `default` statements' arguments behind those that the layer does not give itself."""
 
     def forget(self, name: str) -> None:
-        """Take an argument out, so that another can stand for it."""
+        """Remove an argument, so that it can be given again."""
         for known in (self.values, self.tensors, self.pipelines, self.spans, self.defaults):
             known.pop(name, None)
         if name in self.written:
@@ -86,10 +86,7 @@ class Layers:
             return first
         op = self._split(word, env).op
         if not head:
-            raise fail(
-                "E504", f"nothing flows into `{op.kind}`: it may only begin a chain", word.span,
-                hint="join it: [id + NAME: …], or begin a branch or line with it",
-            )  # fmt: skip
+            raise in_a_chain(op.kind, word.span, "join it: [id + NAME: …], or begin a branch or line with it")
         if label is None:
             raise fail(
                 "E504", f"`{op.kind}` needs a label, which is its key in the state dict", word.span,
@@ -444,6 +441,11 @@ def _refuse_free_weights(op: Op, shapes: tuple[tuple[int, ...], ...]) -> None:
             "E407", f"`{op.kind}` has weights for {free[0]} inputs, and that size is free",
             hint="average the map first, by `gap` or `adaptiveavgpool7`, or give the size with --input",
         )  # fmt: skip
+
+
+def in_a_chain(kind: str, span: Span, hint: str) -> CnncError:
+    """E504 for a tensor of the network's own that something flows into."""
+    return fail("E504", f"nothing flows into `{kind}`: it may only begin a chain", span, hint=hint)
 
 
 def worded(op: type[Op], given: s.Argument) -> str | None:
