@@ -108,7 +108,7 @@ def records() -> Iterator[dict[str, Any]]:
 def run(which: str, values: float, seconds: float, processes: int) -> None:
     done = {record["name"] for record in records()}
     tasks = [(name, values) for name in names(which) if name not in done]
-    random.Random(0).shuffle(tasks)  # so that a run that is cut short stands for all
+    random.Random(0).shuffle(tasks)  # so that a run that stops early is a fair sample
     end = time.monotonic() + seconds
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes, maxtasksperchild=40) as pool, RECORDS.open("a", encoding="utf8") as file:

@@ -244,7 +244,7 @@ class Trainer:
 
     @torch.no_grad()
     def right(self, images: Tensor, classes: Tensor) -> Tensor:
-        """Which images are told right; in a pipeline the last stage knows, and counts for all."""
+        """Which images are classified correctly; in a pipeline only the last stage knows, and its counts are the result."""
         self.owned.eval()
         classes = classes.to(self.place.device)
         with self.precision():

@@ -437,7 +437,7 @@ def sections(folder: Path) -> list[str]:
 
 
 def test_a_network_is_locked_with_settings(folder: Path) -> None:
-    """Beside what it is as written, and held to it by every check; claims are those of the spec as written."""
+    """It is recorded beside the plain spec, and every check compares both; claims are checked of the plain spec only."""
     (folder / "nets" / "a.cnn").write_text(W)
     lock("nets")
     assert lock("nets/a.cnn", "-D", "width=4", "--head", "10", "--input", "1x16x16") == (
@@ -490,7 +490,7 @@ def test_settings_that_no_longer_fit(folder: Path) -> None:
     assert "the model has no label or layer `fc`" in told
     assert "`nets/a.cnn --head fc=10` is locked in cnnc.lock, and cannot be built any more" in told
     assert "delete its section in cnnc.lock" in run("lock").stderr
-    (folder / "nets" / "a.cnn").write_text("input 3x8x8\nconv3-\n")  # a mistake of both is told once
+    (folder / "nets" / "a.cnn").write_text("input 3x8x8\nconv3-\n")  # an error in both is reported once
     lock_text = (folder / "cnnc.lock").read_text()
     (folder / "cnnc.lock").write_text(lock_text + lock_text.partition("\n\n")[2].replace(" --head fc=10", ""))
     assert run("check", "nets", "--locked").stderr.count("error E") == 1

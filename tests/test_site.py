@@ -185,7 +185,7 @@ def test_the_first_visit_is_small_and_the_page_is_soon_there(site: Site, exporte
         == cnnc.parse(Entry("lenet5").text).report()
     )
 
-    # An edit shows, and a text that is wrong is told with its caret.
+    # An edit shows, and an error is shown with its caret.
     site.choose(Entry("lenet5"))
     site.run("editor.replace(editor.text.length, editor.text.length, '\\nfx-20')")
     site.until("document.querySelector('#findings pre')?.textContent.includes('E201')")

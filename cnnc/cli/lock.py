@@ -180,7 +180,7 @@ class Lock:
     def asked(
         self, found: Sequence[tuple[str, Diagnostic | None]], settings: Settings, *, as_recorded: bool = False
     ) -> tuple[list[tuple[str, Diagnostic | None]], dict[str, tuple[str, Settings]]]:
-        """What is to be built for specs, in order, and which of these names stand for a spec with settings.
+        """The names to build for specs, in order, and which of them are of a spec with settings.
 
         Where settings are given, the specs alone; else also each as it is recorded with settings, and with `as_recorded`
         only as it is recorded.
@@ -227,7 +227,7 @@ class Lock:
                 _E604(message, f"if that is meant, delete its section in {self.path}")
             )
         if locked is None:
-            if not verdict.settings and key in self.recorded():  # with settings only
+            if not verdict.settings and key in self.entries.specs:  # with settings only
                 return verdict
             message = f"`{verdict.name}` is not in {self.path}"
             return verdict.with_finding(_E604(message, f"run `cnnc lock {verdict.name}`"))

@@ -10,8 +10,10 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
+from cnnc.cli.settings import apart
 from cnnc.compiler.baseline import Baseline, natural
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail
 from cnnc.dsl.read import read_source
@@ -115,6 +117,11 @@ class Entries(Mapping[str, Baseline]):
 
     def __len__(self) -> int:
         return len(self._texts or self._read)
+
+    @cached_property
+    def specs(self) -> frozenset[str]:
+        """The specs that are recorded, with whatever settings."""
+        return frozenset(apart(key)[0] for key in self)
 
     def records(self, key: str, baseline: Baseline) -> bool:
         """Whether a network is as it is recorded."""

@@ -59,10 +59,9 @@ Say = Callable[[str], None]
 def export(into: Path, parts: Path, spec: str | None, say: Say, *, home: str | None = None) -> int:
     """Write the page to a folder, with what it needs, and give the bytes of a first visit, packed by gzip.
 
-    The page begins with `spec`, a file or a network of the zoo, and has a link to `home`. `say` is told of steps that take
-    seconds. Raises
-    CnncError for parts that are missing (E802), a spec that cannot be read (E701) or uses files beside it (E801), and a
-    folder that cannot be written or has files of somebody else (E703).
+    The page begins with `spec`, a file or a network of the zoo, and has a link to `home`. `say` is called with the name of
+    each step that takes seconds. Raises CnncError for parts that are missing (E802), a spec that cannot be read (E701)
+    or uses files beside it (E801), and a folder that cannot be written or has files of somebody else (E703).
     """
     begun = _begun(spec, home)
     pyodide, wheel = _pyodide(parts), _wheel(parts)
@@ -117,19 +116,10 @@ def fetching(parts: Path) -> tuple[list[str], list[str]]:
     return (
         ["npm", "install", "--prefix", str(parts), f"pyodide@{PYODIDE}"],
         [
-            *(
-                "pip",
-                "download",
-                "--dest",
-                str(parts),
-                "--no-deps",
-                "--only-binary=:all:",
-                "--platform",
-                PLATFORM,
-            ),
-            *("--python-version", "314", "--implementation", "cp", "--abi", "cp314", "pydantic_core"),
+            "pip", "download", "--dest", str(parts), "--no-deps", "--only-binary=:all:", "--platform", PLATFORM,
+            "--python-version", "314", "--implementation", "cp", "--abi", "cp314", "pydantic_core",
         ],
-    )
+    )  # fmt: skip
 
 
 def _pyodide(parts: Path) -> Path:

@@ -54,7 +54,7 @@ def compare(wanted: Tensors, found: Tensors, unknown: Iterable[str] = ()) -> Com
 
 
 STAGES = "stage*."
-"""What `--stages` puts before the names of the plain form; the star stands for a number."""
+"""What `--stages` puts before the names of the plain form; `*` is the number of the stage."""
 
 
 def common_prefix(wanted: Tensors, found: Tensors) -> str | None:
