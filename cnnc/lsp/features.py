@@ -14,7 +14,7 @@ from cnnc.live.outline import Entry, folds, outline
 from cnnc.live.signature import signature
 from cnnc.lsp.diagnostics import diagnostics, range_of
 from cnnc.lsp.places import definition_of, other_uses
-from cnnc.lsp.server import Refused
+from cnnc.lsp.server import TOKEN_MODIFIERS, TOKEN_TYPES, Refused
 from cnnc.lsp.workspace import Open, Workspace
 
 Answer = dict[str, Any] | list[Any] | None
@@ -161,11 +161,12 @@ def folding(space: Workspace, held: Open, params: Any) -> Answer:
 
 
 _TOKENS = {
-    "keyword": 0, "number": 1, "string": 2, "comment": 3, "layer": 4, "block": 5, "label": 6, "param": 6,
-    "parameter": 7, "key": 8, "model": 9,
+    "keyword": "keyword", "number": "number", "string": "string", "comment": "comment", "layer": "function",
+    "block": "class", "label": "variable", "param": "variable", "parameter": "parameter", "key": "property",
+    "model": "namespace",
 }  # fmt: skip
-"""Places in the legend of the server's capabilities."""
-_DECLARED, _READONLY = 1, 2
+"""The protocol's type of each kind of word."""
+_DECLARED, _READONLY = (1 << TOKEN_MODIFIERS.index(name) for name in ("declaration", "readonly"))
 
 
 def semantic_tokens(space: Workspace, held: Open, params: Any) -> Answer:
@@ -178,7 +179,13 @@ def semantic_tokens(space: Workspace, held: Open, params: Any) -> Answer:
         new = at["line"] != line
         length = place["end"]["character"] - at["character"]
         marks = (_DECLARED if declares else 0) | (_READONLY if kind == "param" else 0)
-        data += [at["line"] - line, at["character"] - (0 if new else character), length, _TOKENS[kind], marks]
+        data += [
+            at["line"] - line,
+            at["character"] - (0 if new else character),
+            length,
+            TOKEN_TYPES.index(_TOKENS[kind]),
+            marks,
+        ]
         line, character = at["line"], at["character"]
     return {"data": data}
 

@@ -28,6 +28,12 @@ from cnnc.lsp.protocol import (
 if TYPE_CHECKING:
     from cnnc.lsp.workspace import Workspace
 
+TOKEN_TYPES = (
+    "keyword", "number", "string", "comment", "function", "class", "variable", "parameter", "property", "namespace",
+)  # fmt: skip
+TOKEN_MODIFIERS = ("declaration", "readonly")
+"""What words can be and how they can be marked; answers give the places in these."""
+
 CAPABILITIES: dict[str, Any] = {
     "positionEncoding": "utf-16",
     "textDocumentSync": {"openClose": True, "change": 2, "save": {"includeText": False}},
@@ -44,21 +50,7 @@ CAPABILITIES: dict[str, Any] = {
     "renameProvider": {"prepareProvider": True},
     "inlayHintProvider": True,
     "semanticTokensProvider": {
-        "legend": {
-            "tokenTypes": [
-                "keyword",
-                "number",
-                "string",
-                "comment",
-                "function",
-                "class",
-                "variable",
-                "parameter",
-                "property",
-                "namespace",
-            ],
-            "tokenModifiers": ["declaration", "readonly"],
-        },
+        "legend": {"tokenTypes": TOKEN_TYPES, "tokenModifiers": TOKEN_MODIFIERS},
         "full": True,
     },
 }
