@@ -12,7 +12,7 @@ from cnnc.cli.commands import cnnc as command
 
 torch = pytest.importorskip("torch")
 
-from benchmarks.peers import torchvision_models  # noqa: E402
+from torchvision_oracle import torchvision_models  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -83,12 +83,13 @@ def test_beside_another(peer: str) -> None:
 
 
 def test_what_there_is_nothing_beside() -> None:
-    from torchvision_oracle import torchvision_models
-
     torchvision_models()
     done = run("net.cnn", "--versus", "torchvision")
     assert done.exit_code == 1
     assert done.stderr == "error E802: torchvision has no network `net`\n    hint: --versus compile\n"
+
+
+def test_a_graph_needs_cuda() -> None:
     done = run("net.cnn", "--graph")
     assert done.exit_code == 2
     assert "--graph requires --for inference and --device cuda" in done.output
