@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from browsing import Tab
 from stopwatch import slowness
 
 import cnnc
@@ -24,21 +25,15 @@ if TYPE_CHECKING:
 SHOWN = "Number(document.body.dataset.shown ?? 0)"
 
 
-class Live:
+class Live(Tab):
     """The page in the browser."""
 
     def __init__(self, browser: Chrome, page: Page) -> None:  # noqa: F811
-        self.browser = browser
+        super().__init__(browser)
         self.page = page
 
-    def run(self, script: str, *arguments: object) -> Any:
-        return self.browser.execute_script(f"return {script}", *arguments)  # type: ignore[no-untyped-call]
-
     def until(self, condition: str, within: float = 30) -> None:
-        end = time.monotonic() + within
-        while not self.run(condition):
-            assert time.monotonic() < end, condition
-            time.sleep(0.02)
+        super().until(condition, within)
 
     def open(self, fragment: str = "") -> None:
         self.browser.get("about:blank")

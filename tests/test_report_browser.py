@@ -9,9 +9,10 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from browsing import Tab
 
 import cnnc
 
@@ -48,17 +49,14 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     driver.quit()
 
 
-class Shown:
+class Shown(Tab):
     """A report in the browser. After each test: no error on the console, no request but for the file."""
 
     def __init__(self, browser: Chrome, path: Path) -> None:
-        self.browser = browser
+        super().__init__(browser)
         self.url = path.as_uri()
         self.requests: list[str] = []
         browser.get(self.url)
-
-    def run(self, script: str, *arguments: object) -> Any:
-        return self.browser.execute_script(f"return {script}", *arguments)  # type: ignore[no-untyped-call]
 
     def boxes(self) -> int:
         found: int = self.run("document.querySelectorAll('#canvas .box').length")

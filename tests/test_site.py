@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
 
 import pytest
+from browsing import Tab
 from stopwatch import slowness
 
 import cnnc
@@ -69,24 +70,15 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     return home / "out", size
 
 
-class Site:
+class Site(Tab):
     """The page in the browser."""
 
     def __init__(self, browser: Chrome, server: Static) -> None:  # noqa: F811
-        self.browser = browser
+        super().__init__(browser)
         self.server = server
 
-    def run(self, script: str, *arguments: object) -> Any:
-        return self.browser.execute_script(f"return {script}", *arguments)  # type: ignore[no-untyped-call]
-
-    def until(self, condition: str, within: float = 60) -> None:
-        end = time.monotonic() + within
-        while not self.run(condition):
-            assert time.monotonic() < end, (
-                condition,
-                self.run("document.getElementById('status').textContent"),
-            )
-            time.sleep(0.02)
+    def state(self) -> Any:
+        return self.run("document.getElementById('status').textContent")
 
     def open(self, fragment: str = "") -> float:
         """Open the page; the seconds until it has figures: of a processor, since others may share the machine."""

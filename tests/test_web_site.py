@@ -8,7 +8,6 @@ import re
 import runpy
 import subprocess
 import sys
-import time
 import tomllib
 import zlib
 from base64 import urlsafe_b64decode
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from browsing import Tab
 
 from cnnc.page.answers import Answers
 from cnnc.zoo import entries
@@ -139,31 +139,23 @@ def test_the_site_is_built_and_works_offline(
             assert "//" not in address, (path.name, address)
     assert len(list((out / "zoo").glob("*.svg"))) == len(entries())
 
-    def run(script: str) -> Any:
-        return browser.execute_script(f"return {script}")  # type: ignore[no-untyped-call]
-
-    def until(condition: str) -> None:
-        end = time.monotonic() + 60
-        while not run(condition):
-            assert time.monotonic() < end, condition
-            time.sleep(0.05)
-
+    tab = Tab(browser)
     with serving(out) as server:
         browser.get_log("browser")  # type: ignore[no-untyped-call]
         browser.get(f"{server.address}zoo.html")
-        until("[...document.images].every((one) => one.complete && one.naturalWidth > 0)")
+        tab.until("[...document.images].every((one) => one.complete && one.naturalWidth > 0)")
         browser.get(f"{server.address}language.html")
-        first = run("document.querySelector('.play a').parentElement.previousElementSibling.textContent")
-        run("document.querySelector('.play a').click()")
-        until("document.querySelector('#figures b') !== null")
-        assert run("editor.text").strip() == first.strip()
-        assert run("document.getElementById('home').href") == f"{server.address}index.html"
+        first = tab.run("document.querySelector('.play a').parentElement.previousElementSibling.textContent")
+        tab.run("document.querySelector('.play a').click()")
+        tab.until("document.querySelector('#figures b') !== null")
+        assert tab.run("editor.text").strip() == first.strip()
+        assert tab.run("document.getElementById('home').href") == f"{server.address}index.html"
         browser.get(f"{server.address}index.html")
-        run("document.querySelector('[data-md-component=search-query]').focus()")
-        run(
+        tab.run("document.querySelector('[data-md-component=search-query]').focus()")
+        tab.run(
             "(document.querySelector('[data-md-component=search-query]').value = 'receptive', document.querySelector('[data-md-component=search-query]').dispatchEvent(new Event('keyup', {bubbles: true})))"
         )
-        until("document.querySelectorAll('.md-search-result__item').length > 2")
+        tab.until("document.querySelectorAll('.md-search-result__item').length > 2")
         assert server.missing == []
         assert [entry["message"] for entry in browser.get_log("browser")] == []  # type: ignore[no-untyped-call]
         browser.get("about:blank")

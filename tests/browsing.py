@@ -1,0 +1,31 @@
+"""A page in a headless browser: scripts run in it, and what is to come is waited for."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+
+class Tab:
+    """What the browser shows."""
+
+    def __init__(self, browser: Chrome) -> None:
+        self.browser = browser
+
+    def run(self, script: str, *arguments: object) -> Any:
+        """The value of an expression of JavaScript."""
+        return self.browser.execute_script(f"return {script}", *arguments)  # type: ignore[no-untyped-call]
+
+    def until(self, condition: str, within: float = 60) -> None:
+        """Wait for an expression to be true. Raises AssertionError after so many seconds."""
+        end = time.monotonic() + within
+        while not self.run(condition):
+            assert time.monotonic() < end, (condition, self.state())
+            time.sleep(0.02)
+
+    def state(self) -> Any:
+        """What the page says of itself, for a wait that was in vain."""
+        return self.browser.current_url
