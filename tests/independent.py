@@ -299,7 +299,9 @@ class Independent(nn.Module, Walk):
         if first.kind == "linear":
             if x.shape[1] != conv.weight.shape[0]:
                 raise Refused("channels")
-            return torch.einsum("oi,no...->ni...", conv.weight, x)
+            return F.linear(x.movedim(1, -1), conv.weight.t()).movedim(
+                -1, 1
+            )  # einsum of size 1 counts nothing
         _, stride, dilation = given(replace(first, stride=item.stride or first.stride), x)
         function = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[rank_of(x) - 1]
         more = item.output_pad or 0

@@ -17,6 +17,7 @@ from cnnc.compiler.walk.default_activations import Consumers, settle_defaults
 from cnnc.compiler.walk.draft import Draft
 from cnnc.compiler.walk.draft import Scope as DraftScope
 from cnnc.compiler.walk.elaborate import Walk, Walked
+from cnnc.compiler.walk.fit import settle_fits
 from cnnc.compiler.walk.layers import MAX_LAYERS
 from cnnc.compiler.walk.library import library_of
 from cnnc.compiler.walk.naming import assign_names
@@ -79,6 +80,7 @@ class _OutOfPatience(Exception):
 def _built(spec: s.Spec, asked: Asked, widths: Mapping[int, int]) -> Graph:
     """The graph with other widths, by the numbers of their drafts."""
     walked, file = _walk(spec, asked, widths)
+    settle_fits(walked.drafts)
     consumers = Consumers(walked.drafts, walked.outputs.values())
     settle_defaults(consumers)
     walked.problems += settle_reuses(walked.drafts)

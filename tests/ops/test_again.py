@@ -242,6 +242,47 @@ def test_free_sizes_stay_free() -> None:
         )  # fmt: skip
 
 
+def fitted(word: str, x: Tensor, like: Tensor) -> Tensor:
+    n, m = x.shape[2], like.shape[2]
+    match word:
+        case "crop":
+            return x[:, :, (n - m) // 2 : (n - m) // 2 + m]
+        case "pad":
+            return F.pad(x, (0, 0, (m - n) // 2, m - n - (m - n) // 2))
+        case "stretch":
+            return x.expand_as(like)
+    return F.interpolate(x, like.shape[2:])
+
+
+@pytest.mark.parametrize("word", ["crop", "pad", "stretch", "resize"])
+@pytest.mark.parametrize("first", ["large", "small"])
+@pytest.mark.parametrize("way", ["again", "shared"])
+def test_a_size_taken_from_a_sibling_may_be_there_already_in_one_of_the_uses(
+    word: str, first: str, way: str
+) -> None:
+    """A map of one row is what the branch is to become, so that nothing is to be done in that use."""
+    branches = "sum(axis=H) -> c: conv1-3 + crop" if word == "crop" else f"c: conv1-3 + sum(axis=H) -> {word}"
+    other = "small" if first == "large" else "large"
+    uses = f"{first} -> t: [{branches}]\n{other} -> u: again(t)\noutput t, u\n"
+    if way == "shared":
+        uses = f"shared t = [{branches}]\n{first} -> a: t\n{other} -> b: t\noutput a, b\n"
+    net = cnnc.parse(f"input large: 3x5x4\ninput small: 3x1x4\n{NO}{uses}", name="net")
+    assert expand(cnnc.parse(net.expand(), name="net").graph) == net.expand()
+    module: Any = net.module()
+    maps = {"large": torch.randn(2, 3, 5, 4), "small": torch.randn(2, 3, 1, 4)}
+    for ours, flow in zip(module(maps["large"], maps["small"]), (maps[first], maps[other]), strict=True):
+        rows = flow.sum(2, keepdim=True)
+        long, short = (module.t.c(rows), flow) if word == "crop" else (module.t.c(flow), rows)
+        torch.testing.assert_close(ours, long + fitted(word, short, long))
+
+
+def test_a_size_that_is_there_already_is_no_layer() -> None:
+    graph = graph_on((4, 8, 8), f"{NO}[conv3-4 + c: crop]\n[c + id]")
+    assert [node.op.kind for node in graph.nodes] == ["input", "conv", "add", "add"]
+    graph = graph_on((4,), "[fc-4 + crop]")
+    assert [node.op.kind for node in graph.nodes] == ["input", "fc", "add"]
+
+
 @pytest.mark.parametrize("rank", [1, 2, 3])
 @pytest.mark.parametrize("pad", ["same", "1", "(1, 0)"])
 def test_on_maps_of_every_rank(rank: int, pad: str) -> None:

@@ -15,6 +15,7 @@ from cnnc.compiler.ops.extern import Extern
 from cnnc.compiler.symbolic import SizeOf, Sourced, constant
 from cnnc.compiler.walk.draft import Draft, Scope, Spot, poison
 from cnnc.compiler.walk.evaluate import evaluate, named_value
+from cnnc.compiler.walk.fit import pair
 from cnnc.compiler.walk.labels import WEIGHT
 from cnnc.compiler.walk.layers import Arguments, in_a_chain
 from cnnc.compiler.walk.values import CallStep, Env, Handed, Labelled, LabelScope, describe
@@ -395,6 +396,7 @@ def _pair(placed: Sequence[Draft], drafts: Sequence[Draft], word: s.Word, flow: 
     ):
         raise _unlike(word, flow, "on this the choices and repeats in it come out otherwise")
     for new, old in zip(placed, drafts, strict=True):
+        pair(new, old)
         if new.role == "merge" or (len(new.inputs) > 1 and not isinstance(new.op, Extern)):
             _check_weights(new, old, word, flow)
             if old.op is not None and old.op.params(*(x.shape for x in old.inputs)):

@@ -12,6 +12,7 @@ from cnnc.compiler.ops.merge import Multiply
 from cnnc.compiler.symbolic import Param, Sourced, constant, kind_of, opaque
 from cnnc.compiler.walk.draft import Draft, Scope, Spot, poison
 from cnnc.compiler.walk.evaluate import evaluate, integer
+from cnnc.compiler.walk.fit import pair
 from cnnc.compiler.walk.lists import together
 from cnnc.compiler.walk.values import (
     BlockDef,
@@ -195,6 +196,7 @@ class Calls:
             )  # fmt: skip
         for new, old in zip(placed, twins, strict=True):
             new.twin = old
+            pair(new, old)
 
     # --- externs ---------------------------------------------------------------------------
 

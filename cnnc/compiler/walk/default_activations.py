@@ -43,13 +43,15 @@ class Consumers:
         self.drafts = drafts
         self._place = {id(draft): i for i, draft in enumerate(drafts)}
         self._takers: dict[int, list[Draft]] = {}
-        self._ends = {id(draft) for draft in outputs}
+        self._ends = {id(draft.settled()) for draft in outputs}
         for draft in drafts:
             assert draft.op is not None
+            if draft.dropped:
+                continue
             windows = draft.op.windows(*(source.shape for source in draft.inputs)) if draft.inputs else ()
             for source, window in zip(draft.inputs, windows, strict=True):
                 if window is not None:  # else only its size is taken
-                    self._takers.setdefault(id(source), []).append(draft)
+                    self._takers.setdefault(id(source.settled()), []).append(draft)
 
     def are_complete(self, draft: Draft) -> bool:
         """Whether anything takes a value, be it the model's output."""

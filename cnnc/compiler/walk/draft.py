@@ -19,6 +19,14 @@ ScopeKind = Literal["model", "block", "bracket", "shared", "again", "shortcut", 
 
 
 @record(frozen=False, eq=False, repr=False)
+class Fit:
+    """Whether a layer that takes its siblings' size changes the map, in any of the uses of its module: where it never
+    does, it is no layer."""
+
+    changes: bool
+
+
+@record(frozen=False, eq=False, repr=False)
 class Draft:
     """One placed layer, and the tensor that flows out of it.
 
@@ -58,6 +66,8 @@ class Draft:
     """For `again` and `weight`: the draft that they name, or its own twin in what they name."""
     applied: tuple[str, ...] = ()
     """For weights used again otherwise than their layer does: the arguments that say how."""
+    fit: Fit | None = None
+    """For a layer that takes its siblings' size; one record for all uses of a module."""
 
     @property
     def poison(self) -> bool:
@@ -72,7 +82,7 @@ class Draft:
         return draft
 
     def settled(self) -> Draft:
-        """This tensor once dropped activations are out."""
+        """This tensor once dropped layers are out."""
         draft = self
         while draft.dropped:
             draft = draft.inputs[0]

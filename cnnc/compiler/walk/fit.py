@@ -13,7 +13,7 @@ from cnnc.compiler.ops.resize import Pad, Resize
 from cnnc.compiler.ops.sized import Fitting
 from cnnc.compiler.sizes import is_free, poly_of, same
 from cnnc.compiler.symbolic import Compare, Const, Logic, SizeOf, Sourced, Sym, binary, constant, opaque
-from cnnc.compiler.walk.draft import NO_BRANCH, Decision, Draft, Fitted, Scope, Spot, poison
+from cnnc.compiler.walk.draft import NO_BRANCH, Decision, Draft, Fit, Fitted, Scope, Spot, poison
 from cnnc.compiler.walk.evaluate import evaluate
 from cnnc.compiler.walk.values import Env, Labelled, Value
 from cnnc.dsl import syntax as s
@@ -174,13 +174,18 @@ class Fitter:
         assert isinstance(wait.item.core, s.Word)
         args = Arguments(tensors={"to": model})
         self.walk.layers.complete(args, sized.op, wait.item.core, wait.env)
-        if [*map(poly_of, flow.shape[1:])] == [*map(poly_of, size)]:  # for every size, where they are free
+        is_fitting = [*map(poly_of, flow.shape[1:])] == [
+            *map(poly_of, size)
+        ]  # for every size, where they are free
+        if is_fitting and not size:
             return flow
         fits = len(size) == len(flow.shape) - 1
         if not fits or not all(map(sized.fits, flow.shape[1:], size)):
             cannot = f"`{word}` cannot make {by_x(flow.shape)} fit {by_x(model.shape)}: {sized.only}"
             raise fail("E503", cannot, span, hint=sized.hint)
-        return self.walk.layers.place(sized.op, args, (flow, model), span, wait.label, wait.spot, "own")
+        out = self.walk.layers.place(sized.op, args, (flow, model), span, wait.label, wait.spot, "own")
+        out.fit = Fit(changes=not is_fitting)
+        return out
 
     def _shortcut(self, wait: _Deferred, scope: Scope, flow: Draft, model: Draft) -> Draft:
         from cnnc.compiler.walk.layers import Arguments
@@ -256,6 +261,19 @@ class Fitter:
         kind = given.get("kind", constant("projection"))
         self.walk.decide("word", kind, wait.item.span, wait.spot)
         return str(kind.value), given.get("norm", norm)
+
+
+def pair(new: Draft, old: Draft) -> None:
+    """Let a layer that takes its siblings' size stay in all uses of a module where it changes the map in one."""
+    if new.fit is not None and old.fit is not None:
+        old.fit.changes = old.fit.changes or new.fit.changes
+        new.fit = old.fit
+
+
+def settle_fits(drafts: Sequence[Draft]) -> None:
+    """Drop the layers that take their siblings' size and never change it."""
+    for draft in drafts:
+        draft.dropped = draft.fit is not None and not draft.fit.changes
 
 
 def _path(end: Draft, start: Draft) -> tuple[Draft, ...] | None:
