@@ -1,26 +1,56 @@
-"""Import every network of torchvision and timm, each in a process of a pool, and print a table by family.
+"""Import every network of torchvision and timm, and keep what became of each in `benchmarks/imports.tsv`.
 
-`python -m benchmarks.import_all --seconds 600` goes on where the last run ended (its records are lines of JSON);
-`--values 5` also compares outputs, of networks with up to so many million parameters; `--table` prints alone.
+A network is imported in a process of a pool: its spec is shortened and must have the traced graph. With `--values 3`
+the outputs of networks with up to so many giga multiply-adds are compared too, under live statistics.
+
+`python -m benchmarks.import_all --seconds 600` goes on with the networks that have no record; `--again refused` takes
+those with that outcome once more, `--names REGEX` only some; `--table` prints the table by family and ends.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import csv
 import multiprocessing
 import random
 import re
+import signal
+import subprocess
 import time
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks import peers
 
-RECORDS = Path("import_all.jsonl")
+RECORDS = Path(__file__).with_name("imports.tsv")
+LONGEST = 300
+"""Seconds that one network may take."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of one network; a figure that is not known is empty."""
+
+    name: str
+    outcome: str = "crashed"
+    """imported, refused (the language lacks something, which is named), crashed, wrong (outputs differ), long."""
+    commit: str = ""
+    kind: str = ""
+    """conv: two convolutions or more, and neither attention, products of maps nor recurrence."""
+    layers: str = ""
+    lines: str = ""
+    words: str = ""
+    trace: str = ""
+    """Seconds in torch.export, and in torch's counter of multiply-adds."""
+    seconds: str = ""
+    """From the trace to the spec."""
+    apart: str = ""
+    """The largest difference between the outputs, by their size; where they were compared."""
+    why: str = ""
 
 
 def names(which: str) -> list[str]:
@@ -63,14 +93,34 @@ def build(name: str, device: str) -> tuple[Any, tuple[int, ...]]:
         return models.get_model(short, **options), size
 
 
-def one(task: tuple[str, float]) -> dict[str, Any]:
+def _on_cpu(name: str, module: Any) -> Any:
+    """The network on the CPU; built anew only where it has numbers of its own, for drawing weights takes long."""
+    own = {key.rpartition(".")[2] for key, _ in module.named_buffers()}
+    if own <= {"running_mean", "running_var", "num_batches_tracked"}:
+        return module.to_empty(device="cpu")
+    return build(name, "cpu")[0]
+
+
+def _kind(traced: Any) -> str:
+    ops = Counter(step.op for step in traced.steps)
+    products = {"scaled_dot_product_attention", "matmul", "bmm", "baddbmm", "einsum", "lstm", "gru"}
+    convolutions = sum(n for op, n in ops.items() if op.startswith("conv"))
+    return "conv" if convolutions >= 2 and not products & set(ops) else "other"
+
+
+def one(task: tuple[str, float, str]) -> Record:
     """The record of one network."""
+    import torch
+
     from cnnc.dsl.diagnostics import CnncError
     from cnnc.importer.importing import flat_spec
     from cnnc.importer.torch_trace import trace_with_heads
 
-    name, values = task
-    record: dict[str, Any] = {"name": name}
+    name, values, commit = task
+    torch.set_num_threads(1)
+    record = Record(name, commit=commit)
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(LONGEST)
     try:
         device = "meta"
         try:
@@ -81,41 +131,79 @@ def one(task: tuple[str, float]) -> dict[str, Any]:
         start = time.perf_counter()
         traced = trace_with_heads(module, [size], name.partition(":")[2].replace(".", "_"))
         middle = time.perf_counter()
+        record = replace(record, kind=_kind(traced), trace=f"{middle - start:.1f}")
         found = flat_spec(traced)
-        record |= {
-            "status": "ok", "trace": round(middle - start, 2), "import": round(time.perf_counter() - middle, 2),
-            "layers": len(found.graph.layers), "renamed": len(found.names), "unused": len(found.unused),
-            "lines": found.text.count("\n"), "words": len(found.text.split()),
-        }  # fmt: skip
-        if sum(p.numel() for p in module.parameters()) <= values * 1e6:
+        found = replace(found, text=found.short())
+        record = replace(
+            record, outcome="imported", seconds=f"{time.perf_counter() - middle:.2f}", layers=str(len(found.graph.layers)),
+            lines=str(found.text.count("\n")), words=str(len(found.text.split())),
+        )  # fmt: skip
+        if traced.macs is not None and traced.macs <= values * 1e9:
             from benchmarks.import_judge import difference
 
-            live = module if device == "cpu" else build(name, "cpu")[0]
-            record["difference"] = difference(live, found, (size,))
+            live = module if device == "cpu" else _on_cpu(name, module)
+            apart = difference(live, found, (size,))
+            outcome = "imported" if apart <= 1e-5 else "wrong"
+            record = replace(record, apart=f"{apart:.0e}", outcome=outcome)
     except CnncError as error:
-        record |= {"status": "refused", "why": str(error)[:400]}
-    except Exception:
-        record |= {"status": "crashed", "why": traceback.format_exc()[-1500:]}
+        record = replace(record, outcome="refused", why=_line(str(error)))
+    except TimeoutError:
+        record = replace(record, outcome="long")
+    except Exception as error:
+        print(name, traceback.format_exc(), flush=True)
+        record = replace(record, outcome="crashed", why=_line(f"{type(error).__name__}: {error}"))
+    finally:
+        signal.alarm(0)
     return record
 
 
-def records() -> Iterator[dict[str, Any]]:
-    if RECORDS.exists():
-        for line in RECORDS.read_text(encoding="utf8").splitlines():
-            yield json.loads(line)
+def _too_long(*_: object) -> None:
+    raise TimeoutError
 
 
-def run(which: str, values: float, seconds: float, processes: int) -> None:
-    done = {record["name"] for record in records()}
-    tasks = [(name, values) for name in names(which) if name not in done]
-    random.Random(0).shuffle(tasks)  # so that a run that stops early is a fair sample
+def _line(why: str) -> str:
+    """The operator and the reason, in one short line."""
+    found = re.search(r"cannot import `([^`]+)`: ([^\n]*)", why)
+    line = f"{found[1]}: {found[2]}" if found else why.strip().partition("\n")[0]
+    return line.replace("\t", " ")[:70]
+
+
+def records() -> dict[str, Record]:
+    if not RECORDS.exists():
+        return {}
+    with RECORDS.open(encoding="utf8", newline="") as file:
+        return {row["name"]: Record(**row) for row in csv.DictReader(file, dialect="excel-tab")}
+
+
+def keep(found: dict[str, Record]) -> None:
+    made = RECORDS.with_suffix(".part")
+    with made.open("w", encoding="utf8", newline="") as file:
+        columns = [field.name for field in fields(Record)]
+        writer = csv.DictWriter(file, columns, dialect="excel-tab", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(found[name]) for name in sorted(found))
+    made.replace(RECORDS)
+
+
+def _size(name: str) -> int:
+    """A guess from a name at how long it takes: 0 for a small network, 1, or 2 for a large one."""
+    large = r"huge|giant|large|gigantic|xx?large|_[lh]_|_[lhg]\d*$|101|152|161|169|200|201|264|269|270|350|420|so\d+|_b[5-8]|_f[3-7]|384|448|512|560|640"
+    small = r"test_|tiny|nano|pico|femto|atto|zepto|small|micro|lite|xx?s|mobile|mnas|squeeze|shuffle|_t\d|_n\d|10|18|14|26|_b[0-2]|00\d|0[46]0|050|075"
+    return 2 if re.search(large, name) else 0 if re.search(small, name) else 1
+
+
+def run(tasks: list[tuple[str, float, str]], seconds: float, processes: int) -> None:
+    """Networks with names of small ones first, which gives more in a time; among those a random order."""
+    found = records()
+    random.Random(0).shuffle(tasks)
+    tasks.sort(key=lambda task: _size(task[0]))
     end = time.monotonic() + seconds
     context = multiprocessing.get_context("spawn")
-    with context.Pool(processes, maxtasksperchild=40) as pool, RECORDS.open("a", encoding="utf8") as file:
+    with context.Pool(processes, maxtasksperchild=40) as pool:
         for number, record in enumerate(pool.imap_unordered(one, tasks), 1):
-            file.write(json.dumps(record) + "\n")
-            file.flush()
-            print(f"{number} of {len(tasks)} {record['name']}: {record['status']}", flush=True)
+            found[record.name] = record
+            keep(found)
+            print(f"{number} of {len(tasks)} {record.name}: {record.outcome} {record.why}", flush=True)
             if time.monotonic() > end:
                 pool.terminate()
                 break
@@ -128,48 +216,57 @@ def family(name: str) -> str:
 
 
 def table() -> None:
-    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for record in records():
-        rows[family(record["name"])].append(record)
-    print(
-        f"{'family':28}{'nets':>6}{'ok':>5}{'lines':>7}{'words':>7}{'trace s':>9}{'import s':>9}  refused for"
-    )
-    for name, group in sorted(rows.items()):
-        ok = [r for r in group if r["status"] == "ok"]
-        why = Counter(_operator(r.get("why", "")) for r in group if r["status"] != "ok")
-        mean = {
-            key: sum(r[key] for r in ok) / len(ok) if ok else 0
-            for key in ("lines", "words", "trace", "import")
-        }
-        told = ", ".join(f"{operator} {count}" for operator, count in why.most_common(3))
-        print(
-            f"{name:28}{len(group):6}{len(ok):5}{mean['lines']:7.0f}{mean['words']:7.0f}{mean['trace']:9.2f}{mean['import']:9.2f}  {told}"
+    """By family: networks, those imported, medians over these, and what the others are refused for."""
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for record in records().values():
+        groups[family(record.name)].append(record)
+    columns = {"layers": 8, "lines": 7, "words": 7, "trace": 7, "seconds": 9}
+    heads = "".join(f"{name:>{width}}" for name, width in columns.items())
+    print(f"{'family':26}{'nets':>6}{'imported':>9}{heads}  refused for")
+    for name, group in sorted(groups.items()):
+        done = [record for record in group if record.outcome == "imported"]
+        figures = "".join(
+            f"{median(float(getattr(r, key)) for r in done) if done else 0:{width}.{1 if key in ('trace', 'seconds') else 0}f}"
+            for key, width in columns.items()
         )
-    everything = [r for group in rows.values() for r in group]
-    compared = [r["difference"] for r in everything if "difference" in r]
-    counts = Counter(r["status"] for r in everything)
+        why = Counter(r.why.partition(":")[0] or r.outcome for r in group if r.outcome != "imported")
+        told = ", ".join(f"{operator} {count}" for operator, count in why.most_common(4))
+        print(f"{name:26}{len(group):6}{len(done):9}{figures}  {told}".rstrip())
+    everything = [record for group in groups.values() for record in group]
+    for kind in ("conv", "other"):
+        counts = Counter(r.outcome for r in everything if r.kind == kind)
+        print(f"{kind}: {counts.total()} networks, {dict(counts)}")
+    compared = [float(r.apart) for r in everything if r.apart]
     print(
-        f"{len(everything)} networks: {dict(counts)}; outputs compared for {len(compared)}, worst {max(compared, default=0):.1e}"
+        f"{len(everything)} networks; outputs compared for {len(compared)}, worst {max(compared, default=0):.0e}"
     )
-
-
-def _operator(why: str) -> str:
-    found = re.search(r"cannot import `([^`]+)`: ([^\n]{0,40})", why)
-    return f"{found[1]} ({found[2]})" if found else why.strip().rpartition("\n")[2][:60]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--names", default="", help="a regular expression")
+    parser.add_argument("--again", default="", help="a regular expression: the outcomes to take once more")
     parser.add_argument(
-        "--values", type=float, default=0, help="compare outputs up to so many million parameters"
+        "--values", type=float, default=0, help="compare outputs up to so many G multiply-adds"
     )
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("-j", "--processes", type=int, default=2)
+    parser.add_argument(
+        "--commit", default="", help="what the records say they were made from; default: HEAD"
+    )
     parser.add_argument("--table", action="store_true", help="print the table of the records and end")
     options = parser.parse_args()
     if not options.table:
-        run(options.names, options.values, options.seconds, options.processes)
+        commit = options.commit or subprocess.getoutput("git rev-parse --short HEAD")
+        done = records()
+        tasks = [
+            (name, options.values, commit)
+            for name in names(options.names)
+            if name not in done or (options.again and re.fullmatch(options.again, done[name].outcome))
+        ]
+        run(tasks, options.seconds, options.processes)
     table()
 
 

@@ -113,6 +113,40 @@ def test_residual_blocks() -> None:
     assert '"0.bn1": bn(eps=0.001)' in found.text
 
 
+class NormAct(nn.BatchNorm2d):
+    """A norm that holds its activation."""
+
+    def __init__(self, w: int) -> None:
+        super().__init__(w)
+        self.act = nn.SiLU()
+
+    def forward(self, x: Any) -> Any:
+        return self.act(super().forward(x))
+
+
+def test_a_norm_that_holds_its_activation_keeps_its_keys() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), NormAct(8), nn.Conv2d(8, 8, 3), NormAct(8))
+    found = hold(net, (3, 9, 9))
+    assert not found.names
+    assert '"1_act": silu' in found.text
+
+
+class NormAndMore(nn.BatchNorm2d):
+    """A norm that holds another layer, whose name a spec cannot have below the norm's."""
+
+    def __init__(self, w: int) -> None:
+        super().__init__(w)
+        self.conv = nn.Conv2d(w, w, 1)
+
+    def forward(self, x: Any) -> Any:
+        return self.conv(super().forward(x))
+
+
+def test_a_map_of_keys_has_the_counters_of_batches_too() -> None:
+    found = hold(nn.Sequential(NormAndMore(3), nn.ReLU()), (3, 9, 9))
+    assert found.names["0.num_batches_tracked"] == "0.bn1.num_batches_tracked"
+
+
 def test_permutes_around_a_norm_and_linear_layers_are_words() -> None:
     found = hold(nn.Sequential(nn.Conv2d(3, 8, 4, 4), ConvNext(8)), (3, 16, 16))
     kinds = [node.op.kind for node in found.graph.layers]

@@ -55,6 +55,7 @@ def flat_spec(traced: Traced, progress: Callable[[int, int], None] | None = None
     """The flat spec of a trace. Raises CnncError (E805) at what the language lacks."""
     flat = translate(traced, progress)
     names = name_lines(flat, _levels(traced))
+    names |= _counters(names, traced)
     used = {key for line in flat.lines for key in line.weights.values()}
     used |= {key for key, same in traced.tied.items() if same in used}
     unused = tuple(k for k in traced.state if k not in used and k.rpartition(".")[2] != COUNTER)
@@ -68,6 +69,17 @@ def flat_spec(traced: Traced, progress: Callable[[int, int], None] | None = None
     found = Imported("", graph, names, unused, traced.origin, traced.classes)
     _hold_counts(found, traced, used)
     return replace(found, text=found.with_claims(body))
+
+
+def _counters(names: Mapping[str, str], traced: Traced) -> dict[str, str]:
+    """The counters of batches, which no operator reads, renamed as the statistics beside them."""
+    pairs = ((theirs.rpartition("."), ours.rpartition(".")) for theirs, ours in names.items())
+    found = {
+        f"{theirs[0]}.{COUNTER}": f"{ours[0]}.{COUNTER}"
+        for theirs, ours in pairs
+        if theirs[2] == "running_mean"
+    }
+    return {theirs: ours for theirs, ours in found.items() if theirs in traced.state}
 
 
 def _hold_counts(found: Imported, traced: Traced, used: set[str]) -> None:

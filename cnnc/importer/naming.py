@@ -13,17 +13,17 @@ def name_lines(flat: Flat, modules: Iterable[str]) -> dict[str, str]:
     """Name every line, and return the map of the module's keys to ours, for those that differ.
 
     A layer with weights is called as the module that holds them, one without as its module where it is the only one in
-    it, else by its kind and a counter within the module, as `cnnc expand` would.
+    it, else by its kind and a counter within the module, as `cnnc expand` would. A module that holds one layer's tensors
+    is that layer, and what else is in it is named beside it: a norm's activation at `bn1.act` is `bn1_act`.
     """
-    levels = set(modules)  # names that have names below them, which no layer can have
-    levels |= parents(
-        line.weights[""] for line in flat.lines if "" in line.weights
-    )  # of tensors of their own
-    names = _Names(levels)
+    wanted = {line.index: _wanted(line) for line in flat.lines if line.weights}
+    inside = parents(wanted.values())
+    layers = set(wanted.values()) - inside
+    names = _Names(inside | (set(modules) - layers), layers)
     renamed: dict[str, str] = {}
     for line in flat.lines:
         if line.weights:
-            line.name = names.free(_wanted(line, levels), line)
+            line.name = names.free(wanted[line.index], line)
             for ours, theirs in line.weights.items():
                 if key_of(line.name, ours) != theirs:
                     renamed[theirs] = key_of(line.name, ours)
@@ -33,8 +33,7 @@ def name_lines(flat: Flat, modules: Iterable[str]) -> dict[str, str]:
             names.take(line.name)
     for line in flat.lines:
         if not line.name:
-            path = line.where.path
-            line.name = names.counted(path, line.kind) if not path or path in levels else names.of_leaf(path)
+            line.name = names.placed(line)
     return renamed
 
 
@@ -51,7 +50,7 @@ def parents(keys: Iterable[str]) -> set[str]:
     return found
 
 
-def _wanted(line: Line, levels: set[str]) -> str:
+def _wanted(line: Line) -> str:
     """The name under which the most keys are right."""
     votes: dict[str, int] = defaultdict(int)
     for ours, theirs in line.weights.items():
@@ -66,8 +65,11 @@ def _wanted(line: Line, levels: set[str]) -> str:
 
 
 class _Names:
-    def __init__(self, levels: set[str]) -> None:
+    """The names that are taken. `levels` have names below them, which no layer can have; `layers` are modules that are one."""
+
+    def __init__(self, levels: set[str], layers: set[str]) -> None:
         self.levels = levels
+        self.layers = layers
         self.taken = set(levels)
         self.counts: dict[tuple[str, str], int] = defaultdict(int)
 
@@ -78,8 +80,15 @@ class _Names:
     def free(self, name: str, line: Line) -> str:
         if name not in self.taken:
             return self.take(name)
+        return self.placed(line)
+
+    def placed(self, line: Line) -> str:
+        """A name of the module that the line is in."""
         path = line.where.path
-        return self.counted(path, line.kind) if path in self.levels else self.of_leaf(path)
+        layer = next((p for p in sorted(parents([path])) if p in self.layers), None)
+        if layer is not None:
+            return self.of_leaf(f"{layer}_{path[len(layer) + 1 :].replace('.', '_')}")
+        return self.counted(path, line.kind) if not path or path in self.levels else self.of_leaf(path)
 
     def of_leaf(self, path: str) -> str:
         """The name of a module that has none inside; from its second layer on with a number."""
