@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import gc
 import multiprocessing
 import random
 import re
@@ -118,6 +119,7 @@ def one(task: tuple[str, float, str]) -> Record:
 
     name, values, commit = task
     torch.set_num_threads(1)
+    gc.set_threshold(200_000, 20, 100)  # as the command does
     record = Record(name, commit=commit)
     signal.signal(signal.SIGALRM, _too_long)
     signal.alarm(LONGEST)
@@ -133,16 +135,16 @@ def one(task: tuple[str, float, str]) -> Record:
         middle = time.perf_counter()
         record = replace(record, kind=_kind(traced), trace=f"{middle - start:.1f}")
         found = flat_spec(traced)
-        found = replace(found, text=found.short())
+        text = found.short()
         record = replace(
             record, outcome="imported", seconds=f"{time.perf_counter() - middle:.2f}", layers=str(len(found.graph.layers)),
-            lines=str(found.text.count("\n")), words=str(len(found.text.split())),
+            lines=str(text.count("\n")), words=str(len(text.split())),
         )  # fmt: skip
         if traced.macs is not None and traced.macs <= values * 1e9:
             from benchmarks.import_judge import difference
 
             live = module if device == "cpu" else _on_cpu(name, module)
-            apart = difference(live, found, (size,))
+            apart = difference(live, found, (size,), text=text)
             outcome = "imported" if apart <= 1e-5 else "wrong"
             record = replace(record, apart=f"{apart:.0e}", outcome=outcome)
     except CnncError as error:
@@ -199,7 +201,7 @@ def run(tasks: list[tuple[str, float, str]], seconds: float, processes: int) -> 
     tasks.sort(key=lambda task: _size(task[0]))
     end = time.monotonic() + seconds
     context = multiprocessing.get_context("spawn")
-    with context.Pool(processes, maxtasksperchild=40) as pool:
+    with context.Pool(processes, maxtasksperchild=150) as pool:
         for number, record in enumerate(pool.imap_unordered(one, tasks), 1):
             found[record.name] = record
             keep(found)

@@ -30,13 +30,17 @@ def enliven(module: Any, seed: int = 0) -> None:
                 uniform(tensor, -0.2, 0.2)
 
 
-def difference(module: Any, found: Imported, shapes: tuple[tuple[int, ...], ...], batch: int = 2) -> float:
+def difference(
+    module: Any, found: Imported, shapes: tuple[tuple[int, ...], ...], batch: int = 2, text: str = ""
+) -> float:
     """The largest difference between the outputs of a module in evaluation and its spec's, by their size.
+
+    The spec is the flat one, or a `text` with its names.
 
     In double precision where single leaves a doubt, since signals that grow let rounding grow too. Weights load
     strictly, under the map's names. The module must be on the CPU.
     """
-    net = cnnc.parse(found.text)
+    net = cnnc.parse(text or found.text)
     net.check()
     enliven(module.eval())
     state = {found.names.get(k, k): t for k, t in module.state_dict().items() if k not in found.unused}

@@ -279,7 +279,7 @@ def test_concats_of_concats_are_one_where_that_is_asked() -> None:
 def test_a_text_that_is_wrong_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no step leads to the same graph, the flat core is what is left."""
     graph = flat("vgg11")
-    monkeypatch.setattr(Shortening, "problem", lambda self, text: "wrong")
+    monkeypatch.setattr(Shortening, "judged", lambda self, text: None)
     assert shorten(graph) == cnnc.parse(cnnc.load("zoo:vgg11").expand()).expand()
 
 

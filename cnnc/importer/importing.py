@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 
 from cnnc.compiler.build import build
@@ -19,11 +20,12 @@ from cnnc.importer.traced import Traced
 from cnnc.importer.translate import translate
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Imported:
     """A flat spec, and how the module's keys become its."""
 
-    text: str
+    body: str
+    """Its lines, without claims and not formatted."""
     graph: Graph
     names: dict[str, str]
     """The module's keys to ours, for those that differ."""
@@ -33,15 +35,16 @@ class Imported:
     classes: Mapping[str, str] = field(default_factory=dict)
     """The classes of modules by their paths."""
 
+    @cached_property
+    def text(self) -> str:
+        """The spec with a line for each layer."""
+        return self.with_claims(self.body)
+
     def short(self) -> str:
         """The spec that a person would have written: its graph is the same, every name in a key included."""
-        from cnnc.importer.structure import same, shorten
+        from cnnc.importer.structure import shorten
 
-        text = shorten(self.graph, names="keys", classes=self.classes)
-        made = build(parse(Source(f"{self.graph.name}.cnn", text)), stem=self.graph.name)
-        differs = same(self.graph, made, names="keys", nested=True)
-        assert differs is None, differs
-        return self.with_claims(text)
+        return self.with_claims(shorten(self.graph, names="keys", classes=self.classes))
 
     def with_claims(self, body: str) -> str:
         """A spec of this graph, formatted, with where it came from and what it is held to."""
@@ -66,9 +69,8 @@ def flat_spec(traced: Traced, progress: Callable[[int, int], None] | None = None
     body = spelling.body(flat, name, sizes)
     graph = build(parse(Source(f"{name}.cnn", body)), stem=name)
     _hold_keys(graph, traced, names, unused)
-    found = Imported("", graph, names, unused, traced.origin, traced.classes)
-    _hold_counts(found, traced, used)
-    return replace(found, text=found.with_claims(body))
+    _hold_counts(graph, traced, used)
+    return Imported(body, graph, names, unused, traced.origin, traced.classes)
 
 
 def _counters(names: Mapping[str, str], traced: Traced) -> dict[str, str]:
@@ -82,9 +84,9 @@ def _counters(names: Mapping[str, str], traced: Traced) -> dict[str, str]:
     return {theirs: ours for theirs, ours in found.items() if theirs in traced.state}
 
 
-def _hold_counts(found: Imported, traced: Traced, used: set[str]) -> None:
+def _hold_counts(graph: Graph, traced: Traced, used: set[str]) -> None:
     """Check parameters against the module's tensors, and multiply-adds against torch's counter where it ran."""
-    total = costs(found.graph).total
+    total = costs(graph).total
     counted = sum(prod(traced.state[k]) for k in used if k in traced.learnt and k not in traced.tied)
     assert total.params == counted, f"{total.params:,} parameters in the spec, {counted:,} in the module"
     wrong = traced.macs is not None and total.macs != traced.macs

@@ -43,7 +43,11 @@ class Translation:
     """For what is a view: the name whose memory it is."""
     twins: dict[str, str] = field(default_factory=dict)
     """For what came about in place: the name of the first value in its place."""
+    readers: dict[str, list[int]] = field(default_factory=dict)
+    """The places among the steps that read a name."""
     step: Step | None = None
+    place: int = 0
+    """Of the step at hand among the steps."""
     emitted: dict[str, Value] = field(default_factory=dict)
     """The held tensors that have a line of their own."""
     moved: dict[Any, int] = field(default_factory=dict)
@@ -140,9 +144,12 @@ def translate(traced: Traced, progress: Callable[[int, int], None] | None = None
     _inputs(work)
     work.steps = steps
     for number, step in enumerate(steps):
+        for name in step.refs():
+            work.readers.setdefault(name, []).append(number)
+    for number, step in enumerate(steps):
         if progress is not None:
             progress(number, len(steps))
-        work.step = step
+        work.step, work.place = step, number
         try:
             _one(work, step)
         except Refusal as refusal:
@@ -201,13 +208,12 @@ def _overwrite(work: Translation, step: Step, result: Any) -> None:
     if isinstance(work.known.get(target), Held):
         raise Refusal("it overwrites a tensor of the module")
     twin, memory = work.twins.get(target, target), work.memory.get(target, target)
-    same = {name for name in work.known if work.twins.get(name, name) == twin}
-    others = {name for name in work.known if work.memory.get(name, name) == memory} - same
-    passed = False
-    for later in work.steps:
-        if passed and others & set(later.refs()):
-            raise Refusal(f"it overwrites memory that `{later.op}` reads later under another name")
-        passed = passed or later is step
+    same = {twin, *(name for name, first in work.twins.items() if first == twin)}
+    others = {memory, *(name for name, owner in work.memory.items() if owner == memory)} - same
+    readers = [later for name in others for later in work.readers.get(name, ()) if later > work.place]
+    if readers:
+        reader = work.steps[min(readers)].op
+        raise Refusal(f"it overwrites memory that `{reader}` reads later under another name")
     if others & {ref.name for ref in work.traced.outputs.values()}:
         raise Refusal("it overwrites memory that is an output under another name")
     for name in same:

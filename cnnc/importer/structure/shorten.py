@@ -99,21 +99,24 @@ class Shortening:
             if not has_fits and steps == replace(_ALL, fits=False):
                 continue
             text = self.spelled(*self.shortened(flat, steps), in_lines=steps.lines)
-            problem = self.problem(text)
-            if problem is None:
-                return format_source(Source("shortened.cnn", text))
-            self.problems.append(problem)
+            formatted = self.judged(text)
+            if formatted is not None:
+                return formatted
         return expand(self.graph)
 
-    def problem(self, text: str) -> str | None:
-        """How the graph of a text differs from the one given, or why it has none."""
+    def judged(self, text: str) -> str | None:
+        """The text formatted; None where its graph differs from the one given, or it has none, which `problems` says."""
         source = Source("shortened.cnn", text)
         try:
             made = build(parse(source), stem=self.graph.name, max_layers=self.graph.max_layers)
-            format_source(source)
+            problem = same(self.graph, made, names=self.names, nested=self.nested)
+            formatted = format_source(source)
         except (CnncError, FormatterError) as error:
-            return str(error)
-        return same(self.graph, made, names=self.names, nested=self.nested)
+            problem = str(error)
+        if problem is None:
+            return formatted
+        self.problems.append(problem)
+        return None
 
     # --- the steps ------------------------------------------------------------------------
 
