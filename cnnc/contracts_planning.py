@@ -60,7 +60,10 @@ class CardRecord(LooseRecord):
 
 
 class FloorRecord(LooseRecord):
-    """One layer, or a convolution with what it takes in. Of `bytes`, `skipped` lie where no window touches the input."""
+    """One layer, or a convolution with what it takes in. Of `bytes`, `skipped` lie where no window touches the input.
+
+    `serial` is the time with all bytes, those of a sum's other operand after the products.
+    """
 
     name: str
     kinds: list[str]
@@ -68,6 +71,7 @@ class FloorRecord(LooseRecord):
     skipped: Bytes
     macs: Amount
     seconds: Seconds
+    serial: Seconds
     bound: Literal["memory", "compute", "view"]
 
 
@@ -82,6 +86,8 @@ class RooflineRecord(LooseRecord):
     macs: Amount
     seconds: Seconds
     images_per_second: float
+    serial_seconds: Seconds
+    serial_images_per_second: float
     peak_share: float
     layers: list[FloorRecord]
 

@@ -4,6 +4,10 @@ The time is a floor (Williams, Waterman and Patterson 2009), never a prediction:
 cannot be faster than its bytes at the card's bandwidth, nor than its FLOPs at the card's peak.
 The rows and columns of an input that no window touches (a 1x1 convolution of stride 2 reads a quarter)
 are part of the layer's traffic, and not of its floor.
+
+Beside the floor is the time of the usual kernels at the card's rates, `serial`: they read every input whole,
+and a sum's other operand after the products of the convolution that takes the sum in. A better kernel could
+be faster, so this is no floor.
 """
 
 from __future__ import annotations
@@ -26,7 +30,8 @@ class Row:
 
     `bytes` are its inputs, its output and its weights, each once, and `skipped` those of them that lie in
     rows and columns which no window touches; `seconds` is the larger of the two
-    floors, and `bound` says which: `memory`, `compute`, or `view` where nothing moves.
+    floors, and `bound` says which: `memory`, `compute`, or `view` where nothing moves. `serial` is the time
+    where all of `bytes` are moved, those of a sum's other operand after the products.
     """
 
     name: str
@@ -35,6 +40,7 @@ class Row:
     skipped: int
     macs: int
     seconds: float
+    serial: float
     bound: str
 
 
@@ -51,6 +57,8 @@ class Roofline:
     macs: int
     seconds: float
     images_per_second: float
+    serial_seconds: float
+    serial_images_per_second: float
     peak_share: float
 
 
@@ -73,9 +81,11 @@ def roofline(
     groups = _fused(graph) if fused else [(node,) for node in graph.layers]
     rows = tuple(_row(graph, group, card, peak, batch, BYTES[dtype]) for group in groups)
     seconds, macs = sum(row.seconds for row in rows), sum(row.macs for row in rows)
+    serial = sum(row.serial for row in rows)
     return Roofline(
         card=card, batch=batch, dtype=dtype, fused=fused, rows=rows, bytes=sum(row.bytes for row in rows),
         macs=macs, seconds=seconds, images_per_second=batch / seconds if seconds else float("inf"),
+        serial_seconds=serial, serial_images_per_second=batch / serial if serial else float("inf"),
         peak_share=2 * macs / peak / seconds if seconds else 0.0,
     )  # fmt: skip
 
@@ -83,7 +93,7 @@ def roofline(
 def _row(graph: Graph, group: tuple[Node, ...], card: Card, peak: float, batch: int, size: int) -> Row:
     name, kinds = group[0].name, tuple(node.op.kind for node in group)
     if len(group) == 1 and group[0].op.is_view:
-        return Row(name=name, kinds=kinds, bytes=0, skipped=0, macs=0, seconds=0.0, bound="view")
+        return Row(name=name, kinds=kinds, bytes=0, skipped=0, macs=0, seconds=0.0, serial=0.0, bound="view")
     reads, whole, weights = _reads(graph, group), prod(group[-1].out), 0
     for node in group:
         ins = graph.ins(node)
@@ -94,10 +104,20 @@ def _row(graph: Graph, group: tuple[Node, ...], card: Card, peak: float, batch: 
     moved, skipped = int(size * (batch * whole + weights)), int(size * batch * unread)
     macs = batch * sum(node.op.macs(*graph.ins(node)) for node in group)
     by_memory, by_compute = (moved - skipped) / card.bandwidth, 2 * macs / peak
+    after = size * batch * _operands(graph, group)
+    serial = max(moved / card.bandwidth, by_compute + after / card.bandwidth)
     return Row(
         name=name, kinds=kinds, bytes=moved, skipped=skipped, macs=macs, seconds=max(by_memory, by_compute),
-        bound="compute" if by_compute > by_memory else "memory",
+        serial=serial, bound="compute" if by_compute > by_memory else "memory",
     )  # fmt: skip
+
+
+def _operands(graph: Graph, group: tuple[Node, ...]) -> int:
+    """The elements that the sums of a convolution's group read, and the convolution itself does not."""
+    first, *rest = group
+    read = {*first.inputs, *(node.index for node in group)}
+    sums = (node for node in rest if node.op.kind == "add")
+    return sum(prod(graph.nodes[i].out) for i in {i for node in sums for i in node.inputs} - read)
 
 
 def _reads(graph: Graph, group: tuple[Node, ...]) -> dict[int, int]:

@@ -44,6 +44,12 @@ def roofline_text(found: Roofline, *, rows: int | None = 20) -> str:
         f"{found.images_per_second:,.0f} images a second, {found.peak_share:.1%} of the matrix peak.",
         "A floor, not a prediction: no layer can be faster on this card, and most are slower.",
     ]
+    if found.serial_seconds > found.seconds:
+        how = ", a sum's other operand after the products" if found.fused else ""
+        lines.append(
+            f"With every input read whole{how}: {shown_seconds(found.serial_seconds)}, "
+            f"{found.serial_images_per_second:,.0f} images a second."
+        )
     return "\n".join(lines)
 
 
@@ -94,10 +100,11 @@ def roofline_json(found: Roofline) -> Mapping[str, Any]:
         },
         "batch": found.batch, "dtype": found.dtype, "fused": found.fused, "bytes": found.bytes, "macs": found.macs,
         "seconds": found.seconds, "images_per_second": found.images_per_second, "peak_share": found.peak_share,
+        "serial_seconds": found.serial_seconds, "serial_images_per_second": found.serial_images_per_second,
         "layers": [
             {
                 "name": row.name, "kinds": list(row.kinds), "bytes": row.bytes, "skipped": row.skipped,
-                "macs": row.macs, "seconds": row.seconds, "bound": row.bound,
+                "macs": row.macs, "seconds": row.seconds, "serial": row.serial, "bound": row.bound,
             }
             for row in found.rows
         ],
