@@ -13,6 +13,12 @@ from cnnc.backends.volumes.paint import Brush, box
 from cnnc.backends.volumes.place import Placed, is_single_file, place
 from cnnc.backends.volumes.plan import Plan, plan_of
 from cnnc.backends.volumes.scale import Scale
+from cnnc.backends.volumes.streams import (
+    arrows_of_streams,
+    exchanged_levels,
+    place_in_streams,
+    stages_of_streams,
+)
 from cnnc.backends.volumes.ushape import place_as_u
 from cnnc.compiler.graph import Graph
 
@@ -22,7 +28,8 @@ def scene(graph: Graph, theme: ThemeName = "light") -> Scene:
 
     Sizes come from the shapes, repeats stand as slabs side by side, a merge that
     concatenates shows its parts as stripes, and skips are arcs. A net that comes
-    back to its resolution with skips across (U-Net) is drawn as a U.
+    back to its resolution with skips across (U-Net) is drawn as a U, and streams of several
+    resolutions that exchange their maps (HRNet) in a row each.
 
     Raises CnncError E901 where the picture would be too large to read.
     """
@@ -33,7 +40,10 @@ def draw(plan: Plan, theme: ThemeName = "light") -> Scene:
     """The drawing of a plan."""
     as_u = plan.returns() and is_single_file(plan)
     brush = Brush(THEMES[theme], theme)
-    items = _as_u(plan, brush) if as_u else _in_line(plan, brush)
+    if exchanged_levels(plan):
+        items = _in_streams(plan, brush)
+    else:
+        items = _as_u(plan, brush) if as_u else _in_line(plan, brush)
     frame = extent(items)
     items += legend(plan, brush, Scale(plan.volumes).caption(), frame)
     return framed(
@@ -48,6 +58,16 @@ def _as_u(plan: Plan, brush: Brush) -> list[Item]:
         *arrows(plan, placed, brush, as_u=True),
         *_boxes(placed, brush),
         *labels_beside(placed, sides, brush),
+    ]
+
+
+def _in_streams(plan: Plan, brush: Brush) -> list[Item]:
+    streams = place_in_streams(plan)
+    return [
+        *arrows_of_streams(plan, streams, brush),
+        *_boxes(streams.placed, brush),
+        *labels_beside(streams.placed, {volume.id: "below" for volume in plan.volumes}, brush),
+        *stages_of_streams(streams, brush),
     ]
 
 

@@ -104,7 +104,18 @@ class Units:
         alike = [s for s in scopes if s.block is not None and s.block.name in names and self.can_close(s)]
         # A call with branches that is no cell goes down and up itself, as the outer levels of a U do.
         found = {id(scope) for scope in alike if not scope.has_sides}
-        return found | {id(scope) for scope in cells}
+        return found | {id(scope) for scope in cells} | self._exchanges(scopes, cells)
+
+    def _exchanges(self, scopes: Sequence[Scope], cells: Sequence[Scope]) -> set[int]:
+        """With a cell all that make another map of the same ones: parallel streams exchange theirs in such."""
+        taken = {sources for scope in cells if len(sources := self._sources(scope)) > 1}
+        return {
+            id(s) for s in scopes if s.has_sides and self._sources(s) in taken and self.can_close(s)
+        }  # fmt: skip
+
+    def _sources(self, scope: Scope) -> frozenset[int]:
+        """The nodes outside a scope that it takes from."""
+        return self.outline.ends(tuple(scope.nodes()))[0]
 
     def is_cell(self, scope: Scope) -> bool:
         """Whether a scope reads best as one box: it has branches, and its maps keep near one size."""
@@ -118,11 +129,19 @@ class Units:
 
     def _closed(self, scope: Scope, stage: str | None) -> Unit:
         assert scope.result is not None
-        name = scope.block.name if scope.block is not None else scope.label or scope.kind
-        title = scope.label if scope.label != name else None
         nodes = tuple(scope.nodes())
+        name = scope.block.name if scope.block is not None else self._sum(nodes, scope.result) or scope.label
+        name = name or scope.kind
+        title = scope.label if scope.label != name else None
         key = self.outline.number((name, self._key(nodes, scope.result)))
         return Unit(nodes, scope.result, "block", title, name, key, stage, closed=True)
+
+    def _sum(self, nodes: tuple[int, ...], result: int) -> str | None:
+        """`sum of 3` for a part that adds up what it makes of three maps."""
+        merge = merge_behind(self.graph, result, frozenset(nodes))
+        taken = len(self.outline.ends(nodes)[0])
+        is_sum = merge is not None and merge.op.kind == "add" and len(merge.inputs) == taken > 1
+        return f"sum of {taken}" if is_sum else None
 
 
 def near(graph: Graph, first: Unit, unit: Unit) -> bool:
