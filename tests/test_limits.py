@@ -87,6 +87,11 @@ BOMBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "product": (f"conv3-{{{'*'.join(['9**99'] * 1000)}}}\n", ("more than 512 bits",)),
     "input of many axes": (f"input 3{'x3' * 10**6}\nconv3-8\n", (LONG,)),
     "a map without end": ("input 3x9999999999x9999999999\nconv3-8\n", ("a size of more than 2,147,483,647",)),
+    "a dilation without end": ("input 16x9\nconv2-8(dilation=9**30, pad=(9**30, 0))\n", ("`dilation` (=", "is more than 2,147,483,647")),
+    "a kernel that reaches far": ("conv3-8(dilation=2_000_000_000)\n", ("reaches over more than 2,147,483,647 positions",)),
+    "a padding of many terms": (
+        "input 3xHxW\nmaxpool1000000000/2000000000(pad=same_tf)\n", ("no expression of its padding", "at most 1000"),
+    ),
     # nesting
     "100,000 brackets": ("[" * 10**5 + "conv3-8" + "]" * 10**5, (NESTED, "name the inner part as a block")),
     "100,000 parentheses": (f"conv3-8(pad={'(' * 10**5}1{')' * 10**5})\n", (NESTED,)),

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pydantic_core.core_schema import ValidationInfo
 
 Shape = tuple[int, ...]
+MAX_SIZE = 2**31 - 1
+"""Of every axis, and of every argument that counts something."""
 COUNTER = "num_batches_tracked"
 """The state of a batch norm that counts its training steps: one integer, which inference does not read."""
 Family = Literal[
@@ -182,6 +184,8 @@ def as_int(value: Any, name: str, least: int | None = None) -> int:
     number: int = value
     if least is not None and number < least:
         raise OpError("E303", f"`{name}` (={number}) must be at least {least}", arg=name)
+    if int(number) > MAX_SIZE:
+        raise OpError("E901", f"`{name}` (={number}) is more than {MAX_SIZE:,}", arg=name)
     return number
 
 

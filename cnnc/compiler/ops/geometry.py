@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from cnnc.compiler.ops.base import Axis, Local, OpError, SameTF, Shape, Sides, Spread, by_x
+from cnnc.compiler.ops.base import MAX_SIZE, Axis, Local, OpError, SameTF, Shape, Sides, Spread, by_x
 from cnnc.compiler.sizes import is_free, ratio
 
 TOO_SMALL = "pad it, pool less before it, or give the model a larger input"
 """The hint where a map is too small for its window; what knows the whole model can say more."""
+MAX_TERMS = 1_000
+"""Of the expression that a padding is on a free size."""
 
 
 def effective(kernel: int, dilation: int) -> int:
@@ -15,7 +17,13 @@ def effective(kernel: int, dilation: int) -> int:
     >>> effective(3, 2)
     5
     """
-    return kernel + (kernel - 1) * (dilation - 1)
+    extent = kernel + (kernel - 1) * (dilation - 1)
+    if extent > MAX_SIZE:
+        raise OpError(
+            "E901", f"a kernel of {kernel} with dilation {dilation} reaches over more than {MAX_SIZE:,} positions",
+            arg="dilation",
+        )  # fmt: skip
+    return extent
 
 
 def same_padding(kernel: tuple[int, ...], dilation: tuple[int, ...], name: str) -> tuple[Sides, ...]:
@@ -49,17 +57,26 @@ def same_tf_padding(
 
 
 def _same_tf_total(n: int, extent: int, stride: int) -> int:
-    """max((ceil(n/s) - 1)*s + k_eff - n, 0), in floors alone, so that it stays exact where n is free.
+    """max((ceil(n/s) - 1)*s + k_eff - n, 0), on a free size in floors alone.
 
     >>> all(_same_tf_total(n, k, s) == max((-(-n // s) - 1) * s + k - n, 0)
     ...     for n in range(1, 20) for k in range(1, 6) for s in range(1, 6))
     True
+    >>> _same_tf_total(8, 10**9, 2 * 10**9)
+    999999992
     """
     steps = (n - 1) // stride
     last = n - steps * stride  # what the last window must cover, 1 to s
     if extent >= stride:
         return extent - last
-    # extent - last or 0: one for each number from `last` to extent - 1
+    if not is_free(n):
+        return max(extent - last, 0)
+    # the same: one for each number from `last` to extent - 1
+    if extent > MAX_TERMS:
+        raise OpError(
+            "E901", f"a window of {extent} with a greater stride has no expression of its padding on a free size",
+            arg="pad", hint=f"a window of at most {MAX_TERMS}, or a stride no greater than it",
+        )  # fmt: skip
     return sum((stride - last + m) // stride for m in range(1, extent))
 
 

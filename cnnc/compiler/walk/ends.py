@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cnnc.compiler.ops import Sizes, show
+from cnnc.compiler.ops.base import MAX_SIZE
 from cnnc.compiler.ops.reshape import Input
 from cnnc.compiler.sizes import is_free, symbol
 from cnnc.compiler.symbolic import Sym, opaque
 from cnnc.compiler.walk.draft import Draft, Spot, poison
 from cnnc.compiler.walk.evaluate import evaluate, interpolate
-from cnnc.compiler.walk.layers import MAX_SIZE
 from cnnc.compiler.walk.references import REFERENCE
 from cnnc.compiler.walk.values import (
     Env,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import ValidationError
 
 from cnnc.compiler.ops import Op, OpError, Place, Sizes, op_words, show
+from cnnc.compiler.ops.base import MAX_SIZE
 from cnnc.compiler.ops.reshape import Flatten
 from cnnc.compiler.sizes import is_free
 from cnnc.compiler.symbolic import Items, Sourced, constant, opaque
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from cnnc.compiler.walk.elaborate import Walk
 
 MAX_LAYERS = 20_000
-MAX_SIZE = 2**31 - 1
 
 
 @record(frozen=False)
