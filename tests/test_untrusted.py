@@ -214,7 +214,8 @@ def test_bytes(raw: bytes, wanted: str | None, tmp_path: Path) -> None:
 
 def test_a_text_from_python_is_read_as_one_from_a_file() -> None:
     """What no file can hold is refused too, or harmless."""
-    for text in ("conv3-4\0", "conv3-4 # \ud800", '"\ud800": conv3-4', "\udcff"):
+    texts = ("conv3-4\0", "conv3-4 # \ud800", '"\ud800": conv3-4', "\udcff")
+    for text in (*texts, 'use f from "a\0.cnn"\nf', 'use f from "\ud800.cnn"\nf'):
         try:
             net = cnnc.parse(f"input 3x8x8\n{text}\n")
         except cnnc.CnncError as error:

@@ -150,7 +150,7 @@ class _Core:
         word += "" if size is None else _sizes(size)
         word += "" if width is None else f"-{width}"
         word += "" if stride is None else f"/{_sizes(stride)}"
-        rest = fields.pop(op.rest) if op.rest else ()
+        rest = fields.pop(op.rest) or () if op.rest else ()
         # A free size among sizes that are given by position can only be what is left.
         args = ["_" if is_free(value) else _value(value) for value in rest]
         args += [f"{name}={_value(value)}" for name, value in fields.items() if value is not None]

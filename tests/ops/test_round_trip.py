@@ -45,8 +45,9 @@ def test_what_goes_out_comes_back(kind: str, data: Any) -> None:
         ("8x8x8", "reshape(8x64) -> reshape(8x8x8) -> conv3-8"),
         ("3x8x8", "gap -> conv1-1 -> reshape(1x1) -> bn"),
         ("16", "reshape(2x2x2x2) -> conv3-2"),
+        ("3x8x8", "p: pad((0, 1)) -> conv3-4 -> reshape(to=p)"),
     ],
 )
-def test_shapes_of_equal_sizes(size: str, layers: str) -> None:
+def test_shapes(size: str, layers: str) -> None:
     net = cnnc.parse(f"input {size}\n{layers}\n")
     assert diff(net.graph, cnnc.parse(net.expand()).graph).equal

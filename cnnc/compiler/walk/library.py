@@ -165,8 +165,18 @@ def _beside(use: s.Use) -> Path:
             raise fail("E701", f"the zoo has no `{name}`", use.origin_span, hint=hint)
         return names[name]
     path = Path(use.span.source.name).parent / use.origin
+    if not _can_be_a_name(use.origin):
+        raise fail("E701", f"no file can be called {use.origin!a}", use.origin_span)
     short = Path(os.path.normpath(path))
     return short if os.path.realpath(short) == os.path.realpath(path) else path
+
+
+def _can_be_a_name(text: str) -> bool:
+    """Whether a file can be called so: a text from Python may hold what no file's text does."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def _copy(used: s.UsedName, home: FileScope, into: FileScope) -> bool:
