@@ -14,6 +14,7 @@ from cnnc.backends.diagram.mermaid import to_mermaid
 from cnnc.backends.diagram.picture import Picture
 from cnnc.backends.diagram.plan import picture
 from cnnc.backends.diagram.terms import term_lines
+from cnnc.backends.diagram.words import named_call
 from cnnc.backends.outline import Outline
 from cnnc.backends.rf_picture import trail_of
 from cnnc.backends.table.rows import rows_of
@@ -201,8 +202,15 @@ def lines_of(text: str, block: str = "b") -> tuple[str, ...]:
         ("conv1-4 -> [conv1-8 | conv3-8]", ("conv1-4", "[conv1-8 | conv3-8]")),
         ("[conv1-8 | conv1-4 -> conv3-8 | pool(3, 1, pad=1)]", ("conv1-8", "| conv1-4 -> conv3-8", "| maxpool3/1(pad=1)")),
         ("conv3-8 -> [id & gap -> conv1-2 -> conv1-C]", ("conv3-8", "[id × gap -> conv1-2 -> conv1-8]")),
-        ("[bn + conv3-8]", ("bn", "+ conv3-8")),
+        ("[bn + conv3-8(bias=no)]", ("bn", "+ conv3-8")),
         ("[a: conv1-8 -> c: conv1-8 -> [a | c]]", ("conv1-8", "[id | conv1-8]")),
+        # What is too long for a line goes on in the next: Inception v3's, and a bracket within a chain.
+        ("[conv1-8 | conv1-8 -> conv1x7-128 -> conv7x1-128 -> conv1x7-192]",
+         ("conv1-8", "| conv1-8 -> conv1x7-128 -> conv7x1-128", "-> conv1x7-192")),
+        ("[conv1-8 -> conv3-128 -> conv1-64 | conv1-8 -> conv3-128] -> conv1-16",
+         ("[conv1-8 -> conv3-128 -> conv1-64", "| conv1-8 -> conv3-128]", "conv1-16")),
+        ("[id | conv1-8 -> conv3-128 -> [conv1x3-384 | conv3x1-384]]",
+         ("id", "| conv1-8 -> conv3-128", "-> [conv1x3-384 | conv3x1-384]")),
         # No brackets can say what flows where: x goes on beside y, and both meet z.
         ("[x: conv1-8 -> y: conv3-8 -> z: [x + y] -> [y | z]]", ()),
     ],
@@ -210,6 +218,19 @@ def lines_of(text: str, block: str = "b") -> tuple[str, ...]:
 def test_a_closed_block_says_its_branches(body: str, lines: tuple[str, ...]) -> None:
     """A list of layers alone reads as a chain, and a residual block without its sum as one that adds nothing."""
     assert lines_of(f"input 8x16x16\nblock b() = {body}\nb() -> conv3-4\n") == lines
+
+
+def test_a_call_whose_layers_cannot_be_listed_names_its_parameters() -> None:
+    body = " -> ".join(f"conv{1 + 2 * (i % 2)}-{{w + {i}}}" for i in range(8))
+    text = f"input 8x16x16\nblock b(w, depth, first=no, kind=1) = {body}\nb(8, 2, yes) -> b(8, 3, yes, 5) -> b(9, 1)\n"
+    calls = [named_call(scope) for scope in graph_of(text).scopes() if scope.block is not None]
+    assert calls == [
+        ("b(w=8, depth=2, first=yes)",),
+        ("b(w=8, depth=3, first=yes,", "kind=5)"),
+        ("b(w=9, depth=1)",),
+    ]
+    boxes = [box.lines for box in picture(load("zoo:nasnet_a_mobile").graph).nodes if box.kind == "block"]
+    assert boxes[:2] == [("reduction(f=11, before=[…],", "g=32)"), ("reduction(f=22, before=[…])",)]
 
 
 def test_mobilenet_v2_says_which_of_its_blocks_add() -> None:

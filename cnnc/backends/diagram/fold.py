@@ -149,7 +149,8 @@ class _Folder:
             if len(inner) == 1 and self.detail.folds:
                 return [self._titled(inner[0], titles if name else ())]
             return [self._frame(titles, inner)]
-        lines = ((call,) if call else ()) + term_lines(self.graph, scope)
+        terms = term_lines(self.graph, scope)
+        lines = ((call,) if call else ()) + terms if terms else words.named_call(scope)
         lines = lines or (f"{len(nodes)} layers",)
         block = scope.block.name if scope.block else None
         same = block if block and self.detail.loose else self.outline.signature(nodes, self.equality)

@@ -5,7 +5,8 @@
     | maxpool3 -> conv1-32       conv1-24
                                  + id
 
-A block that no such text can say, since its branches cross, is said by its call alone.
+What is too long for a line goes on in the next one, at an arrow or a sign. A block that no such text can say, since
+its branches cross, is said by its call alone.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from cnnc.compiler.graph import Graph, Node, Scope
 OUTSIDE = -1
 """Where all that flows into a scope comes from, in place of a node."""
 SIGNS = {**MERGE_WORDS, "concat": "|"}
+MOST_LINES = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,16 @@ class Branches:
         sign = ", " if self.sign == "," else f" {self.sign} "
         return f"[{sign.join(map(chain_text, self.chains))}]"
 
+    def lines(self) -> Iterator[str]:
+        """The text, on a line for each branch, or more, where it is too long for one."""
+        if len(self.text()) <= MAX_TEXT:
+            yield self.text()
+            return
+        for place, chain in enumerate(self.chains):
+            *lines, last = _wrapped(f"{self.sign} " if place else "[", chain)
+            yield from lines
+            yield f"{last}]" if place == len(self.chains) - 1 else last
+
 
 Chain = tuple[str | Branches, ...]
 
@@ -42,10 +54,10 @@ class _CrossingError(Exception):
     """The branches cross: no brackets can say what flows where."""
 
 
-def term_lines(graph: Graph, scope: Scope, most: int = 5) -> tuple[str, ...]:
-    """The lines for a closed scope; nothing where they are more than `most`, too long, or cannot say it.
+def term_lines(graph: Graph, scope: Scope) -> tuple[str, ...]:
+    """The lines for a closed scope; nothing where they are more than MOST_LINES, too long, or cannot say it.
 
-    Norms and activations are left out, as in the papers' tables, unless a branch has nothing else.
+    Biases, norms and activations are left out, as in the papers' tables, unless a branch has nothing else.
     """
     if scope.result is None or scope.result not in scope.nodes():
         return ()
@@ -54,7 +66,7 @@ def term_lines(graph: Graph, scope: Scope, most: int = 5) -> tuple[str, ...]:
         lines = tuple(_lines(terms.chain(scope.result, OUTSIDE)))
     except _CrossingError:
         return ()
-    fits = len(lines) <= most and all(len(line) <= MAX_TEXT for line in lines)
+    fits = len(lines) <= MOST_LINES and all(len(line) <= MAX_TEXT for line in lines)
     return lines if fits and terms.says_all() else ()
 
 
@@ -65,9 +77,45 @@ def chain_text(chain: Chain) -> str:
 
 def _counted(chain: Chain) -> Iterator[str]:
     """Each term of a chain, equal ones once with their count."""
-    for text, run in groupby(term if isinstance(term, str) else term.text() for term in chain):
-        times = len(list(run))
+    for term, times in _runs(chain):
+        text = term if isinstance(term, str) else term.text()
         yield text if times == 1 else f"{text} x {times}"
+
+
+def _runs(chain: Chain) -> Iterator[tuple[str | Branches, int]]:
+    for term, run in groupby(chain):
+        yield term, len(list(run))
+
+
+def _stacked(chain: Chain) -> Iterator[tuple[str, ...]]:
+    """For each term of a chain, equal ones counted, its lines."""
+    for text, (term, times) in zip(_counted(chain), _runs(chain), strict=True):
+        yield (text,) if isinstance(term, str) or times > 1 else tuple(term.lines())
+
+
+def _wrapped(sign: str, chain: Chain) -> Iterator[str]:
+    """A branch behind its sign, from arrow to arrow on as many lines as it takes.
+
+    >>> list(_wrapped("+ ", ("dwconv3/2", "conv1-16")))
+    ['+ dwconv3/2 -> conv1-16']
+    >>> list(_wrapped("| ", ("conv1-96", "conv1x7-128", "conv7x1-128", "conv1-256")))
+    ['| conv1-96 -> conv1x7-128 -> conv7x1-128', '-> conv1-256']
+    """
+    (first, *more), *terms = tuple(_stacked(chain)) or (("id",),)
+    line = sign + first
+    for part in more:
+        yield line
+        line = part
+    for first, *more in terms:
+        longer = f"{line} -> {first}"
+        if len(longer) > MAX_TEXT:
+            yield line
+            longer = f"-> {first}"
+        line = longer
+        for part in more:
+            yield line
+            line = part
+    yield line
 
 
 def _lines(chain: Chain) -> Iterator[str]:
@@ -76,17 +124,19 @@ def _lines(chain: Chain) -> Iterator[str]:
     The long branch of a residual block comes first, a layer a line.
     """
     if len(chain) != 1 or isinstance(chain[0], str):
-        yield from _counted(chain)
+        for lines in _stacked(chain):
+            yield from lines
         return
     sign, chains = chain[0].sign, chain[0].chains
     if sign in (MERGE_WORDS["add"], MERGE_WORDS["mul"]):
         first, *others = sorted(chains, key=len, reverse=True)
         if all(len(other) <= 1 for other in others):
-            yield from _counted(first) if first else ("id",)
+            for lines in _stacked(first) if first else (("id",),):
+                yield from lines
             yield from (f"{sign} {chain_text(other)}" for other in others)
             return
     for place, one in enumerate(chains):
-        yield f"{sign} {chain_text(one)}" if place else chain_text(one)
+        yield from _wrapped(f"{sign} " if place else "", one)
 
 
 class _Terms:
@@ -134,7 +184,7 @@ class _Terms:
                 raise _CrossingError
             self.said.add(n)
             if node.op.family != "merge" and node.role != "flatten":
-                (small if is_small(node) else terms).append(layer_text(node))
+                (small if is_small(node) else terms).append(layer_text(node, frozenset({"bias"})))
             sources = self._from(n)
             if not sources:
                 break

@@ -112,6 +112,27 @@ def call_text(scope: Scope) -> str | None:
     return scope.block.name + (f"({', '.join(given)})" if given else "")
 
 
+def named_call(scope: Scope) -> tuple[str, ...]:
+    """A block call with the names of its parameters, on as many lines as it takes; nothing where there is no call.
+
+    It stands where a call alone says what a block does: `stage(n=3, s=2)` says more than `stage(3, 2)`.
+    """
+    if scope.block is None:
+        return ()
+    given = [f"{p}={show(scope.args[p].value)}" for p in scope.block.params if p in scope.given]
+    if not given:
+        return (scope.block.name,)
+    lines = [f"{scope.block.name}({given[0]}"]
+    for text in given[1:]:
+        if len(f"{lines[-1]}, {text},") > MAX_CALL:
+            lines[-1] += ","
+            lines.append(text)
+        else:
+            lines[-1] += f", {text}"
+    lines[-1] += ")"
+    return tuple(lines)
+
+
 def count_text(number: int) -> str:
     """A count in three digits: 25.6M, 4.09G, 123."""
     for unit, size in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("K", 10**3)):
