@@ -150,9 +150,9 @@ class _Core:
         word += "" if size is None else _sizes(size)
         word += "" if width is None else f"-{width}"
         word += "" if stride is None else f"/{_sizes(stride)}"
-        rest = fields.pop(op.rest) or () if op.rest else ()
+        fields.pop(op.rest or "", None)
         # A free size among sizes that are given by position can only be what is left.
-        args = ["_" if is_free(value) else _value(value) for value in rest]
+        args = ["_" if is_free(value) else _value(value) for value in op.by_position]
         args += [f"{name}={_value(value)}" for name, value in fields.items() if value is not None]
         operands = list(zip(op.operands, node.inputs, strict=False))[1:]
         args += [f"{name}={reference(i)}" for name, i in operands if i != node.inputs[0]]

@@ -6,6 +6,7 @@ import codecs
 import re
 from functools import lru_cache
 from pathlib import Path
+from runpy import run_path
 
 ROOT = Path(__file__).parent.parent.parent
 MAX_SEED = 1_500
@@ -21,6 +22,9 @@ def specs() -> tuple[str, ...]:
     for folder in ("cnnc/specs", "examples", "tests/cases", "tests/specs_std"):
         for path in sorted((ROOT / folder).rglob("*.cnn")):
             found.update(dict.fromkeys(_pieces(path.read_text(encoding="utf8"))))
+    forms = run_path(str(ROOT / "tests" / "language_2.py"))
+    for some in forms["FORMS"].values():
+        found.update(dict.fromkeys(map(forms["text_of"], some)))
     return tuple(found)
 
 

@@ -76,7 +76,7 @@ def layer_text(node: Node, leaving: frozenset[str] = frozenset()) -> str:
     extra: list[str] = []
     keyed = op.rest is not None or op.operands or op.pipelines  # what stands first without a key
     if op.rest is not None:
-        extra += map(_compact, getattr(op, op.rest))
+        extra += map(_compact, op.by_position)
         fields.remove(op.rest)
     for place, field in enumerate(fields):
         if field in slotted or field in leaving:

@@ -468,6 +468,11 @@ class Op(Model, ABC):
     def window(self, *ins: Shape) -> Window:
         """What one output position sees of the input positions."""
 
+    @property
+    def by_position(self) -> tuple[Any, ...]:
+        """What `rest` holds; nothing where another argument stands for it (`reshape(to=x)`)."""
+        return () if self.rest is None else getattr(self, self.rest) or ()
+
     def transposed(self, *ins: Shape) -> tuple[type[Op], Mapping[str, Any]] | None:
         """The layer that uses the same weights the other way, with its arguments but for the width; None where none does."""
         return None

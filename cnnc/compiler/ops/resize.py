@@ -35,6 +35,16 @@ def _mode(value: Any, info: ValidationInfo) -> str:
     return base.one_of(value, "mode", ("nearest", _LINEAR[base.place_of(info).rank]))
 
 
+def _whole(value: Any, _: ValidationInfo) -> Any:
+    """A factor that is whole; `resize` takes the others."""
+    if isinstance(value, Fraction) and value.denominator != 1:
+        raise OpError(
+            "E305", f"`scale` is {base.show(value)}; expected an integer", arg="scale",
+            hint=f"any factor may stand in resize({base.show(value)})",
+        )  # fmt: skip
+    return value
+
+
 @base.op
 class Upsample(Weightless):
     """Every map made `scale` times as large, of `size`, or as large as the tensor `like`.
@@ -52,7 +62,7 @@ class Upsample(Weightless):
     transparent = True
     tensors = MappingProxyType({"like": "output"})
 
-    scale: base.OptionalAxes = None
+    scale: Annotated[base.OptionalAxes, BeforeValidator(_whole)] = None
     mode: Annotated[str, BeforeValidator(_mode)] = "nearest"
     size: base.OptionalAxes = None
     align_corners: base.Flag = False

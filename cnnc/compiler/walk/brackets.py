@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnc.compiler.symbolic import Const, Sym
-from cnnc.compiler.walk.branches import Branch, Branches
+from cnnc.compiler.walk.branches import Branch, Branches, refuse_none
 from cnnc.compiler.walk.draft import Decision, Draft, Spot
 from cnnc.compiler.walk.evaluate import integer, truth
 from cnnc.compiler.walk.turns import a_turn, bindings, turns_of
@@ -133,6 +133,7 @@ class Brackets:
             branches = [(branch, env, spot) for branch in body.branches]
             return self.branches.join(body.op, branches, bracket, flow, spot)
         if isinstance(body, s.Choice):
+            refuse_none(body)
             return self.choice(
                 body, env, spot,
                 lambda arm: flow if arm is None else self.walk.pipeline(arm, flow, env, spot),

@@ -14,6 +14,7 @@ from cnnc.compiler.walk.misfit import at_its_branch
 from cnnc.compiler.walk.values import Env
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, fail
+from cnnc.dsl.source import Span
 
 if TYPE_CHECKING:
     from cnnc.compiler.walk.brackets import Brackets
@@ -132,6 +133,21 @@ def _arguments(op: str, bracket: s.Bracket) -> Arguments:
         found.written.append("axis")
         found.spans["axis"] = argument.span
     return found
+
+
+def refuse_none(choice: s.Choice) -> None:
+    """Raise E505 where an arm of a choice that stands in a chain is `none`, whichever arm is taken."""
+    arms = [arm for arm, _ in choice.arms] + ([] if choice.otherwise is None else [choice.otherwise])
+    for arm in filter(is_none, arms):
+        raise misplaced_none(arm.span)
+
+
+def misplaced_none(span: Span) -> CnncError:
+    """E505 for the word `none` where it is no branch."""
+    return fail(
+        "E505", "`none` is an arm of a choice that is a whole branch, and nothing else", span,
+        hint="for no branch: [a + [b if c else none]]; to pass the input on: id",
+    )  # fmt: skip
 
 
 def is_none(arm: s.Pipeline) -> bool:

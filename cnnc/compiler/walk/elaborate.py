@@ -17,6 +17,7 @@ from cnnc.compiler.sizes import Ledger
 from cnnc.compiler.symbolic import Const, Sourced
 from cnnc.compiler.walk.again import AGAIN, Again, reusing
 from cnnc.compiler.walk.brackets import Brackets
+from cnnc.compiler.walk.branches import misplaced_none
 from cnnc.compiler.walk.calls import Calls
 from cnnc.compiler.walk.draft import Decision, DecisionKind, Draft, Scope, ScopeKind, Spot, poison
 from cnnc.compiler.walk.ends import Ends
@@ -286,10 +287,7 @@ class Walk:
         elif reusing(word) is not None:
             out = self.again.weight(word, head, env, spot)
         elif text == "none" and word.args is None:
-            raise fail(
-                "E505", "`none` is an arm of a choice that is a whole branch, and nothing else", word.span,
-                hint="for no branch: [a + [b if c else none]]; to pass the input on: id",
-            )  # fmt: skip
+            raise misplaced_none(word.span)
         elif self.labels.is_source(word, env):
             out = self.layers.source(word, label, env, spot, head=head)
         else:

@@ -198,6 +198,8 @@ def _is_unbound(expr: s.Expr, env: Env) -> TypeGuard[s.Name]:
 
 def _unknown(expr: s.Name, env: Env) -> CnncError:
     hint = did_you_mean(expr.id, env.known()) or f"declare it at the head of the file: param {expr.id} = 64"
+    if expr.id == "_":
+        hint = "`_` takes a value that is not read: give it a name"
     return fail("E202", f"`{expr.id}` is not defined here", expr.span, hint=hint)
 
 

@@ -116,6 +116,8 @@ class Labels:
             label = next((label for label in _labels_in(body) if label.parts == (text,)), None)
             if label is None:
                 continue
+            if text == "_":
+                return "`_` opens a level without a name: give it one"
             if isinstance(statement, s.Flow):
                 line = f"line {label.span.line}"
                 return f"{line} has it, and a tensor is used below its line and inside its bracket: move {line} before this one"

@@ -102,10 +102,8 @@ class Words:
         if op.word.width is not None and op.word.width != op.word.size:
             width = self._width(node, op.word.width, fields)
         stride = self._stride(node, op.word.stride, size, fields)
-        rest: tuple[Leaf, ...] = ()
-        if op.rest is not None:
-            fields.pop(op.rest)
-            rest = tuple(_leaf("_" if is_free(v) else v) for v in getattr(op, op.rest))
+        fields.pop(op.rest or "", None)
+        rest = tuple(_leaf("_" if is_free(v) else v) for v in op.by_position)
         bias = None
         if op.brings is not None and "bias" in fields:
             fields.pop("bias")
