@@ -6,7 +6,8 @@ without any part of the compiler; `drawn.py` draws them at random.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 Axes = tuple[int, ...]
@@ -53,10 +54,48 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Sides:
-    """Branches on one input, joined by `|`, `+` or `&`."""
+    """Branches on one input, joined by `|`, `+`, `&` or `@`; `|` along the channels, axis 0, or along another."""
 
     how: str
     branches: tuple[Chain, ...]
+    axis: int = 0
+
+
+class Knob(int):
+    """A number of a description that is `factor` times a param of the file; so its text is."""
+
+    name: str
+    factor: int
+
+    def __new__(cls, name: str, value: int, factor: int = 1) -> Knob:
+        knob = super().__new__(cls, factor * value)
+        knob.name, knob.factor = name, factor
+        return knob
+
+    def __str__(self) -> str:
+        return f"{{{self.name}}}" if self.factor == 1 else f"{{{self.factor}*{self.name}}}"
+
+    @property
+    def value(self) -> int:
+        return int(self) // self.factor
+
+
+@dataclass(frozen=True)
+class Maybe:
+    """A chain that is there where a flag of the file says so, and else another."""
+
+    flag: Knob
+    body: Chain
+    otherwise: Chain
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A layer for each width in a list of the file."""
+
+    name: str
+    layer: Layer
+    widths: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -101,7 +140,7 @@ class Labelled:
     item: Item
 
 
-Item = Layer | Repeat | Sides | Use | Labelled | Source | Again | WeightOf
+Item = Layer | Repeat | Sides | Use | Labelled | Source | Again | WeightOf | Maybe | Listed
 
 
 @dataclass(frozen=True)
@@ -123,31 +162,74 @@ class Network:
 
 def text(network: Network, sizes: str | None = None) -> str:
     """The description as a spec; `sizes`, such as "HxW", replaces the spatial sizes of its inputs."""
-    lines = []
+    letters = "CDHW"[0] + "DHW"[4 - len(network.inputs[0][1]) :]
+    lines = [f"param {name} = {value}" for name, value in settings_of(network).items()]
     for name, shape in network.inputs:
         size = "x".join(map(str, shape)) if sizes is None else f"{shape[0]}x{sizes}"
         lines.append(f"input {name}: {size}")
     if network.plain:
         lines += ["default conv(act=none)", "default fc(act=none)"]
-    lines += [f"shared {name} = {_chain(body)}" for name, body in network.shared]
+    lines += [f"shared {name} = {_chain(body, letters)}" for name, body in network.shared]
     for chain in network.chains:
-        lines += [chain.head + " -> " + _item(chain.items[0]), *map(_item, chain.items[1:])]
+        words = [_item(item, letters) for item in chain.items]
+        lines += [f"{chain.head} -> {words[0]}", *words[1:]]
     return "\n".join([*lines, f"output {', '.join(network.outputs)}", ""])
 
 
-def _chain(chain: Chain) -> str:
-    words = [*([chain.head] if chain.head else []), *map(_item, chain.items)]
+def settings_of(network: Network) -> dict[str, str]:
+    """The params that a description depends on, with their values as they are written."""
+    found: dict[str, str] = {}
+    for part in within(network):
+        match part:
+            case Maybe(flag):
+                found[flag.name] = "yes" if flag else "no"
+            case Listed(name, _, widths):
+                found[name] = "()" if not widths else f"({', '.join(map(str, widths))},)"
+            case Repeat(_, Knob() as knob) | Layer(width=Knob() as knob):
+                found[knob.name] = str(knob.value)
+    return found
+
+
+def within(part: Network | Item | Chain) -> Iterator[Item | Chain]:
+    """Every item and chain in a description."""
+    inner: tuple[Item | Chain, ...] = ()
+    match part:
+        case Network(_, shared, chains):
+            inner = (*chains, *(body for _, body in shared))
+        case Chain(items):
+            inner = items
+        case Repeat(body):
+            inner = (body,)
+        case Sides(_, branches):
+            inner = branches
+        case Labelled(_, one):
+            inner = (one,)
+        case Maybe(_, body, otherwise):
+            inner = (body, otherwise)
+    if not isinstance(part, Network):
+        yield part
+    for one in inner:
+        yield from within(one)
+
+
+def _chain(chain: Chain, letters: str) -> str:
+    words = [*([chain.head] if chain.head else []), *(_item(item, letters) for item in chain.items)]
     return " -> ".join(words) or "id"
 
 
-def _item(item: Item) -> str:
+def _item(item: Item, letters: str) -> str:
     match item:
         case Labelled(label, inner):
-            return f"{label}: {_item(inner)}"
+            return f"{label}: {_item(inner, letters)}"
         case Repeat(body, times):
-            return f"[{_chain(body)}]*{times}"
-        case Sides(how, branches):
-            return f"[{f' {how} '.join(map(_chain, branches))}]"
+            return f"[{_chain(body, letters)}]*{times}"
+        case Sides(how, branches, axis):
+            along = "" if axis == 0 else f"(axis={letters[axis]})"
+            return f"[{f' {how} '.join(_branch(b, letters) for b in branches)}]{along}"
+        case Maybe(_, _, otherwise):
+            return _choice(item, letters, is_whole=bool(otherwise.items))
+        case Listed(name, layer):
+            return f"[{_word(replace(layer, width=Knob('w', 1)))} for w in {name}]"
         case Use(name):
             return name
         case Source(label, shape):
@@ -158,6 +240,19 @@ def _item(item: Item) -> str:
             return _again(item)
         case Layer():
             return _word(item)
+
+
+def _branch(chain: Chain, letters: str) -> str:
+    match chain:
+        case Chain((Maybe() as only,), None):
+            return _choice(only, letters, is_whole=True)
+    return _chain(chain, letters)
+
+
+def _choice(item: Maybe, letters: str, *, is_whole: bool) -> str:
+    """A choice, which needs an `else` where it is a whole branch."""
+    rest = f" else {_chain(item.otherwise, letters)}" if is_whole else ""
+    return f"[{_chain(item.body, letters)} if {item.flag.name}{rest}]"
 
 
 def _word(layer: Layer) -> str:

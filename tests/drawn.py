@@ -26,6 +26,7 @@ from described import (
     Source,
     Use,
     WeightOf,
+    within,
 )
 from independent import Independent, Path, Refused
 from torch import nn
@@ -45,6 +46,9 @@ class Draw:
     another order are drawn, too.
     """
 
+    always_plain = False
+    """Whether no default activation is ever left for the language to place."""
+
     def __init__(self, seed: int, *, free: bool = False, fields: bool = True) -> None:
         self.seed = seed
         self.random = Random(seed)
@@ -57,7 +61,7 @@ class Draw:
         self.refused: list[Network] = []
         self.labels: dict[str, torch.Tensor] = {}
         self.shared: dict[str, Chain] = {}
-        self.plain = self.random.random() < 0.7
+        self.plain = self.random.random() < 0.7 or self.always_plain
         self.rank = self.random.choice([1, 1, 2, 2, 2, 3])
         low, high = SIZES[self.rank]
         self.limit = 2 * high
@@ -608,19 +612,3 @@ def _refers(item: Item) -> bool:
         isinstance(i, Use | Again | WeightOf) or (isinstance(i, Chain) and i.head is not None)
         for i in within(item)
     )
-
-
-def within(item: Item | Chain) -> Iterator[Item | Chain]:
-    yield item
-    inner: tuple[Item | Chain, ...] = ()
-    match item:
-        case Chain(items):
-            inner = items
-        case Repeat(body):
-            inner = (body,)
-        case Sides(_, branches):
-            inner = branches
-        case Labelled(_, one):
-            inner = (one,)
-    for part in inner:
-        yield from within(part)

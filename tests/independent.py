@@ -21,6 +21,8 @@ from described import (
     Item,
     Labelled,
     Layer,
+    Listed,
+    Maybe,
     Network,
     Pads,
     Repeat,
@@ -29,6 +31,7 @@ from described import (
     Use,
     WeightOf,
 )
+from further import Further, Refused, causal_pads, seen_before
 from torch import Tensor, nn
 
 Path = tuple[object, ...]
@@ -40,8 +43,9 @@ BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 ACTS = {"relu": F.relu, "sigmoid": torch.sigmoid, "leaky": F.leaky_relu, "silu": F.silu}
 
 
-class Refused(Exception):
-    """The network cannot be built or run."""
+FITTED = ("crop", "pad", "stretch", "resize")
+SAME = Layer("shortcut", args=(("kind", "same"),))
+"""The identity where shapes agree, and else no branch."""
 
 
 class Unfollowed(Exception):
@@ -69,7 +73,7 @@ class Walk:
     def layer(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
         raise NotImplementedError
 
-    def join(self, how: str, ends: list[Tensor]) -> Tensor:
+    def join(self, how: str, ends: list[Tensor], axis: int = 0) -> Tensor:
         raise NotImplementedError
 
     def network(self, network: Network, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -108,6 +112,12 @@ class Walk:
                 return self.chain(self.bodies[name], x, (name,))
             case Sides():
                 return self.sides(item, x, path)
+            case Maybe(flag, body, otherwise):
+                return self.chain(body if flag else otherwise, x, (*path, bool(flag)))
+            case Listed(_, layer, widths):
+                for turn, width in enumerate(widths):
+                    x = self.item(replace(layer, width=width), x, (*path, turn))
+                return x
 
     def tap(self, x: Tensor) -> Tensor:
         """A tensor of its own for a label, where its layer passes on what it is given."""
@@ -117,24 +127,36 @@ class Walk:
         ends, fitted = [], []
         for i, branch in enumerate(item.branches):
             items = branch.items
-            if items and items[-1] == Layer("crop"):
+            last = items[-1] if items else None
+            if isinstance(last, Layer) and last.kind in FITTED and last.size is None and not last.data:
                 items = items[:-1]
-                fitted.append(i)
-            if items == (Layer("shortcut"),):
+                fitted.append((i, last.kind))
+            if last == SAME:
+                straight = self.stride(x, item.branches[1 - i]) == (1,) * rank_of(x)
+                if x.shape != ends[1 - i].shape or not straight:
+                    return self.join("+", [ends[1 - i]])
+                ends.append(x)
+            elif items == (Layer("shortcut"),):
                 ends.append(self.shortcut(x, item.branches[1 - i], ends[1 - i], (*path, i)))
             else:
                 ends.append(self.chain(Chain(items, branch.head), x, (*path, i)))
-        for i in fitted:
+        for i, kind in fitted:
             (like,) = (end for j, end in enumerate(ends) if j != i)
-            ends[i] = self.item(Layer("crop", size=tuple(like.shape[2:])), ends[i], (*path, i, "crop"))
-        return self.join(item.how, ends)
+            ends[i] = self.item(Layer(kind, size=tuple(like.shape[2:])), ends[i], (*path, i, kind))
+        return self.join(item.how, ends, item.axis)
 
-    def shortcut(self, x: Tensor, beside: Chain, like: Tensor, path: Path) -> Tensor:
-        """The identity where it fits and nothing strides, else a 1x1 convolution as wide as its sibling and strided as it is."""
+    @staticmethod
+    def stride(x: Tensor, beside: Chain) -> Axes:
+        """The product of the strides of some layers."""
         stride = (1,) * rank_of(x)
         for layer in beside.items:
             assert isinstance(layer, Layer)
             stride = tuple(a * b for a, b in zip(stride, given(layer, x)[1], strict=True))
+        return stride
+
+    def shortcut(self, x: Tensor, beside: Chain, like: Tensor, path: Path) -> Tensor:
+        """The identity where it fits and nothing strides, else a 1x1 convolution as wide as its sibling and strided as it is."""
+        stride = self.stride(x, beside)
         if x.shape == like.shape and set(stride) == {1}:
             return x
         return self.layer(Layer("conv", (1,) * rank_of(x), like.shape[1], stride), x, path)
@@ -177,6 +199,8 @@ def pads(layer: Layer, x: Tensor) -> Pads:
         extent = (k - 1) * d + 1
         if word == "valid":
             out.append((0, 0))
+        elif word == "causal":
+            return causal_pads(kernel, dilation)
         elif word == "same":
             out.append((extent // 2, extent // 2))
         else:  # same_tf, after the guide of tf.nn: as many outputs as n/s, rounded up; the odd one is after
@@ -219,7 +243,7 @@ class Shift(nn.Module):
 # --- the module ---------------------------------------------------------------------------
 
 
-class Independent(nn.Module, Walk):
+class Independent(nn.Module, Further, Walk):
     """A description as a module; layers are made the first time that values reach them."""
 
     def __init__(self, shared: Mapping[str, Chain]) -> None:
@@ -320,77 +344,9 @@ class Independent(nn.Module, Walk):
             x.movedim(1, -1)
         ).movedim(-1, 1)
 
-    def _resize(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
-        up, down, mode, anti = layer.data
-        size = [n * up // down for n in x.shape[2:]]
-        if 0 in size:
-            raise Refused("nothing is left")
-        return F.interpolate(x, size, mode=mode, antialias=anti)
-
-    def _times(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
-        (factor,) = layer.data
-        if len(factor) not in (1, x.shape[1]):
-            raise Refused(f"{len(factor)} factors for {x.shape[1]} channels")
-        return x * torch.tensor(factor, dtype=x.dtype).view(-1, *[1] * (x.dim() - 2))
-
-    def _plus(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
-        return x + layer.data[0]
-
-    def _pow(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
-        return x ** layer.data[0]
-
-    def _exp(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
-        return x.clamp(max=3).exp()
-
-    def _abs(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
-        return torch.where(x < 0, -x, x)
-
-    def _sin(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
-        return x.sin()
-
-    def _clamp(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
-        low, high = layer.data
-        return torch.where(
-            x < low, torch.full_like(x, low), torch.where(x > high, torch.full_like(x, high), x)
-        )
-
     def _slice(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
         axis, first, last = ends_of(layer, x)
         return x.narrow(axis, first, last - first + 1)
-
-    def _pad(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
-        sides, mode = layer.data
-        flat = [n for pair in reversed(sides) for n in pair]
-        return F.pad(x, flat) if mode == "zeros" else F.pad(x, flat, mode=mode)
-
-    def _mean(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
-        for axis in layer.data:
-            x = x.sum(axis + 1, keepdim=True) / x.shape[axis + 1]
-        return x
-
-    def _sum(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
-        for axis in layer.data:
-            x = x.sum(axis + 1, keepdim=True)
-        return x
-
-    def _max(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
-        for axis in layer.data:
-            x = x.sort(axis + 1).values.narrow(axis + 1, x.shape[axis + 1] - 1, 1)
-        return x
-
-    def _softmax(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
-        (axis,) = layer.data
-        powers = (x - x.max()).exp()
-        return powers / powers.sum(axis + 1, keepdim=True)
-
-    def _permute(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
-        return x.permute(0, *(1 + axis for axis in layer.data))
-
-    def _reshape(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
-        return x.reshape(len(x), x.shape[1], *(1,) * layer.data[0])
-
-    def _l2norm(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
-        return x / x.pow(2).sum(1, keepdim=True).sqrt().clamp(min=1e-12)
 
     def _attend(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
         heads, inner, outer, causal = layer.data
@@ -444,10 +400,12 @@ class Independent(nn.Module, Walk):
         z = torch.sigmoid(az + bz)
         return ((1 - z) * torch.tanh(an + torch.sigmoid(ar + br) * bn) + z * state[0],)
 
-    def join(self, how: str, ends: list[Tensor]) -> Tensor:
+    def join(self, how: str, ends: list[Tensor], axis: int = 0) -> Tensor:
         try:
             if how == "|":
-                return torch.cat(ends, 1)
+                return torch.cat(ends, 1 + axis)
+            if how == "@":
+                return torch.bmm(*ends)
             if how == "&":
                 return prod(ends[1:], start=ends[0])
         except RuntimeError as error:
@@ -472,12 +430,29 @@ class Independent(nn.Module, Walk):
         kernel, stride, dilation = given(layer, x)
         sides = pads(layer, x)
         # TensorFlow's padding is another at each size that a shared module is used at.
-        even = layer.pad != "same_tf" and all(before == after for before, after in sides)
+        even = layer.pad != "same_tf" and not layer.data and all(before == after for before, after in sides)
         padding = tuple(before for before, _ in sides) if even else 0
         conv = self.make(path, lambda: CONV[rank_of(x) - 1](
             x.shape[1], width, kernel, stride, padding, dilation, groups, bias
         ))  # fmt: skip
-        return conv(x if even else bordered(x, sides))
+        if not layer.data:
+            return conv(x if even else bordered(x, sides))
+        form, word = layer.data
+        if form == "pad_mode":
+            return conv(
+                F.pad(x, [n for pair in reversed(sides) for n in pair], mode=word)
+                if word != "zeros"
+                else bordered(x, sides)
+            )
+        weight = conv.weight
+        if form == "mask":
+            weight = weight * seen_before(kernel, itself=word == "b")
+        else:  # Qiao et al. 2019: each filter's mean and variance
+            axes = tuple(range(1, weight.dim()))
+            centred = weight - weight.mean(axes, keepdim=True)
+            weight = centred / (centred.pow(2).mean(axes, keepdim=True) + 1e-5).sqrt()
+        function = (F.conv1d, F.conv2d, F.conv3d)[rank_of(x) - 1]
+        return function(bordered(x, sides), weight, conv.bias, stride, 0, dilation, groups)
 
     def _has_bias(self, layer: Layer) -> bool:
         return layer.norm is None if layer.bias is None else layer.bias
@@ -518,6 +493,8 @@ class Independent(nn.Module, Walk):
         even = all(before == after for before, after in sides)
         if kinds is AVG_POOL and rank_of(x) == 3:  # this one takes no kernel larger than the bare map
             even = even and all(n >= k for n, k in zip(x.shape[2:], kernel, strict=True))
+        if layer.dilation is not None:  # of a max-pool
+            return MAX_POOL[rank_of(x) - 1](kernel, stride, 0, layer.dilation)(bordered(x, sides, border))
         padding = tuple(before for before, _ in sides) if even else 0
         if not even:
             x = bordered(x, sides, border)
@@ -591,7 +568,7 @@ class Support(Walk):
     def is_whole(self, x: Tensor) -> bool:
         return any(x is other for other in self.whole)
 
-    def join(self, how: str, ends: list[Tensor]) -> Tensor:
+    def join(self, how: str, ends: list[Tensor], axis: int = 0) -> Tensor:
         local = [end for end in ends if not self.is_whole(end)]
         if not self.gates and local:
             ends = local

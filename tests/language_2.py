@@ -19,6 +19,7 @@ LISTS = (
     "[[conv3-w]*n for n, w in (2, 6)] -> [[conv3-w]*n for n, w in (1, 6), (2, 4)]",
     "param sizes = (3, 5)\n[+ conv{k}-8 for k in sizes] -> relu",
     "[conv1-w for _, w in (3, 5), (1, 4)] -> [conv3-4 for _ in 1..2]",
+    "param ws = ()\nblock all(*ws) = [conv3-w for w in ws]\n[conv1-w for w in ws] -> all(4) -> all() -> conv3-{2+len(())}",
     "param n = 3\n[conv3-w for w in (4,)] -> [conv{k}-4 for k in (3,)] -> [conv3-{4*i} for i in 1..n]",
 )
 FLAGS = (

@@ -116,7 +116,7 @@ def _operations(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 _ATOMS = st.sampled_from([
     *_NAMES, *_NUMBERS, "3x224", "3x3", "c{i}", "p{i}{j}_x", '"a b"', "ws[1..]", "ws[..n]", "s{i}.a", "layer1.{i}.conv1",
-    "a.b{i+1}.0.c", '"block{ i }-{j+1}"', '"{max(a,2)}"', "_",
+    "()", "a.b{i+1}.0.c", '"block{ i }-{j+1}"', '"{max(a,2)}"', "_",
 ])  # fmt: skip
 _EXPRESSION_TREES = st.recursive(_ATOMS, _operations, max_leaves=6)
 

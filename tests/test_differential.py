@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 import torch
-from described import Chain, Item, Labelled, Layer, Network, Use, text
-from drawn import Draw, within
+from described import Chain, Labelled, Layer, Network, Use, text, within
+from drawn import Draw
 from independent import Independent, Refused, Support, Unfollowed
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -33,12 +33,6 @@ BATCH = 2
 """PyTorch takes no single image where a group norm would see one value."""
 POSITIONS = 3
 """So many positions of each output and of one label are looked at for their receptive fields."""
-
-
-def parts(network: Network) -> Iterator[Item | Chain]:
-    """Every item in a network."""
-    for chain in (*network.chains, *(body for _, body in network.shared)):
-        yield from within(chain)
 
 
 def inputs_of(network: Network) -> list[Tensor]:
@@ -64,7 +58,12 @@ def parsed(network: Network) -> cnnc.Net | None:
 
 def compare(network: Network, seen: Counter[str]) -> None:
     """Hold one network's three accounts against each other; counts what was compared."""
-    theirs, net = built(network), parsed(network)
+    compare_with(network, parsed(network), seen)
+
+
+def compare_with(network: Network, net: cnnc.Net | None, seen: Counter[str]) -> None:
+    """The same with the network that a spec gave, None where it was refused."""
+    theirs = built(network)
     assert (theirs is None) == (net is None), f"refused by {'torch' if theirs is None else 'cnnc'} alone"
     if theirs is None or net is None:
         seen["refused"] += 1
@@ -81,7 +80,7 @@ def compare(network: Network, seen: Counter[str]) -> None:
         values = module(network, *inputs)
     assert 2 * BATCH * net.macs == counter.get_total_flops()
     compare_compiled(network, net, module, inputs, [values[label] for label in network.outputs])
-    seen.update({part.kind if isinstance(part, Layer) else type(part).__name__ for part in parts(network)})
+    seen.update({part.kind if isinstance(part, Layer) else type(part).__name__ for part in within(network)})
     if network.fields:
         compare_fields(network, net, seen)
     seen["accepted"] += 1

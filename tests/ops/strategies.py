@@ -91,7 +91,7 @@ def conv(draw: Draw, shape: Shape) -> str:
         pad = draw(st.integers(0, min(3, *(n - 1 for n in shape[1:]))))
         mode = draw(st.sampled_from(["reflect", "replicate", "circular", "zeros"]))
         return f"{head}(pad={pad}, pad_mode={mode}, groups={groups}{more}, act=none)"
-    if form == 0 and is_odd(head):
+    if form in (0, 5) and is_odd(head):
         more += f", groups={groups}, mask={draw(st.sampled_from('ab'))}"
     elif form == 1:
         rows = [draw(st.text("01", min_size=width, max_size=width)) for _ in range(shape[0])]
@@ -101,6 +101,11 @@ def conv(draw: Draw, shape: Shape) -> str:
     more += "" if form == 1 else reparam(draw)
     dilation = per_axis(draw, st.integers(1, 3), rank)
     return f"{head}(pad={padding(draw, rank, 3)}, dilation={dilation}{more}, act=none)"
+
+
+def beside(draw: Draw, sizes: st.SearchStrategy[int], shape: Shape) -> str:
+    """A line that makes a tensor `t` of some sizes, and the head of the next."""
+    return f't: adaptiveavgpool({per_axis(draw, sizes, len(shape) - 1)})\n"input" -> '
 
 
 STANDARDISE = st.sampled_from(
@@ -118,6 +123,9 @@ STANDARDISE = st.sampled_from(
 def dwconv(draw: Draw, shape: Shape) -> str:
     rank = len(shape) - 1
     head = f"dwconv{per_axis(draw, KERNELS, rank)}/{per_axis(draw, STRIDES, rank)}"
+    if not draw(st.integers(0, 4)):
+        mode = draw(st.sampled_from(["reflect", "replicate", "circular", "zeros"]))
+        return f"{head}(pad={draw(st.integers(0, 2))}, pad_mode={mode}, act=none)"
     more = f"multiplier={draw(st.integers(1, 3))}, bias={yes_no(draw)}" + init(draw, ANY_RULE) + reparam(draw)
     return f"{head}(pad={padding(draw, rank, 3)}, dilation={draw(st.integers(1, 2))}, {more}, act=none)"
 
@@ -220,7 +228,9 @@ def fc(draw: Draw, shape: Shape) -> str:
 
 
 def linear(draw: Draw, shape: Shape) -> str:
-    return f"linear-{draw(st.integers(1, 20))}(bias={yes_no(draw)}{init(draw, ANY_RULE)}{reparam(draw)})"
+    more = f", bias_init={draw(st.sampled_from(['1', 'normal(0.1)']))}" if draw(st.booleans()) else ""
+    bias = "yes" if more else yes_no(draw)
+    return f"linear-{draw(st.integers(1, 20))}(bias={bias}{more}{init(draw, ANY_RULE)}{reparam(draw)})"
 
 
 def tensor(draw: Draw, shape: Shape) -> str:
@@ -280,6 +290,10 @@ def resize(draw: Draw, shape: Shape) -> str:
     linear = {1: "linear", 2: "bilinear", 3: "trilinear"}[rank]
     mode = draw(st.sampled_from(["nearest", "area", linear, *(["bicubic"] if rank == 2 else [])]))
     more = f", align_corners={yes_no(draw)}" if mode not in ("nearest", "area") else ""
+    if mode in ("bilinear", "bicubic") and draw(st.booleans()):
+        more = ", antialias=yes"
+    if not draw(st.integers(0, 3)):
+        return f"{beside(draw, st.integers(1, 9), shape)}resize(to=t, mode={mode}{more})"
     if draw(st.booleans()):
         return f"resize(size={per_axis(draw, st.integers(1, 9), rank)}, mode={mode}{more})"
     factors = [draw(st.sampled_from(["0.5", "1.5", "2", "1/3", "0.7", "3", "5/4"])) for _ in range(rank)]
@@ -289,6 +303,9 @@ def resize(draw: Draw, shape: Shape) -> str:
 
 def pad(draw: Draw, shape: Shape) -> str:
     most = min(shape[1:])
+    if not draw(st.integers(0, 3)):
+        least = st.integers(max(shape[1:]), max(shape[1:]) + 3)
+        return f"{beside(draw, least, shape)}pad(to=t, mode={draw(st.sampled_from(['zeros', 'replicate']))})"
     mode = draw(st.sampled_from(["zeros", "reflect", "replicate", "circular"]))
     numbers = st.integers(0, {"reflect": most - 1, "circular": most}.get(mode, 4))
     more = f", value={draw(st.sampled_from(['0', '1.5']))}" if mode == "zeros" else ""
@@ -296,10 +313,14 @@ def pad(draw: Draw, shape: Shape) -> str:
 
 
 def crop(draw: Draw, shape: Shape) -> str:
+    if not draw(st.integers(0, 3)):
+        return f"{beside(draw, st.integers(1, min(shape[1:])), shape)}crop(to=t)"
     return f"crop({'x'.join(str(draw(st.integers(1, n))) for n in shape[1:])})"
 
 
 def stretch(draw: Draw, shape: Shape) -> str:
+    if not draw(st.integers(0, 3)):
+        return f"{beside(draw, st.integers(1, 6), shape)}gap -> stretch(to=t)"
     return f"stretch({'x'.join(str(draw(st.integers(1, 6)) if n == 1 else n) for n in shape[1:])})"
 
 
@@ -384,6 +405,10 @@ def slice_(draw: Draw, shape: Shape) -> str:
     """A stretch of an axis, its ends counted from either side or left open."""
     at = draw(st.integers(0, len(shape) - 1))
     n = shape[at]
+    if at and draw(st.booleans()):
+        last = draw(st.sampled_from(["", ", last=yes", ", last=no"]))
+        head = beside(draw, st.integers(1, n), shape)
+        return f"{head}slice(to=t, axis={LETTERS[len(shape) - 1][at]}{last})"
     low = draw(st.integers(0, n - 1))
     high = draw(st.integers(low, n - 1))
     first = draw(st.sampled_from([str(low), str(low - n), *([""] if low == 0 else [])]))
@@ -420,7 +445,6 @@ def stn(draw: Draw, shape: Shape) -> str:
 
 PLAIN = (
     "relu", "relu6", "selu", "silu", "mish", "sigmoid", "tanh", "hardsigmoid", "hardswish", "softmax",
-    "logsoftmax",
 )  # fmt: skip
 WORDS: dict[str, Words] = {
     **{word: bare(word) for word in PLAIN},
@@ -473,6 +497,7 @@ WORDS: dict[str, Words] = {
     "permute": permute,
     "slice": slice_,
     "softmax": along("softmax", one=True),
+    "logsoftmax": along("logsoftmax", one=True),
     "lppool": lppool,
     "blurpool": blurpool,
     "gap": bare("gap"),
