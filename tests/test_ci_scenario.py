@@ -10,10 +10,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from precommit import PreCommit
 from test_action import STEPS, git, step
 from test_ci_page import hooks
 from test_pytest_plugin import INSTALLED
@@ -52,6 +54,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def pre_commit(tmp_path_factory: pytest.TempPathFactory) -> PreCommit:
+    return PreCommit.at(tmp_path_factory.mktemp("pre-commit"))
+
+
+Hooks = Callable[[Path], str | None]
+"""From a project to what its hooks print where one fails."""
+
+
 def run(*words: str) -> tuple[int, str]:
     done = CliRunner().invoke(cnnc, words, prog_name="cnnc", catch_exceptions=False)
     return done.exit_code, done.output
@@ -86,17 +97,25 @@ def by_action(root: Path) -> str | None:
     return printed if code else None
 
 
-def everywhere(root: Path, *told: str) -> None:
+def everywhere(root: Path, hooks: Hooks, *told: str) -> None:
     """All three fail, and each says this."""
-    for printed in (by_hooks(root), by_pytest(root), by_action(root)):
+    for printed in (hooks(root), by_pytest(root), by_action(root)):
         assert printed is not None
         for text in told:
             assert text in printed, printed
 
 
-def test_a_project_through_all_that_ci_has(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("through", ["the hooks' commands", "pre-commit"])
+def test_a_project_through_all_that_ci_has(
+    project: Path, through: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks: Hooks = by_hooks
+    if through == "pre-commit":
+        pre_commit: PreCommit = request.getfixturevalue("pre_commit")
+        pre_commit.configure(project)
+        hooks = pre_commit.run
     user, parts = project / "nets" / "vision" / "user.cnn", project / "lib" / "parts.cnn"
-    assert by_hooks(project) is None
+    assert hooks(project) is None
     plugin = () if INSTALLED else ("-p", "cnnc.pytest_plugin")
     words = [sys.executable, "-m", "pytest", *plugin, "-p", "no:cacheprovider", "-q"]
     done = subprocess.run(words, cwd=project, capture_output=True, text=True)
@@ -106,7 +125,7 @@ def test_a_project_through_all_that_ci_has(project: Path, monkeypatch: pytest.Mo
 
     # A change in the library is a change of the network that uses it, told in the library.
     parts.write_text(PARTS.replace("-> conv3-w +", "-> conv5-w +"))
-    everywhere(project, "lib/parts.cnn", "differs from its record in cnnc.lock", "conv2.weight")
+    everywhere(project, hooks, "lib/parts.cnn", "differs from its record in cnnc.lock", "conv2.weight")
     assert "::error file=lib/parts.cnn,line=2," in (by_action(project) or "")
     base = git(project, "rev-parse", "HEAD")
     _, _, summary = step("summary", project, CNNC_BASE=base)
@@ -116,14 +135,14 @@ def test_a_project_through_all_that_ci_has(project: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(user.parent)
     assert run("lock", "user.cnn")[0] == 0
     monkeypatch.chdir(project)
-    assert by_hooks(project) is None and by_pytest(project) is None
+    assert hooks(project) is None and by_pytest(project) is None
     parts.write_text(PARTS)
     assert run("lock")[0] == 0 and git(project, "status", "--short", "-uno") == ""
 
     # Marks of a merge, in a spec and in the lock.
     user.write_bytes(user.read_bytes().replace(b"unit(16) -> unit(32)", MERGE.replace("\n", "\r\n").encode()))
     for printed, mark in (
-        (by_hooks(project), "error E"),
+        (hooks(project), "error E"),
         (by_pytest(project), "error E"),
         (by_action(project), "::error"),
     ):
@@ -134,7 +153,7 @@ def test_a_project_through_all_that_ci_has(project: Path, monkeypatch: pytest.Mo
     lock.write_text(
         lock.read_text().replace("version = 2\n", "version = 2\n<<<<<<< mine\n=======\n>>>>>>> theirs\n")
     )
-    everywhere(project, "the lock contains merge markers")
+    everywhere(project, hooks, "the lock contains merge markers")
 
 
 def test_a_layout_that_crlf_hides(project: Path) -> None:
@@ -145,3 +164,12 @@ def test_a_layout_that_crlf_hides(project: Path) -> None:
     assert code == 1 and "user.cnn" in told
     run("fmt", "nets")
     assert user.read_bytes() == PARTS_USER.replace("\n", "\r\n").encode()
+
+
+def test_the_layout_hook_mends_and_fails(project: Path, pre_commit: PreCommit) -> None:
+    user = project / "nets" / "vision" / "user.cnn"
+    pre_commit.configure(project)
+    user.write_bytes(user.read_bytes().replace(b"gap -> fc-10", b"gap->fc-10"))
+    assert "files were modified by this hook" in (pre_commit.run(project) or "")
+    assert user.read_bytes() == PARTS_USER.replace("\n", "\r\n").encode()
+    assert pre_commit.run(project) is None
