@@ -70,8 +70,9 @@ def _first_init(self: Any, *args: Any, **kwargs: Any) -> None:
 
 def _init(cls: type[Any]) -> Callable[..., None]:
     """The `__init__` that dataclass would have written."""
-    known: dict[str, Any] = {"_set": object.__setattr__, "_missing": MISSING}
+    known: dict[str, Any] = {"_missing": MISSING}
     parameters, body = ["self"], []
+    is_frozen = cls.__setattr__ is _refuse
     for f in fields(cls):
         value = f.name
         if f.default is not MISSING:
@@ -84,7 +85,8 @@ def _init(cls: type[Any]) -> Callable[..., None]:
             parameter = f.name
         if f.init:
             parameters.append(parameter)
-            body.append(f"_set(self, {f.name!r}, {value})")
+            known[f"_set_{f.name}"] = getattr(cls, f.name).__set__  # of the slot
+            body.append(f"_set_{f.name}(self, {value})" if is_frozen else f"self.{f.name} = {value}")
         else:
             assert f.default is f.default_factory is MISSING, "__post_init__ sets it"
     if hasattr(cls, "__post_init__"):

@@ -178,13 +178,16 @@ class Word:
     quoted: bool
     span: Span = _span()
     head_span: Span = _span()
+    literal: str | None = field(init=False, compare=False, repr=False)
+    """The whole word where it has no arithmetic in it, arguments aside."""
+    keyword: str | None = field(init=False, compare=False, repr=False)
+    """That in small letters, unless it stands in quotes: what tells layers and the like."""
 
-    @property
-    def literal(self) -> str | None:
-        """The whole word where it has no arithmetic in it, arguments aside."""
-        if len(self.parts) == 1 and not self.index and isinstance(self.parts[0], str):
-            return self.parts[0]
-        return None
+    def __post_init__(self) -> None:
+        whole = self.parts[0] if len(self.parts) == 1 and not self.index else None
+        literal = whole if isinstance(whole, str) else None
+        object.__setattr__(self, "literal", literal)
+        object.__setattr__(self, "keyword", None if literal is None or self.quoted else literal.lower())
 
 
 @record
