@@ -27,7 +27,7 @@ def test_every_layer_is_there() -> None:
 
 @pytest.mark.parametrize("record", layers(), ids=lambda record: record.kind)
 def test_record_is_whole(record: Layer) -> None:
-    assert [argument.name for argument in record.arguments] == argument_names(op_words()[record.kind])
+    assert [argument.name for argument in record.arguments] == [*argument_names(op_words()[record.kind])]
     assert record.summary.endswith(".")
     assert record.sample is not None or op_words()[record.kind].tensors
 

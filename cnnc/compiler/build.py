@@ -174,19 +174,13 @@ def _raise_errors(problems: Sequence[Diagnostic]) -> None:
 
 def _unreached(walked: Walked) -> list[Diagnostic]:
     """E501 for the last layer of every chain that reaches no output."""
-    live: set[int] = set()
-    todo = [draft.settled() for draft in walked.outputs.values()]
-    while todo:
-        draft = todo.pop()
-        if id(draft) not in live:
-            live.add(id(draft))
-            todo += [x.settled() for x in draft.inputs]
     kept = [d for d in walked.drafts if not d.dropped]
-    consumed = {id(x.settled()) for d in kept for x in d.inputs}
+    taken = {x.settled().number for d in kept for x in d.inputs}
+    taken |= {draft.settled().number for draft in walked.outputs.values()}
     spare = _spare(walked.root)
     problems = []
     for draft in kept:
-        if id(draft) in live or id(draft) in consumed or id(draft) in spare:
+        if draft.number in taken or draft.number in spare:
             continue
         what = f"the input `{draft.name}`" if draft.role == "input" else "what flows out here"
         hint = "name it in `output`, join it to the rest, or remove it"
@@ -196,29 +190,29 @@ def _unreached(walked: Walked) -> list[Diagnostic]:
 
 
 def _spare(root: DraftScope) -> set[int]:
-    """The `id`s of the drafts within networks that are used from their files."""
+    """The numbers of the drafts within networks that are used from their files."""
     tops = [scope for scope in root.scopes() if scope.is_spare]
     scopes = [scope for top in tops for scope in top.scopes()]
-    return {id(child) for scope in scopes for child in scope.children if isinstance(child, Draft)}
+    return {child.number for scope in scopes for child in scope.children if isinstance(child, Draft)}
 
 
 def _freeze(
     name: str, spec: s.Spec, file: FileScope, walked: Walked, problems: Sequence[Diagnostic]
 ) -> Graph:
-    kept = [d for d in walked.drafts if not d.dropped]
-    index = {id(d): i for i, d in enumerate(kept)}
-
-    nodes = []
-    for i, draft in enumerate(kept):
+    index = _places(walked.drafts)
+    nodes: list[Node] = []
+    for draft in walked.drafts:
+        if draft.dropped:
+            continue
         assert draft.op is not None
         draft.name = draft.name or draft.label or "input"
         nodes.append(
             Node(
-                index=i,
+                index=len(nodes),
                 name=draft.name,
                 module=draft.owner.name,
                 op=draft.op,
-                inputs=tuple(index[id(x.settled())] for x in draft.inputs),
+                inputs=tuple([index[x.number] for x in draft.inputs]),
                 out=draft.shape,
                 span=draft.span,
                 trace=draft.trace,
@@ -227,7 +221,7 @@ def _freeze(
                 args=draft.args,
                 written=draft.written,
                 given=draft.given,
-                named={key: index[id(x.settled())] for key, x in draft.named.items()},
+                named={key: index[x.number] for key, x in draft.named.items()},
                 again=None if draft.reused is None else draft.owner.name,
                 applied=draft.applied,
             )
@@ -237,8 +231,8 @@ def _freeze(
     for node in nodes:
         labels.setdefault(node.name, node.index)
     _collect_labels(walked.labels, "", index, labels)
-    outputs = {key: index[id(draft.settled())] for key, draft in walked.outputs.items()}
-    inputs_by_name = {key: index[id(draft)] for key, draft in walked.inputs.items()}
+    outputs = {key: index[draft.number] for key, draft in walked.outputs.items()}
+    inputs_by_name = {key: index[draft.number] for key, draft in walked.inputs.items()}
     found = tuple(p for p in problems if p.severity != "error")
     return Graph(
         name=name,
@@ -255,20 +249,33 @@ def _freeze(
         warnings=found,
         free=walked.free,
         ledger=walked.ledger,
-        placed=tuple(index[id(draft.settled())] for draft in walked.drafts),
+        placed=tuple(index),
     )
 
 
-def _freeze_scope(scope: DraftScope, index: Mapping[int, int], labels: dict[str, int]) -> Scope:
+def _places(drafts: Sequence[Draft]) -> list[int]:
+    """The index of the node that each draft becomes, by its number; that of a dropped one is its input's."""
+    index: list[int] = []
+    count = 0
+    for draft in drafts:
+        if draft.dropped:
+            index.append(index[draft.inputs[0].number])
+        else:
+            index.append(count)
+            count += 1
+    return index
+
+
+def _freeze_scope(scope: DraftScope, index: Sequence[int], labels: dict[str, int]) -> Scope:
     def at(draft: Draft | None) -> int | None:
-        return None if draft is None else index.get(id(draft.settled()))
+        return None if draft is None or draft.poison else index[draft.number]
 
     children: list[int | Scope] = []
     for child in scope.children:
         if isinstance(child, DraftScope):
             children.append(_freeze_scope(child, index, labels))
         elif not child.dropped:
-            children.append(index[id(child)])
+            children.append(index[child.number])
     result = at(scope.result)
     if result is not None and scope.name:
         labels[scope.name] = result
@@ -288,13 +295,18 @@ def _freeze_scope(scope: DraftScope, index: Mapping[int, int], labels: dict[str,
         result=result,
         module=scope.owner.name,
         block=None if scope.block is None else _frozen_block(scope.block),
-        args={name: Sourced(in_graph(given.value), given.source) for name, given in scope.args.items()},
+        args={name: _frozen(given) for name, given in scope.args.items()},
         given=scope.given,
         decisions=tuple(scope.decisions),
         span=scope.span,
         trace=scope.trace,
         fitted=fitted,
     )
+
+
+def _frozen(given: Sourced[Value]) -> Sourced[Value]:
+    value = in_graph(given.value)
+    return given if value is given.value else Sourced(value, given.source)
 
 
 def _frozen_block(block: s.Block) -> Block:
@@ -310,12 +322,11 @@ def _written(default: s.Expr | s.Bracket | None, block: s.Block) -> object:
     return default.id
 
 
-def _collect_labels(scope: LabelScope, prefix: str, index: Mapping[int, int], labels: dict[str, int]) -> None:
+def _collect_labels(scope: LabelScope, prefix: str, index: Sequence[int], labels: dict[str, int]) -> None:
     """Labels by path. A label wins over a module of the same name: its tensor has the activation in."""
     for text, entry in scope.entries.items():
         path = f"{prefix}{text}"
-        place = index.get(id(entry.tensor.settled()))
-        if place is not None:
-            labels[path] = place
+        if not entry.tensor.poison:
+            labels[path] = index[entry.tensor.number]
         if entry.inner is not None:
             _collect_labels(entry.inner, f"{path}.", index, labels)

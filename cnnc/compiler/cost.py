@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field, fields
-from functools import cached_property
+from functools import cached_property, partial
 from math import prod
+from operator import attrgetter
 from typing import Any
 
 from cnnc.compiler.graph import Graph, Node
@@ -83,7 +84,7 @@ class Cost:
 
     def values(self) -> tuple[int, ...]:
         """The counts in the order of `FIGURES`."""
-        return tuple(getattr(self, key) for key in FIGURES)
+        return _VALUES(self)
 
     def items(self) -> Iterable[tuple[str, int]]:
         """The counts by their keys."""
@@ -105,6 +106,7 @@ class Figure:
 
 
 FIGURES: Mapping[str, Figure] = {f.name: Figure(f.name, **f.metadata) for f in fields(Cost)}
+_VALUES: Callable[[Cost], tuple[int, ...]] = attrgetter(*FIGURES)
 
 
 @record
@@ -155,10 +157,15 @@ def costs(graph: Graph) -> Costs:
         if node.role == "input":
             rows.append(Cost())
             continue
-        use = Use(graph, node, first=node.module not in seen)
+        first = node.module not in seen
         seen.add(node.module)
-        rows.append(Cost(*(figure.of(use) for figure in FIGURES.values())))
+        rows.append(graph.kept(node, ("cost", first), partial(_cost, graph, node, first=first)))
     return Costs(tuple(rows), total(rows), {what: tuple(names) for what, names in unknown.items()})
+
+
+def _cost(graph: Graph, node: Node, *, first: bool) -> Cost:
+    use = Use(graph, node, first=first)
+    return Cost(*(figure.of(use) for figure in FIGURES.values()))
 
 
 def total(rows: Iterable[Cost]) -> Cost:

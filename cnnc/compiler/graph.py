@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from cnnc.compiler.bounds import Bounds
 from cnnc.compiler.ops import Op, Shape
@@ -19,6 +19,10 @@ from cnnc.dsl.source import Source, Span
 
 if TYPE_CHECKING:
     import networkx
+
+    from cnnc.compiler.ops.base import Window
+
+_T = TypeVar("_T")
 
 
 @record(eq=False, repr=False)
@@ -212,13 +216,24 @@ class Graph:
 
     def ins(self, node: Node) -> tuple[Shape, ...]:
         """The shapes that flow into a node, in operand order."""
-        return tuple(self.nodes[i].out for i in node.inputs)
+        return tuple([self.nodes[i].out for i in node.inputs])
+
+    def kept(self, node: Node, question: Hashable, answer: Callable[[], _T]) -> _T:
+        """An answer that a node's layer and the shapes that flow in decide, worked out once for all equal layers;
+        again and again where sizes are free, for which equal is a question of its own."""
+        if self.free:
+            return answer()
+        return node.op.kept((question, self.ins(node)), answer)
+
+    def windows(self, node: Node) -> tuple[Window | None, ...]:
+        """What one output position sees of each input in turn; None for an input of which only the size matters."""
+        if not node.inputs:
+            return ()
+        return self.kept(node, "windows", lambda: node.op.windows(*self.ins(node)))
 
     def values_into(self, node: Node) -> tuple[int, ...]:
         """The inputs whose values flow into a node: all but those that only lend it their size."""
-        if not node.inputs:
-            return ()
-        windows = node.op.windows(*self.ins(node))
+        windows = self.windows(node)
         return tuple(i for i, window in zip(node.inputs, windows, strict=True) if window is not None)
 
     @property

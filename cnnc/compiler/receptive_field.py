@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from typing import assert_never
 
@@ -208,9 +207,13 @@ class _Pass:
         self.graph = graph
         self.source = source
         self.sizes = sizes
-        self.extent = self._extent(graph.nodes[source])
+        self.extents = [self._plain(node.out[1:]) for node in graph.nodes[source:]]
+        """The spatial sizes of the nodes' outputs."""
+        self.extent = self.extents[0]
         self.start = _Track((lattice.IDENTITY,) * len(self.extent), whole=False)
         self.states: list[_State | None] = []
+        self._fields: dict[tuple[int, Shape], ReceptiveField] = {}
+        """By the identity of the state and the extent of the map."""
         for node in graph.nodes[source:]:
             self.states.append(self._state(node))
 
@@ -218,7 +221,13 @@ class _Pass:
         state = self.states[index - self.source]
         if state is None:
             return None
-        out = self._extent(self.graph.nodes[index])
+        out = self.extents[index - self.source]
+        key = (id(state), out)
+        if key not in self._fields:
+            self._fields[key] = self._told(state, out)
+        return self._fields[key]
+
+    def _told(self, state: _State, out: Shape) -> ReceptiveField:
         full = self._report(state.full, out)
         return ReceptiveField(
             wrt=self.source,
@@ -255,8 +264,8 @@ class _Pass:
 
     def _branches(self, node: Node) -> Iterator[tuple[int, _State]]:
         """The states behind each operand that sees the source, moved through the node's window."""
-        shapes = self.graph.ins(node)
-        for i, shape, window in zip(node.inputs, shapes, node.op.windows(*shapes), strict=True):
+        out = self.extents[node.index - self.source]
+        for i, window in zip(node.inputs, self.graph.windows(node), strict=True):
             state = self.states[i - self.source] if i >= self.source else None
             if state is None or window is None:
                 continue
@@ -265,18 +274,26 @@ class _Pass:
             elif state.undefined is not None:
                 yield i, state
             else:
-                moved = self._moved(state, window, self._plain(shape[1:]), self._extent(node))
-                on_purpose = (state.one_sided or node.op.one_sided) and not moved.local.whole
-                yield i, replace(moved, one_sided=True) if on_purpose else moved
+                shape = self.extents[i - self.source]
+                one_sided = state.one_sided or node.op.one_sided
+                yield i, self._moved(state, window, shape, out, one_sided=one_sided)
 
-    def _moved(self, state: _State, window: Window, shape: Shape, out: Shape) -> _State:
+    def _moved(self, state: _State, window: Window, shape: Shape, out: Shape, *, one_sided: bool) -> _State:
+        if (
+            isinstance(window, Pointwise)
+            and shape == out
+            and state.off is None
+            and one_sided == state.one_sided
+        ):
+            return state
         full = self._through(state.full, window, shape, out)
         local = full if state.local is state.full else self._through(state.local, window, shape, out)
         if state.least is state.local:
             least = local
         else:
             least = self._through(state.least, window, shape, out)
-        return _State(full, local, least, self._all_aligned() if local.whole else state.aligned)
+        aligned = self._all_aligned() if local.whole else state.aligned
+        return _State(full, local, least, aligned, one_sided=one_sided and not local.whole)
 
     def _through(self, track: _Track, window: Window, shape: Shape, out: Shape) -> _Track:
         if track.whole:
@@ -329,7 +346,7 @@ class _Pass:
         if len(near) == 1:
             least = states[0].least
         else:
-            least = _least([state.least for state in states], self._extent(node))
+            least = _least([state.least for state in states], self.extents[node.index - self.source])
         off = (None,) * len(self.extent) if local.whole else _off_centre(near)
         aligned = tuple(
             branch is None and all(before)
@@ -349,13 +366,9 @@ class _Pass:
     def _all_aligned(self) -> tuple[bool, ...]:
         return (True,) * len(self.extent)
 
-    def _extent(self, node: Node) -> Shape:
-        """The spatial sizes of a node's output."""
-        return self._plain(node.out[1:])
-
     def _plain(self, shape: Shape) -> Shape:
         """Sizes as plain numbers, so that nothing is assumed of free ones."""
-        return tuple(number(n, self.sizes) for n in shape)
+        return tuple([number(n, self.sizes) for n in shape]) if self.graph.free else shape
 
     def _numbered(self, w: Axis | Spread | Shares) -> Axis | Spread | Shares:
         if isinstance(w, Shares):
@@ -364,7 +377,7 @@ class _Pass:
 
     def _full(self, node: Node, tracks: Sequence[_Track]) -> _Track:
         if any(track.whole for track in tracks):
-            tracks = [self._collapsed(track, self._extent(node)) for track in tracks]
+            tracks = [self._collapsed(track, self.extents[node.index - self.source]) for track in tracks]
         return _joined(tracks)
 
 

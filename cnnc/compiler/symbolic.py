@@ -19,7 +19,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeGuard, TypeVar
 
 from cnnc.dsl.record import record
 
@@ -155,22 +155,34 @@ def opaque(value: _T, *sources: Sym) -> Sourced[_T]:
     return Sourced(value, Opaque(items)) if items else constant(value)
 
 
+_EXACT = (int, Fraction)
+
+
+def is_number(value: object) -> TypeGuard[Exact]:
+    """Whether a value is a number of the language; a flag is none."""
+    return isinstance(value, _EXACT) and not isinstance(value, bool)
+
+
 def kind_of(value: object) -> Kind:
     """What a parameter with this value is."""
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, int):
         return "int"
-    return "float" if isinstance(value, Fraction | float) else "str" if isinstance(value, str) else "tuple"
+    if isinstance(value, str):
+        return "str"
+    return "float" if isinstance(value, (Fraction, float)) else "tuple"
 
 
 def parts(sym: Sym) -> tuple[Sym, ...]:
     """What an expression is made of, in the order of its text."""
-    if isinstance(sym, Binary | Compare):
+    if isinstance(sym, (Const, Param, SizeOf)):
+        return ()
+    if isinstance(sym, (Binary, Compare)):
         return (sym.left, sym.right)
     if isinstance(sym, IfElse):
         return (sym.then, sym.condition, sym.otherwise)
-    return () if isinstance(sym, Const | Param | SizeOf) else sym.items
+    return sym.items
 
 
 def rebuilt(sym: Sym, items: tuple[Sym, ...]) -> Sym:
@@ -220,14 +232,18 @@ def binary(op: str, left: Sym, right: Sym) -> Sym:
     if isinstance(left, Const) and isinstance(right, Const):
         total = _apply(op, left.value, right.value)
         return Binary(op, left, right) if total is None else Const(total)
-    if op == "*" and Const(1) in (left, right):
-        return right if left == Const(1) else left
-    if op in ("+", "-") and right == Const(0):
+    if op == "*":
+        if _is(left, 1):
+            return right
+        if _is(right, 1):
+            return left
+    elif op in ("+", "-"):
+        if _is(right, 0):
+            return left
+        if op == "+" and _is(left, 0):
+            return right
+    elif op in ("//", "/") and _is(right, 1) and not (op == "//" and is_real(left)):
         return left
-    if op in ("//", "/") and right == Const(1) and not (op == "//" and is_real(left)):
-        return left
-    if op == "+" and left == Const(0):
-        return right
     if op == "+" and isinstance(right, Binary) and right.op == "-" and right.right == left:
         return right.left
     # in_channels + k + k + k reads better as in_channels + 3 * k
@@ -241,6 +257,11 @@ def binary(op: str, left: Sym, right: Sym) -> Sym:
         if other == base:
             return binary("*", Const(times + count), base)
     return Binary(op, left, right)
+
+
+def _is(sym: Sym, number: int) -> bool:
+    """Whether an expression is this constant."""
+    return isinstance(sym, Const) and bool(sym.value == number)
 
 
 def negated(condition: Sym) -> Sym:

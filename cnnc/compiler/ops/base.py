@@ -445,8 +445,14 @@ class Op(Model, ABC):
     """Arguments that shape no weight, and may differ where `again` uses its weights another time."""
     aside: ClassVar[tuple[str, ...]] = ()
     """Arguments that a backend reads elsewhere than where it writes the layer."""
+    only_sized: ClassVar[bool] = False
+    """Whether of some inputs only the size matters: where `windows` is the class's own, which alone may say so."""
     internal: ClassVar[bool] = False
     """Whether no layer word names it: it comes from an operator or a rule."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.only_sized = cls.windows is not Op.windows
 
     @abstractmethod
     def out_shape(self, *ins: Shape) -> Shape:

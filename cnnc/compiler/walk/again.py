@@ -35,8 +35,7 @@ _BROUGHT = ("norm", "act")
 
 def reusing(word: s.Word) -> str | None:
     """`again` or `weight`, where a word is that; None for any other."""
-    text = None if word.literal is None or word.quoted else word.literal.lower()
-    return text if text in REUSING else None
+    return word.keyword if word.keyword in REUSING else None
 
 
 @record(frozen=False)

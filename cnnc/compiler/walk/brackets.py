@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from cnnc.compiler.symbolic import Const, Sym
@@ -51,7 +49,7 @@ class Brackets:
                 self.walk.labels.define(label, out, None, item, env, spot)
             return out
         inner = LabelScope(env.labels)
-        inner_env = replace(env, labels=inner)
+        inner_env = env.within(inner)
         return self.scoped(
             item, label, flow, env, spot, inner,
             lambda inside, x: self._repeated(item, bracket, x, inner_env, inside),
@@ -101,22 +99,23 @@ class Brackets:
 
     def once(self, bracket: s.Bracket, flow: Draft | None, env: Env, spot: Spot) -> Draft | None:
         """What stands between `[` and `]`, once."""
-        with self.inside(bracket):
+        self.enter(bracket)
+        try:
             return self.open(bracket, flow, env, spot)
+        finally:
+            self.leave()
 
-    @contextmanager
-    def inside(self, bracket: s.Bracket) -> Iterator[None]:
-        """One level deeper. Raises E901 where brackets open in each other without end."""
+    def enter(self, bracket: s.Bracket) -> None:
+        """Go one level deeper, up to `leave`. Raises E901 where brackets open in each other without end."""
         if self._depth >= MAX_DEPTH:
             hint = "name inner parts as blocks, and let no block hand itself to itself"
             raise fail(
                 "E901", f"brackets open in brackets more than {MAX_DEPTH} deep", bracket.span, hint=hint
             )
         self._depth += 1
-        try:
-            yield
-        finally:
-            self._depth -= 1
+
+    def leave(self) -> None:
+        self._depth -= 1
 
     def open(self, bracket: s.Bracket, flow: Draft | None, env: Env, spot: Spot) -> Draft | None:
         """Place the body of a bracket."""

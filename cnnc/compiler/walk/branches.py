@@ -88,16 +88,23 @@ class Branches:
         bracket = _whole(pipeline)
         if bracket is None:
             return self.walk.pipeline(pipeline, flow, env, spot)
-        with self.brackets.inside(bracket):
-            body, inner = bracket.body, env.inside(flow)
-            if isinstance(body, s.Pipeline):
-                return self._branch(body, flow, inner, spot)
-            if isinstance(body, s.Choice):
-                return self._chosen(bracket, body, flow, inner, spot)
-            if isinstance(body, s.Loop) and body.op is not None:
-                turns = self.brackets.turns_of(body, bracket, inner, spot)
-                return self.join(body.op, turns, bracket, flow, spot) if turns else NO_BRANCH
-            return self.brackets.open(bracket, flow, env, spot)
+        self.brackets.enter(bracket)
+        try:
+            return self._opened(bracket, flow, env, spot)
+        finally:
+            self.brackets.leave()
+
+    def _opened(self, bracket: s.Bracket, flow: Draft | None, env: Env, spot: Spot) -> Draft | None:
+        """The bracket that is the whole of a branch."""
+        body, inner = bracket.body, env.inside(flow)
+        if isinstance(body, s.Pipeline):
+            return self._branch(body, flow, inner, spot)
+        if isinstance(body, s.Choice):
+            return self._chosen(bracket, body, flow, inner, spot)
+        if isinstance(body, s.Loop) and body.op is not None:
+            turns = self.brackets.turns_of(body, bracket, inner, spot)
+            return self.join(body.op, turns, bracket, flow, spot) if turns else NO_BRANCH
+        return self.brackets.open(bracket, flow, env, spot)
 
     def _chosen(
         self, bracket: s.Bracket, choice: s.Choice, flow: Draft | None, env: Env, spot: Spot

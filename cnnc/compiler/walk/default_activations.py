@@ -18,18 +18,18 @@ def settle_defaults(consumers: Consumers) -> None:
     A consumer is looked for through the layers that pass values on unchanged in kind, and through a gate
     behind which an activation or a sum follows.
     """
-    linear_welcome: dict[int, bool] = {}
+    linear_welcome = [False] * len(consumers.drafts)
     for draft in reversed(consumers.drafts):
         welcome = consumers.are_complete(draft)
         for taker in consumers.counted(draft):
             assert taker.op is not None
             if taker.op.transparent:
-                welcome = welcome and linear_welcome[id(taker)]
+                welcome = welcome and linear_welcome[taker.number]
             elif isinstance(taker.op, Multiply):
                 welcome = welcome and consumers.passes(draft, taker)
             else:
                 welcome = welcome and taker.op.takes_linear
-        linear_welcome[id(draft)] = welcome
+        linear_welcome[draft.number] = welcome
         if draft.tentative and welcome:
             draft.dropped = True
     for draft in consumers.drafts:
@@ -41,30 +41,35 @@ class Consumers:
 
     def __init__(self, drafts: Sequence[Draft], outputs: Iterable[Draft]) -> None:
         self.drafts = drafts
-        self._place = {id(draft): i for i, draft in enumerate(drafts)}
-        self._takers: dict[int, list[Draft]] = {}
-        self._ends = {id(draft.settled()) for draft in outputs}
+        self._takers: list[list[Draft]] = [[] for _ in drafts]
+        self._ends = {draft.settled().number for draft in outputs}
         for draft in drafts:
             assert draft.op is not None
             if draft.dropped:
                 continue
-            windows = draft.op.windows(*(source.shape for source in draft.inputs)) if draft.inputs else ()
+            if not draft.op.only_sized:
+                for source in draft.inputs:
+                    self._takers[source.settled().number].append(draft)
+                continue
+            windows = draft.op.windows(*(source.shape for source in draft.inputs))
             for source, window in zip(draft.inputs, windows, strict=True):
                 if window is not None:  # else only its size is taken
-                    self._takers.setdefault(id(source.settled()), []).append(draft)
+                    self._takers[source.settled().number].append(draft)
 
     def are_complete(self, draft: Draft) -> bool:
         """Whether anything takes a value, be it the model's output."""
-        return bool(self._takers.get(id(draft))) or id(draft) in self._ends
+        return bool(self._takers[draft.number]) or draft.number in self._ends
 
     def counted(self, draft: Draft) -> list[Draft]:
         """The takers of a value, but for those that lead only into a gate of it."""
-        takers = self._takers.get(id(draft), [])
+        takers = self._takers[draft.number]
+        if len(takers) < 2:
+            return takers
         gates = [t for t in takers if isinstance(t.op, Multiply)]
         if not gates or len(takers) == len(gates):
             return takers
-        last = max(self._place[id(gate)] for gate in gates)
-        leads: dict[int, bool] = {id(gate): True for gate in gates}
+        last = max(gate.number for gate in gates)
+        leads = dict.fromkeys((gate.number for gate in gates), True)
         return [t for t in takers if t in gates or not self._leads_only(t, leads, last)]
 
     def _leads_only(self, start: Draft, leads: dict[int, bool], last: int) -> bool:
@@ -72,17 +77,17 @@ class Consumers:
         todo = [start]
         while todo:
             draft = todo[-1]
-            takers = self._takers.get(id(draft), [])
-            if id(draft) in self._ends or not takers or self._place[id(draft)] > last:
-                leads[id(draft)] = False
-            unknown = [t for t in takers if id(t) not in leads]
-            if id(draft) in leads:
+            takers = self._takers[draft.number]
+            if draft.number in self._ends or not takers or draft.number > last:
+                leads[draft.number] = False
+            unknown = [t for t in takers if t.number not in leads]
+            if draft.number in leads:
                 todo.pop()
             elif unknown:
                 todo += unknown
             else:
-                leads[id(draft)] = all(leads[id(t)] for t in takers)
-        return leads[id(start)]
+                leads[draft.number] = all(leads[t.number] for t in takers)
+        return leads[start.number]
 
     def passes(self, value: Draft, gate: Draft) -> bool:
         """Whether a default activation is left out through a product that has the value among its factors.
@@ -95,7 +100,7 @@ class Consumers:
         while todo:
             product = todo.pop()
             takers = self.counted(product)
-            if id(product) in self._ends or not takers:
+            if product.number in self._ends or not takers:
                 return False
             for taker in takers:
                 assert taker.op is not None
@@ -127,14 +132,13 @@ class Consumers:
 
     def _reaches(self, value: Draft, end: Draft) -> bool:
         """Whether a way leads from a value to a layer."""
-        first = self._place[id(value)]
         seen: set[int] = set()
         todo = [end]
         while todo:
             draft = todo.pop()
             if draft is value:
                 return True
-            if id(draft) not in seen and self._place[id(draft)] > first:
-                seen.add(id(draft))
+            if draft.number not in seen and draft.number > value.number:
+                seen.add(draft.number)
                 todo += draft.inputs
         return False

@@ -139,13 +139,14 @@ class Walk:
         """Record what is raised inside; the caller goes on with poison."""
         try:
             yield
-        except _GivenUp:
-            raise
-        except CnncError as error:
-            for diagnostic in error.diagnostics:
-                self.report(diagnostic, trace)
-        except Poisoned:
-            pass
+        except (CnncError, Poisoned) as error:
+            self._recover(error, trace)
+
+    def _recover(self, error: CnncError | Poisoned, trace: Trace | None) -> None:
+        if isinstance(error, _GivenUp):
+            raise error
+        for diagnostic in error.diagnostics if isinstance(error, CnncError) else ():
+            self.report(diagnostic, trace)
 
     # --- the file ------------------------------------------------------------------------
 
@@ -201,14 +202,16 @@ class Walk:
         """One step of a chain."""
         if is_anonymous(item.label):
             return self._level(replace(item, label=None), flow, env, spot, head=head)
-        label = self.labels.read(item, env, spot)
+        label = None if item.label is None else self.labels.read(item, env, spot)
         self.began.append(len(self.drafts))
-        self.open_labels += [] if label is None else [label]
+        if label is not None:
+            self.open_labels.append(label)
         try:
-            with self.recovering(spot.trace):
-                if isinstance(item.core, s.Word):
-                    return self._word(item, item.core, label, flow, env, spot, head=head)
-                return self.brackets.item(item, item.core, label, flow, env, spot)
+            if isinstance(item.core, s.Word):
+                return self._word(item, item.core, label, flow, env, spot, head=head)
+            return self.brackets.item(item, item.core, label, flow, env, spot)
+        except (CnncError, Poisoned) as error:
+            self._recover(error, spot.trace)
             if label is not None:
                 self.labels.define(label, poison(item.span), None, item, env, spot)
             return poison(item.span)
@@ -242,7 +245,7 @@ class Walk:
         inner = LabelScope(env.labels)
         self.label_scopes[id(scope)] = inner
         inside = Spot(scope, spot.trace)
-        scope.result = self.item(item, flow, replace(env, labels=inner), inside, head=head)
+        scope.result = self.item(item, flow, env.within(inner), inside, head=head)
         return scope.result
 
     def need(self, flow: Draft | None, span: Span) -> Draft:
@@ -267,9 +270,7 @@ class Walk:
     ) -> Draft | None:
         text = word.literal
         meaning = self._meaning(item, word, label, flow, env, spot, head=head)
-        is_layer = meaning is not None or (
-            text is not None and text.lower() in op_words() and not word.quoted
-        )
+        is_layer = meaning is not None or word.keyword in op_words()
         tensor_name = self.labels.tensor_name(word, env)
         if tensor_name is not None and (head or not is_layer):
             return self._head_tensor(item, word, tensor_name, is_layer, head, env, spot)
@@ -278,10 +279,10 @@ class Walk:
         out: Draft | None
         if meaning is not None:
             out = meaning()
-        elif text is not None and text.lower() == "id" and word.args is None:
+        elif word.keyword == "id" and word.args is None:
             out = flow
-        elif text is not None and is_fitted(word):
-            raise misplaced(text.lower(), word.span)
+        elif word.keyword is not None and is_fitted(word):
+            raise misplaced(word.keyword, word.span)
         elif reusing(word) == AGAIN:
             out = self.again.place(item, word, label, self.need(flow, word.span), env, spot)
         elif reusing(word) is not None:
@@ -354,17 +355,16 @@ class Walk:
     ) -> _Meaning | None:  # fmt: skip
         """What a file declares under a name, used with arguments that are worked out in `env`."""
         file = env.file
-        if text in file.blocks or text in file.shareds or text in file.externs:
-            file.used.add(text)
+        if not file.declares(text):
+            return None
+        file.used.add(text)
         if text in file.blocks:
             return lambda: self.calls.block(file.blocks[text], word, label, flow, env, spot, item=item)
         if text in file.shareds:
             return lambda: self.calls.shared(file.shareds[text], word, self.need(flow, word.span), spot)
-        if text in file.externs:
-            return lambda: self.calls.extern(
-                file.externs[text], word, label, self.need(flow, word.span), env, spot
-            )
-        return None
+        return lambda: self.calls.extern(
+            file.externs[text], word, label, self.need(flow, word.span), env, spot
+        )
 
     def _parameter(
         self, text: str, found: Sourced[Value], item: s.Item, word: s.Word, label: str | None,
@@ -411,7 +411,7 @@ class Walk:
     ) -> Draft | None:
         """Place a pipeline that was handed in: names as where it was written, modules as where it is placed."""
         home = closure.env
-        inside = replace(home, labels=labels or LabelScope(home.labels))
+        inside = home.within(labels or LabelScope(home.labels))
         return self.brackets.once(closure.bracket, flow, inside, spot)
 
     def open(self, kind: ScopeKind, label: str | None, span: Span, flow: Draft | None, spot: Spot) -> Scope:

@@ -29,6 +29,7 @@ from cnnc.compiler.symbolic import (
     Sourced,
     Sym,
     constant,
+    is_number,
     opaque,
 )
 from cnnc.compiler.walk.lists import (
@@ -60,15 +61,19 @@ class Poisoned(Exception):
 
 def evaluate(expr: s.Expr | s.Bracket, env: Env) -> Sourced[Value]:
     """The value of an argument; a pipeline becomes a closure, an unbound name a word."""
-    if isinstance(expr, s.Bracket):
-        return Sourced(Closure(expr, env), Const(PIPELINE))
-    if isinstance(expr, s.Name):
-        return _lookup(expr, env) or _word(expr.id, env)
-    if isinstance(expr, s.Call) and expr.name not in FUNCTIONS:
-        return _layer_word(expr, env)
-    if isinstance(expr, s.Tuple):
-        return together([evaluate(item, env) for item in expr.items])
     return _RULES[type(expr)](expr, env)
+
+
+def _closure(expr: s.Bracket, env: Env) -> Sourced[Value]:
+    return Sourced(Closure(expr, env), Const(PIPELINE))
+
+
+def _name(expr: s.Name, env: Env) -> Sourced[Value]:
+    return _lookup(expr, env) or _word(expr.id, env)
+
+
+def _tuple(expr: s.Tuple, env: Env) -> Sourced[Value]:
+    return together([evaluate(item, env) for item in expr.items])
 
 
 def _word(text: str, env: Env) -> Sourced[Value]:
@@ -94,7 +99,7 @@ def number(expr: s.Expr, env: Env) -> Sourced[Exact]:
     """The value of an expression that must be a number."""
     found = evaluate(expr, env)
     value = found.value
-    if isinstance(value, bool) or not isinstance(value, int | Fraction):
+    if not is_number(value):
         if _is_unbound(expr, env):
             raise _unknown(expr, env)
         raise fail("E303", f"`{expr.span.text}` is {describe(value)}; expected a number", expr.span)
@@ -301,8 +306,8 @@ _OPERATORS: dict[str, Callable[[Exact, Exact], Exact]] = {**symbolic.ARITHMETIC,
 
 
 def _bounded(value: Exact, span: Span) -> Exact:
-    fraction = Fraction(value)
-    if max(abs(fraction.numerator), fraction.denominator).bit_length() > MAX_BITS:
+    size = value if isinstance(value, int) else max(abs(value.numerator), value.denominator)
+    if size.bit_length() > MAX_BITS:
         raise fail("E901", f"`{span.text}` needs more than {MAX_BITS} bits", span)
     return symbolic.normal(value)
 
@@ -331,8 +336,7 @@ def _compare(expr: s.Compare, env: Env) -> Sourced[Value]:
 
 def _refuse_flag_beside_number(left: Value, right: Value, span: Span) -> None:
     """Raises E303: a flag compared with a number is never equal to it."""
-    kinds = [isinstance(value, bool) for value in (left, right)]
-    if kinds[0] == kinds[1] or not all(isinstance(value, int | Fraction) for value in (left, right)):
+    if is_number(left) == is_number(right) or not all(isinstance(x, int | Fraction) for x in (left, right)):
         return
     raise fail(
         "E303", f"`{span.text}` compares {describe(left)} with {describe(right)}", span,
@@ -446,6 +450,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., Exact], int, int | None]] = {
 
 
 def _call(expr: s.Call, env: Env) -> Sourced[Value]:
+    if expr.name not in FUNCTIONS:
+        return _layer_word(expr, env)
     function, least, most = FUNCTIONS[expr.name]
     exprs = []
     for arg in expr.args:
@@ -486,7 +492,7 @@ def _of_list(expr: s.Call, found: Sourced[tuple[Value, ...]]) -> Sourced[Value]:
         return Sourced(count.value, count.source)
     numbers = parts_of(found)
     for number_ in numbers:
-        if isinstance(number_.value, bool) or not isinstance(number_.value, int | Fraction):
+        if not is_number(number_.value):
             wrong = describe(number_.value)
             raise fail("E303", f"`{expr.name}` takes numbers, and {wrong} is in the list", expr.span)
     if expr.name == "sum":
@@ -513,6 +519,9 @@ def _guarded_arithmetic(expr: s.Arithmetic, env: Env) -> Sourced[Value]:
 
 
 _RULES: dict[type, Callable[..., Sourced[Value]]] = {
+    s.Bracket: _closure,
+    s.Name: _name,
+    s.Tuple: _tuple,
     s.Number: _number,
     s.Dims: _dims,
     s.String: _string,

@@ -65,18 +65,14 @@ _SIZES = ("size", "sides", "factor", "to")
 
 def is_fitted(word: s.Word) -> bool:
     """Whether a word asks for its siblings' size."""
-    if word.literal is None or word.quoted:
-        return False
-    name = word.literal.lower()
+    name = word.keyword
     if name not in _SIZED:
         return name == "shortcut"
     return not any(argument.key is None or argument.key in _SIZES for argument in word.args or ())
 
 
 def _fitted_word(item: s.Item) -> str | None:
-    if not isinstance(item.core, s.Word) or item.core.literal is None or not is_fitted(item.core):
-        return None
-    return item.core.literal.lower()
+    return item.core.keyword if isinstance(item.core, s.Word) and is_fitted(item.core) else None
 
 
 def waits_for_siblings(branch: s.Pipeline, op: str, env: Env) -> bool:

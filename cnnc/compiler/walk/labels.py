@@ -127,6 +127,8 @@ class Labels:
     def home(self, spot: Spot, label: str, span: Span) -> tuple[Scope, str]:
         """The scope and the local name of a label; a dotted one opens the scopes on its way."""
         scope = spot.scope
+        if "." not in label:
+            return scope, label
         *steps, local = label.split(".")
         for step in steps:
             inner = next(
@@ -153,23 +155,25 @@ class Labels:
 
     def is_source(self, word: s.Word, env: Env) -> bool:
         """Whether a word is a layer into which nothing flows: `tensor(…)`."""
-        text = word.literal
-        if text is None or word.quoted or env.value(text) is not None:
+        name = word.keyword
+        if name not in SOURCES and (name != WEIGHT or word.args is None):
             return False
-        return text.lower() in SOURCES or (text.lower() == WEIGHT and word.args is not None)
+        return word.literal is None or env.value(word.literal) is None
 
     def tensor_name(self, word: s.Word, env: Env) -> str | None:
         """The text of a word that names a tensor which can be seen; None for any other word."""
         if word.args is not None or word.index:
             return None
         try:
-            text = word.literal or interpolate(word.parts, env).value
+            text = word.literal if word.literal is not None else interpolate(word.parts, env).value
         except (CnncError, Poisoned):
             # A loop variable is not known yet: the letters before it decide.
             stem = word.parts[0] if isinstance(word.parts[0], str) else ""
             known = env.labels.visible()
             starts = bool(stem) and stem.lower() not in op_words() and any(n.startswith(stem) for n in known)
             return stem if starts else None
+        if "." not in text:
+            return text if env.labels.find(text) is not None else None
         steps = text.split(".")
         seen = any(env.labels.find(".".join(steps[:i])) is not None for i in range(len(steps), 0, -1))
         return text if seen else None

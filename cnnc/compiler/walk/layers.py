@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
+from fractions import Fraction
+from functools import cache
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import ValidationError
 
-from cnnc.compiler.ops import Op, OpError, Place, Sizes, op_words, show
+from cnnc.compiler.ops import Op, OpError, Place, Shape, Sizes, op_words, show
 from cnnc.compiler.ops.base import MAX_SIZE
 from cnnc.compiler.ops.reshape import Flatten
 from cnnc.compiler.sizes import is_free
@@ -18,7 +21,7 @@ from cnnc.compiler.walk.draft import Draft, Role, Spot, poison
 from cnnc.compiler.walk.evaluate import argument, number
 from cnnc.compiler.walk.hints import of_what_flows
 from cnnc.compiler.walk.lists import parts_of, together
-from cnnc.compiler.walk.values import Closure, Env, Handed, LayerWord, Value, describe, ordinal
+from cnnc.compiler.walk.values import Closure, Env, FileScope, Handed, LayerWord, Value, describe, ordinal
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
 from cnnc.dsl.record import record
@@ -44,6 +47,10 @@ class Arguments:
     defaults: dict[str, s.Argument] = field(default_factory=dict)
     """The `default` statements' arguments behind those that the layer does not give itself."""
 
+    def copy(self) -> Arguments:
+        """The same, to be completed apart from this one; of what no tensor or pipeline is among."""
+        return Arguments(dict(self.values), [*self.written], spans=dict(self.spans))
+
     def forget(self, name: str) -> None:
         """Remove an argument, so that it can be given again."""
         for known in (self.values, self.tensors, self.pipelines, self.spans, self.defaults):
@@ -57,26 +64,34 @@ class Layers:
 
     def __init__(self, walk: Walk) -> None:
         self.walk = walk
-        self._splits: dict[int, words.LayerCall] = {}
+        self._splits: dict[int, tuple[s.Word, words.LayerCall]] = {}
+        self._plain: dict[int, tuple[s.Word, Arguments]] = {}
+        """The arguments of words that have nothing but numbers in them, which are the same everywhere."""
+        self._defaults: dict[tuple[int, int, type[Op]], Sourced[Value]] = {}
+        """The values of a file's defaults for a layer, by the file's and the argument's identity."""
 
     def word(self, word: s.Word, label: str | None, flow: Draft, env: Env, spot: Spot) -> Draft:
+        args = self.arguments(word, env)
+        try:
+            return self.layer(self._split(word, env).op, args, word.span, label, flow, env, spot)
+        except CnncError as error:
+            raise self._by_habit(error, word) from None
+
+    def arguments(self, word: s.Word, env: Env) -> Arguments:
+        """What a layer word says, without the file's defaults."""
+        known = self._plain.get(id(word))
+        if known is not None:
+            return known[1].copy()
         call = self._split(word, env)
         args = Arguments()
         for name, expr in call.pieces.items():
             self.take(args, call.op, name, expr, expr.span, env)
         try:
             self._take_arguments(args, call.op, word.args or (), env)
-            return self.layer(call.op, args, word.span, label, flow, env, spot)
         except CnncError as error:
             raise self._by_habit(error, word) from None
-
-    def arguments(self, word: s.Word, env: Env) -> Arguments:
-        """What a layer word says, without the file's defaults."""
-        call = self._split(word, env)
-        args = Arguments()
-        for name, expr in call.pieces.items():
-            self.take(args, call.op, name, expr, expr.span, env)
-        self._take_arguments(args, call.op, word.args or (), env)
+        if all(map(_is_plain, (*call.pieces.values(), *(one.value for one in word.args or ())))):
+            self._plain[id(word)] = word, args.copy()
         return args
 
     def source(self, word: s.Word, label: str | None, env: Env, spot: Spot, *, head: bool) -> Draft:
@@ -102,13 +117,13 @@ class Layers:
         self._apply_defaults(args, op, env)
 
     def _split(self, word: s.Word, env: Env) -> words.LayerCall:
-        call = self._splits.get(id(word))
-        if call is None:
+        known = self._splits.get(id(word))
+        if known is None:
             try:
-                call = self._splits[id(word)] = words.split(word)
+                known = self._splits[id(word)] = word, words.split(word)
             except CnncError as error:
                 raise self._better_hint(error, word, env) from None
-        return call
+        return known[1]
 
     def _by_habit(self, error: CnncError, word: s.Word) -> CnncError:
         """The mistake in arguments; where the whole word is another library's (`Linear(3072, 10)`), its form here."""
@@ -352,8 +367,17 @@ class Layers:
         for kind in (op.kind, op.kin):
             for name, given in env.file.defaults.get(kind or "", {}).items():
                 if name in names and name not in args.values and not isinstance(given.value, s.Bracket):
-                    args.values[name] = argument(op, name, given.value, env.file.env())
+                    args.values[name] = self._default(op, name, given, env.file)
                     args.defaults[name] = given
+
+    def _default(self, op: type[Op], name: str, given: s.Argument, file: FileScope) -> Sourced[Value]:
+        key = (id(file), id(given), op)
+        found = self._defaults.get(key)
+        if found is None:
+            found = argument(op, name, given.value, file.env())
+            if not isinstance(found.value, Handed):  # whose use settles what it is
+                self._defaults[key] = found
+        return found
 
     def place(
         self, op_type: type[Op], args: Arguments, ins: tuple[Draft, ...], span: Span, label: str | None,
@@ -362,19 +386,63 @@ class Layers:
         """Put one layer on its inputs: arguments validated, shape inferred, mistakes positioned."""
         if any(x.poison for x in ins):
             return poison(span)
-        shapes = tuple(x.shape for x in ins)
+        shapes = tuple([x.shape for x in ins])
         width = self.walk.widths.get(len(self.walk.drafts))
         if width is not None:
             args.values["width"] = constant(width)
-        if ins and not op_type.operands:  # which tell of each
+        tensors = [name for name, x in args.tensors.items() if name in op_type.tensors and x.op is not None]
+        given = (*(n for n in op_type.pipelines if n in args.pipelines), *tensors)
+        op, shape = self._made(op_type, args, shapes, given, span)
+        home, local = spot.scope, label
+        if label is not None:
+            home, local = self.walk.labels.home(spot, label, span)
+        draft = Draft(
+            number=len(self.walk.drafts), op=op, inputs=ins, shape=shape, span=span, trace=spot.trace, role=role,
+            label=local, scope=home, args=args.values, written=tuple(args.written), given=given, named=args.tensors,
+        )  # fmt: skip
+        self.walk.drafts.append(draft)
+        if len(self.walk.drafts) > self.walk.max_layers:
+            raise self.too_many(span)
+        home.children.append(draft)
+        return draft
+
+    def _made(
+        self,
+        op_type: type[Op],
+        args: Arguments,
+        shapes: tuple[Shape, ...],
+        given: tuple[str, ...],
+        span: Span,
+    ) -> tuple[Op, Shape]:
+        """The layer with its arguments on inputs of these shapes, and what flows out; one that was made is taken again."""
+        key = None
+        if not (args.tensors or self.walk.free):
+            form = form_of(args.values)
+            key = None if form is None else (op_type, given, shapes, form)
+            found = None if key is None else _MADE.get(key)
+            if found is not None:
+                return found
+        op, shape = self._validated(op_type, args, shapes, given, span)
+        if key is not None:
+            if len(_MADE) >= _KEPT:
+                _MADE.clear()
+            _MADE[key] = op, shape
+        return op, shape
+
+    def _validated(
+        self,
+        op_type: type[Op],
+        args: Arguments,
+        shapes: tuple[Shape, ...],
+        given: tuple[str, ...],
+        span: Span,
+    ) -> tuple[Op, Shape]:
+        """A layer and its output's shape. Raises CnncError where its arguments or inputs do not fit."""
+        if shapes and not op_type.operands:  # which tell of each
             self._check_rank(op_type, shapes[0], span)
         _check_given(op_type, args, span)
         try:
             makers = {name: x.op for name, x in args.tensors.items() if x.op is not None}
-            given = (
-                *(n for n in op_type.pipelines if n in args.pipelines),
-                *(n for n in makers if n in op_type.tensors),
-            )
             op = op_type.model_validate(
                 {name: given.value for name, given in args.values.items()},
                 context=Place(shapes, given, makers),
@@ -394,18 +462,7 @@ class Layers:
             raise fail(
                 "E901", f"`{op.kind}` gives {show(Sizes(shape))}, a size of more than {MAX_SIZE:,}", span
             )
-        home, local = spot.scope, label
-        if label is not None:
-            home, local = self.walk.labels.home(spot, label, span)
-        draft = Draft(
-            number=len(self.walk.drafts), op=op, inputs=ins, shape=shape, span=span, trace=spot.trace, role=role,
-            label=local, scope=home, args=args.values, written=tuple(args.written), given=given, named=args.tensors,
-        )  # fmt: skip
-        self.walk.drafts.append(draft)
-        if len(self.walk.drafts) > self.walk.max_layers:
-            raise self.too_many(span)
-        home.children.append(draft)
-        return draft
+        return op, shape
 
     def too_many(self, span: Span) -> CnncError:
         """E901 for a model of more layers than are allowed."""
@@ -428,6 +485,48 @@ class Layers:
             wants = "a map of one axis (channels x positions)"
             hint = "`squeeze` takes axes of size 1 out, `reshape` makes positions of an axis"
         raise fail("E401", f"`{op.kind}` expects {wants}, and its input is {got}", span, hint=hint)
+
+
+_KEPT = 4_096
+_MADE: dict[object, tuple[Op, Shape]] = {}
+"""Layers that were made on inputs of known sizes, of all walks: their class, arguments and inputs say all of them."""
+
+
+def form_of(values: Mapping[str, Sourced[Value]]) -> tuple[object, ...] | None:
+    """What tells a layer's arguments from any others: 1 from yes, `3x3` from (3, 3); None where nothing does."""
+    form = []
+    for name, given in values.items():
+        value = given.value
+        kind: object = type(value)
+        if kind not in _SCALARS:
+            kind = _form(value)
+            if kind is None:
+                return None
+        form.append((name, kind, value))
+    return tuple(form)
+
+
+_SCALARS = frozenset({int, str, bool, Fraction, float, NoneType})
+
+
+def _form(value: Value) -> object:
+    """The types in a value, as deep as it goes; None where equal values of these types may differ."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return kind
+    if kind is LayerWord:
+        value = value.args
+    elif kind is not tuple and kind is not Sizes:
+        return None
+    inner = tuple(map(_form, value))
+    return None if None in inner else (kind, *inner)
+
+
+def _is_plain(expr: s.Expr | s.Bracket) -> bool:
+    """Whether an argument is a number or numbers joined by x, whatever is known where it stands."""
+    if isinstance(expr, s.Dims):
+        return all(isinstance(part, int) for part in expr.parts)
+    return isinstance(expr, s.Number)
 
 
 _NUMERIC_PIECES = frozenset({"kernel", "width", "stride", "size"})
@@ -456,12 +555,11 @@ def worded(op: type[Op], given: s.Argument) -> str | None:
     return name if name in op.worded else None
 
 
-def argument_names(op: type[Op]) -> list[str]:
+@cache
+def argument_names(op: type[Op]) -> tuple[str, ...]:
     """A layer's argument keys in positional order, those for what it brings last."""
-    names = [*op.operands, *op.pipelines, *op.model_fields, *op.tensors]
-    if op.brings is not None:
-        names += ["norm", "act"] if op.brings.norm else ["act"]
-    return names
+    brought = () if op.brings is None else ("norm", "act") if op.brings.norm else ("act",)
+    return (*op.operands, *op.pipelines, *op.model_fields, *op.tensors, *brought)
 
 
 def _key_hint(op: type[Op], key: str, span: Span) -> str | None:

@@ -82,10 +82,10 @@ def in_trace(value: Value) -> Value:
 
 def in_graph(value: Value) -> Value:
     """A value as a finished graph keeps it: without the places where pipelines and names were written."""
-    if isinstance(value, Closure) or (isinstance(value, Handed) and value.in_chain):
+    if isinstance(value, Closure):
         return PIPELINE
     if isinstance(value, Handed):
-        return str(value)
+        return PIPELINE if value.in_chain else str(value)
     if isinstance(value, tuple) and not isinstance(value, Sizes):
         return tuple(map(in_graph, value))
     return value
@@ -204,6 +204,8 @@ class LabelScope:
     def reach(self, text: str) -> Labelled | None:
         """What a label or a path names; labels may have dots in them."""
         found = self.find(text)
+        if "." not in text:
+            return found
         steps = text.split(".")
         for i in range(len(steps) - 1, 0, -1):
             outer = None if found is not None else self.find(".".join(steps[:i]))
@@ -268,6 +270,10 @@ class FileScope:
     brought: dict[str, Span] = field(default_factory=dict)
     """What `use` brought, and where it says so."""
 
+    def declares(self, name: str) -> bool:
+        """Whether it has a block, shared module or extern of this name."""
+        return name in self.blocks or name in self.shareds or name in self.externs
+
     def env(self) -> Env:
         """The environment of the file's top level."""
         return Env(self, {}, None, LabelScope(None), None)
@@ -317,10 +323,14 @@ class Env:
 
     def inside(self, flow: Draft | None) -> Env:
         """The same names in a bracket into which `flow` flows."""
-        return replace(self, flow=flow)
+        return Env(self.file, self.names, flow, self.labels, self.call)
+
+    def within(self, labels: LabelScope) -> Env:
+        """The same names on another level of labels."""
+        return Env(self.file, self.names, self.flow, labels, self.call)
 
     def bind(self, names: Mapping[str, Sourced[Value]]) -> Env:
-        return replace(self, names={**self.names, **names})
+        return Env(self.file, {**self.names, **names}, self.flow, self.labels, self.call)
 
     def value(self, name: str) -> Sourced[Value] | None:
         """What a name stands for, sizes aside; None where it stands for nothing."""
@@ -333,9 +343,7 @@ class Env:
 
     def handed(self, text: str) -> Handed | None:
         """A word that names a tensor, block, shared module or extern here; None for any other."""
-        file = self.file
-        declared = text in file.blocks or text in file.shareds or text in file.externs
-        return Handed.make(text, self) if declared or self.labels.sees(text) else None
+        return Handed.make(text, self) if self.file.declares(text) or self.labels.sees(text) else None
 
     def known(self) -> list[str]:
         return [*self.names, *self.file.params, *SIZE_NAMES]

@@ -139,7 +139,7 @@ def _params(draft: Draft) -> dict[str, tuple[int, ...]]:
 
 def _linear_pairs(walked: Walked, consumers: Consumers) -> list[Diagnostic]:
     """W202: a default activation was left out, and the next weighted layer follows without any other."""
-    reaches: dict[int, bool] = {}
+    reaches = [False] * len(walked.drafts)
     found = []
     for draft in reversed(walked.drafts):
         linear = False
@@ -148,8 +148,8 @@ def _linear_pairs(walked: Walked, consumers: Consumers) -> list[Diagnostic]:
             if taker.op.weighted:
                 linear = True
             elif not (taker.op.family == "activation" or taker.op.nonlinear) or taker.dropped:
-                linear = linear or reaches[id(taker)]
-        reaches[id(draft)] = linear
+                linear = linear or reaches[taker.number]
+        reaches[draft.number] = linear
         if draft.dropped and linear and not draft.alone:
             message, hint = _left_out(draft, consumers)
             found.append(Diagnostic("W202", message, draft.span, render_trace(draft.trace, draft.span), hint))

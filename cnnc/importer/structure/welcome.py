@@ -22,7 +22,7 @@ def welcomes(graph: Graph, units: Mapping[int, Unit]) -> dict[int, bool | None]:
     last_of = {unit.last.index: unit for unit in units.values() if unit.own.op.brings is not None}
     relu = op_words()["relu"]()
     for node in graph.nodes:
-        made = _draft(node, tuple(flows[i] for i in node.inputs))
+        made = _draft(len(drafts), node, tuple(flows[i] for i in node.inputs))
         drafts.append(made)
         flows[node.index] = made
         unit = last_of.get(node.index)
@@ -30,7 +30,7 @@ def welcomes(graph: Graph, units: Mapping[int, Unit]) -> dict[int, bool | None]:
             continue
         if unit.act is None:
             made = Draft(
-                number=0, op=relu, inputs=(made,), shape=node.out, span=_NOWHERE, trace=None, role="act", label=None,
+                number=len(drafts), op=relu, inputs=(made,), shape=node.out, span=_NOWHERE, trace=None, role="act", label=None,
                 scope=None, args={},
             )  # fmt: skip
             drafts.append(made)
@@ -43,8 +43,8 @@ def welcomes(graph: Graph, units: Mapping[int, Unit]) -> dict[int, bool | None]:
     return {index: None if index in ends else draft.dropped for index, draft in asked.items()}
 
 
-def _draft(node: Node, inputs: tuple[Draft, ...]) -> Draft:
+def _draft(number: int, node: Node, inputs: tuple[Draft, ...]) -> Draft:
     return Draft(
-        number=node.index, op=node.op, inputs=inputs, shape=node.out, span=_NOWHERE, trace=None, role=node.role,
+        number=number, op=node.op, inputs=inputs, shape=node.out, span=_NOWHERE, trace=None, role=node.role,
         label=None, scope=None, args={},
     )  # fmt: skip
