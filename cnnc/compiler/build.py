@@ -21,7 +21,7 @@ from cnnc.compiler.walk.fit import settle_fits
 from cnnc.compiler.walk.layers import MAX_LAYERS
 from cnnc.compiler.walk.library import library_of
 from cnnc.compiler.walk.naming import assign_names
-from cnnc.compiler.walk.references import References
+from cnnc.compiler.walk.references import Reference, References
 from cnnc.compiler.walk.smallest import with_smallest_input
 from cnnc.compiler.walk.values import FileScope, InputSizes, LabelScope, Value, in_graph, render_trace
 from cnnc.compiler.walk.warn import warnings
@@ -79,7 +79,15 @@ class _OutOfPatience(Exception):
 
 def _built(spec: s.Spec, asked: Asked, widths: Mapping[int, int]) -> Graph:
     """The graph with other widths, by the numbers of their drafts."""
-    walked, file = _walk(spec, asked, widths)
+    walk, walked = _walk(spec, asked, widths)
+    try:
+        return _finished(spec, asked, walk.file, walked)
+    finally:
+        walk.take_apart()
+
+
+def _finished(spec: s.Spec, asked: Asked, file: FileScope, walked: Walked) -> Graph:
+    """The graph that a walk without mistakes comes to."""
     settle_fits(walked.drafts)
     consumers = Consumers(walked.drafts, walked.outputs.values())
     settle_defaults(consumers)
@@ -119,46 +127,53 @@ def is_library(spec: s.Spec) -> bool:
 
 def check_library(spec: s.Spec) -> int:
     """The number of things a library file declares. Raises CnncError with what is wrong with them."""
-    file = declare(spec, {}, library_of(spec.source))
-    return len(file.blocks) + len(file.shareds) + len(file.externs) - len(file.brought)
+    library = library_of(spec.source)
+    file = declare(spec, {}, library)
+    count = len(file.blocks) + len(file.shareds) + len(file.externs) - len(file.brought)
+    library.forget(file)
+    return count
 
 
-def _walk(spec: s.Spec, asked: Asked, widths: Mapping[int, int]) -> tuple[Walked, FileScope]:
+def _walk(spec: s.Spec, asked: Asked, widths: Mapping[int, int]) -> tuple[Walk, Walked]:
     """The walk, for free input sizes at the first reference at which it finds no mistake."""
-    params = asked.params
     walked_through = 0
+
+    def begun(sizes: InputSizes, reference: Reference) -> Walk:
+        library = library_of(spec.source)
+        file = declare(spec, asked.params, library)
+        return Walk(spec, file, library, sizes, reference, asked.max_layers, widths)
 
     def mistakes(shapes: InputSizes) -> Sequence[Diagnostic]:
         """What is wrong with inputs of these shapes."""
         nonlocal walked_through
         if asked.patience is not None and walked_through > asked.patience:
             raise _OutOfPatience
-        file = declare(spec, params, library_of(spec.source))
-        walk = Walk(spec, file, shapes, {}, asked.max_layers, widths)
+        walk = begun(shapes, {})
         try:
             _raise_errors(walk.run().problems)
         except CnncError as error:
             return error.diagnostics
         finally:
             walked_through += len(walk.drafts)
+            walk.take_apart()
         return ()
 
     first: list[Diagnostic] = []
     search = References()
     for reference in search:
-        file = declare(spec, params, library_of(spec.source))
-        walk = Walk(spec, file, asked.sizes, reference, asked.max_layers, widths)
+        walk = begun(asked.sizes, reference)
         try:
             walked = walk.run()
             _raise_errors(walked.problems)
             walked.ledger.is_open = False
-            return walked, file
+            return walk, walked
         except CnncError as error:
             first = first or list(error.diagnostics)
             if not walk.free and len(walk.drafts) <= _SEARCHED:
                 with suppress(_OutOfPatience):
                     first = with_smallest_input(first, walk.input_shapes(), mistakes)
             search.learn(reference, walk.free, walk.ledger, len(walk.drafts))
+            walk.take_apart()
     raise CnncError(first)
 
 

@@ -242,6 +242,9 @@ class _Pass:
 
     def _report(self, track: _Track, out: Shape) -> tuple[AxisField, ...]:
         lengths = (1,) * len(track.axes) if track.whole else out
+        first = AxisField(track.axes[0], lengths[0]) if lengths else None
+        if first is not None and len({*map(id, track.axes)}) == len({*lengths}) == 1:
+            return (first,) * len(lengths)  # square, as most are
         return tuple(AxisField(hull, n) for hull, n in zip(track.axes, lengths, strict=True))
 
     def _state(self, node: Node) -> _State | None:

@@ -65,7 +65,7 @@ class Again:
             return poison(word.span)
         entry, changes = self._first(entry, changes, word)
         transpose, changes = _take_flag(changes, "transpose", env)
-        step = CallStep(word.span.text, word.span, spot.trace)
+        step = CallStep(word.span.text, None, word.span, spot.trace)
         if transpose:
             bias, changes = _take_flag(changes, "bias", env)
             return self._transposed(entry, changes, bias, word, label, flow, env, spot.step(step))

@@ -55,8 +55,7 @@ class Calls:
         """Open a block: bind its parameters, and place its body in a scope of its own."""
         syntax = block.syntax
         values, given = self._bound(block, word, flow, env)
-        text = _shown(syntax.name, values)
-        trace = CallStep(text, word.span, spot.trace)
+        trace = CallStep(syntax.name, _shown(values), word.span, spot.trace)
         self.check_depth(word.span)
         if inline:
             scope = spot.scope
@@ -131,6 +130,8 @@ class Calls:
                 values[parameter.name] = together([evaluate(argument.value, env) for argument in left])
             elif parameter.name in given:
                 values[parameter.name] = evaluate(given[parameter.name].value, env)
+            elif isinstance(parameter.default, s.Number):
+                values[parameter.name] = constant(parameter.default.value)
             elif parameter.default is not None:
                 inner = block.file.env().bind(values)
                 values[parameter.name] = evaluate(parameter.default, inner)
@@ -160,7 +161,7 @@ class Calls:
         self.walk.label_scopes[id(scope)] = labels
         env = Env(shared.file, {}, flow, labels, None)
         before = len(self.walk.drafts)
-        step = CallStep(name, word.span, spot.trace)
+        step = CallStep(name, None, word.span, spot.trace)
         self.depth += 1
         try:
             out = self.walk.pipeline(shared.syntax.body, flow, env, Spot(scope, step))
@@ -214,9 +215,8 @@ class Calls:
             syntax.name, syntax.params, s.Pipeline((), (), syntax.span), syntax.span, syntax.name_span,
         ), extern.file), word, env)  # fmt: skip
         inner = extern.file.env().bind(values).inside(flow)
-        text = _shown(syntax.name, values)
         args = None
-        with self.walk.recovering(CallStep(text, word.span, spot.trace)):
+        with self.walk.recovering(CallStep(syntax.name, _shown(values), word.span, spot.trace)):
             args = self._facts(syntax, values, flow, inner)
         if args is None:
             return poison(word.span)
@@ -321,8 +321,8 @@ def _holds_names(value: Value) -> bool:
     return isinstance(value, Closure | Handed)
 
 
-def _shown(name: str, values: Mapping[str, Sourced[Value]]) -> str:
-    return f"{name}({', '.join(show(given.value) for given in values.values())})"
+def _shown(values: Mapping[str, Sourced[Value]]) -> tuple[Value, ...]:
+    return tuple([in_trace(given.value) for given in values.values()])
 
 
 def _ins(extern: ExternDef) -> int:

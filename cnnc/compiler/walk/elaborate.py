@@ -25,6 +25,7 @@ from cnnc.compiler.walk.evaluate import Poisoned, interpolate, named_value
 from cnnc.compiler.walk.fit import is_fitted, misplaced
 from cnnc.compiler.walk.labels import Labels, is_anonymous
 from cnnc.compiler.walk.layers import Layers
+from cnnc.compiler.walk.library import Library
 from cnnc.compiler.walk.references import Reference
 from cnnc.compiler.walk.values import (
     CallStep,
@@ -77,6 +78,7 @@ class Walk:
         self,
         spec: s.Spec,
         file: FileScope,
+        library: Library,
         sizes: InputSizes,
         reference: Reference,
         max_layers: int,
@@ -87,6 +89,7 @@ class Walk:
         """
         self.spec = spec
         self.file = file
+        self.library = library
         self.sizes = sizes
         self.reference = reference
         self.max_layers = max_layers
@@ -147,6 +150,20 @@ class Walk:
             raise error
         for diagnostic in error.diagnostics if isinstance(error, CnncError) else ():
             self.report(diagnostic, trace)
+
+    def take_apart(self) -> None:
+        """Cut what leads back to where it came from, so that all goes at once and nobody needs to search for it.
+
+        Nothing can be asked of the walk after that, nor of the scopes and drafts that it made.
+        """
+        self.labels.forget()
+        for scope in self.root.scopes():
+            scope.parent, scope.args, scope.again = None, {}, None
+        for draft in self.drafts:
+            draft.scope = None
+        self.library.forget(self.file)
+        for part in (self.brackets, self):
+            vars(part).clear()
 
     # --- the file ------------------------------------------------------------------------
 
@@ -381,7 +398,7 @@ class Walk:
         value = found.value
         if isinstance(value, Closure):
             closure = value
-            spot = spot.step(CallStep(text, word.span, spot.trace))
+            spot = spot.step(CallStep(text, None, word.span, spot.trace))
             inner = LabelScope(value.env.labels)
             return self.brackets.scoped(
                 item, label, flow, env, spot, inner,

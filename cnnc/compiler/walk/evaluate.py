@@ -39,7 +39,6 @@ from cnnc.compiler.walk.lists import (
     items_source,
     length,
     part,
-    parts_of,
     same,
     together,
     total,
@@ -482,7 +481,7 @@ def _call(expr: s.Call, env: Env) -> Sourced[Value]:
     return Sourced(total, Rounded(expr.name, sources))
 
 
-_OF_LISTS = frozenset(["len", "sum", "min", "max"])
+_OF_LISTS: dict[str, Callable[..., Exact]] = {"len": len, "sum": sum, "min": min, "max": max}
 
 
 def _of_list(expr: s.Call, found: Sourced[tuple[Value, ...]]) -> Sourced[Value]:
@@ -490,23 +489,16 @@ def _of_list(expr: s.Call, found: Sourced[tuple[Value, ...]]) -> Sourced[Value]:
     if expr.name == "len":
         count = length(found)
         return Sourced(count.value, count.source)
-    numbers = parts_of(found)
-    for number_ in numbers:
-        if not is_number(number_.value):
-            wrong = describe(number_.value)
-            raise fail("E303", f"`{expr.name}` takes numbers, and {wrong} is in the list", expr.span)
-    if expr.name == "sum":
-        whole = total(numbers)
-        return Sourced(_bounded(whole.value, expr.span), whole.source)
-    if not numbers:
+    for item in found.value:
+        if not is_number(item):
+            raise fail("E303", f"`{expr.name}` takes numbers, and {describe(item)} is in the list", expr.span)
+    if expr.name != "sum" and not found.value:
         raise fail("E306", f"`{expr.span.text}` has no value: the list is empty", expr.span)
-    value = FUNCTIONS[expr.name][0](*(x.value for x in numbers))
-    sources = tuple(x.source for x in numbers)
-    return (
-        constant(value)
-        if all(isinstance(x, Const) for x in sources)
-        else Sourced(value, Extreme(expr.name, sources))
-    )
+    value = _bounded(_OF_LISTS[expr.name](found.value), expr.span)
+    if not isinstance(found.source, Items):
+        return opaque(value, found.source)
+    sources = found.source.items
+    return Sourced(value, total(sources) if expr.name == "sum" else Extreme(expr.name, sources))
 
 
 def _guarded_arithmetic(expr: s.Arithmetic, env: Env) -> Sourced[Value]:

@@ -30,6 +30,7 @@ class Labels:
         self.walk = walk
         self.taps: list[tuple[str, Labelled, Trace | None]] = []
         """Labels that name a tensor and no module (`name: id`), and the way to each."""
+        self._defined: list[Labelled] = []
 
     def read(self, item: s.Item, env: Env, spot: Spot) -> str | None:
         """The text of an item's label, taken in its scope; None where there is none or it is refused."""
@@ -73,6 +74,7 @@ class Labels:
         assert item.label is not None
         made = Made(item, env, self.walk.began[-1], len(self.walk.drafts), scope)
         entry = Labelled(tensor, inner, item.label.span, made=made)
+        self._defined.append(entry)
         env.labels.entries[text] = entry
         # What a pipeline handed in labels is seen on the level it is placed on, too.
         home = self.walk.label_scopes.get(id(spot.scope))
@@ -80,6 +82,11 @@ class Labels:
             home.entries.setdefault(text, entry)
         if isinstance(item.core, s.Word) and item.core.literal == "id":
             self.taps.append((text, entry, spot.trace))
+
+    def forget(self) -> None:
+        """Cut what leads from labels back to where they are."""
+        for entry in self._defined:
+            entry.inner = entry.made = None
 
     def tensor(self, text: str, span: Span, env: Env) -> Draft:
         """The tensor that a label or path names. Raises E203 where there is none."""

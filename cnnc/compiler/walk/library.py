@@ -59,6 +59,12 @@ class Library:
                 )
                 raise fail("E207", f"`{use.origin}` has no `{used.name}`", used.span, hint=hint)
 
+    def forget(self, main: FileScope) -> None:
+        """Cut what leads from the declarations of a file, and of those that it uses, back to the file."""
+        for file in (main, *self.files.values()):
+            for known in (file.blocks, file.shareds, file.externs):
+                known.clear()
+
     def _std(self, use: s.Use) -> list[FileScope]:
         if use.origin != "std":
             hint = f'quote a file: from "{use.origin}.cnn"'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from cnnc.compiler.symbolic import Compare, Const, Exact, Items, Logic, Sourced, Sym, binary, constant, opaque
+from cnnc.compiler.symbolic import Compare, Const, Items, Logic, Sourced, Sym, binary, constant, opaque
 from cnnc.compiler.walk.values import Value, describe
 from cnnc.dsl.diagnostics import CnncError, fail
 from cnnc.dsl.source import Span
@@ -90,14 +90,12 @@ def length(values: Sourced[tuple[Value, ...]]) -> Sourced[int]:
     return constant(len(values.value)) if known else opaque(len(values.value), values.source)
 
 
-def total(numbers: Iterable[Sourced[Exact]]) -> Sourced[Exact]:
-    """`sum(values)`; 0 where there are none."""
-    value: Exact = 0
-    source: Sym = Const(0)
-    for number in numbers:
-        value += number.value
-        source = binary("+", source, number.source)
-    return Sourced(value, source)
+def total(sources: Iterable[Sym]) -> Sym:
+    """The source of `sum(values)`."""
+    whole: Sym = Const(0)
+    for source in sources:
+        whole = binary("+", whole, source)
+    return whole
 
 
 def is_in(item: Sourced[Value], members: Sourced[Value], span: Span) -> Sourced[bool]:

@@ -73,22 +73,22 @@ class Handed(str):
 
 def in_trace(value: Value) -> Value:
     """A value as messages show it, without the place where it was written."""
-    if isinstance(value, Closure):
+    kind = type(value)
+    if kind is Closure:
         return PIPELINE
-    if isinstance(value, tuple) and not isinstance(value, Sizes):
+    if kind is tuple:
         return tuple(map(in_trace, value))
-    return str(value) if isinstance(value, Handed) else value
+    return str(value) if kind is Handed else value
 
 
 def in_graph(value: Value) -> Value:
     """A value as a finished graph keeps it: without the places where pipelines and names were written."""
-    if isinstance(value, Closure):
+    kind = type(value)
+    if kind is Closure:
         return PIPELINE
-    if isinstance(value, Handed):
+    if kind is Handed:
         return PIPELINE if value.in_chain else str(value)
-    if isinstance(value, tuple) and not isinstance(value, Sizes):
-        return tuple(map(in_graph, value))
-    return value
+    return tuple(map(in_graph, value)) if kind is tuple else value
 
 
 @record
@@ -136,11 +136,16 @@ class Turn:
 
 @record(eq=False, repr=False)
 class CallStep:
-    """One call of a block, or the placing of a pipeline parameter."""
+    """One call of a block with these values, or (without any) the placing of a pipeline parameter."""
 
-    text: str
+    name: str
+    values: tuple[Value, ...] | None
     span: Span
     parent: Trace | None
+
+    @property
+    def text(self) -> str:
+        return self.name if self.values is None else f"{self.name}({', '.join(map(show, self.values))})"
 
 
 Trace = Turn | CallStep
