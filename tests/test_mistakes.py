@@ -68,8 +68,7 @@ def test_the_fix_compiles(mistake: Mistake) -> None:
     assert net.outputs
 
 
-def test_at_least_140_of_150_name_the_fix() -> None:
-    assert len({mistake.name for mistake in MISTAKES}) == len(MISTAKES) >= 150
+def test_all_but_the_known_name_the_fix() -> None:
+    assert len({mistake.name for mistake in MISTAKES}) == len(MISTAKES) >= 190
     assert {mistake.name for mistake in MISTAKES} >= KNOWN
-    assert len(MISTAKES) - len(KNOWN) >= 140
     assert len(KNOWN) <= 0  # only ever lower this number

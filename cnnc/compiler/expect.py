@@ -308,7 +308,7 @@ class Figures:
         return self.graph.labels[label]
 
     def _unknown(self, name: str, span: Span) -> CnncError:
-        hint = did_you_mean(name, [*TOTALS, *self.graph.labels])
+        hint = did_you_mean(name, [*TOTALS, *self.graph.labels]) or f"figures are {', '.join(TOTALS)}"
         return fail("E203", f"`{name}` is not a figure, label or module of the model", span, hint=hint)
 
     def _memory(self, call: s.Call) -> int:

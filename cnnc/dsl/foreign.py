@@ -214,6 +214,18 @@ def _one(word: str, part: str, otherwise: str = "") -> Callable[[_Call], str]:
     return write
 
 
+def _dropout(word: str) -> Callable[[_Call], str]:
+    """A share; one above 1 is in percent."""
+
+    def write(call: _Call) -> str:
+        share = call.get("p")
+        if share.isdecimal() and 1 < int(share) < 100:
+            share = f"{int(share) / 100:g}"
+        return f"{word}({share})" if share else word
+
+    return write
+
+
 def _said(text: str) -> Callable[[_Call], str]:
     return lambda call: text
 
@@ -289,13 +301,13 @@ def _layers() -> dict[str, _Layer]:
     put("LayerNorm LayerNormalization LayerNorm2d", ("in",), _said("ln"))
     put("GroupNorm GroupNormalization", ("groups", "in"), _one("gn", "groups"))
     put("InstanceNorm1d InstanceNorm2d InstanceNorm3d", ("in",), _said("instancenorm"))
-    put("Dropout AlphaDropout", ("p",), _one("dropout", "p"))
+    put("Dropout AlphaDropout", ("p",), _dropout("dropout"))
     put(
         "Dropout1d Dropout2d Dropout3d SpatialDropout1D SpatialDropout2D SpatialDropout3D",
         ("p",),
-        _one("spatialdropout", "p"),
+        _dropout("spatialdropout"),
     )
-    put("DropPath StochasticDepth", ("p",), _one("droppath", "p"))
+    put("DropPath StochasticDepth", ("p",), _dropout("droppath"))
     put("LeakyReLU", ("slope",), _one("leaky", "slope"))
     put("Swish", (), _said("silu"))
     put("HSwish h_swish Hardswish", (), _said("hardswish"))
@@ -313,17 +325,22 @@ def _layers() -> dict[str, _Layer]:
     put("ReplicationPad2d", ("pad",), lambda c: f"pad({c.get('pad', '1')}, mode=replicate)")
     put("Identity Lambda Passthrough", (), _said("id"))
     put("ChannelShuffle", ("groups",), _one("shuffle", "groups", "2"))
+    put("interpolate resize_images", ("", "size", "scale", "mode"), _upsample)
+    put("repeat", (), _said("repeat"))
+    put("view permute transpose", (), _said("reshape"))
+    put("MultiheadAttention MultiHeadAttention", (), _said("attention"))
+    put("TransformerEncoderLayer TransformerBlock", (), _said("transformer"))
     put("Conv", _KERAS, _with_norm)
     put("ConvNormAct ConvBnAct Conv2dNormActivation ConvBNReLU", _TORCH, _with_norm)
     put("Pooling", _POOL, lambda c: _pool("avgpool" if c.get("pool").upper() == "AVE" else "maxpool", c))
     put("LRN LocalResponseNorm", ("kernel",), lambda c: f"lrn{c.get('kernel', '5')}")
     put("reduce_mean", ("axis",), lambda c: f"mean(axis={_axes(c.get('axis', '(H, W)'))})")
     put("Concatenate Concat concat cat concatenate hstack", (), _said("[a | b]"))
-    put("Add add add_n Sum Residual residual SkipConnection Eltwise", (), _said("[id + conv3-64]"))
+    put("Add add add_n Sum Residual residual SkipConnection skip Eltwise", (), _said("[id + conv3-64]"))
     put("Multiply multiply mul", (), _said("[a & b]"))
     put("Detect Segment YOLOLayer", (), _said("conv1-255(act=none)"))
     put("create_model", (), _said("zoo"))
-    put("SqueezeExcite SEModule SELayer SEBlock SE", (), _said("se from std"))
+    put("SqueezeExcite SqueezeExcitation SEModule SELayer SEBlock SE", (), _said("se from std"))
     put("C2f SPPF Bottleneck BasicBlock Fire Ghost", (), _said("std"))
     put("Sequential ModuleList Chain", (), _said("[conv3-64 -> bn -> relu]"))
     put("Input InputLayer", ("input",), _input)
@@ -337,6 +354,10 @@ _SAYS = {
     "[conv3-64 -> bn -> relu]": "layers follow each other in a bracket: [conv3-64 -> bn -> relu]",
     "conv1-255(act=none)": "a head is its last convolution, with (5 + classes) * anchors maps: conv1-255(act=none)",
     "zoo": "networks that ship are specs: cnnc summary zoo:resnet50; cnnc zoo resnet50 --copy . brings one",
+    "repeat": "a repeat is written `*n` after a bracket: [conv3-64]*3",
+    "reshape": "write `flatten` before a fully-connected layer, or the new sizes: reshape(64x7x7), reshape(C//2, 2, _)",
+    "attention": "queries, keys and values are branches: attend(q=[linear-64], k=[linear-64], v=[linear-64], heads=8)",
+    "transformer": "it is a block of the library: use transformer_layer from std, then transformer_layer(8)",
     "se from std": "it is a block of the library: use se from std",
 }
 """What is more than a word in the place of a word."""
@@ -350,11 +371,21 @@ def layer(name: str, args: Given = ()) -> str | None:
     >>> layer("MaxPooling2D", [(None, "(3, 3)"), ("strides", "2")])
     'maxpool3/2'
     """
-    table = _layers()
-    found = table.get(name.rpartition(".")[2])
+    last = name.rpartition(".")[2]
+    found = _layers().get(last)
+    if found is None and (last != last.lower() or "_" in last):
+        found = _by_any_spelling().get(last.replace("_", "").lower())
     if found is None:
         return None
     return found.write(_call(found.positions, args))
+
+
+def _by_any_spelling() -> dict[str, _Layer]:
+    """Layers by their names in small letters: `max_pool2d`, `global_avg_pool`. Convolutions differ in one letter's case."""
+    table = _layers()
+    found = {name.lower(): one for name, one in table.items() if "conv" not in name.lower()}
+    plain = {name.removesuffix("2d"): one for name, one in found.items() if name.endswith("2d")}
+    return {**plain, **found}
 
 
 _HERE = re.compile(r"[a-z][\w/-]*(?:\([^()]*\))?")

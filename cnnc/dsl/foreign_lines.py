@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 
 from cnnc.dsl import foreign
+from cnnc.dsl.foreign_words import word_of
 from cnnc.dsl.record import record
 
 
@@ -44,11 +45,28 @@ _FORMS: tuple[tuple[str, str, str], ...] = (
     (r"^\s*def\s+(?P<name>\w+)\s*(?P<args>\([^)]*\))?", "`def` is Python's; a template is a block", "write block {name}{args} = …"),
     (r"^\s*from\s+(?P<lib>\S+)\s+import\s+(?P<name>[\w, ]+)", "`import` is Python's", "write use {name} from {lib}"),
     (r"^\s*import\s+(?P<name>\w+)\s+from\s+(?P<lib>\S+)", "`import` is another language's", "write use {name} from {lib}"),
+    (r"^\s*(?:let|const|var|set|val|def)\s+(?P<name>\w+)\s*:?=\s*(?P<value>\S.*?)\s*$", "a value is a param", "write param {name} = {value}"),
+    (r"^\s*(?:include|import|require|load)\s*\(?\s*(?P<lib>\"[^\"]+\")\)?\s*$", "`use` brings what another file has", "write use NAME from {lib}"),
+    (r"^\s*\[(?:convolutional|maxpool|avgpool|connected|route|shortcut|upsample|yolo|net)\]\s*$", "this looks like a configuration of Darknet", "write a layer as a word: conv3-16/2 has 16 filters of size 3, stride 2"),
+    (r"^\s*(?:filters|batch_normalize|activation|anchors)\s*=", "this looks like a configuration of Darknet", "write a layer as a word: conv3-16/2 has 16 filters of size 3, stride 2"),
+    (r"^\s*return\s+(?P<layer>[A-Za-z\[]\S.*?)\s*$", "`return` is Python's; what comes last flows out", "write {layer}"),
+    (r"^\s*(?P<name>[A-Za-z_]\w*)\s*\+=\s*(?P<layer>[A-Za-z\[]\S.*?)\s*$", "what is added stands in a bracket with what flows in", "write [id + {layer}]"),
+    (r"^\s*repeat\s*\(?\s*(?P<n>\d+|[A-Za-z_]\w*)\s*[:,]\s*(?P<layer>[A-Za-z][^()]*?)\)?\s*$", "a repeat is written `*n` after a bracket", "write [{layer}]*{n}"),
+    (r"^\s*repeat\s+(?P<n>\d+)\b", "a repeat is written `*n` after a bracket", "write […]*{n}"),
+    (r"^\s*input\s*=\s*(?P<value>\d+(?:x\d+)+)\s*$", "`input` is a statement", "write input {value}"),
+    (r"^\s*input\s*(?:shape|size)?\s*=\s*(?P<sizes>[\[(]\s*\d+(?:\s*,\s*\d+)+\s*[\])])\s*$", "`input` is a statement", "write input {shape}"),
+    (r"^\s*output\s+(?P<value>\d+(?:x\d+)*)\s*$", "a size that flows out is a claim", "write expect output == {value}"),
+    (r"(?P<head>\b(?:spatial)?dropout|\bdroppath)\s*(?:=\s*)?(?P<n>\d+(?:\.\d+)?)(?P<percent>\s*%)", "a share is an argument", "write {head}({shared})"),
+    (r"(?P<head>\b(?:spatial)?dropout|\bdroppath)\s*=\s*(?P<value>\d*\.\d+)", "a share is an argument", "write {head}({value})"),
+    (r"(?P<here>(?<=\S)\s*(?:>>|\|>|~>)\s*(?=[A-Za-z\[]))", "a chain is written with `->`", "write -> in its place"),
+    (r"(?P<misspelt>[a-z]+\d+(?:x\d+)?(?:@\d+|-\d+//\d+)(?:/\d+)?)", "a layer is one word", "write {word}"),
+    (r"(?<![\w-])(?P<width>\d+)@(?P<k>\d+)x(?P<k2>\d+)(?P<by>)", "a layer is one word", "write {word_of_sizes}"),
     (r"^\s*class\s+(?P<name>\w+)\s*[(:]", "this looks like Python", "a file is one network: model {name}, then input 3x32x32, then its layers"),
     (r"^\s*return\s+(?P<name>\w+)\s*$", "`return` is Python's; what flows out is `output`", "write output {name}"),
     (r"^\s*if\s+(?P<test>[^:]+):\s*(?P<layer>\S.*)$", "a choice is a bracket", "write [{layer} if {test}]"),
     (r"^\s*if\s+(?P<test>[^:]+):\s*$", "a choice is a bracket", "write [… if {test}], or [… if {test} else …]"),
     (r"^\s*(?P<name>\w+)\s*=\s*lambda\s+(?P<args>[\w, ]+):\s*(?P<layer>.+)$", "`lambda` is Python's; a template is a block", "write block {name}({args}) = {layer}"),
+    (r"\blambda\s+(?P<args>[\w, ]+):\s*(?P<layer>.+)$", "`lambda` is Python's; a template is a block", "write block name({args}) = {layer}"),
     (r"\"\"\"(?P<text>.*?)(?:\"\"\"|$)", "a comment begins with `#`", "write # {text}"),
     (r"^\s*(?:import\s+\w+|@\w+|self\.|print\()", "this looks like Python", "a .cnn file is layers: input 3x32x32, then conv3-64 -> pool -> fc-10"),
     (r"^\s*assert\s+(?P<claim>.+)$", "`assert` is Python's; a claim is `expect`", "write expect {claim}"),
@@ -251,6 +269,9 @@ def _words(groups: Mapping[str, str | None]) -> dict[str, str]:
     if "k" in words:
         kernel = words["k"] if words["k"] == words["k2"] else f"{words['k']}x{words['k2']}"
         words["word_of_sizes"] = f"conv{kernel}-{words['width']}" + (f"/{words['by']}" if words["by"] else "")
+    if "misspelt" in words:
+        words["word"] = word_of(words["misspelt"]) or words["misspelt"]
+    words["shared"] = f"{float(words['n']) / 100:g}" if "percent" in words else ""
     words["lower"] = words.get("word", "").lower()
     words["commas"] = ", ".join(words.get("args", "").split())
     words["open"], words["close"] = "{", "}"

@@ -264,7 +264,11 @@ def _share(value: Any, info: ValidationInfo) -> float:
 def _probability(value: Any, info: ValidationInfo) -> float:
     number = _real(value, info)
     if not 0 <= number < 1:
-        raise OpError("E303", f"`{_name(info)}` (={show(value)}) must lie in [0, 1)", arg=_name(info))
+        percent = 1 < number < 100 and number == int(number)
+        hint = f"a share, for instance {number / 100:g}" if percent else None
+        raise OpError(
+            "E303", f"`{_name(info)}` (={show(value)}) must lie in [0, 1)", arg=_name(info), hint=hint
+        )  # fmt: skip
     return number
 
 

@@ -229,9 +229,11 @@ def _shape(value: Any, info: ValidationInfo) -> Shape | None:
 def _no_shape(value: Any) -> OpError:
     if isinstance(value, tuple) and len(value) == 1:
         (value,) = value
+    hint = "for instance: reshape(64x7x7), reshape(C//2, 2, _)"
+    if isinstance(value, tuple) and 2 <= len(value) <= 4 and all(type(n) is int and n > 0 for n in value):
+        hint = f"sizes are joined by x, channels first: reshape({'x'.join(map(str, value))})"
     return OpError(
-        "E303", f"`shape` is {base.show(value)}; expected channels and up to 3 sizes", arg="shape",
-        hint="for instance: reshape(64x7x7), reshape(C//2, 2, _)",
+        "E303", f"`shape` is {base.show(value)}; expected channels and up to 3 sizes", arg="shape", hint=hint,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from cnnc.compiler.ops import Shape, op_words
 from cnnc.compiler.walk.library import STD
 from cnnc.dsl import foreign
 from cnnc.dsl import syntax as s
+from cnnc.dsl.foreign_words import word_of
 from cnnc.dsl.source import Span
 
 _STD_BLOCK = re.compile(r"^block (\w+)", re.MULTILINE)
@@ -21,8 +22,25 @@ def for_layer(word: s.Word, names: Iterable[str]) -> str | None:
     """
     text = word.literal or word.head_span.text
     return (
-        of_another_library(word) or _of_a_module(text) or _of_std(text) or _without_braces(text, set(names))
+        of_another_library(word)
+        or _of_a_module(text)
+        or _of_std(text)
+        or _without_braces(text, set(names))
+        or spelled(word)
     )
+
+
+def spelled(given: s.Word) -> str | None:
+    """`conv_3_16`, `conv3x3x16`, `max_pool2`, `dense-10`: sizes and names in another spelling."""
+    text = given.literal or given.head_span.text
+    word = word_of(text) or word_of(text.replace("_", ""))
+    if word is None and (match := re.fullmatch(r"([A-Za-z_]+)[-_]?(\d+)", text)) is not None:
+        if match[1].lower() in op_words():
+            return None
+        sizes = [("units", match[2]), ("kernel_size", match[2])]
+        word = foreign.layer(match[1], sizes) or foreign.layer(match[1].capitalize(), sizes)
+        word = None if word is not None and foreign.is_more_than_a_word(word) else word
+    return f"write `{word}`" if word is not None else None
 
 
 def of_another_library(word: s.Word) -> str | None:

@@ -131,6 +131,8 @@ class Layers:
 
         first = error.diagnostics[0]
         hint = hints.of_another_library(word) if first.code.startswith("E3") else None
+        if hint is None and first.code == "E302":
+            hint = hints.spelled(word)
         return error if hint is None else CnncError([replace(first, hint=hint)])
 
     def _better_hint(self, error: CnncError, word: s.Word, env: Env) -> CnncError:
