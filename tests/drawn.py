@@ -495,7 +495,7 @@ class Draw:
         letters = "DHW"[2 - self.rank :]
         power = Layer("pow", args=(("", "2"),), data=(2,))
         total = Layer("sum", args=(("axis", f"({', '.join(letters)})"),), data=tuple(range(1, self.rank + 2)))
-        ones = Layer("reshape", args=(("", str(x.shape[1])), *[("", "1")] * self.rank), data=(self.rank,))
+        ones = Layer("reshape", args=(("", "_"), *[("", "1")] * self.rank), data=(self.rank,))
         return Sides("&", (Chain(), Chain((WeightOf(self.random.choice(fits)), power, total, ones))))
 
     # --- items of items ---

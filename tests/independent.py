@@ -494,7 +494,10 @@ class Independent(nn.Module, Further, Walk):
         if kinds is AVG_POOL and rank_of(x) == 3:  # this one takes no kernel larger than the bare map
             even = even and all(n >= k for n, k in zip(x.shape[2:], kernel, strict=True))
         if layer.dilation is not None:  # of a max-pool
-            return MAX_POOL[rank_of(x) - 1](kernel, stride, 0, layer.dilation)(bordered(x, sides, border))
+            y = MAX_POOL[rank_of(x) - 1](kernel, stride, 0, layer.dilation)(bordered(x, sides, border))
+            if y.isinf().any():
+                raise Refused("a window that holds nothing")
+            return y
         padding = tuple(before for before, _ in sides) if even else 0
         if not even:
             x = bordered(x, sides, border)

@@ -330,3 +330,11 @@ def test_a_crop_that_cuts_nothing_at_one_size_may_cut_at_another() -> None:
     """Nothing is left over where W is even, and 1 where it is odd."""
     net = cnnc.parse("input 1xW\nt: conv1-1\nconv3-1/2\n[upsample(2) -> conv1-1 -> crop + t]\n")
     assert [(limits.smallest, limits.remainders) for limits in net.limits] == [(1, ())]
+
+
+@pytest.mark.parametrize("gate", ["id & gap -> conv1-4(act=sigmoid)", "gap -> conv1-4(act=sigmoid) & id"])
+def test_a_plain_one_fits_a_free_size_that_is_one_at_the_reference(gate: str) -> None:
+    """8 - D is 1 where D is looked at as 7; a gate of one value stretches over any."""
+    net = cnnc.parse(f"input 4xDxHxW\nslice(-5..2, axis=D) -> [{gate}]\n")
+    assert [(limits.smallest, limits.largest) for limits in net.limits] == [(5, 7), (1, None), (1, None)]
+    assert [str(n) for n in net.outputs["output"]] == ["4", "(-D + 8)", "H", "W"]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cnnc.compiler.ops import base
 from cnnc.compiler.ops.base import OpError, Pointwise, Shape, Undefined, Weightless, Whole, Window
-from cnnc.compiler.sizes import same
+from cnnc.compiler.sizes import is_free, same
 
 AXES = ("C", "D", "H", "W")
 """The axes of a map of three, by their letters; a map of one has C and W."""
@@ -92,9 +92,11 @@ class Multiply(_Merge):
     def out_shape(self, *ins: Shape) -> Shape:
         if any(len(shape) != len(ins[0]) for shape in ins):
             raise OpError("E405", f"`&` multiplies maps with equal axes, and these are {_show(ins)}")
-        out = tuple(max(sizes, key=int) for sizes in zip(*ins, strict=True))  # nothing to note of free sizes
+        # Nothing to note of free sizes; a plain 1 fits any of them, also one that is 1 at the reference.
+        out = tuple(max(sizes, key=lambda n: (int(n), is_free(n))) for sizes in zip(*ins, strict=True))
         for shape in ins:
-            if any(n not in (m, 1) for n, m in zip(shape, out, strict=True)):
+            apart = [(n, m) for n, m in zip(shape, out, strict=True) if is_free(n) or n != 1]
+            if any(n not in (m, 1) for n, m in apart):
                 raise OpError(
                     "E405",
                     f"`&` multiplies maps of one shape, axes of size 1 stretched, and these are {_show(ins)}",
