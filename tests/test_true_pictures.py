@@ -289,6 +289,15 @@ def test_both_uses_of_a_shared_module_say_so() -> None:
     assert [frame.title for frame in drawn.clusters] == ["tower (shared weights)"] * 2
 
 
+def test_what_is_used_again_says_so() -> None:
+    drawn = picture(graph_of(
+        "input 8x16x16\nc: conv3-8(norm=bn)\nagain(c, dilation=2)\nh: [conv3-8 -> pool -> conv3-8(act=relu)]\n"
+        "again(h) -> again(c, transpose=yes)\n"
+    ))  # fmt: skip
+    assert [frame.title for frame in drawn.clusters] == ["h", "h (again)"]
+    assert [box.title for box in drawn.nodes if (box.title or "").endswith("(again)")] == ["c (again)"] * 2
+
+
 def test_a_skip_into_a_frame_is_a_skip_wherever_its_source_stands() -> None:
     """The positions of a transformer are added outside of the frame that the sum's scope is drawn before."""
     drawn = picture(load("zoo:vit_b_16").graph)

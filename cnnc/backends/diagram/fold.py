@@ -86,6 +86,8 @@ def _title(scope: Scope, call: str | None) -> str | None:
     """What a frame or closed scope is called: its label, what it shares, or else the last step of its name."""
     if scope.kind == "shared":
         return f"{scope.module} (shared weights)"
+    if scope.kind == "again":
+        return f"{scope.module} (again)"
     if scope.label is not None or call:
         return scope.label
     return scope.name.rpartition(".")[2] if scope.kind == "bracket" and scope.name else scope.kind
@@ -97,6 +99,9 @@ class _Folder:
         self.detail = detail
         self.outline = Outline(graph)
         self.equality: Equality = "loose" if detail.loose else "equal"
+        framed = {n for scope in graph.scopes() if scope.kind == "again" for n in scope.nodes()}
+        self.alone = {n.index for n in graph.nodes if n.again and not n.op.source and n.index not in framed}
+        """Layers used again by themselves, not as a part of what is."""
 
     def children(self, scope: Scope) -> tuple[Part, ...]:
         """What is in a scope as parts, equal neighbours folded."""
@@ -192,6 +197,8 @@ class _Folder:
         if main.op.family == "merge":
             lines = (" ".join(lines),)
         label = next((n.label for n in cell if n.label is not None and n.role == "own"), None)
+        if main.index in self.alone:
+            label = f"{label or ''} = {main.again} (again)".removeprefix(" = ")
         nodes = tuple(n.index for n in cell)
         key = self._key("cell", self.outline.signature(nodes, self.equality))
         return BoxPart(nodes, key, main.op.family, label, lines)
