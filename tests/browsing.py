@@ -29,3 +29,13 @@ class Tab:
     def state(self) -> Any:
         """What the page says of itself, for a wait that was in vain."""
         return self.browser.current_url
+
+    def size(self, width: int, height: int, *, dark: bool) -> None:
+        """A window of so many pixels, a telephone's below 500."""
+        run = self.browser.execute_cdp_cmd
+        run(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500},
+        )  # type: ignore[no-untyped-call]
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        run("Emulation.setEmulatedMedia", {"features": [scheme]})  # type: ignore[no-untyped-call]

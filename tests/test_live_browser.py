@@ -46,15 +46,6 @@ class Live(Tab):
         self.run(act, *arguments)
         self.until(f"{SHOWN} > {before}")
 
-    def size(self, width: int, height: int, *, dark: bool) -> None:
-        run = self.browser.execute_cdp_cmd
-        run(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500},
-        )  # type: ignore[no-untyped-call]
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        run("Emulation.setEmulatedMedia", {"features": [scheme]})  # type: ignore[no-untyped-call]
-
 
 @pytest.fixture
 def live(browser: Chrome, tmp_path: Path) -> Iterator[Live]:  # noqa: F811
@@ -76,7 +67,7 @@ def live(browser: Chrome, tmp_path: Path) -> Iterator[Live]:  # noqa: F811
     page.server_close()
     assert complaints == []
     sent = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-    mine = [r["request"]["url"] for r in sent if not r["documentURL"].startswith("chrome://")]
+    mine = [r["request"]["url"] for r in sent if not r["documentURL"].startswith("chrome")]
     home = page.address.split("/", 3)[2]
     assert [
         url
@@ -99,6 +90,8 @@ def test_every_tab_is_shown_and_nothing_is_wider_than_the_window(live: Live, wid
             > 0
         )
         assert live.run("document.documentElement.scrollWidth <= innerWidth + 1"), tab
+        bounds = f"document.getElementById('tab-{tab}').getBoundingClientRect()"
+        assert live.run(f"{bounds}.left >= 0 && {bounds}.right <= innerWidth"), tab
     assert "H" in live.run("document.getElementById('figures').textContent")
 
 

@@ -85,7 +85,7 @@ class Shown(Tab):
         messages = [json.loads(e["message"])["message"] for e in self.browser.get_log("performance")]  # type: ignore[no-untyped-call]
         sent = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
         # The browser's own first page may still be loading its icons.
-        return [r["request"]["url"] for r in sent if not r["documentURL"].startswith("chrome://")]
+        return [r["request"]["url"] for r in sent if not r["documentURL"].startswith("chrome")]
 
 
 @pytest.fixture
@@ -250,3 +250,15 @@ def test_no_two_boxes_overlap(shown: Shown) -> None:
     })()""")
     assert overlaps == 0
     assert shown.run("document.querySelectorAll('#canvas .box').length") > 10
+
+
+@resnet50
+def test_a_report_on_a_telephone(shown: Shown) -> None:
+    shown.size(390, 844, dark=True)
+    assert shown.run("document.documentElement.scrollWidth <= innerWidth")
+    # The figures have the width of the page, and the bars with their numbers stay within it.
+    assert shown.run("document.querySelector('.facts').offsetWidth / innerWidth") > 0.85
+    edge = shown.run("document.querySelector('main').getBoundingClientRect().right")
+    ends = shown.run("[...document.querySelectorAll('.bar > *')].map((e) => e.getBoundingClientRect().right)")
+    assert ends and max(ends) <= edge + 0.5
+    shown.size(1280, 1000, dark=False)

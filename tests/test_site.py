@@ -138,7 +138,7 @@ def site(browser: Chrome, exported: tuple[Path, int]) -> Iterator[Site]:  # noqa
     assert complaints == []
     assert server.missing == []
     sent = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-    mine = [r["request"]["url"] for r in sent if not r["documentURL"].startswith("chrome://")]
+    mine = [r["request"]["url"] for r in sent if not r["documentURL"].startswith("chrome")]
     home = server.address
     assert [url for url in mine if not url.startswith((home, "data:", "about:", f"blob:{home}"))] == []
 

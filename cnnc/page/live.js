@@ -215,10 +215,15 @@
 
   function choose(tab) {
     state.tab = tab;
-    for (const button of byId("tabs").children) {
+    const tabs = byId("tabs");
+    for (const button of tabs.children) {
       const on = button.id === `tab-${tab}`;
       button.setAttribute("aria-selected", on);
       button.tabIndex = on ? 0 : -1;
+      if (on) {  // on a narrow screen the tabs are wider than it
+        const [one, all] = [button.getBoundingClientRect(), tabs.getBoundingClientRect()];
+        tabs.scrollLeft += one.left + one.width / 2 - all.left - all.width / 2;
+      }
     }
     refresh();
   }
