@@ -48,7 +48,7 @@ GROUPS = {
         ("tests/test_field_lattice.py", "cnnc/compiler/receptive_field.py", "tests/test_facts_receptive_field.py"),
     ),
     "cost": Group("cnnc/compiler/cost.py", ("tests/test_cost_properties.py",)),
-    "evaluate": Group("cnnc/compiler/walk/evaluate.py", ("tests/test_arithmetic.py", "tests/test_reading.py", "tests/test_constructor_params.py")),
+    "evaluate": Group("cnnc/compiler/walk/evaluate.py", ("tests/test_arithmetic.py", "tests/test_sources.py")),
     "ops": Group("cnnc/compiler/ops/*.py", ("tests/test_op_model.py", "tests/test_op_contract.py", "tests/test_op_arguments.py")),
     "pytorch": Group(
         " ".join(f"cnnc/backends/pytorch/{name}.py" for name in (

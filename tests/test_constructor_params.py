@@ -62,6 +62,8 @@ def agrees(text: str, values: dict[str, list[object]]) -> set[str]:
         ("param n = 8\nblock b(w) = [conv3-w if w > 10 else conv1-w]\nb(n) -> b(20) -> bn", [9, 11, 20], set()),
         ("param n = 8\nblock b(w) = [conv3-12(act=none) if w > 10 else conv1-15(act=none)]\nb(n) -> b(20) -> conv3-4", [9, 30], set()),
         ("param n = 3\nblock b(w, d) = [conv3-w(act=none)]*d\nb(8, n) -> b(9, 4)", [1, 2, 5], set()),
+        ("param n = 2\nconv3-{n + 4} -> conv3-{8 + sum((16, 3)[n..])}", [0, 1], set()),
+        ("param n = 2\nconv3-{n + 4} -> [conv3-8 if n in (16, 3)[n..] else conv3-9]", [0, 1], set()),
         ("param n = 3\n[conv3-{n*i} for i in 1..3] -> gap", [1, 5], {"n"}),
         ("param n = 3\nblock b(k) = [conv3-{k*i}(act=none) for i in 1..4]\nb(n) -> b(5) -> gap", [1, 5], {"n"}),
         ("param n = 3\nblock b(k) = [conv3-{k + i*i}(act=none) for i in 1..2]\nb(n) -> b(5) -> gap", [1, 5], {"n"}),

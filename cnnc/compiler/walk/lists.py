@@ -113,10 +113,10 @@ def is_in(item: Sourced[Value], members: Sourced[Value], span: Span) -> Sourced[
     found = a_list(members, span)
     value = any(same(item.value, other) for other in found.value)
     parts = parts_of(found)
+    if not parts:  # how many there are may depend on something
+        return opaque(False, members.source)
     if isinstance(item.source, Const) and all(isinstance(x.source, Const) for x in parts):
         return constant(value)
-    if not parts:
-        return constant(False)
     tests = tuple(Compare("==", item.source, x.source) for x in parts)
     return Sourced(value, tests[0] if len(tests) == 1 else Logic("or", tests))
 
