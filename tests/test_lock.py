@@ -299,6 +299,8 @@ def test_a_change_is_told_at_its_layer_or_at_the_call_that_gives_it(folder: Path
     lock("nets")
     spec.write_text(text.replace("b(9)", "b(7)"))
     assert run("check", "nets", "--locked").stderr.startswith("nets/a.cnn:3:15: error E603")
+    spec.write_text(text.replace("b(8)", "b(6)"))  # the layers of the second call only take other channels
+    assert run("check", "nets", "--locked").stderr.startswith("nets/a.cnn:3:4: error E603")
     spec.write_text(text.replace("a: conv3-w", "a: conv1-w"))
     assert run("check", "nets", "--locked").stderr.startswith("nets/a.cnn:2:31: error E603")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
 
@@ -237,7 +237,8 @@ class Lock:
         figures = list(differences(old.figures, new.figures))
         tensors = list(differences(old.tensors, new.tensors))
         names = {name for name, _ in tensors}
-        behind = _following(names, old.tensors, new.tensors) if len(names) > _MOST else set()
+        followed = _following(names, old.tensors, new.tensors)
+        behind = followed if len(names) > _MOST else set()
         first = [line for name, line in tensors if name not in behind] or [line for _, line in tensors]
         lines = [line for _, line in figures] + first[:_MOST]
         if len(first) > _MOST:
@@ -245,7 +246,7 @@ class Lock:
         if len(first) < len(tensors):
             lines.append(f"… and {many(len(tensors) - len(first), 'tensor')} whose sizes follow from these")
         return Diagnostic(
-            "E603", f"`{spec}` differs from its record in {self.path}", _place(new, [name for name, _ in tensors]),
+            "E603", f"`{spec}` differs from its record in {self.path}", _place(new, names - followed or names),
             hint=f"if the change is intended, run `cnnc lock {spec}` and commit the lock with it", details=tuple(lines),
         )  # fmt: skip
 
@@ -301,12 +302,11 @@ def _by_inputs(old: int | str, new: int | str) -> bool:
     return before[0] == after[0] and before[2:] == after[2:]
 
 
-def _place(baseline: Baseline, names: Sequence[str]) -> Span | None:
+def _place(baseline: Baseline, changed: Set[str]) -> Span | None:
     """The first layer of the network that differs; the call of its block, where other calls do not differ.
 
     Where only figures differ, the first output.
     """
-    changed = set(names)
     spans = next((spans for name, spans in baseline.places.items() if name in changed), None)
     if spans is None:
         outputs = (spans[0] for name, spans in baseline.places.items() if name.startswith("outputs."))
