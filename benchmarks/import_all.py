@@ -115,12 +115,14 @@ def one(task: tuple[str, float, str]) -> Record:
 
     from cnnc.dsl.diagnostics import CnncError
     from cnnc.importer.importing import flat_spec
-    from cnnc.importer.torch_trace import trace_with_heads
+    from cnnc.importer.torch_trace import trace_with_heads, with_values
 
     name, values, commit = task
     torch.set_num_threads(1)
     gc.set_threshold(200_000, 20, 100)  # as the command does
-    torch.fx.config.do_not_emit_stack_traces = True  # half of the time of an export, for lines that no record has
+    torch.fx.config.do_not_emit_stack_traces = (
+        True  # half of the time of an export, for lines that no record has
+    )
     record = Record(name, commit=commit)
     signal.signal(signal.SIGALRM, _too_long)
     signal.alarm(LONGEST)
@@ -134,6 +136,7 @@ def one(task: tuple[str, float, str]) -> Record:
         start = time.perf_counter()
         traced = trace_with_heads(module, [size], name.partition(":")[2].replace(".", "_"))
         middle = time.perf_counter()
+        traced = with_values(traced, lambda: build(name, "cpu")[0])
         record = replace(record, kind=_kind(traced), trace=f"{middle - start:.1f}")
         found = flat_spec(traced)
         text = found.short()

@@ -44,9 +44,7 @@ def difference(
     net.check()
     enliven(module.eval())
     state = {found.names.get(k, k): t for k, t in module.state_dict().items() if k not in found.unused}
-    ours: Any = net.module()
-    ours.load_state_dict(state, strict=True)
-    ours.eval()
+    ours: Any = net.module(state=state).eval()
     generator = torch.Generator().manual_seed(1)
     inputs = [torch.rand(batch, *shape, generator=generator) * 2 - 1 for shape in shapes]
     worst = _apart(module, ours, inputs)

@@ -147,6 +147,62 @@ def test_a_map_of_keys_has_the_counters_of_batches_too() -> None:
     assert found.names["0.num_batches_tracked"] == "0.bn1.num_batches_tracked"
 
 
+class Gain(nn.Module):
+    """A gain that is a single number, without axes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.gain = nn.Conv2d(3, 3, 3, padding=1), nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, x: Any) -> Any:
+        return self.conv(x).mul_(self.gain) * 0.2 + x
+
+
+def test_a_gain_without_axes_has_one_in_the_spec(tmp_path: Path) -> None:
+    found = hold(Gain(), (3, 8, 8))
+    assert "gain: tensor(1)" in found.text
+    assert found.names == {"gain": "gain"}
+    (tmp_path / "gain.cnn").write_text(found.text)
+    (tmp_path / "map.json").write_text('{"gain": "gain"}')
+    torch.save(Gain().state_dict(), tmp_path / "theirs.pt")
+    paths = [str(tmp_path / name) for name in ("gain.cnn", "theirs.pt", "map.json", "ours.pt")]
+    done = CliRunner().invoke(command, ["weights", *paths[:2], "--map", paths[2], "-o", paths[3]])
+    assert done.exit_code == 0, done.output
+    cnnc.load(paths[0]).module().load_state_dict(torch.load(paths[3]), strict=True)
+
+
+def test_a_part_of_no_length_is_left_out_of_a_concatenation() -> None:
+    class Part(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return torch.cat((x[:, :0], x[:, 0:]), dim=1) * 2
+
+    assert [node.op.kind for node in hold(Part(), (3, 8, 8)).graph.layers] == ["times"]
+
+
+class Blur(nn.Module):
+    """A fixed filter, which the state dict does not have."""
+
+    def __init__(self, filters: tuple[float, ...] = (0.25, 0.5, 0.25), mode: str = "reflect") -> None:
+        super().__init__()
+        self.conv, self.mode = nn.Conv2d(3, 8, 3), mode
+        row = torch.tensor(filters)
+        self.register_buffer("filt", (row[:, None] * row).expand(8, 1, 3, 3).clone(), persistent=False)
+
+    def forward(self, x: Any) -> Any:
+        return F.conv2d(F.pad(self.conv(x), (1, 1, 1, 1), mode=self.mode), self.filt, stride=2, groups=8)
+
+
+def test_a_fixed_binomial_filter_is_a_blurpool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [node.op.kind for node in hold(Blur(), (3, 9, 9)).graph.layers] == ["conv", "blurpool"]
+    for other in (Blur((0.25, 0.25, 0.5)), Blur(mode="replicate")):
+        with pytest.raises(cnnc.CnncError, match="cannot import `conv2d`: its weight is a constant"):
+            hold(other, (3, 9, 9))
+    monkeypatch.chdir(tmp_path)  # built on meta its filter has no numbers
+    Path("blurred.py").write_text("from tests.test_import import Blur as Net")
+    done = CliRunner().invoke(command, ["import", "blurred:Net", "--input", "3x9x9"])
+    assert "-> blurpool" in done.output
+
+
 def test_permutes_around_a_norm_and_linear_layers_are_words() -> None:
     found = hold(nn.Sequential(nn.Conv2d(3, 8, 4, 4), ConvNext(8)), (3, 16, 16))
     kinds = [node.op.kind for node in found.graph.layers]
@@ -448,3 +504,23 @@ def test_a_parameter_that_is_repeated_before_a_layer() -> None:
             return self.q(self.latent.expand(x.shape[0], -1, -1)) + tokens
 
     hold(Pool(), (6, 2, 2))
+
+
+class Patches(nn.Module):
+    """What MobileViT v2 does: the places of a patch become one axis, and the patches another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: Any) -> Any:
+        b, c, h, w = x.shape
+        y = x.reshape(b, c, h // 2, 2, w // 3, 3).permute(0, 1, 3, 5, 2, 4).reshape(b, c, 6, -1)
+        y = self.conv(y)
+        y = y.reshape(b, c, 2, 3, h // 2, w // 3).permute(0, 1, 4, 2, 5, 3)
+        return y.reshape(b, c, h, w)
+
+
+def test_axes_in_an_order_that_takes_several_permutes() -> None:
+    found = hold(Patches(), (4, 8, 9))
+    assert [node.op.kind for node in found.graph.layers].count("permute") == 4

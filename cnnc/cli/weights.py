@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from cnnc.backends.pytorch.fitting import as_written, unfitting
-from cnnc.backends.pytorch.runtime_weights import map_text, read_map, read_shapes, write_renamed
+from cnnc.backends.pytorch.runtime_weights import map_text, read_map, read_shapes, with_axis, write_renamed
 from cnnc.backends.pytorch.weights import (
     STAGES,
     Comparison,
@@ -117,7 +117,10 @@ def _renamed(found: Mapping[str, Shape], names: Mapping[str, str], mapping: str)
         if name not in found:
             hint = did_you_mean(name, found)
             raise fail("E203", f"`{mapping}` renames `{name}`, which is not in the file", hint=hint)
-    renamed = {names.get(name, name): shape for name, shape in found.items()}
+    renamed = {
+        names.get(name, name): with_axis(name, shape) if name in names else shape
+        for name, shape in found.items()
+    }
     if len(renamed) < len(found):
         kept = {name for name in found if name not in names}
         twice = next(new for new in names.values() if new in kept)

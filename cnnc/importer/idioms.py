@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from math import nextafter, prod
+from itertools import product
+from math import comb, nextafter, prod
 from typing import Any
 
 from cnnc.importer.traced import Held, Ref, Step, Traced
@@ -22,7 +23,16 @@ def joined_idioms(traced: Traced) -> Traced:
     """The trace with its idioms as steps of their own."""
     made = _Makers({step.name: step for step in traced.steps}, traced.held)
     steps = tuple(new for step in traced.steps for new in _rewritten(step, made))
-    return replace(traced, steps=_with_scales(steps))
+    macs = None if traced.macs is None else traced.macs - sum(map(_uncounted, steps))
+    return replace(traced, steps=_with_scales(steps), macs=macs)
+
+
+def _uncounted(step: Step) -> int:
+    """The multiply-adds of one image that torch counts, and the language does not: those by fixed filters."""
+    if step.op != "cnnc_blurpool":
+        return 0
+    assert step.shapes[0] is not None
+    return prod(step.shapes[0][1:]) * prod(step.args["kernel"])
 
 
 def _rewritten(step: Step, made: _Makers) -> tuple[Step, ...]:
@@ -185,6 +195,49 @@ def _with_scales(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return tuple(made)
 
 
+# --- fixed filters -----------------------------------------------------------------------------
+
+
+def _blurred(step: Step, made: _Makers) -> Step | None:
+    """A depthwise convolution by a constant of the code, binomial coefficients, borders reflected."""
+    argument = step.args.get("weight")
+    while (view := made.by(argument, *_VIEWS, "expand")) is not None:
+        argument = view.first
+    held = made.held.get(argument.name) if isinstance(argument, Ref) else None
+    if held is None or held.kept or not held.values or len(held.shape) < 3 or held.shape[1] != 1:
+        return None
+    kernel = held.shape[2:]
+    filters = [held.values[i : i + prod(kernel)] for i in range(0, len(held.values), prod(kernel))]
+    shape, groups = step.shapes[0], step.args.get("groups", 1)
+    dilated = any(n != 1 for n in _numbers(step.args.get("dilation", 1)))
+    if set(filters) != {_binomial(kernel)} or shape is None or groups != shape[1] or dilated:
+        return None
+    if step.args.get("bias") is not None or any(_numbers(step.args.get("padding", 0))):
+        return None
+    border = made.by(step.args["input"], "pad", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d")
+    if border is None or (border.op == "pad" and border.args.get("mode") != "reflect"):
+        return None
+    sides = [n for k in reversed(kernel) for n in ((k - 1) // 2, k // 2)]
+    if list(border.args.get("pad", border.args.get("padding", ()))) != sides:
+        return None
+    args = {"input": border.first, "kernel": kernel, "stride": step.args.get("stride", 1)}
+    return replace(step, op="cnnc_blurpool", args=args)
+
+
+def _numbers(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _binomial(kernel: tuple[int, ...]) -> tuple[float, ...]:
+    """The products of binomial coefficients along each axis, by their sum.
+
+    >>> _binomial((2, 3))
+    (0.125, 0.25, 0.125, 0.125, 0.25, 0.125)
+    """
+    rows = [[comb(n - 1, i) / 2 ** (n - 1) for i in range(n)] for n in kernel]
+    return tuple(map(prod, product(*rows)))
+
+
 # --- attention -----------------------------------------------------------------------------------
 
 
@@ -227,4 +280,5 @@ _IDIOMS: tuple[tuple[tuple[str, ...], _Idiom], ...] = (
     (("matmul", "bmm"), _attention),
     (("add",), _response_norm),
     (("conv1d", "conv2d", "conv3d"), _standardised),
+    (("conv1d", "conv2d", "conv3d"), _blurred),
 )

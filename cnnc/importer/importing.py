@@ -15,6 +15,7 @@ from cnnc.dsl.format import format_source
 from cnnc.dsl.parse import parse
 from cnnc.dsl.source import Source
 from cnnc.importer import text as spelling
+from cnnc.importer.idioms import joined_idioms
 from cnnc.importer.naming import name_lines, parents
 from cnnc.importer.traced import Traced
 from cnnc.importer.translate import translate
@@ -28,7 +29,7 @@ class Imported:
     """Its lines, without claims and not formatted."""
     graph: Graph
     names: dict[str, str]
-    """The module's keys to ours, for those that differ."""
+    """The module's keys to ours, for those that differ, and for single numbers, of which the spec's have one axis."""
     unused: tuple[str, ...]
     """The module's keys that no output needs."""
     origin: str = ""
@@ -56,10 +57,12 @@ class Imported:
 
 def flat_spec(traced: Traced, progress: Callable[[int, int], None] | None = None) -> Imported:
     """The flat spec of a trace. Raises CnncError (E805) at what the language lacks."""
+    traced = joined_idioms(traced)
     flat = translate(traced, progress)
+    used = {key for line in flat.lines for key in line.weights.values()}
     names = name_lines(flat, _levels(traced))
     names |= _counters(names, traced)
-    used = {key for line in flat.lines for key in line.weights.values()}
+    names |= {key: names.get(key, key) for key in traced.state if key in used and not traced.state[key]}
     used |= {key for key, same in traced.tied.items() if same in used}
     unused = tuple(k for k in traced.state if k not in used and k.rpartition(".")[2] != COUNTER)
     inputs = [line.index for line in flat.lines if line.kind == "input"]
@@ -98,7 +101,7 @@ def _hold_keys(graph: Graph, traced: Traced, names: dict[str, str], unused: tupl
     ours = {key: tuple(map(int, shape)) for _, key, shape in graph.tensors() if not key.endswith(COUNTER)}
     left_out = {*unused, *traced.tied}
     theirs = {
-        names.get(key, key): shape
+        names.get(key, key): shape or (1,)
         for key, shape in traced.state.items()
         if key not in left_out and not key.endswith(COUNTER)
     }

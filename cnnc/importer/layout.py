@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations, pairwise, permutations
 from math import prod
 
 from cnnc.importer.refusal import Refusal
@@ -140,6 +140,9 @@ def conversion(have: Axes, want: Axes) -> list[Move]:
     [('reshape', (8, 8))]
     >>> conversion(((c,), (h, w)), ((h,), (w,), (c,)))
     [('permute', (1, 0)), ('reshape', (4, 2, 8))]
+    >>> y, x = Atom(3), Atom(5)
+    >>> conversion(((c,), (h, y), (w, x)), ((c,), (y, x), (h, w)))
+    [('reshape', (8, 4, 3, 10)), ('permute', (0, 1, 3, 2)), ('reshape', (8, 8, 5, 3)), ('permute', (0, 3, 2, 1)), ('reshape', (8, 15, 8))]
     """
     if have == want:
         return []
@@ -150,20 +153,59 @@ def conversion(have: Axes, want: Axes) -> list[Move]:
     groups = _shuffled(have, want)
     if groups is not None:
         return [("shuffle", (groups,))]
-    runs = _runs(have, want)
-    if max(len(runs), len(want)) > MAX_RANK:
-        raise Refusal(
-            f"axes in an order that takes {len(runs)} axes to say, and a tensor of the language has at most {MAX_RANK}"
-        )
     moves: list[Move] = []
-    if tuple(have) != runs:
-        moves.append(_regroup(have, runs))
-    target = _merged(want, runs)
-    order = tuple(runs.index(run) for run in target)
-    moves.append(("permute", order))
-    if target != tuple(want):
-        moves.append(_regroup(target, want))
+    here = have
+    while flat(here) != flat(want):
+        before, order = _turned(_runs(here, want), want)
+        if tuple(here) != before:
+            moves.append(_regroup(here, before))
+        moves.append(("permute", order))
+        here = tuple(before[i] for i in order)
+    if here != tuple(want):
+        moves.append(_regroup(here, want))
     return moves
+
+
+def _turned(runs: Axes, want: Axes) -> tuple[Axes, tuple[int, ...]]:
+    """The next permute towards a wanted order: the axes before it, and their new order.
+
+    Where the runs are more than a tensor has axes, it is the first of the fewest permutes of neighbouring runs together.
+    """
+    target = _merged(want, runs)
+    if len(runs) <= MAX_RANK:
+        return runs, tuple(runs.index(run) for run in target)
+    if len(runs) > _MOST_RUNS:
+        raise Refusal(
+            f"{len(runs)} factors of axes in another order, and at most {_MOST_RUNS} are brought into one"
+        )
+    goal = tuple(runs.index(run) for run in target)
+    first: dict[tuple[int, ...], tuple[tuple[int, ...], tuple[int, ...]]] = {}
+    start = tuple(range(len(runs)))
+    todo = [start]
+    for state in todo:
+        for cuts, order in _TURNS[len(runs)]:
+            parts = [state[a:b] for a, b in pairwise((0, *cuts, len(runs)))]
+            after = tuple(n for i in order for n in parts[i])
+            if after not in first:
+                first[after] = (cuts, order) if state == start else first[state]
+                todo.append(after)
+        if goal in first:
+            break
+    cuts, order = first[goal]
+    return tuple(flat(runs[a:b]) for a, b in pairwise((0, *cuts, len(runs)))), order
+
+
+_MOST_RUNS = 6
+_TURNS = {
+    n: [
+        (cuts, order)
+        for cuts in combinations(range(1, n), MAX_RANK - 1)
+        for order in permutations(range(MAX_RANK))
+        if order != tuple(range(MAX_RANK))
+    ]
+    for n in range(MAX_RANK + 1, _MOST_RUNS + 1)
+}
+"""The permutes of so many runs taken together as the axes of one tensor: where they are cut, and the order of the parts."""
 
 
 def _regroup(have: Axes, want: Axes) -> Move:

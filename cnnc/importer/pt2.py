@@ -19,7 +19,7 @@ from cnnc.importer.traced import Held, Ref, Shape, Step, Traced, Where
 
 _JSON_LIMIT = 500_000_000
 """Bytes of a program; the largest networks have some ten million."""
-_MOST_VALUES = 4096
+_MOST_VALUES = 1 << 16
 _FORMATS = {4: "i", 5: "q", 7: "f", 8: "d"}
 """struct's letters of the dtypes whose numbers are read: int32, int64, float32, float64."""
 

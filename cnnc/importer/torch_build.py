@@ -123,7 +123,7 @@ def traced_factory(
 
     With `outputs` in evaluation where that has so many, else in training.
     """
-    from cnnc.importer.torch_trace import trace, trace_with_heads
+    from cnnc.importer.torch_trace import trace, trace_with_heads, with_values
 
     name = target.partition(":")[2].rpartition(".")[2]
 
@@ -137,6 +137,6 @@ def traced_factory(
         return trace(module, shapes, name, origin, training=True)
 
     try:
-        return traced("meta")
+        return with_values(traced("meta"), lambda: built(target, arguments, "cpu"))
     except TheirError:
         return traced("cpu")

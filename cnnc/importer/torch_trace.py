@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnc.dsl.diagnostics import fail
 from cnnc.importer.stack import line_of
 from cnnc.importer.torch_build import TheirError
-from cnnc.importer.traced import Held, Ref, Shape, Step, Traced, Where
+from cnnc.importer.traced import Held, Ref, Shape, Step, Traced, Where, pruned
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 BATCH = 2
 """Images that are traced: a batch of 1 would look like any axis of size 1."""
 
-MOST_VALUES = 4096
+MOST_VALUES = 1 << 16
 _DROPS = {"DropPath": "drop_prob", "StochasticDepth": "p", "DropPath2d": "drop_prob"}
 """Classes that leave no operator in evaluation, and where they keep their probability."""
 
@@ -178,10 +179,29 @@ def _held(program: Any) -> tuple[dict[str, Held], dict[str, Shape]]:
 
 
 def _values(program: Any, target: str) -> tuple[float, ...] | None:
-    found = program.constants.get(target, program.state_dict.get(target))
+    return _listed(program.constants.get(target, program.state_dict.get(target)))
+
+
+def _listed(found: torch.Tensor | None) -> tuple[float, ...] | None:
+    """The numbers of a tensor in order, where they are few and known."""
     if found is None or found.device.type == "meta" or found.numel() > MOST_VALUES:
         return None
     return tuple(float(x) for x in found.reshape(-1).tolist())
+
+
+def with_values(traced: Traced, build: Callable[[], torch.nn.Module]) -> Traced:
+    """The trace with the numbers of buffers that the state dict lacks, which a module built on meta does not have."""
+    used = {name for step in pruned(traced) for name in step.refs()}
+    lacking = {
+        name: held
+        for name, held in traced.held.items()
+        if name in used and held.role == "buffer" and not held.kept and held.values is None
+    }
+    if not lacking:
+        return traced
+    buffers = dict(build().named_buffers(remove_duplicate=False))
+    found = {name: replace(held, values=_listed(buffers.get(held.key))) for name, held in lacking.items()}
+    return replace(traced, held={**traced.held, **found})
 
 
 def _outputs(program: Any) -> dict[str, Ref]:

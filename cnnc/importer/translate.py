@@ -9,7 +9,6 @@ from typing import Any
 
 from cnnc.importer import arrange
 from cnnc.importer.flat import Flat
-from cnnc.importer.idioms import joined_idioms
 from cnnc.importer.layout import Atom, Axes, Value
 from cnnc.importer.refusal import Refusal, at
 from cnnc.importer.traced import VIEWS, Held, Ref, Step, Traced, pruned
@@ -135,10 +134,9 @@ class Translation:
 
 
 def translate(traced: Traced, progress: Callable[[int, int], None] | None = None) -> Flat:
-    """The flat spec of a trace, its lines not named yet. Raises CnncError (E805) at what the language lacks."""
+    """The flat spec of a trace whose idioms are joined, its lines not named yet. Raises CnncError (E805) at what the language lacks."""
     import cnnc.importer.rules  # noqa: F401
 
-    traced = joined_idioms(traced)
     steps = pruned(traced)
     work = Translation(traced)
     _inputs(work)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnc.compiler.ops import Shape
+from cnnc.compiler.ops.base import COUNTER
 from cnnc.dsl.diagnostics import CnncError, fail
 
 SUFFIX = ".safetensors"
@@ -155,6 +156,15 @@ def _is_entry(entry: object, size: int) -> bool:
     return bool(offsets[0] <= offsets[1] <= size and 8 * (offsets[1] - offsets[0]) == bits * prod(shape))
 
 
+def with_axis(name: str, shape: Shape) -> Shape:
+    """The shape that a renamed tensor gets: a parameter that is a single number has one axis in a spec.
+
+    >>> with_axis("gain", ()), with_axis("bn.num_batches_tracked", ()), with_axis("bias", (3,))
+    ((1,), (), (3,))
+    """
+    return shape if shape or name.rpartition(".")[2] == COUNTER else (1,)
+
+
 def write_renamed(source: Path, target: Path, names: Mapping[str, str]) -> bytes:
     """The bytes of a file like `source` with tensors renamed, in the format that `target`'s suffix says.
 
@@ -170,14 +180,22 @@ def write_renamed(source: Path, target: Path, names: Mapping[str, str]) -> bytes
     import torch
 
     buffer = io.BytesIO()
-    torch.save({names.get(name, name): tensor for name, tensor in read_state(source).items()}, buffer)
+    state = {
+        names.get(name, name): tensor.reshape(with_axis(name, tuple(tensor.shape)))
+        if name in names
+        else tensor
+        for name, tensor in read_state(source).items()
+    }
+    torch.save(state, buffer)
     return buffer.getvalue()
 
 
 def _renamed_safetensors(source: Path, names: Mapping[str, str]) -> bytes:
     entries, metadata, start = _header(source)
     header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
-    header |= {names.get(name, name): entry for name, entry in entries.items()}
+    for name, entry in entries.items():
+        axes = with_axis(name, tuple(entry["shape"])) if name in names else entry["shape"]
+        header[names.get(name, name)] = {**entry, "shape": list(axes)}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of 8
     return len(text).to_bytes(8, "little") + text + source.read_bytes()[start:]

@@ -87,6 +87,15 @@ def adaptive(work: Translation, step: Step) -> Value | tuple[Value, None]:
     return made if mean else (made, None)
 
 
+@rule("cnnc_blurpool")
+def blurpool(work: Translation, step: Step) -> Value:
+    value = work.value(step.args["input"])
+    kernel = tuple(step.args["kernel"])
+    stride = by_axis(step.args["stride"], len(kernel))
+    head = f"blurpool{sizes(kernel)}" + f"/{sizes(stride)}"
+    return _finish(work, value, work.layer("blurpool", (work.positional(value),), head=head))
+
+
 @rule("max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices")
 def pool_with_indices(work: Translation, step: Step) -> tuple[Value, None]:
     import dataclasses

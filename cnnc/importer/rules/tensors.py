@@ -10,27 +10,23 @@ from cnnc.importer.refusal import Refusal
 from cnnc.importer.traced import Held
 from cnnc.importer.translate import Translation
 
-MOST_VALUES = 4096
-"""Numbers of a constant that are written out."""
-
 
 def own_tensor(work: Translation, held: Held) -> Value:
-    """The line of a tensor of the module's own. Its shape is exactly the module's, so that its key and file fit."""
-    if not held.shape:
-        raise Refusal(f"`{held.key}` is a single number, and a tensor of the language has axes")
+    """The line of a tensor of the module's own, of exactly the module's shape; of a single number it is `tensor(1)`."""
     if len(held.shape) > 4:
         raise Refusal(f"`{held.key}` has {len(held.shape)} axes, and a tensor of the language has at most 4")
-    args: dict[str, Any] = {"": by_x(held.shape)}
+    shape = held.shape or (1,)
+    args: dict[str, Any] = {"": by_x(shape)}
     if held.role != "parameter":
         args["learn"] = False
         if not held.kept:
             raise Refusal(f"`{held.key}` is a constant of its code that the state dict does not have")
     node = work.layer(
-        "tensor", (), head=f"tensor({', '.join(map(str, held.shape))}{_further(args)})", weights={"": held}
+        "tensor", (), head=f"tensor({', '.join(map(str, shape))}{_further(args)})", weights={"": held}
     )
     work.spec.lines[node].args = {}
     axes = tuple((Atom(n),) if n > 1 else () for n in held.shape)
-    return Value(node, axes, axes, None)
+    return Value(node, axes or ((),), axes, None)
 
 
 def _further(args: dict[str, Any]) -> str:

@@ -112,6 +112,8 @@ def part(work: Translation, value: Value, dim: int, start: int, length: int) -> 
     total = size_of(axis)
     if length == total:
         return value
+    if length == 0:
+        return _with_axis(value, dim, (Atom(0),))  # what a concatenation leaves out
     if value.batch is not None and value.batch in axis:
         raise Refusal("it takes a part of the batch")
     if any(atom.stretched for atom in axis):
