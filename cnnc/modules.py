@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     import torch
 
 
-def from_module(module: torch.nn.Module, example_inputs: torch.Tensor | Sequence[torch.Tensor]) -> Net:
+def from_module(
+    module: torch.nn.Module, example_inputs: torch.Tensor | Sequence[torch.Tensor], *, extern: bool = False
+) -> Net:
     """The net that a PyTorch module is, layer by layer, under the module's own keys.
 
     `example_inputs` is what the module is called with, each tensor with a batch as its first axis; only shapes are
     used. The module runs twice on zeros. Raises CnncError (E805) where the language lacks an operator, with its
-    place, and what the module's own code raises.
+    place, and what the module's own code raises. With `extern` an operator that the language lacks is an extern of
+    the module that it is in, where that has a class that can be imported and made again from its attributes.
     """
     from cnnc.importer.importing import flat_spec
     from cnnc.importer.torch_build import TheirError
@@ -33,4 +36,4 @@ def from_module(module: torch.nn.Module, example_inputs: torch.Tensor | Sequence
         traced = trace_with_heads(module, [shape[1:] for shape in shapes], name, f"imported from {name}")
     except TheirError as error:
         raise error.error from None
-    return Net(flat_spec(traced).graph)
+    return Net(flat_spec(traced, extern=extern).graph)

@@ -524,3 +524,45 @@ class Patches(nn.Module):
 def test_axes_in_an_order_that_takes_several_permutes() -> None:
     found = hold(Patches(), (4, 8, 9))
     assert [node.op.kind for node in found.graph.layers].count("permute") == 4
+
+
+class Folded(nn.Module):
+    """A block with a module that the language lacks, which has weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.bn, self.odd, self.fc = (
+            nn.Conv2d(3, 8, 3),
+            nn.BatchNorm2d(8),
+            Odd(8, bias=False),
+            nn.Linear(8, 4),
+        )
+
+    def forward(self, x: Any) -> Any:
+        return self.fc(self.odd(self.bn(self.conv(x))).mean((2, 3)))
+
+
+class Odd(nn.Module):
+    """Values in order of size, which is no layer."""
+
+    def __init__(self, width: int, bias: bool = True, power: int = 2) -> None:
+        super().__init__()
+        self.width, self.power = width, power
+        self.conv = nn.Conv2d(width, width, 1, bias=bias)
+        self.bias = self.conv.bias
+
+    def forward(self, x: Any) -> Any:
+        return x + self.conv(torch.sort(x**self.power, dim=3)[0])
+
+
+def test_what_the_language_lacks_is_an_extern_of_its_module() -> None:
+    module = Folded()
+    with pytest.raises(cnnc.CnncError, match="cannot import `sort`"):
+        cnnc.from_module(module, torch.zeros(2, 3, 9, 9))
+    net = cnnc.from_module(module, torch.zeros(2, 3, 9, 9), extern=True)
+    assert 'extern odd(width, bias) = "test_import:Odd" (shape=8x7x7, params=64, macs=3136)' in net.expand()
+    assert net.params == sum(p.numel() for p in module.parameters())
+    assert net.macs == 7 * 7 * (27 * 8 + 64) + 32
+    image = torch.rand(2, 3, 9, 9)
+    ours = net.module(state=module.state_dict()).eval()
+    assert torch.equal(ours(image), module.eval()(image))

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     "--flat", is_flag=True, help="Every layer on a line of its own: no blocks, repeats and defaults."
 )
 @click.option(
+    "--extern", is_flag=True,
+    help="Keep what the language lacks as externs of the modules that it is in, whose classes can be imported.",
+)  # fmt: skip
+@click.option(
     "--map", "mapping", metavar="FILE", help="Where to write the map of the keys that differ, as JSON."
 )
 @click.option(
@@ -44,7 +48,7 @@ if TYPE_CHECKING:
 @guarded
 def import_(
     target: str, sizes: tuple[tuple[str | None, str], ...], arguments: tuple[tuple[str, str], ...],
-    output: str, mapping: str | None, flat: bool, weights: str | None,
+    output: str, mapping: str | None, flat: bool, extern: bool, weights: str | None,
 ) -> None:  # fmt: skip
     """Write the spec of a PyTorch module as a person would have written it, under the module's own keys.
 
@@ -59,7 +63,7 @@ def import_(
         )
     with their_errors():
         traced = traced_target(target, sizes, arguments)
-    imported = told_import(traced)
+    imported = told_import(traced, extern=extern)
     text = imported.text if flat else imported.short()
     write(output, text, f"{len(imported.graph.layers)} layers")
     if weights is not None:
@@ -68,14 +72,14 @@ def import_(
         _tell_keys(imported, output, mapping)
 
 
-def told_import(traced: Traced) -> Imported:
+def told_import(traced: Traced, *, extern: bool = False) -> Imported:
     """The flat spec of a trace; on a terminal how far it is."""
     from cnnc.importer.importing import flat_spec
 
     if not sys.stderr.isatty():
-        return flat_spec(traced)
+        return flat_spec(traced, extern=extern)
     try:
-        return flat_spec(traced, _progress)
+        return flat_spec(traced, _progress, extern=extern)
     finally:
         progress("")
 

@@ -35,6 +35,8 @@ class Line:
     name: str = ""
     shared: str = ""
     """The use of a shared module that it belongs to."""
+    outside: Any = None
+    """The module of the user's that it is (`Outside`)."""
 
     def reads(self) -> tuple[int, ...]:
         """The lines whose tensors it needs."""

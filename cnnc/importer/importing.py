@@ -11,14 +11,17 @@ from cnnc.compiler.build import build
 from cnnc.compiler.cost import costs
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.ops.base import COUNTER, by_x
+from cnnc.dsl.diagnostics import CnncError
 from cnnc.dsl.format import format_source
 from cnnc.dsl.parse import parse
 from cnnc.dsl.source import Source
 from cnnc.importer import text as spelling
+from cnnc.importer.flat import Flat
 from cnnc.importer.idioms import joined_idioms
 from cnnc.importer.naming import name_lines, parents
+from cnnc.importer.outside import kept_outside
 from cnnc.importer.traced import Traced
-from cnnc.importer.translate import translate
+from cnnc.importer.translate import Refused, translate
 
 
 @dataclass(frozen=True)
@@ -55,14 +58,24 @@ class Imported:
         return format_source(Source(f"{self.graph.name}.cnn", text))
 
 
-def flat_spec(traced: Traced, progress: Callable[[int, int], None] | None = None) -> Imported:
-    """The flat spec of a trace. Raises CnncError (E805) at what the language lacks."""
-    traced = joined_idioms(traced)
-    flat = translate(traced, progress)
+def flat_spec(
+    traced: Traced, progress: Callable[[int, int], None] | None = None, *, extern: bool = False
+) -> Imported:
+    """The flat spec of a trace. Raises CnncError (E805) at what the language lacks.
+
+    With `extern` that is an `extern` of the module that it is in, where its class can be made again.
+    """
+    traced, flat = _translated(joined_idioms(traced), progress, extern)
+    outside = tuple(f"{line.outside.path}." for line in flat.lines if line.outside is not None)
     used = {key for line in flat.lines for key in line.weights.values()}
-    names = name_lines(flat, _levels(traced))
+    names = name_lines(flat, _levels(traced, outside))
+    used |= {key for key in traced.state if key.startswith(outside or "\0")}
     names |= _counters(names, traced)
-    names |= {key: names.get(key, key) for key in traced.state if key in used and not traced.state[key]}
+    names |= {
+        line.weights[""]: line.name
+        for line in flat.lines
+        if "" in line.weights and not traced.state[line.weights[""]]
+    }
     used |= {key for key, same in traced.tied.items() if same in used}
     unused = tuple(k for k in traced.state if k not in used and k.rpartition(".")[2] != COUNTER)
     inputs = [line.index for line in flat.lines if line.kind == "input"]
@@ -71,9 +84,23 @@ def flat_spec(traced: Traced, progress: Callable[[int, int], None] | None = None
     name = traced.name.rpartition(".")[2]
     body = spelling.body(flat, name, sizes)
     graph = build(parse(Source(f"{name}.cnn", body)), stem=name)
-    _hold_keys(graph, traced, names, unused)
+    _hold_keys(graph, traced, names, unused, outside)
     _hold_counts(graph, traced, used)
     return Imported(body, graph, names, unused, traced.origin, traced.classes)
+
+
+def _translated(
+    traced: Traced, progress: Callable[[int, int], None] | None, extern: bool
+) -> tuple[Traced, Flat]:
+    """The lines of a trace, and the trace with what is kept outside as steps of its own."""
+    while True:
+        try:
+            return traced, translate(traced, progress)
+        except CnncError as error:
+            refused = error.__cause__
+            if not extern or not isinstance(refused, Refused):
+                raise error from None
+        traced = kept_outside(traced, refused.step, refused.refusal)
 
 
 def _counters(names: Mapping[str, str], traced: Traced) -> dict[str, str]:
@@ -96,20 +123,26 @@ def _hold_counts(graph: Graph, traced: Traced, used: set[str]) -> None:
     assert not wrong, f"{total.macs:,} multiply-adds in the spec, {traced.macs:,} counted by torch"
 
 
-def _hold_keys(graph: Graph, traced: Traced, names: dict[str, str], unused: tuple[str, ...]) -> None:
-    """Check that the spec has every tensor of the module that an output needs, with its shape, and no other."""
-    ours = {key: tuple(map(int, shape)) for _, key, shape in graph.tensors() if not key.endswith(COUNTER)}
+def _hold_keys(
+    graph: Graph, traced: Traced, names: dict[str, str], unused: tuple[str, ...], outside: tuple[str, ...]
+) -> None:
+    """Check that the spec has every tensor of the module that an output needs, with its shape, and no other.
+
+    What is `outside` has tensors of its own, which the graph has as one number.
+    """
+    left = (COUNTER, *(f"{path}*" for path in outside))
+    ours = {key: tuple(map(int, shape)) for _, key, shape in graph.tensors() if not key.endswith(left)}
     left_out = {*unused, *traced.tied}
     theirs = {
         names.get(key, key): shape or (1,)
         for key, shape in traced.state.items()
-        if key not in left_out and not key.endswith(COUNTER)
+        if key not in left_out and not key.endswith(COUNTER) and not key.startswith(outside or "\0")
     }
     wrong = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
     assert not wrong, f"{wrong[0]}: {ours.get(wrong[0])} in the spec, {theirs.get(wrong[0])} in the module"
 
 
-def _levels(traced: Traced) -> set[str]:
-    """The paths of modules that have others inside."""
-    holders = (key.rpartition(".")[0] for key in traced.state)
+def _levels(traced: Traced, outside: tuple[str, ...]) -> set[str]:
+    """The paths of modules that have others inside; none within what is `outside`."""
+    holders = (key.rpartition(".")[0] for key in traced.state if not key.startswith(outside or "\0"))
     return parents([*holders, *(step.where.path for step in traced.steps)])

@@ -17,12 +17,13 @@ def name_lines(flat: Flat, modules: Iterable[str]) -> dict[str, str]:
     is that layer, and what else is in it is named beside it: a norm's activation at `bn1.act` is `bn1_act`.
     """
     wanted = {line.index: _wanted(line) for line in flat.lines if line.weights}
+    wanted |= {line.index: line.outside.path for line in flat.lines if line.outside is not None}
     inside = parents(wanted.values())
     layers = set(wanted.values()) - inside
     names = _Names(inside | (set(modules) - layers), layers)
     renamed: dict[str, str] = {}
     for line in flat.lines:
-        if line.weights:
+        if line.index in wanted:
             line.name = names.free(wanted[line.index], line)
             for ours, theirs in line.weights.items():
                 if key_of(line.name, ours) != theirs:

@@ -24,11 +24,25 @@ def body(flat: Flat, name: str, sizes: dict[int, str]) -> str:
         )
     kinds = {line.kind for line in flat.lines}
     lines += [f"default {kind}(act=none)" for kind in _BRINGS_ACT if kind in kinds]
+    lines += _externs(flat)
     lines += ["", *_body(flat, inputs)]
     outputs = list(flat.outputs.values())
     if outputs != [len(flat.lines) - 1]:
         lines += ["", f"output {', '.join(label_text(flat.lines[i].name) for i in outputs)}"]
     return "\n".join(lines) + "\n"
+
+
+def _externs(flat: Flat) -> list[str]:
+    """The declarations of what is kept outside; each line gets the name of its own as its word."""
+    names: dict[str, str] = {}
+    for line in flat.lines:
+        if line.outside is not None:
+            facts = line.outside.declaration("_")
+            names.setdefault(
+                facts, f"{line.head}{len(names) + 1}" if line.head in names.values() else line.head
+            )
+            line.head = names[facts]
+    return [facts.replace("extern _", f"extern {name}", 1) for facts, name in names.items()]
 
 
 def _body(flat: Flat, inputs: list[Line]) -> Iterator[str]:

@@ -108,6 +108,13 @@ def _marker() -> Any:
     return torch.ops.cnnc.droppath
 
 
+def counted_macs(module: torch.nn.Module, shape: Shape) -> int | None:
+    """Multiply-adds of one image, of a shape with the batch, by a module on meta."""
+    import torch
+
+    return _macs(module, (torch.zeros(shape, device="meta"),))
+
+
 def _macs(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> int | None:
     """Multiply-adds of one image as torch's counter has them; buffers are as before. Raises TheirError."""
     import torch
@@ -143,6 +150,7 @@ def _read(program: Any, module: torch.nn.Module, name: str, origin: str, macs: i
         name=name, inputs=inputs, held=held, steps=steps, outputs=_outputs(program), batch=BATCH, state=state,
         learnt=frozenset(key for key, _ in module.named_parameters(remove_duplicate=False)),
         classes={path: type(child).__name__ for path, child in module.named_modules() if path}, tied=_tied(module), macs=macs, origin=origin,
+        live=module,
     )  # fmt: skip
 
 

@@ -108,6 +108,8 @@ class Traced:
     """Where it came from, for the first comment."""
     classes: Mapping[str, str] = field(default_factory=dict)
     """The class of the module at each path."""
+    live: Any = None
+    """The module, where it is at hand."""
     tensors: Mapping[str, Any] = field(default_factory=dict)
     """The tensors by key, of a file that has them: arrays of numpy."""
 

@@ -151,11 +151,19 @@ def translate(traced: Traced, progress: Callable[[int, int], None] | None = None
         try:
             _one(work, step)
         except Refusal as refusal:
-            raise at(step, refusal) from None
+            raise at(step, refusal) from Refused(step, refusal)
     _outputs(work, steps)
     spec = work.spec.pruned()
     _hold_numbers(spec)
     return spec
+
+
+class Refused(Exception):
+    """Which step is refused; the cause of the error that says so."""
+
+    def __init__(self, step: Step, refusal: Refusal) -> None:
+        super().__init__(refusal.what)
+        self.step, self.refusal = step, refusal
 
 
 def _hold_numbers(spec: Flat) -> None:

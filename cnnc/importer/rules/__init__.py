@@ -5,6 +5,7 @@ from cnnc.importer.rules import (  # noqa: F401
     convolution,
     merge,
     norms,
+    outside,
     pointwise,
     pools,
     reduction,
