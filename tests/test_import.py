@@ -286,16 +286,42 @@ def test_what_the_language_lacks_is_named_with_its_place() -> None:
     assert "return x.cumsum(1)" in told
 
 
-def test_a_module_that_is_called_twice_is_refused() -> None:
-    class Twice(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv = nn.Conv2d(4, 4, 3, padding=1)
+class Twice(nn.Module):
+    """One convolution and one norm on two maps."""
 
-        def forward(self, x: Any) -> Any:
-            return self.conv(self.conv(x))
+    def __init__(self, groups: int = 1) -> None:
+        super().__init__()
+        self.conv, self.bn, self.groups = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), groups
 
-    assert "a module that is called twice is not imported" in refused(Twice(), (4, 8, 8))
+    def forward(self, x: Any) -> Any:
+        y = torch.relu(self.bn(self.conv(x)))
+        return self.bn(
+            F.conv2d(y, self.conv.weight, self.conv.bias, padding=self.groups, dilation=self.groups)
+        )
+
+
+def test_a_module_that_is_called_twice() -> None:
+    found = hold(Twice(), (4, 8, 8))
+    assert 'again("conv")' in found.text and 'again("bn")' in found.text
+    assert not found.names
+    with pytest.raises(cnnc.CnncError, match="those of an earlier layer that has other arguments"):
+        hold(Twice(2), (4, 8, 8))
+
+
+class Idioms(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lrn = nn.LocalResponseNorm(5, alpha=0.01, k=2.0)
+
+    def forward(self, x: Any) -> Any:
+        x = x * torch.sigmoid(x)
+        return F.hardsigmoid(self.lrn(x)) * self.lrn(x), x.flatten(2)
+
+
+def test_activations_and_a_norm_written_out_are_words() -> None:
+    kinds = [node.op.kind for node in hold(Idioms(), (8, 6, 6)).graph.layers]
+    assert kinds[:2] == ["silu", "lrn"]
+    assert "pow" not in kinds
 
 
 def test_windows_folded_into_the_batch_are_refused() -> None:

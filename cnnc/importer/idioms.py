@@ -15,7 +15,17 @@ from typing import Any
 
 from cnnc.importer.traced import Held, Ref, Step, Traced
 
-_VIEWS = ("view", "reshape", "reshape_as", "view_as", "flatten", "unsqueeze", "alias", "contiguous")
+_VIEWS = (
+    "view",
+    "reshape",
+    "reshape_as",
+    "view_as",
+    "flatten",
+    "unsqueeze",
+    "squeeze",
+    "alias",
+    "contiguous",
+)
 """What leaves the values of a tensor in their order."""
 
 
@@ -32,7 +42,8 @@ def _uncounted(step: Step) -> int:
     if step.op != "cnnc_blurpool":
         return 0
     assert step.shapes[0] is not None
-    return prod(step.shapes[0][1:]) * prod(step.args["kernel"])
+    kernel: tuple[int, ...] = step.args["kernel"]
+    return prod(step.shapes[0][1:]) * prod(kernel)
 
 
 def _rewritten(step: Step, made: _Makers) -> tuple[Step, ...]:
@@ -195,6 +206,54 @@ def _with_scales(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return tuple(made)
 
 
+# --- activations, and normalisation between channels ---------------------------------------------
+
+
+def _gated(step: Step, made: _Makers) -> Step | None:
+    """x * sigmoid(x), and x * hardsigmoid(x)."""
+    for x, gate in (("self", "other"), ("other", "self")):
+        found = made.by(step.args[gate], "sigmoid", "hardsigmoid")
+        if found is not None and found.first == step.args[x]:
+            return replace(
+                step, op="silu" if found.op == "sigmoid" else "hardswish", args={"self": found.first}
+            )
+    return None
+
+
+def _local_response(step: Step, made: _Makers) -> Step | None:
+    """x / (alpha * m + k)^beta, m the mean of the squares of `size` neighbouring channels (nn.LocalResponseNorm)."""
+    x = step.args["self"]
+    raised = made.by(step.args["other"], "pow")
+    shifted = made.by(raised.first, "add") if raised is not None else None
+    scaled = made.by(shifted.first, "mul") if shifted is not None else None
+    pool = made.by(made.unviewed(scaled.first), "avg_pool2d", "avg_pool3d") if scaled is not None else None
+    border = made.by(pool.first, "pad") if pool is not None else None
+    square = made.by(made.unviewed(border.first), "mul") if border is not None else None
+    if (
+        raised is None
+        or shifted is None
+        or scaled is None
+        or pool is None
+        or border is None
+        or square is None
+    ):
+        return None
+    size, *flat = pool.args["kernel_size"]
+    numbers = {"alpha": scaled.args["other"], "beta": raised.args["exponent"], "k": shifted.args["other"]}
+    sides = [*[0] * (2 * len(flat)), size // 2, (size - 1) // 2]
+    whole = step.shapes[0] is not None and len(step.shapes[0]) in (3, 4) and set(flat) == {1}
+    if square.args["self"] != x or square.args["other"] != x or border.args["pad"] != sides or not whole:
+        return None
+    plain = all(isinstance(n, int | float) for n in numbers.values())
+    if (
+        not plain
+        or any(n != 1 for n in _numbers(pool.args.get("stride", 1)))
+        or shifted.args.get("alpha", 1) != 1
+    ):
+        return None
+    return replace(step, op="cnnc_lrn", args={"self": x, "size": size, **numbers})
+
+
 # --- fixed filters -----------------------------------------------------------------------------
 
 
@@ -279,6 +338,8 @@ _Idiom = Callable[[Step, _Makers], Step | tuple[Step, ...] | None]
 _IDIOMS: tuple[tuple[tuple[str, ...], _Idiom], ...] = (
     (("matmul", "bmm"), _attention),
     (("add",), _response_norm),
+    (("mul",), _gated),
+    (("div",), _local_response),
     (("conv1d", "conv2d", "conv3d"), _standardised),
     (("conv1d", "conv2d", "conv3d"), _blurred),
 )

@@ -8,7 +8,7 @@ from math import isfinite
 from typing import Any
 
 from cnnc.importer import arrange
-from cnnc.importer.flat import Flat
+from cnnc.importer.flat import Flat, Node
 from cnnc.importer.layout import Atom, Axes, Value
 from cnnc.importer.refusal import Refusal, at
 from cnnc.importer.traced import VIEWS, Held, Ref, Step, Traced, pruned
@@ -51,8 +51,8 @@ class Translation:
     """The held tensors that have a line of their own."""
     moved: dict[Any, int] = field(default_factory=dict)
     """Conversions that there are already, by tensor and layers."""
-    used: set[str] = field(default_factory=set)
-    """The keys of weights that a layer has already."""
+    used: dict[str, int] = field(default_factory=dict)
+    """The keys of weights that a layer has already, and which line that is."""
 
     # --- reading a step --------------------------------------------------------------------
 
@@ -99,12 +99,21 @@ class Translation:
         """A new line for the step at hand."""
         assert self.step is not None
         keys = {ours: held.key for ours, held in (weights or {}).items() if held is not None}
-        if self.used & set(keys.values()):
-            raise Refusal(
-                "its weights are those of an earlier layer: a module that is called twice is not imported"
-            )
-        self.used.update(keys.values())
-        return self.spec.add(kind, inputs, self.step.where, head=head, args=args, weights=keys)
+        if keys and self.used.keys() & set(keys.values()):
+            return self._again(kind, inputs, head or kind, dict(args or {}), keys)
+        made = self.spec.add(kind, inputs, self.step.where, head=head, args=args, weights=keys)
+        self.used |= dict.fromkeys(keys.values(), made)
+        return made
+
+    def _again(
+        self, kind: str, inputs: tuple[int, ...], head: str, args: dict[str, Any], keys: dict[str, str]
+    ) -> int:
+        """A layer with the weights of an earlier one, which must be the same in all else."""
+        assert self.step is not None
+        first = self.spec.lines[self.used.get(next(iter(keys.values())), 0)]
+        if (first.kind, first.head, first.args, dict(first.weights)) != (kind, head, args, keys):
+            raise Refusal("its weights are those of an earlier layer that has other arguments")
+        return self.spec.add("again", inputs, self.step.where, args={"": Node(first.index)})
 
     def laid(self, value: Value, want: Axes) -> int:
         """The line whose tensor has the value's numbers with these axes."""
