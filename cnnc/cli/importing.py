@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @click.argument("target", metavar="TARGET")
 @click.option(
     "--input", "sizes", multiple=True, type=Size(), metavar="SIZE",
-    help="An input's size without the batch, such as 3x224x224; once for each, in their order.",
+    help="An input's size without the batch, such as 3x224x224, or 3xHxW of free sizes; once for each, in their order.",
 )  # fmt: skip
 @click.option(
     "--arg", "arguments", multiple=True, type=Params(), metavar="NAME=VALUE",
@@ -61,15 +62,42 @@ def import_(
         raise click.UsageError(
             "--weights is of a .onnx file: a module's own state dict has a module's weights"
         )
-    with their_errors():
-        traced = traced_target(target, sizes, arguments)
-    imported = told_import(traced, extern=extern)
+    if any(not part.isdigit() for _, size in sizes for part in size.split("x")):
+        imported = _free_import(target, sizes, arguments, extern)
+    else:
+        with their_errors():
+            traced = traced_target(target, sizes, arguments)
+        imported = told_import(traced, extern=extern)
     text = imported.text if flat else imported.short()
     write(output, text, f"{len(imported.graph.layers)} layers")
     if weights is not None:
         _write_weights(traced, imported, weights)
     elif not target.endswith(".onnx") or mapping is not None:
         _tell_keys(imported, output, mapping)
+
+
+def _free_import(
+    target: str,
+    sizes: tuple[tuple[str | None, str], ...],
+    arguments: tuple[tuple[str, str], ...],
+    extern: bool,
+) -> Imported:
+    """The import of a module whose sizes are letters."""
+    from cnnc.importer.free import free_spec
+
+    wanted = [tuple(int(n) if n.isdigit() else n for n in size.split("x")) for _, size in sizes]
+    if any(isinstance(size[0], str) for size in wanted):
+        raise click.UsageError("the channels of an input are a number, as in --input 3xHxW")
+
+    seen: list[Traced] = []
+
+    def trace(shapes: Sequence[Shape]) -> Traced:
+        given = tuple((None, "x".join(map(str, shape))) for shape in shapes)
+        seen.append(traced_target(target, given, arguments, told=not seen))
+        return seen[-1]
+
+    with their_errors():
+        return free_spec(trace, lambda traced: told_import(traced, extern=extern), wanted)
 
 
 def told_import(traced: Traced, *, extern: bool = False) -> Imported:
@@ -99,7 +127,7 @@ def shapes_of(sizes: tuple[tuple[str | None, str], ...]) -> list[Shape]:
 
 def traced_target(
     target: str, sizes: tuple[tuple[str | None, str], ...], arguments: tuple[tuple[str, str], ...],
-    outputs: int | None = None,
+    outputs: int | None = None, *, told: bool = True,
 ) -> Traced:  # fmt: skip
     """The trace of what the command line names, with so many outputs if it can be. Raises CnncError, TheirError."""
     if target.endswith((".pt2", ".onnx")):
@@ -112,7 +140,8 @@ def traced_target(
 
     given = {name: literal(text) for name, text in arguments}
     written = ", ".join(f"{name}={value!r}" for name, value in given.items())
-    say(f"running {target}({written}): its own code, in this process", err=True)
+    if told:
+        say(f"running {target}({written}): its own code, in this process", err=True)
     origin = f"imported from {target}({written}), traced by torch {torch_version()}"
     traced: Traced = traced_factory(target, given, shapes, origin, outputs)
     return traced

@@ -12,6 +12,7 @@ from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.ops import Op
 from cnnc.compiler.ops.merge import Add, Multiply
 from cnnc.compiler.ops.pooling import AdaptiveAvgPool
+from cnnc.compiler.ops.resize import Upsample
 from cnnc.importer.structure import same
 
 
@@ -51,6 +52,9 @@ def _plain(graph: Graph) -> Graph:
         if isinstance(node.op, Add | Multiply):
             inputs = tuple(sorted(inputs, key=lambda i: keys[i]))
         op = _told(node.op)
+        if isinstance(op, Upsample):  # by a factor, to a size or to that of a tensor: to this size
+            inputs, op = inputs[:1], op.model_copy(update={"scale": None, "size": node.out[1:]})
+            node = replace(node, named={}, given=())
         text = repr((op, node.out, [keys[i][1] for i in inputs]))
         depth = 1 + max((keys[i][0] for i in inputs), default=0)
         keys.append((depth, blake2b(text.encode(), digest_size=12).hexdigest()))

@@ -54,7 +54,8 @@ class Imported:
         """A spec of this graph, formatted, with where it came from and what it is held to."""
         total = costs(self.graph).total
         head = f"# {self.origin}\n" if self.origin else ""
-        text = f"{head}{body}\nexpect params == {total.params:_}\nexpect macs == {total.macs:_}\n"
+        text = f"{head}{body}\nexpect params == {total.params:_}\n"
+        text += "" if self.graph.free else f"expect macs == {total.macs:_}\n"
         return format_source(Source(f"{self.graph.name}.cnn", text))
 
 

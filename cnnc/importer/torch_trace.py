@@ -78,6 +78,49 @@ def _exported(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:
         raise fail("E805", f"torch.export cannot follow the module{where}: {told}"[:400], hint=hint) from None
 
 
+def limits(
+    module: torch.nn.Module, sizes: Sequence[tuple[int | str, ...]], shapes: Sequence[Shape]
+) -> dict[str, int]:
+    """The least that each size that is a letter may be, by an export that leaves it open. `shapes` are an example.
+
+    Raises CnncError (E805) where the export fixes or bounds one.
+    """
+    import torch
+    from torch.export import Dim
+
+    device = next((t.device for t in (*module.parameters(), *module.buffers())), torch.device("cpu"))
+    kind = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    inputs = tuple(torch.zeros((BATCH, *shape), device=device, dtype=kind) for shape in shapes)
+    free = tuple({i + 1: Dim.DYNAMIC for i, n in enumerate(size) if isinstance(n, str)} for size in sizes)
+    try:
+        with _marked(module), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.export.export(module.eval(), inputs, dynamic_shapes=free, strict=False)
+    except Exception as error:
+        told = [line.strip(" -") for line in str(error).splitlines() if "specializ" in line] or [str(error)]
+        raise _fixed(told[-1].strip().partition("\n")[0]) from None
+    least: dict[str, int] = {}
+    values = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"][-len(sizes) :]
+    for size, value in zip(sizes, values, strict=True):
+        for letter, n in zip(size, value.shape[1:], strict=True):
+            if isinstance(letter, str):
+                bounds = program.range_constraints.get(getattr(getattr(n, "node", None), "expr", None))
+                if bounds is None or bounds.upper < 1 << 30:
+                    raise _fixed(
+                        f"{letter} is {n}" if bounds is None else f"{letter} is at most {bounds.upper}"
+                    )
+                least[letter] = max(least.get(letter, 0), int(bounds.lower))
+    return least
+
+
+def _fixed(why: str) -> Exception:
+    return fail(
+        "E805",
+        f"the sizes cannot be free, says torch.export: {why}"[:300],
+        hint="give numbers: --input 3x224x224",
+    )
+
+
 @contextmanager
 def _marked(module: torch.nn.Module) -> Iterator[None]:
     """Let modules that drop whole paths leave an operator of their own."""
