@@ -90,7 +90,7 @@ def build(name: str, device: str) -> tuple[Any, tuple[int, ...]]:
             options["init_weights"] = False
         size: tuple[int, ...] = (3, 299, 299) if short == "inception_v3" else (3, 224, 224)
         if short in models.list_models(models.video):
-            size = (3, 16, 224, 224) if short.startswith(("mvit", "swin")) else (3, 16, 112, 112)
+            size = (3, 16, 224, 224) if short.startswith(("mvit", "swin", "s3d")) else (3, 16, 112, 112)
         return models.get_model(short, **options), size
 
 

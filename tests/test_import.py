@@ -592,3 +592,35 @@ def test_what_the_language_lacks_is_an_extern_of_its_module() -> None:
     image = torch.rand(2, 3, 9, 9)
     ours = net.module(state=module.state_dict()).eval()
     assert torch.equal(ours(image), module.eval()(image))
+
+
+class Shared(nn.Module):
+    """Attention in which all heads have one key and one value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.kv, self.out = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 4, 1), nn.Conv2d(8, 8, 1)
+
+    def forward(self, x: Any) -> Any:
+        b, c, h, w = x.shape
+        q = self.q(x).reshape(b, 4, 2, h * w).transpose(2, 3)
+        k, v = self.kv(x).reshape(b, 1, 4, h * w).transpose(2, 3).split(2, dim=3)
+        y = F.scaled_dot_product_attention(q, k, v)
+        return self.out(y.transpose(2, 3).reshape(b, c, h, w))
+
+
+def test_heads_that_share_a_key() -> None:
+    found = hold(Shared(), (8, 3, 5))
+    assert [node.op.kind for node in found.graph.layers].count("stretch") == 2
+
+
+@pytest.mark.parametrize("correction", [0, 1])
+def test_a_variance_is_written_out(correction: int) -> None:
+    class Standard(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return (
+                x / (x.var(dim=1, correction=correction, keepdim=True) + 0.1).sqrt()
+                + x.var((2, 3))[:, :, None, None]
+            )
+
+    hold(Standard(), (6, 5, 4))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from cnnc.importer.arrange import laid
+from cnnc.importer.arrange import laid, relaid
 from cnnc.importer.flat import Node
 from cnnc.importer.layout import Atom, Axes, Axis, Value, flat, size_of
 from cnnc.importer.refusal import Refusal
@@ -39,6 +40,8 @@ def attended(work: Translation, qkv: tuple[Value, Value, Value], args: dict[str,
             "attention in windows or along one axis: positions are folded into its batch, which the language cannot say"
         )
     heads = size_of(flat(q.axes[1:-2]))
+    qkv = (q, *(_for_each_head(work, x, heads) for x in qkv[1:]))  # type: ignore[assignment]
+    v = qkv[2]
     if any(size_of(flat(x.axes[1:-2])) != heads for x in qkv):
         raise Refusal("attention in which heads share keys")
     nodes = [laid(work, x, (flat(x.axes[1:-2]) + x.axes[-1], x.axes[-2])) for x in qkv]
@@ -50,6 +53,15 @@ def attended(work: Translation, qkv: tuple[Value, Value, Value], args: dict[str,
     places: Axis = (Atom(size_of(q.axes[-2])),) if q.axes[-2] else ()
     depth: Axis = (Atom(size_of(v.axes[-1])),) if v.axes[-1] else ()
     return Value(node, (flat(head_axes) + depth, places), ((batch,), *head_axes, places, depth), batch)
+
+
+def _for_each_head(work: Translation, value: Value, heads: int) -> Value:
+    """A key or value that all heads share, repeated for each."""
+    if heads == 1 or size_of(flat(value.axes[1:-2])) != 1:
+        return value
+    one: Axis = (Atom(heads, True),)
+    value = replace(value, axes=(value.axes[0], one, *value.axes[-2:]))
+    return relaid(work, value, (one, *(axis for axis in value.axes[-2:] if axis)))
 
 
 @rule("matmul", "bmm", "mm")

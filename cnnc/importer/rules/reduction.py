@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 from cnnc.importer.arrange import LETTERS, relaid
 from cnnc.importer.layout import Axes, Axis, Value, flat
 from cnnc.importer.refusal import Refusal
+from cnnc.importer.rules.merge import joined
 from cnnc.importer.traced import Step
 from cnnc.importer.translate import Translation, rule
 
@@ -69,6 +71,25 @@ def _apart(value: Value, gone: Axis, places: list[int]) -> Axes:
     if len(kept) > 3:
         kept = [*kept[:2], flat(kept[2:])]
     return (*kept, gone)
+
+
+@rule("var")
+def variance(work: Translation, step: Step) -> Value:
+    """The mean of the squares of what is left without the mean, by one less than there are values where torch corrects so."""
+    value = work.value(step.first)
+    correction = step.args.get("correction", 1)
+    if step.args.get("unbiased") is False:
+        correction = 0
+    dim, keep = step.args.get("dim"), bool(step.args.get("keepdim", False))
+    mean = reduced(work, value, "mean", dim, True)
+    mean = replace(mean, node=work.layer("times", (mean.node,), args={"": -1}))
+    apart = joined(work, "add", value, mean)
+    square = replace(apart, node=work.layer("pow", (apart.node,), args={"": 2}))
+    found = reduced(work, square, "mean", dim, keep)
+    count = prod(value.shape) // prod(mean.shape)
+    if correction == 0:
+        return found
+    return replace(found, node=work.layer("times", (found.node,), args={"": count / (count - correction)}))
 
 
 @rule("max", "min")
