@@ -624,3 +624,41 @@ def test_a_variance_is_written_out(correction: int) -> None:
             )
 
     hold(Standard(), (6, 5, 4))
+
+
+class Moving(nn.Module):
+    """Lengths, the centre of a map, and a shortcut of option A, each by functions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, bias=False)
+        self.bias = nn.Parameter(torch.zeros(4, 6, 5))
+
+    def forward(self, x: Any) -> Any:
+        y = F.normalize(self.conv(x) + self.bias, dim=1, eps=1e-6)
+        y = y + x[:, :, 1:7, 1:6]
+        return F.pad(y[:, :, ::2, ::2], (0, 0, 0, 0, 0, 3)) + F.normalize(y, dim=3)[:, :1, :3, :3]
+
+
+def test_what_moves_values_is_a_word() -> None:
+    kinds = [node.op.kind for node in hold(Moving(), (4, 8, 7)).graph.layers]
+    assert kinds[:5] == ["conv", "bias", "l2norm", "crop", "add"]
+    assert "shortcut_pad" in kinds
+
+
+class OnMap(nn.Module):
+    """Attention over the positions of a map, by one head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v = (nn.Conv2d(6, 6, 1) for _ in range(3))
+
+    def forward(self, x: Any) -> Any:
+        b, c, h, w = x.shape
+        q, k, v = (m(x).view(b, 1, c, h * w).transpose(2, 3) for m in (self.q, self.k, self.v))
+        return F.scaled_dot_product_attention(q, k, v).transpose(2, 3).reshape(b, c, h, w) + x
+
+
+def test_attention_over_a_map_needs_no_reshape() -> None:
+    kinds = [node.op.kind for node in hold(OnMap(), (6, 3, 5)).graph.layers]
+    assert kinds == ["conv", "conv", "conv", "attend", "add"]

@@ -12,6 +12,7 @@ from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.ops import Op
 from cnnc.compiler.ops.merge import Add, Multiply
 from cnnc.compiler.ops.pooling import AdaptiveAvgPool
+from cnnc.compiler.ops.reshape import Crop
 from cnnc.compiler.ops.resize import Upsample
 from cnnc.importer.structure import same
 
@@ -45,6 +46,7 @@ def _plain(graph: Graph) -> Graph:
     keys: list[tuple[int, str]] = []  # how many layers lie before, then what they are
     nodes: list[Node] = []
     stands: dict[int, int] = {}
+    moved: dict[str, int] = {}
     for node in graph.nodes:
         inputs = tuple(stands.get(i, i) for i in node.inputs)
         if isinstance(node.op, AdaptiveAvgPool) and graph.nodes[inputs[0]].out == node.out:
@@ -52,10 +54,15 @@ def _plain(graph: Graph) -> Graph:
         if isinstance(node.op, Add | Multiply):
             inputs = tuple(sorted(inputs, key=lambda i: keys[i]))
         op = _told(node.op)
-        if isinstance(op, Upsample):  # by a factor, to a size or to that of a tensor: to this size
-            inputs, op = inputs[:1], op.model_copy(update={"scale": None, "size": node.out[1:]})
+        if isinstance(op, Upsample | Crop):  # by a factor, to a size or to that of a tensor: to this size
+            sized = (
+                {"scale": None, "size": node.out[1:]} if isinstance(op, Upsample) else {"size": node.out[1:]}
+            )
+            inputs, op = inputs[:1], op.model_copy(update=sized)
             node = replace(node, named={}, given=())
         text = repr((op, node.out, [keys[i][1] for i in inputs]))
+        if op.family == "reshape":  # written twice, it is one
+            stands[node.index] = moved.setdefault(text, node.index)
         depth = 1 + max((keys[i][0] for i in inputs), default=0)
         keys.append((depth, blake2b(text.encode(), digest_size=12).hexdigest()))
         nodes.append(replace(node, inputs=inputs, op=op))

@@ -44,15 +44,25 @@ def attended(work: Translation, qkv: tuple[Value, Value, Value], args: dict[str,
     v = qkv[2]
     if any(size_of(flat(x.axes[1:-2])) != heads for x in qkv):
         raise Refusal("attention in which heads share keys")
-    nodes = [laid(work, x, (flat(x.axes[1:-2]) + x.axes[-1], x.axes[-2])) for x in qkv]
+    nodes = [_as_map(work, x) for x in qkv]
     given = {key: Node(node) for key, node in zip("qkv", nodes, strict=True)}
     if heads > 1:
         given["heads"] = heads  # type: ignore[assignment]
     node = work.layer("attend", (nodes[0],), args={**given, **args})
     head_axes: Axes = tuple((Atom(size_of(axis)),) if axis else () for axis in q.axes[1:-2])
-    places: Axis = (Atom(size_of(q.axes[-2])),) if q.axes[-2] else ()
+    positions = work.spec.lines[nodes[0]] is work.spec.lines[q.node] and len(q.lang) > 2
+    places: Axis = q.axes[-2] if positions else (Atom(size_of(q.axes[-2])),) if q.axes[-2] else ()
     depth: Axis = (Atom(size_of(v.axes[-1])),) if v.axes[-1] else ()
-    return Value(node, (flat(head_axes) + depth, places), ((batch,), *head_axes, places, depth), batch)
+    lang = q.lang[1:] if positions else (places,)
+    return Value(node, (flat(head_axes) + depth, *lang), ((batch,), *head_axes, places, depth), batch)
+
+
+def _as_map(work: Translation, value: Value) -> int:
+    """The line with the heads' channels first, then positions: of as many axes as there are, for they are one sequence."""
+    channels, places = flat(value.axes[1:-2]) + value.axes[-1], value.axes[-2]
+    if value.lang[0] == channels and len(value.lang) > 2 and flat(value.lang[1:]) == places:
+        return value.node
+    return laid(work, value, (channels, places))
 
 
 def _for_each_head(work: Translation, value: Value, heads: int) -> Value:

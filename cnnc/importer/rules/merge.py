@@ -31,6 +31,8 @@ def arithmetic(work: Translation, step: Step) -> Any:
         return _with_number(work, left, op, right * scale)
     if isinstance(left, int | float):
         return _number_first(work, left, op, right, scale)
+    if op == "add" and scale == 1 and (biased := _biased(work, left, right)) is not None:
+        return biased
     a, b = work.value(left), work.value(right)
     if scale != 1:
         b = _times(work, b, scale)
@@ -39,6 +41,20 @@ def arithmetic(work: Translation, step: Step) -> Any:
     if op == "div":
         b = replace(b, node=work.layer("pow", (b.node,), args={"": -1}))
     return joined(work, "add" if op in ("add", "sub") else "multiply", a, b)
+
+
+def _biased(work: Translation, left: Any, right: Any) -> Value | None:
+    """`bias`, where a learnt tensor of that name has one value for each position of each map."""
+    if not isinstance(left, Value) or not isinstance(right, Held) or right.role != "parameter":
+        return None
+    named = (
+        right.key.rpartition(".")[2] == "bias"
+        and right.name not in work.emitted
+        and right.key not in work.used
+    )
+    if not named or left.shape[1:] != right.shape or len(right.shape) < 2 or left.lang != left.axes[1:]:
+        return None
+    return replace(left, node=work.layer("bias", (left.node,), weights={"bias": right}))
 
 
 def _number(value: Any) -> Any:

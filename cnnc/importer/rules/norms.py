@@ -8,6 +8,7 @@ from typing import Any
 from cnnc.importer.arrange import channels_at, relaid
 from cnnc.importer.layout import Value
 from cnnc.importer.refusal import Refusal
+from cnnc.importer.rules.pointwise import on_axis
 from cnnc.importer.traced import Held, Step
 from cnnc.importer.translate import Translation, rule
 
@@ -112,3 +113,10 @@ def local_response(work: Translation, step: Step) -> Value:
     return replace(
         value, node=work.layer("lrn", (value.node,), head=f"lrn{int(step.args['size'])}", args=args)
     )
+
+
+@rule("cnnc_l2norm")
+def l2_norm(work: Translation, step: Step) -> Value:
+    value, axis = on_axis(work, work.value(step.first), step.args["dim"])
+    args = {**({} if axis == "C" else {"axis": axis}), **eps_of(step, 1e-12)}
+    return replace(value, node=work.layer("l2norm", (value.node,), args=args))

@@ -107,3 +107,14 @@ def pixel_unshuffle(work: Translation, step: Step) -> Value:
 @rule("channel_shuffle")
 def channel_shuffle(work: Translation, step: Step) -> Value:
     return _made(work, work.value(step.first), "shuffle", {"": step.args["groups"]})
+
+
+@rule("cnnc_crop")
+def crop(work: Translation, step: Step) -> Value:
+    return _made(work, work.value(step.first), "crop", {"": sizes(step.args["size"])})
+
+
+@rule("cnnc_subsampled")
+def subsampled(work: Translation, step: Step) -> Value:
+    args = {"width": step.args["width"], "stride": sizes(step.args["stride"])}
+    return _made(work, work.value(step.first), "shortcut_pad", args)
