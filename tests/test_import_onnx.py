@@ -113,6 +113,17 @@ def test_idioms_of_exporters(tmp_path: Path, how: str) -> None:
     assert ("bn" in text) == (how == "plain")  # else it is in the convolution
 
 
+@pytest.mark.parametrize("how", ["plain", "optimised"])
+def test_a_transformer_of_a_fixed_batch_of_one(tmp_path: Path, how: str) -> None:
+    """Its views put the batch, which is no longer seen, beside positions and heads."""
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    from torchvision_oracle import torchvision_models
+
+    vit = torchvision_models().vision_transformer.VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=5)
+    exported(vit, (3, 32, 32), tmp_path / "vit.onnx", how)
+    assert hold(tmp_path / "vit.onnx").count("attend(") >= 1
+
+
 def test_the_spec_is_that_of_the_module(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     exported(Net(), (3, 16, 16), tmp_path / "net.onnx", "plain")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any
 
@@ -199,13 +199,23 @@ def _one(work: Translation, step: Step) -> None:
     made = RULES.get(step.op)
     if made is None:
         raise Refusal("the language has no layer for it")
-    result = made(work, step)
+    result = _settled(made(work, step))
     work.known[step.name] = result
     _remember_memory(work, step)
     if isinstance(result, Value) and step.shapes[0] is not None:
         assert result.shape == step.shapes[0], f"{step.op} gives {step.shapes[0]}, not {result.shape}"
     if step.in_place and step.op not in ("detach", "requires_grad"):
         _overwrite(work, step, result)
+
+
+def _settled(result: Any) -> Any:
+    """A value with a batch of 1 as its first axis where that is of size 1, else in no axis, whatever views made of it."""
+    if not isinstance(result, Value) or result.batch is None or result.batch.size != 1:
+        return result
+    axes = [tuple(atom for atom in axis if atom is not result.batch) for axis in result.axes]
+    if axes and axes[0] == ():
+        axes[0] = (result.batch,)
+    return replace(result, axes=tuple(axes))
 
 
 def _remember_memory(work: Translation, step: Step) -> None:
