@@ -111,7 +111,6 @@ def _kind(traced: Any) -> str:
 
 def one(task: tuple[str, float, str]) -> Record:
     """The record of one network."""
-    import torch
     from torch.fx._lazy_graph_module import _use_lazy_graph_module
 
     from cnnc.dsl.diagnostics import CnncError
@@ -119,11 +118,6 @@ def one(task: tuple[str, float, str]) -> Record:
     from cnnc.importer.torch_trace import trace_with_heads, with_values
 
     name, values, commit = task
-    torch.set_num_threads(1)
-    gc.set_threshold(200_000, 20, 100)  # as the command does
-    torch.fx.config.do_not_emit_stack_traces = (
-        True  # half of the time of an export, for lines that no record has
-    )
     record = Record(name, commit=commit)
     signal.signal(signal.SIGALRM, _too_long)
     signal.alarm(LONGEST)
@@ -163,6 +157,17 @@ def one(task: tuple[str, float, str]) -> Record:
     finally:
         signal.alarm(0)
     return record
+
+
+def _prepared() -> None:
+    """What a process of the pool has set."""
+    import torch
+
+    torch.set_num_threads(1)
+    gc.set_threshold(200_000, 20, 100)  # as the command does
+    torch.fx.config.do_not_emit_stack_traces = (
+        True  # half of the time of an export, for lines that no record has
+    )
 
 
 def _too_long(*_: object) -> None:
@@ -207,7 +212,7 @@ def run(tasks: list[tuple[str, float, str]], seconds: float, processes: int) -> 
     tasks.sort(key=lambda task: _size(task[0]))
     end = time.monotonic() + seconds
     context = multiprocessing.get_context("spawn")
-    with context.Pool(processes, maxtasksperchild=150) as pool:
+    with context.Pool(processes, _prepared, maxtasksperchild=150) as pool:
         for number, record in enumerate(pool.imap_unordered(one, tasks), 1):
             found[record.name] = record
             keep(found)
