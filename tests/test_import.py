@@ -662,3 +662,13 @@ class OnMap(nn.Module):
 def test_attention_over_a_map_needs_no_reshape() -> None:
     kinds = [node.op.kind for node in hold(OnMap(), (6, 3, 5)).graph.layers]
     assert kinds == ["conv", "conv", "conv", "attend", "add"]
+
+
+def test_a_gate_that_is_overwritten_is_not_what_it_opens() -> None:
+    class Overwritten(nn.Module):
+        def forward(self, x: Any) -> Any:
+            gate = torch.sigmoid(x)
+            gate.mul_(x)
+            return gate * 3 + x
+
+    hold(Overwritten(), (3, 4, 4))

@@ -37,8 +37,9 @@ def _rewritten(step: Step, made: Makers) -> tuple[Step, ...]:
     for operators, idiom in _IDIOMS:
         if step.op in operators:
             found = idiom(step, made)
-            if found is not None:
-                return found if isinstance(found, tuple) else (found,)
+            new = found if isinstance(found, tuple) else () if found is None else (found,)
+            if new and (not step.in_place or next(new[-1].refs()) == next(step.refs())):
+                return new  # what it overwrites stays what it overwrote
     return (step,)
 
 
