@@ -179,7 +179,8 @@ class Further:
         size = [n * up // down for n in x.shape[2:]]
         if 0 in size:
             raise Refused("nothing is left")
-        return F.interpolate(x, size, mode=mode, antialias=anti)
+        # PyTorch's filters compute something else of maps in channels-last layout where they become 1 wide.
+        return F.interpolate(x.contiguous(), size, mode=mode, antialias=anti)
 
     def _pad(self, layer: Layer, x: Tensor, path: Path) -> Tensor:
         if layer.size is not None:

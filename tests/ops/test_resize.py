@@ -168,3 +168,25 @@ def test_what_is_refused(layers: str, code: str) -> None:
     with pytest.raises(CnncError) as caught:
         graph_of(f"input 2x8x8\n{layers}")
     assert {d.code for d in caught.value.diagnostics if d.code != "E501"} == {code}
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        "conv3-4 -> resize(1/2, mode=bilinear, antialias=yes)",
+        "conv3-4 -> resize(1/3, mode=bicubic, antialias=yes)",
+        "[conv3-4 + conv1-4] -> resize(size=4x1, mode=bilinear, antialias=yes)",
+        't: adaptiveavgpool4x1\n"input" -> conv3-4 -> resize(to=t, mode=bilinear, antialias=yes)',
+    ],
+)
+@pytest.mark.parametrize("size", ["9x3", "HxW"])
+def test_filters_give_the_same_in_every_layout(layers: str, size: str) -> None:
+    """PyTorch's compute something else of channels-last maps that become 1 wide; the inference form has such."""
+    net = cnnc.parse(f"input 4x{size}\n{layers}\n", name="net")
+    plain = net.module().eval()
+    x = torch.randn(2, 4, 9, 3)
+    with torch.no_grad():
+        y = plain(x)
+        other = net.module(optimize="inference", state=plain.state_dict()).eval()
+        torch.testing.assert_close(other(x), y)
+        torch.testing.assert_close(plain(x.to(memory_format=torch.channels_last)), y)

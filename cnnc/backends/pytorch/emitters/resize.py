@@ -6,6 +6,7 @@ from cnnc.backends.pytorch.emitters.shared import by_side, is_symmetric
 from cnnc.backends.pytorch.imports import FUNCTIONAL
 from cnnc.backends.pytorch.layer import Argument, Code, Function, Layer, Module, Raw, Val, emits, fold, kwargs
 from cnnc.compiler.ops.resize import Pad, PixelShuffle, Resize, SpaceToDepth, Upsample
+from cnnc.compiler.sizes import is_free
 
 _BORDERS = {"zeros": "Zero", "reflect": "Reflection", "replicate": "Replication", "circular": "Circular"}
 
@@ -32,19 +33,20 @@ def resize(layer: Layer) -> Code:
     how = "" if op.mode == "nearest" else f', mode="{op.mode}"'
     how += ", align_corners=True" if op.align_corners else ""
     how += ", antialias=True" if op.antialias else ""
+    x = _laid_out(layer)
     if len(layer.shapes) == 2:
-        return Function(f"F.interpolate({{0}}, {{1}}.shape[2:]{how})", imports=(FUNCTIONAL,))
+        return Function(f"F.interpolate({x}, {{1}}.shape[2:]{how})", imports=(FUNCTIONAL,))
     factors = op.factor
     if factors is not None and not all(f.denominator & (f.denominator - 1) == 0 for f in factors):
         ups, downs = tuple(f.numerator for f in factors), tuple(f.denominator for f in factors)
         values = {"up": Val(fold(ups)), "down": Val(fold(downs))}
-        return Function(f"resized({{0}}, {{up}}, {{down}}{how})", values, helper="resized")
+        return Function(f"resized({x}, {{up}}, {{down}}{how})", values, helper="resized")
     if op.antialias:  # which nn.Upsample does not take
         if factors is None:
             return Function(
-                f"F.interpolate({{0}}, {{size}}{how})", {"size": layer.arg("size")}, imports=(FUNCTIONAL,)
+                f"F.interpolate({x}, {{size}}{how})", {"size": layer.arg("size")}, imports=(FUNCTIONAL,)
             )
-        text = "F.interpolate({0}, scale_factor={factor}" + how + ", recompute_scale_factor=True)"
+        text = f"F.interpolate({x}, scale_factor={{factor}}{how}, recompute_scale_factor=True)"
         exact = tuple(f.numerator if f.denominator == 1 else float(f) for f in factors)
         return Function(text, {"factor": Val(fold(exact))}, imports=(FUNCTIONAL,))
     options: dict[str, Argument] = {}
@@ -61,6 +63,13 @@ def resize(layer: Layer) -> Code:
     if factors is not None and any(f.denominator > 1 for f in factors):
         options["recompute_scale_factor"] = Val(value=True)
     return Module("nn.Upsample", (), options)
+
+
+def _laid_out(layer: Layer) -> str:
+    """What is interpolated. To a width of 1, PyTorch's filters compute something else of channels-last maps."""
+    width = layer.op.out_shape(*layer.shapes)[-1]
+    is_safe = not layer.op.antialias or (width != 1 and not is_free(width))
+    return "{0}" if is_safe else "{0}.contiguous()"
 
 
 @emits(PixelShuffle)
