@@ -46,7 +46,7 @@ def _poly(terms: Mapping[tuple[Atom, ...], int]) -> Poly:
 
 
 def _constant(n: int) -> Poly:
-    return _poly({(): n})
+    return (((), n),) if n else ()
 
 
 def _add(a: Poly, b: Poly, times: int = 1) -> Poly:
@@ -322,11 +322,18 @@ def same(a: Sequence[int], b: Sequence[int]) -> bool:
     """Whether two shapes are equal, for every size or by conditions that are noted; nothing is noted where they are not."""
     if len(a) != len(b):
         return False
-    apart = [(n, m) for n, m in zip(a, b, strict=True) if poly_of(n) != poly_of(m)]
+    apart = [(n, m) for n, m in zip(a, b, strict=True) if _are_apart(n, m)]
     if any(not is_free(n) and not is_free(m) for n, m in apart):
         return False
     unequal = [(n, m) for n, m in apart if int(n) != int(m)]
     return all(n == m for n, m in unequal or apart)
+
+
+def _are_apart(n: int, m: int) -> bool:
+    """Whether two sizes are not one expression; nothing is noted."""
+    if isinstance(n, Size) or isinstance(m, Size):
+        return poly_of(n) != poly_of(m)
+    return n != m
 
 
 def ratio(n: int, m: int) -> int | None:

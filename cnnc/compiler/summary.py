@@ -218,10 +218,8 @@ def arguments(op: Op) -> dict[str, Any]:
 
 def _json_value(value: Any) -> Any:
     """Numbers, words and lists as they are; a word with arguments (`normal(0.01)`) as it is written."""
-    if isinstance(value, tuple) and not isinstance(value, SameTF):
-        return [_json_value(v) for v in value]
-    if isinstance(value, Fraction):
-        return _number(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    return show(value)
+    if isinstance(value, tuple) and not isinstance(value, SameTF):
+        return [_json_value(v) for v in value]
+    return _number(value) if isinstance(value, Fraction) else show(value)

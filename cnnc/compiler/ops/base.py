@@ -172,12 +172,12 @@ def show(value: Any) -> str:
 
 def as_int(value: Any, name: str, least: int | None = None) -> int:
     """An integer argument; anything else is refused by name and value."""
-    if isinstance(value, Fraction) and value.denominator != 1:
-        raise OpError(
-            "E305", f"`{name}` is {show(value)}; expected an integer", arg=name,
-            hint="round it: floor(…), ceil(…), round(…), or divide with //",
-        )  # fmt: skip
-    if isinstance(value, Fraction):
+    if not isinstance(value, int) and isinstance(value, Fraction):  # the second takes long
+        if value.denominator != 1:
+            raise OpError(
+                "E305", f"`{name}` is {show(value)}; expected an integer", arg=name,
+                hint="round it: floor(…), ceil(…), round(…), or divide with //",
+            )  # fmt: skip
         value = value.numerator
     if isinstance(value, bool) or not isinstance(value, int):
         raise OpError("E303", f"`{name}` is {show(value)}; expected an integer", arg=name)
