@@ -19,7 +19,6 @@ from cnnc.compiler.symbolic import Items, Sourced, constant, opaque
 from cnnc.compiler.walk import words
 from cnnc.compiler.walk.draft import Draft, Role, Spot, poison
 from cnnc.compiler.walk.evaluate import argument, number
-from cnnc.compiler.walk.hints import of_what_flows
 from cnnc.compiler.walk.lists import parts_of, together
 from cnnc.compiler.walk.values import Closure, Env, FileScope, Handed, LayerWord, Value, describe, ordinal
 from cnnc.dsl import syntax as s
@@ -453,6 +452,8 @@ class Layers:
             shape = op.out_shape(*shapes)
             _refuse_free_weights(op, shapes)
         except OpError as error:
+            from cnnc.compiler.walk.hints import of_what_flows
+
             where = args.spans.get(error.arg or "", span)
             trace = _by_default(args, error.arg or "")
             raise fail(
