@@ -38,6 +38,7 @@ _KEYS = {
     "ceil_mode": "ceil", "data_format": "layout", "dim": "axis", "axis": "axis",
     "input_shape": "input", "shape": "input", "batch_input_shape": "input",
     "kernel_initializer": "init", "name": "label",
+    "track_running_stats": "tracked", "batch_first": "batch_first",
 }  # fmt: skip
 """Foreign keys to the parts of a cnnc word."""
 
@@ -49,6 +50,8 @@ _TWINS = {
     "slope": "slope={v}", "p": "the first argument, without a key: ({v})", "scale": "the first argument, without a key: ({v})",
     "eps": "eps={v}", "momentum": "momentum={v}", "size": "size={v}", "mode": "mode={v}", "ceil": "ceil={v}", "axis": "axis={v}",
     "pad_mode": "pad_mode={v}", "init": "init={v}",
+    "tracked": "leave it out: running statistics are kept, and --count keras counts them",
+    "batch_first": "leave it out: sizes are of one image, and the batch comes first in what is compiled",
     "inplace": "leave it out: a compiled module works in place wherever that is safe",
     "pool": "it in the layer's name: maxpool2 or avgpool2",
     "layout": "leave it out: sizes are channels x height x width", "input": "a statement at the head of the file: input 3x224x224",
@@ -327,6 +330,7 @@ def _layers() -> dict[str, _Layer]:
     put("ChannelShuffle", ("groups",), _one("shuffle", "groups", "2"))
     put("interpolate resize_images", ("", "size", "scale", "mode"), _upsample)
     put("repeat", (), _said("repeat"))
+    put("print summary", (), _said("summary"))
     put("view permute transpose", (), _said("reshape"))
     put("MultiheadAttention MultiHeadAttention", (), _said("attention"))
     put("TransformerEncoderLayer TransformerBlock", (), _said("transformer"))
@@ -355,6 +359,7 @@ _SAYS = {
     "conv1-255(act=none)": "a head is its last convolution, with (5 + classes) * anchors maps: conv1-255(act=none)",
     "zoo": "networks that ship are specs: cnnc summary zoo:resnet50; cnnc zoo resnet50 --copy . brings one",
     "repeat": "a repeat is written `*n` after a bracket: [conv3-64]*3",
+    "summary": "leave it out: cnnc summary prints the size of every layer",
     "reshape": "write `flatten` before a fully-connected layer, or the new sizes: reshape(64x7x7), reshape(C//2, 2, _)",
     "attention": "queries, keys and values are branches: attend(q=[linear-64], k=[linear-64], v=[linear-64], heads=8)",
     "transformer": "it is a block of the library: use transformer_layer from std, then transformer_layer(8)",

@@ -103,6 +103,7 @@ _FORMS: tuple[tuple[str, str, str], ...] = (
     (r"(?P<layer>[A-Za-z][\w-]*)\s*\*\s*(?P<n>\d+)\s*$", "a repeat is written `*n` after a bracket", "write [{layer}]*{n}"),
     (r"\b(?P<n>\d+)\s*[*x×]\s*[\[(]", "a repeat is written `*n` after a bracket", "write […]*{n}"),
     (r"[)}]\s*\*\s*(?P<n>\d+)", "layers are grouped in [ ]", "write […]*{n}"),
+    (r"^\s*(?:-\s*)?\w+\s*:\s*\{\s*\w+\s*:.*\}\s*$", "this is a mapping of YAML", "write a layer as a word: conv3-16/2 has 16 filters of size 3, stride 2"),
     (r"^\s*(?:\w+:\s*)?\{\s*(?P<layer>[A-Za-z][^{}]*?)\s*\}\s*$", "layers are grouped in [ ]", "write [{layer}]"),
     (r"\]\s*(?:\^|\*\*)\s*(?P<n>\d+)", "a repeat is written `*n` after a bracket", "write […]*{n}"),
     (r"'(?P<word>[^'\n]*)'", "words need no quotes, and names take \"", "write {word}"),
