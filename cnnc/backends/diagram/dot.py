@@ -106,13 +106,16 @@ def _write_inside(
 
 
 def _write_pad(dot: graphviz.Digraph, cluster: Cluster, pad: Pad) -> None:
-    """An unseen node that pushes the arrow into a frame out of the way of the headings."""
+    """An unseen node that pushes the arrow into a frame out of the way of the headings.
+
+    Graphviz 2.43, which Debian has, forgets the order of an edge of weight 0.
+    """
     name = f"pad_{cluster.id}"
     width = f"{max(1.0, pad.width - _NODE_GAP) / 72:.2f}"
     dot.node(name, label="", style="invis", shape="box", width=width, height="0", margin="0")
     with dot.subgraph() as same:
         same.attr(rank="same")
-        same.edge(name, pad.beside, style="invis", weight="0")
+        same.edge(name, pad.beside, style="invis", weight="1")
 
 
 @dataclass(frozen=True, slots=True)
