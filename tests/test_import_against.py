@@ -19,7 +19,7 @@ PLANTED = {
     "": None,
     "stride": "stride is (2, 2), and (1, 1) in the module",
     "eps": "eps is 1e-05, and 0.001 in the module",
-    "padding": "pad",
+    "padding": "pad is ((3, 3), (3, 3)), and ((2, 2), (2, 2)) in the module",
     "activation": "is relu, and silu in the module",
     "count": "in the module",
     "branches": "in the module",
@@ -38,7 +38,7 @@ def resnet(mistake: str) -> Any:
     elif mistake == "eps":
         net.layer2[1].bn2.eps = 1e-3
     elif mistake == "padding":
-        net.layer2[1].conv1.padding, net.layer2[1].conv1.dilation = (2, 2), (2, 2)
+        net.conv1.padding = (2, 2)
     elif mistake == "activation":
         net.layer4[1].relu = nn.SiLU()
     elif mistake == "branches":
