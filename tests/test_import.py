@@ -581,6 +581,44 @@ class Odd(nn.Module):
         return x + self.conv(torch.sort(x**self.power, dim=3)[0])
 
 
+class Table(nn.Module):
+    """What was given is a constant, which nothing but the module has."""
+
+    def __init__(self, factor: float = 2.0) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.full((1,), factor), persistent=False)
+
+    def forward(self, x: Any) -> Any:
+        return torch.sort(x * self.table, dim=3)[0]
+
+
+class Called(nn.Module):
+    def forward(self, x: Any, dim: int) -> Any:
+        return torch.sort(x, dim=dim)[0]
+
+
+class Calling(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.odd = nn.Conv2d(3, 3, 1), Called()
+
+    def forward(self, x: Any) -> Any:
+        return self.odd(self.conv(x), 3)
+
+
+@pytest.mark.parametrize(
+    ("module", "why"),
+    [
+        (nn.Sequential(nn.Conv2d(3, 3, 1), Table(3.0)), "has constants that its state dict lacks"),
+        (Calling(), "cannot be run alone"),
+        (nn.Sequential(nn.Conv2d(3, 3, 1), type("Local", (Odd,), {})(3)), "cannot be imported by name"),
+    ],
+)
+def test_a_module_that_is_no_extern(module: Any, why: str) -> None:
+    with pytest.raises(cnnc.CnncError, match=rf"cannot import `(sort|mul)`.*{why}"):
+        cnnc.from_module(module, torch.zeros(2, 3, 5, 5), extern=True)
+
+
 def test_what_the_language_lacks_is_an_extern_of_its_module() -> None:
     module = Folded()
     with pytest.raises(cnnc.CnncError, match="cannot import `sort`"):

@@ -115,7 +115,7 @@ def _joined(one: Imported, two: Imported, sizes: Sequence[Size]) -> str:
     nodes = {label_text(node.name): node for node in one.graph.layers}
     for a, b in zip(lines[start:], others[start:], strict=True):
         node = nodes.get(a.rpartition(" -> ")[2].partition(": ")[0])
-        line = a if a == b or node is None else _left_open(a, b, node, one.graph, two.graph)
+        line = a if a == b else None if node is None else _left_open(a, b, node, one.graph, two.graph)
         if line is None:
             raise fail(
                 "E805",

@@ -33,7 +33,12 @@ def described(live: Any, path: str, before: Shape, shape: Shape) -> Outside:
             raise Refusal(f"`{kind.__name__}` cannot be made again: {error}"[:160]) from None
     if _tensors(again) != _tensors(module):
         raise Refusal(f"`{kind.__name__}` made again from its attributes has other tensors")
-    ran = [trace(m.eval(), [before[1:]], "extern") for m in (again, _on_meta(module))]
+    try:
+        ran = [trace(m.eval(), [before[1:]], "extern") for m in (again, _on_meta(module))]
+    except Exception as error:
+        raise Refusal(f"`{kind.__name__}` cannot be run alone: {error}"[:160]) from None
+    if any(not held.kept for traced in ran for held in traced.held.values()):
+        raise Refusal(f"`{kind.__name__}` has constants that its state dict lacks, which cannot be compared")
     if _operators(ran[0]) != _operators(ran[1]):
         raise Refusal(f"`{kind.__name__}` made again from its attributes computes something else")
     params = sum(p.numel() for p in module.parameters())
