@@ -314,14 +314,15 @@ def stride_between(start: Draft, end: Draft) -> tuple[int, ...] | None:
 
 
 def _stride_along(path: tuple[Draft, ...], rank: int) -> tuple[int, ...] | None:
-    """The product of the strides on a path; None where something on it grows the map."""
+    """The product of the strides on a path; None where something on it grows the map, or strides along other axes."""
     strides = (1,) * rank
     for draft in path:
         assert draft.op is not None
         window = draft.op.window(*(x.shape for x in draft.inputs))
         if isinstance(window, Local):
             along = [axis.stride for axis in window.axes if isinstance(axis, Axis)]
-            if len(along) < len(window.axes):
+            if len(along) < len(window.axes) or (len(along) != rank and set(along) != {1}):
                 return None
-            strides = tuple(a * stride for a, stride in zip(strides, along, strict=True))
+            if len(along) == rank:
+                strides = tuple(a * stride for a, stride in zip(strides, along, strict=True))
     return strides
