@@ -14,9 +14,10 @@ from cnnc.compiler.cost import Costs, costs
 from cnnc.compiler.depth import depth
 from cnnc.compiler.expect import Claim, check_claims, provide_memory
 from cnnc.compiler.graph import Graph
-from cnnc.compiler.sizes import Limits
-from cnnc.compiler.walk.evaluate import FLAGS, evaluate
+from cnnc.compiler.limits import Limits
+from cnnc.compiler.walk.evaluate import evaluate
 from cnnc.compiler.walk.layers import MAX_LAYERS
+from cnnc.compiler.walk.operations import FLAGS
 from cnnc.compiler.walk.values import FileScope, InputShape
 from cnnc.dsl import syntax as s
 from cnnc.dsl.data import specs

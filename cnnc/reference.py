@@ -19,7 +19,7 @@ from cnnc.compiler.build import build
 from cnnc.compiler.cost import costs
 from cnnc.compiler.ops import Op, OpError, Place, Sizes, all_ops, op_words, show
 from cnnc.compiler.ops.base import Family
-from cnnc.compiler.walk.layers import argument_names
+from cnnc.compiler.walk.arguments import argument_names
 from cnnc.compiler.walk.library import STD
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail

@@ -101,20 +101,20 @@ def test_a_limit_of_python_is_never_lowered() -> None:
 
 STATE: dict[str, str] = {
     "cnnc.dsl.record._KEYS": "a cache: what a class is compared by follows from the class",
-    "cnnc.compiler.walk.layers._MADE": "a cache: what a layer is follows from its class, its arguments and its inputs",
+    "cnnc.compiler.walk.made._MADE": "a cache: what a layer is follows from its class, its arguments and its inputs",
     "cnnc.cli.signals.unfinished": "of the command line only: the temporary files that a signal must take along",
     "cnnc.cli.files.unfinished": "the same set",
 }
 """Mutable objects of modules that change while the program runs, and why that harms nobody."""
 CACHES: dict[str, str] = {
-    "cnnc.dsl.parse._parser": "tables",
+    "cnnc.dsl.builder.parser": "tables",
     "cnnc.reference.layers": "the page of a layer follows from its class",
     "cnnc.reference.blocks": "what ships",
     "cnnc.backends.pytorch.helpers._places": "the text of files that ship",
     "cnnc.backends.pytorch.helpers._file": "what a text holds",
     "cnnc.compiler.reading._watched": "a subclass of an op follows from the op's class",
     "cnnc.backends.pytorch.helpers.fused.sides": "arithmetic on sizes",
-    "cnnc.compiler.walk.layers.argument_names": "the arguments of a class",
+    "cnnc.compiler.walk.arguments.argument_names": "the arguments of a class",
     "cnnc.compiler.walk.library._tree": "the tree of a text",
     "cnnc.dsl.data.specs": "where the package lies",
     "cnnc.importer.structure.terms._compared": "the fields of a class",

@@ -13,18 +13,18 @@ from lark import Lark, Transformer
 from lark.exceptions import UnexpectedToken
 
 from cnnc.dsl import make_tables, tables
+from cnnc.dsl.builder import Builder
 from cnnc.dsl.diagnostics import CnncError
 from cnnc.dsl.lalr import Parser, Refused, Tok, tokens_of
-from cnnc.dsl.parse import _Builder
 from cnnc.dsl.source import Source, Span
 from cnnc.dsl.tokens import lay_out
 
 PACKAGE = Path(tables.__file__).parent.parent
 SPECS = sorted((PACKAGE / "specs").rglob("*.cnn"))
-OURS = Parser(_Builder())
+OURS = Parser(Builder())
 
 
-class _Callbacks(_Builder, Transformer[Any, Any]):
+class _Callbacks(Builder, Transformer[Any, Any]):
     """Our callbacks, called by lark."""
 
 

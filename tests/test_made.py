@@ -11,7 +11,7 @@ import pytest
 
 import cnnc
 from benchmarks.keystrokes import keystrokes
-from cnnc.compiler.walk import layers
+from cnnc.compiler.walk import made
 from cnnc.compiler.walk.library import _tree
 from cnnc.dsl.source import Source
 from cnnc.live.engine import Analysis, Document, analyse
@@ -63,7 +63,7 @@ def test_equal_numbers_of_other_kinds_are_other_arguments(line: str) -> None:
     texts = [f"input 2x16x16\n{line.format(given)}\n" for given in ALIKE[line]]
     alone = []
     for text in texts:
-        layers._MADE.clear()
+        made._MADE.clear()
         alone.append(outcome(text))
     for _ in range(2):
         for text in (*texts, *reversed(texts)):
@@ -79,9 +79,9 @@ def test_free_sizes_are_never_taken_for_numbers() -> None:
 
 
 def test_the_store_of_layers_is_bounded() -> None:
-    for width in range(1, layers._KEPT + 10, 64):
+    for width in range(1, made._KEPT + 10, 64):
         cnnc.parse("input 3x4x4\n" + "".join(f"conv1-{width + i}\n" for i in range(64)))
-        assert len(layers._MADE) <= layers._KEPT
+        assert len(made._MADE) <= made._KEPT
 
 
 def edited(path: Path, seed: int) -> Iterator[str]:
@@ -118,7 +118,7 @@ def test_what_is_typed_is_seen_as_it_would_be_afresh(path: Path) -> None:
     document = Document(str(path))
     after = [seen(document.put(text)) for text in texts]
     for text, shown in zip(texts, after, strict=True):
-        layers._MADE.clear()
+        made._MADE.clear()
         _tree.cache_clear()
         assert seen(analyse(Source(str(path), text))) == shown, text
 

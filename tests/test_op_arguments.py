@@ -11,7 +11,8 @@ from graphs import graph_on
 from layer_words import codes
 
 from cnnc.compiler.ops import Op, all_ops, op_words
-from cnnc.compiler.ops.base import OpError, Place, Shape, one_of
+from cnnc.compiler.ops.base import OpError, Place, Shape
+from cnnc.compiler.ops.fields import one_of
 from cnnc.compiler.walk.labels import SOURCES
 
 

@@ -318,7 +318,7 @@ def test_a_size_that_is_not_whole_is_refused() -> None:
 
 @pytest.mark.parametrize("size", [1, 3, 4, 7.9, 8, 11.9, 12, 20, 42, 44.8, 100.1, 1792])
 def test_the_helper_rounds_as_the_language_does(size: float) -> None:
-    from cnnc.compiler.walk.evaluate import FUNCTIONS
+    from cnnc.compiler.walk.operations import FUNCTIONS
 
     helper = executed(cnnc.load("zoo:mobilenet_v2").pytorch())["divisible"]
     assert helper(size, 8) == FUNCTIONS["divisible"][0](Fraction(str(size)), 8)

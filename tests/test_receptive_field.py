@@ -16,18 +16,9 @@ from graphs import graph_of
 from cnnc.compiler import lattice
 from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.lattice import Lattice
-from cnnc.compiler.ops.base import (
-    Axis,
-    Local,
-    Op,
-    OpError,
-    Place,
-    PositiveAxes,
-    Spread,
-    Undefined,
-    Weightless,
-)
+from cnnc.compiler.ops.base import Axis, Local, Op, OpError, Place, Spread, Undefined, Weightless
 from cnnc.compiler.ops.convolution import Conv
+from cnnc.compiler.ops.fields import PositiveAxes
 from cnnc.compiler.ops.merge import Add, Concat, Multiply
 from cnnc.compiler.ops.pooling import AvgPool, GlobalAvgPool
 from cnnc.compiler.ops.reshape import Crop, Input

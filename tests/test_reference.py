@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from cnnc.cli.commands import cnnc
 from cnnc.compiler.ops import all_ops, op_words
-from cnnc.compiler.walk.layers import argument_names
+from cnnc.compiler.walk.arguments import argument_names
 from cnnc.net import parse
 from cnnc.reference import WORDS, Layer, blocks, layer, layers
 

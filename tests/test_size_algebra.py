@@ -12,21 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cnnc
-from cnnc.compiler.sizes import (
-    MAX_SCAN,
-    Ledger,
-    Size,
-    _line,
-    at,
-    is_free,
-    limits,
-    number,
-    period,
-    poly_of,
-    symbol,
-    symbols,
-    text,
-)
+from cnnc.compiler.limits import MAX_SCAN, _line, limits
+from cnnc.compiler.sizes import Ledger, Size, at, is_free, number, period, poly_of, symbol, symbols, text
 
 Term = Callable[[int, int], int]
 """An arithmetic of two sizes, on free ones and on plain ones alike."""

@@ -34,7 +34,7 @@ REST = {
     "cnnc.compiler.summary", "cnnc.dsl.format", "cnnc.dsl.make_tables", "cnnc.dsl.spell",
 }  # fmt: skip
 OP_FILES = {
-    "activation", "axes", "base", "connection", "convolution", "extern", "geometry", "initial", "linear", "merge",
+    "activation", "axes", "base", "connection", "convolution", "extern", "fields", "geometry", "initial", "linear", "merge",
     "model", "pooling", "registry", "regularisation", "reparam", "reshape", "resize",
     "sized",
 }  # fmt: skip

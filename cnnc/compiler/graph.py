@@ -7,8 +7,9 @@ from dataclasses import field
 from typing import TYPE_CHECKING, TypeVar
 
 from cnnc.compiler.bounds import Bounds
+from cnnc.compiler.limits import Limits, limits, together
 from cnnc.compiler.ops import Op, Shape
-from cnnc.compiler.sizes import Ledger, Limits, limits, together
+from cnnc.compiler.sizes import Ledger
 from cnnc.compiler.symbolic import Sourced, Sym
 from cnnc.compiler.walk.draft import Decision, Role, ScopeKind, scopes_within
 from cnnc.compiler.walk.values import InputSizes, Trace, Value

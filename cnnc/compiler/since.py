@@ -5,8 +5,8 @@ from __future__ import annotations
 from cnnc.compiler.ops import op_words
 from cnnc.compiler.symbolic import FUNCTIONS as OF_NUMBERS
 from cnnc.compiler.walk.again import REUSING
-from cnnc.compiler.walk.evaluate import FUNCTIONS
 from cnnc.compiler.walk.fit import FITTED
+from cnnc.compiler.walk.operations import FUNCTIONS
 
 VERSION = "0.2"
 """The version that took the words beyond those of the first."""

@@ -20,8 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
-from fractions import Fraction
-from math import ceil, gcd, lcm
+from math import gcd, lcm
 from typing import NoReturn
 
 from cnnc.dsl.record import record
@@ -49,7 +48,8 @@ def _constant(n: int) -> Poly:
     return (((), n),) if n else ()
 
 
-def _add(a: Poly, b: Poly, times: int = 1) -> Poly:
+def add(a: Poly, b: Poly, times: int = 1) -> Poly:
+    """`a + times * b`."""
     terms = dict(a)
     for monomial, c in b:
         terms[monomial] = terms.get(monomial, 0) + times * c
@@ -93,10 +93,10 @@ def _floor(a: Poly, divisor: int) -> Poly:
         ((monomial, c),) = inside.items()
         if c == 1 and len(monomial) == 1 and isinstance(monomial[0], Floor):
             inner = monomial[0]
-            numerator = _add(inner.numerator, _constant(constant * inner.divisor))
-            return _add(_poly(outside), _floor(numerator, divisor * inner.divisor))
+            numerator = add(inner.numerator, _constant(constant * inner.divisor))
+            return add(_poly(outside), _floor(numerator, divisor * inner.divisor))
     inside[()] = constant
-    return _add(_poly(outside), _poly({(Floor(_poly(inside), divisor),): 1}))
+    return add(_poly(outside), _poly({(Floor(_poly(inside), divisor),): 1}))
 
 
 def at(poly: Poly, sizes: Mapping[str, int]) -> int:
@@ -187,7 +187,7 @@ class Ledger:
 
     def assumes_equal(self, difference: Poly) -> bool:
         """Whether it was assumed that a difference is 0."""
-        return (difference, True) in self.conditions or (_add((), difference, -1), True) in self.conditions
+        return (difference, True) in self.conditions or (add((), difference, -1), True) in self.conditions
 
 
 class Size(int):
@@ -209,18 +209,18 @@ class Size(int):
         return Size.make(value, poly, self.ledger)
 
     def __add__(self, other: int) -> int:
-        return self._with(int(self) + int(other), _add(self.poly, poly_of(other)))
+        return self._with(int(self) + int(other), add(self.poly, poly_of(other)))
 
     __radd__ = __add__
 
     def __sub__(self, other: int) -> int:
-        return self._with(int(self) - int(other), _add(self.poly, poly_of(other), -1))
+        return self._with(int(self) - int(other), add(self.poly, poly_of(other), -1))
 
     def __rsub__(self, other: int) -> int:
-        return self._with(int(other) - int(self), _add(poly_of(other), self.poly, -1))
+        return self._with(int(other) - int(self), add(poly_of(other), self.poly, -1))
 
     def __neg__(self) -> int:
-        return self._with(-int(self), _add((), self.poly, -1))
+        return self._with(-int(self), add((), self.poly, -1))
 
     def __mul__(self, other: int) -> int:
         return self._with(int(self) * int(other), _multiply(self.poly, poly_of(other)))
@@ -245,7 +245,7 @@ class Size(int):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, int):
             return NotImplemented
-        difference = _add(self.poly, poly_of(other), -1)
+        difference = add(self.poly, poly_of(other), -1)
         if not difference:
             return True
         if not self.ledger.is_open:  # equal for every size that fits, not where the reference happens to be
@@ -276,8 +276,8 @@ class Size(int):
 
     def _reaches(self, least: int) -> bool:
         """Whether it is at least so much; what the reference says is noted for all sizes."""
-        above = _add(self.poly, poly_of(least), -1)
-        below = _add(_add((), above, -1), _constant(-1))
+        above = add(self.poly, poly_of(least), -1)
+        below = add(add((), above, -1), _constant(-1))
         holds = int(self) >= int(least)
         if above == _constant(int(self) - int(least)):  # the same for every size
             return holds
@@ -347,7 +347,7 @@ def ratio(n: int, m: int) -> int | None:
     if not is_free(n) and not is_free(m):
         return n // m if n % m == 0 else None
     times = int(n) // int(m)
-    return times if times and not _add(poly_of(n), poly_of(m), -times) else None
+    return times if times and not add(poly_of(n), poly_of(m), -times) else None
 
 
 def symbol(name: str, reference: int, ledger: Ledger) -> int:
@@ -376,155 +376,3 @@ def is_free(n: object) -> bool:
 def number(n: int, sizes: Mapping[str, int] | None = None) -> int:
     """A size as a plain number: with these free sizes, or (None) at the reference."""
     return at(n.poly, sizes) if sizes is not None and isinstance(n, Size) else int(n)
-
-
-MAX_SCAN = 1 << 14
-
-
-@record
-class Limits:
-    """What one free size must be.
-
-    At least `smallest` and at most `largest` (None: no bound), with one of `remainders` of
-    `modulus` (empty: any), and none of `gaps`, which lie between.
-    """
-
-    symbol: str
-    smallest: int | None
-    imposed_by: str
-    modulus: int
-    remainders: tuple[int, ...]
-    largest: int | None = None
-    gaps: tuple[int, ...] = ()
-
-    def __str__(self) -> str:
-        if self.smallest is None:
-            return f"no {self.symbol} up to {MAX_SCAN:,} is legal"
-        if self.smallest == self.largest:
-            out = f"{self.symbol} == {self.smallest}"
-        elif self.largest is not None:
-            out = f"{self.smallest} <= {self.symbol} <= {self.largest}"
-        else:
-            out = f"{self.symbol} >= {self.smallest}"
-        if self.imposed_by:
-            out += f" (for {self.imposed_by})"
-        if self.remainders:
-            allowed = " or ".join(map(str, self.remainders))
-            out += f" with {self.symbol} % {self.modulus} == {allowed}"
-        if self.gaps:
-            shown = ", ".join(map(str, self.gaps[:8])) + (", …" if len(self.gaps) > 8 else "")
-            out += f", but not {shown}"
-        return out
-
-
-def limits(ledger: Ledger, name: str) -> Limits:
-    """What the values of one symbol must be for every condition on it alone to hold.
-
-    Conditions on several symbols at once are left to the input that is tried.
-    `smallest` is None where no value up to 16,384 is legal.
-
-    >>> ledger = Ledger()
-    >>> w = symbol("W", 24, ledger)
-    >>> w // 3 * 3 >= 5, w <= 30, w % 4 == 0
-    (True, True, True)
-    >>> print(limits(ledger, "W"))
-    8 <= W <= 28 with W % 4 == 0
-    """
-    own = [c for c in ledger.conditions.values() if symbols(c.poly) == {name}]
-    bounds = {id(c): _line(c.poly) for c in own if _is_linear(c.poly)}
-
-    def holds(c: Condition, n: int) -> bool:
-        value = at(c.poly, {name: n})
-        return value == 0 if c.equal else value >= 0
-
-    def legal(n: int) -> bool:
-        return all(holds(c, n) for c in own)
-
-    smallest = next((n for n in range(1, MAX_SCAN + 1) if legal(n)), None)
-    if smallest is None:
-        return Limits(name, None, "", 1, ())
-    broken = [c for c in own if smallest > 1 and not holds(c, smallest - 1)]
-
-    linear = [c for c in own if id(c) in bounds]  # the others are left to the input that is tried
-    steady = [c for c in linear if bounds[id(c)].slope == 0]
-    ends = [bounds[id(c)].crossed(MAX_SCAN) for c in linear if c not in steady]
-    horizon = max([smallest, *ends])  # behind it what rises or falls has the sign that it keeps
-    bounded = any(c.equal or bounds[id(c)].slope < 0 for c in linear if c not in steady)
-    largest = next(n for n in range(horizon, 0, -1) if legal(n)) if bounded else None
-
-    modulus = lcm(1, *(period(c.poly) for c in steady))
-    remainders: tuple[int, ...] = ()
-    if 1 < modulus <= MAX_MODULUS and largest != smallest:
-        fitting = {n % modulus for n in range(modulus) if all(holds(c, n + modulus) for c in steady)}
-        remainders = tuple(sorted(fitting)) if len(fitting) < modulus else ()
-    modulus = modulus if remainders else 1
-    gaps = tuple(
-        n
-        for n in range(smallest, (largest or horizon) + 1)
-        if not legal(n) and (not remainders or n % modulus in remainders)
-    )
-    why = broken[0].why if broken else ""
-    return Limits(name, smallest, why, modulus, remainders, largest, gaps)
-
-
-def together(ledger: Ledger) -> tuple[str, ...]:
-    """The conditions that bind several free sizes to one another: `H == 2*K`, `H*W >= 2`."""
-    found = [c for c in ledger.conditions.values() if len(symbols(c.poly)) > 1]
-    return tuple(dict.fromkeys(map(_relation, found)))
-
-
-def _relation(condition: Condition) -> str:
-    """A condition with nothing negative on either side."""
-    poly = condition.poly
-    if condition.equal and sum(c < 0 for _, c in poly) > sum(c > 0 for _, c in poly):
-        poly = _add((), poly, -1)
-    left = text(tuple(term for term in poly if term[1] > 0))
-    right = text(tuple((monomial, -c) for monomial, c in poly if c < 0))
-    return f"{left} {'==' if condition.equal else '>='} {right}"
-
-
-MAX_MODULUS = 4096
-
-
-@record
-class _Line:
-    """An expression of one size n lies between slope*n + low and slope*n + high."""
-
-    slope: Fraction
-    low: Fraction
-    high: Fraction
-
-    def times(self, factor: Fraction) -> _Line:
-        low, high = sorted((self.low * factor, self.high * factor))
-        return _Line(self.slope * factor, low, high)
-
-    def crossed(self, most: int) -> int:
-        """A size behind which the expression has the sign of its slope, at most `most`."""
-        edge = -self.low if self.slope > 0 else self.high
-        return min(most, max(0, ceil(edge / abs(self.slope)) + 1))
-
-
-def _is_linear(poly: Poly) -> bool:
-    """Whether no sizes are multiplied with each other."""
-    return all(
-        len(monomial) <= 1 and all(isinstance(a, str) or _is_linear(a.numerator) for a in monomial)
-        for monomial, _ in poly
-    )
-
-
-def _line(poly: Poly) -> _Line:
-    """The line that an expression of one size follows; it holds no products of sizes."""
-    slope, low, high = Fraction(0), Fraction(0), Fraction(0)
-    for monomial, c in poly:
-        if not monomial:
-            part = _Line(Fraction(0), Fraction(1), Fraction(1))
-        elif isinstance(monomial[0], str):
-            part = _Line(Fraction(1), Fraction(0), Fraction(0))
-        else:
-            inner = _line(monomial[0].numerator).times(Fraction(1, monomial[0].divisor))
-            part = _Line(
-                inner.slope, inner.low - Fraction(monomial[0].divisor - 1, monomial[0].divisor), inner.high
-            )
-        part = part.times(Fraction(c))
-        slope, low, high = slope + part.slope, low + part.low, high + part.high
-    return _Line(slope, low, high)

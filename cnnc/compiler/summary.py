@@ -18,11 +18,12 @@ from typing import Any
 from cnnc.compiler.cost import Cost, Memory, costs, peak_memory
 from cnnc.compiler.depth import depth
 from cnnc.compiler.graph import Graph
+from cnnc.compiler.limits import Limits
 from cnnc.compiler.ops import Op, Shape, show
 from cnnc.compiler.ops.base import SameTF
 from cnnc.compiler.receptive_field import AxisField, ReceptiveField, receptive_fields
 from cnnc.compiler.residues import Residues, residues
-from cnnc.compiler.sizes import Limits, is_free
+from cnnc.compiler.sizes import is_free
 from cnnc.dsl.record import record
 
 FORMAT = 1

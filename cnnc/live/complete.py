@@ -11,7 +11,7 @@ from typing import Literal
 from cnnc.compiler.cost import FIGURES
 from cnnc.compiler.expect import QUERIES, TOTALS
 from cnnc.compiler.ops import by_x
-from cnnc.compiler.walk.evaluate import FUNCTIONS
+from cnnc.compiler.walk.operations import FUNCTIONS
 from cnnc.compiler.walk.values import SIZE_NAMES
 from cnnc.dsl.diagnostics import CODES
 from cnnc.dsl.record import record

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from cnnc.backends.pytorch import runtime
 from cnnc.compiler.graph import Graph, Node
-from cnnc.compiler.sizes import Limits
+from cnnc.compiler.limits import Limits
 from cnnc.dsl.diagnostics import CnncError, fail
 from cnnc.dsl.version import VERSION
 

@@ -6,7 +6,7 @@ from abc import ABC
 from collections.abc import Mapping
 from typing import Annotated
 
-from cnnc.compiler.ops import axes, base
+from cnnc.compiler.ops import axes, base, fields
 from cnnc.compiler.ops.base import OpError, Pointwise, PositionWise, SameShape, Shape, Weightless, Window
 from cnnc.compiler.ops.model import Field
 
@@ -40,7 +40,7 @@ class LeakyReLU(_Activation):
     example = "leaky(0.2)"
     aliases = ("leakyrelu",)
 
-    slope: base.Real = 0.01
+    slope: fields.Real = 0.01
 
 
 @base.op
@@ -56,8 +56,8 @@ class PReLU(PositionWise):
     positional = 0
     takes_linear = True
 
-    start: base.Real = 0.25
-    shared: base.Flag = False
+    start: fields.Real = 0.25
+    shared: fields.Flag = False
 
     def params(self, *ins: Shape) -> Mapping[str, Shape]:
         return {"weight": (1,) if self.shared else (ins[0][0],)}
@@ -70,7 +70,7 @@ class ELU(_Activation):
     kind = "elu"
     example = "elu"
 
-    alpha: base.Real = 1.0
+    alpha: fields.Real = 1.0
 
 
 @base.op
@@ -88,7 +88,7 @@ class GELU(_Activation):
     kind = "gelu"
     example = "gelu"
 
-    tanh: base.Flag = False
+    tanh: fields.Flag = False
 
 
 @base.op
@@ -147,7 +147,7 @@ class Softplus(_Activation):
     kind = "softplus"
     example = "softplus"
 
-    beta: base.PositiveReal = 1.0
+    beta: fields.PositiveReal = 1.0
 
 
 class _AlongAxis(_Activation, ABC):
@@ -178,7 +178,7 @@ class LogSoftmax(_AlongAxis):
     example = "logsoftmax"
 
 
-Pieces = Annotated[int, base.at_least(2)]
+Pieces = Annotated[int, fields.at_least(2)]
 
 
 @base.op

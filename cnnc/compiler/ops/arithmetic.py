@@ -6,7 +6,7 @@ from abc import ABC
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cnnc.compiler.ops import base
+from cnnc.compiler.ops import base, fields
 from cnnc.compiler.ops.base import OpError, SameShape, Shape, Window
 from cnnc.compiler.ops.model import PlainValidator
 
@@ -32,7 +32,7 @@ def _by_channel(value: Any, info: ValidationInfo) -> Number | tuple[Number, ...]
     name = str(info.field_name)
     if not isinstance(value, tuple) or isinstance(value, base.Sizes):
         return plain(value, name, "a number, or a tuple with one for each channel")
-    channels = base.place_of(info).ins[0][0]
+    channels = fields.place_of(info).ins[0][0]
     if len(value) != channels:
         raise OpError(
             "E401", f"`{name}` (={base.show(value)}) has {len(value)} numbers, and the input has "

@@ -6,7 +6,7 @@ from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cnnc.compiler.ops import base
+from cnnc.compiler.ops import base, fields
 from cnnc.compiler.ops.base import OpError, Pointwise, Shape, Weightless, Whole, Window, by_x
 from cnnc.compiler.ops.model import BeforeValidator
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _scale(value: Any, info: ValidationInfo) -> float | None:
-    return None if value is None else base.real(value, "scale")
+    return None if value is None else fields.real(value, "scale")
 
 
 @base.op
@@ -41,8 +41,8 @@ class Attend(Weightless):
     takes_linear = True
     nonlinear = True
 
-    heads: base.Positive = 1
-    causal: base.Flag = False
+    heads: fields.Positive = 1
+    causal: fields.Flag = False
     scale: Annotated[float | None, BeforeValidator(_scale)] = None
 
     def out_shape(self, *ins: Shape) -> Shape:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cnnc.compiler.ops import base
+from cnnc.compiler.ops import base, fields
 from cnnc.compiler.ops.base import OpError, Shape
 from cnnc.compiler.ops.model import PlainValidator
 
@@ -43,7 +43,7 @@ def read(value: Any, name: str, shape: Shape) -> tuple[str, ...]:
 
 
 def _axes(value: Any, info: ValidationInfo) -> tuple[str, ...]:
-    return read(value, str(info.field_name), base.place_of(info).ins[0])
+    return read(value, str(info.field_name), fields.place_of(info).ins[0])
 
 
 def _axis(value: Any, info: ValidationInfo) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 
-from cnnc.compiler.ops import base
+from cnnc.compiler.ops import base, fields
 from cnnc.compiler.ops.base import PositionWise, Shape
 from cnnc.compiler.ops.initial import BiasInit
 
@@ -27,10 +27,10 @@ class Bias(PositionWise):
     takes_linear = True
 
     init: BiasInit = None
-    each: base.Each = "position"
+    each: fields.Each = "position"
 
     def params(self, *ins: Shape) -> Mapping[str, Shape]:
-        return {"bias": base.for_each(self.each, ins[0])}
+        return {"bias": fields.for_each(self.each, ins[0])}
 
     def flops(self, *ins: Shape) -> int:
         return prod(ins[0])

@@ -9,17 +9,8 @@ from abc import ABC
 from collections.abc import Mapping
 from math import prod
 
-from cnnc.compiler.ops import base
-from cnnc.compiler.ops.base import (
-    Op,
-    OpError,
-    Pointwise,
-    Shape,
-    Weightless,
-    Whole,
-    Window,
-    WordSlots,
-)
+from cnnc.compiler.ops import base, fields
+from cnnc.compiler.ops.base import Op, OpError, Pointwise, Shape, Weightless, Whole, Window, WordSlots
 
 
 def _capsules(channels: int, dim: int, name: str) -> int:
@@ -32,7 +23,7 @@ def _capsules(channels: int, dim: int, name: str) -> int:
 class _Each(Weightless, ABC):
     """Something done to each capsule of `dim` channels."""
 
-    dim: base.Positive
+    dim: fields.Positive
 
     def window(self, *ins: Shape) -> Window:
         return Pointwise()
@@ -93,10 +84,10 @@ class Capsules(Op):
     positional = 0
     weighted = True
 
-    count: base.Positive
-    dim: base.Positive
-    of: base.Positive = 8
-    routing: base.Positive = 3
+    count: fields.Positive
+    dim: fields.Positive
+    of: fields.Positive = 8
+    routing: fields.Positive = 3
 
     def below(self, shape: Shape) -> int:
         """The number of capsules that flow in."""

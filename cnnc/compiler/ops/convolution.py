@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from math import gcd, prod
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cnnc.compiler.ops import base, connection, geometry
+from cnnc.compiler.ops import base, connection, fields, geometry
 from cnnc.compiler.ops.base import Brings, Op, OpError, Shape, Sides, Sizes, Window, WordSlots
 from cnnc.compiler.ops.initial import BiasInit, WeightInit
 from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 def _conv_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
     """`same`, `valid`, `same_tf` or numbers, to (before, after) pairs."""
-    place, known = base.place_of(info), info.data
-    explicit = base.sides(value, "pad", place.rank)
+    place, known = fields.place_of(info), info.data
+    explicit = fields.sides(value, "pad", place.rank)
     if explicit is not None:
         return explicit
     if value == "valid":
@@ -70,8 +70,8 @@ def _same_tf_cut(known: dict[str, Any]) -> tuple[Sides, ...]:
 
 def _transposed_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
     """`valid`, `same_tf` or numbers, to (before, after) pairs: what is cut off the output."""
-    rank = base.place_of(info).rank
-    explicit = base.sides(value, "pad", rank)
+    rank = fields.place_of(info).rank
+    explicit = fields.sides(value, "pad", rank)
     if explicit is not None:
         return explicit
     if value == "valid":
@@ -118,7 +118,7 @@ class Sliding(Weighted, ABC):
 
 def _mask(value: Any, info: ValidationInfo) -> str | None:
     """`a` or `b`; `none` takes a default of the file's back."""
-    return None if value is None or value == "none" else base.one_of(value, "mask", ("a", "b", "none"))
+    return None if value is None or value == "none" else fields.one_of(value, "mask", ("a", "b", "none"))
 
 
 @record
@@ -152,7 +152,8 @@ def _standardise(value: Any, info: ValidationInfo) -> bool | Standardised:
                 raise OpError("E303", "`standardise` takes eps, gain and scale, each once", arg="standardise")
             given[name] = number
         eps, scale = (
-            base.real(given.get(key, usual), "standardise") for key, usual in (("eps", 1e-5), ("scale", 1.0))
+            fields.real(given.get(key, usual), "standardise")
+            for key, usual in (("eps", 1e-5), ("scale", 1.0))
         )
         gain = given.get("gain", False)
         if not eps > 0:
@@ -178,7 +179,7 @@ def _standardise(value: Any, info: ValidationInfo) -> bool | Standardised:
 def _pad_mode(value: Any, info: ValidationInfo) -> str | None:
     """What the border repeats; `zeros` takes a default of the file's back."""
     modes = ("zeros", "reflect", "replicate", "circular")
-    return None if value is None or base.one_of(value, "pad_mode", modes) == "zeros" else str(value)
+    return None if value is None or fields.one_of(value, "pad_mode", modes) == "zeros" else str(value)
 
 
 def _check_border(mode: str | None, pads: tuple[Sides, ...], shape: Shape) -> None:
@@ -244,13 +245,13 @@ class Conv(Sliding):
     reusable = _REUSABLE
     worded = ("standardise",)
 
-    kernel: base.PositiveAxes
-    width: base.Positive
-    stride: base.PositiveAxes = Field(1, validate_default=True)
-    dilation: base.PositiveAxes = Field(1, validate_default=True)
+    kernel: fields.PositiveAxes
+    width: fields.Positive
+    stride: fields.PositiveAxes = Field(1, validate_default=True)
+    dilation: fields.PositiveAxes = Field(1, validate_default=True)
     pad: ConvPad = Field("same", validate_default=True)
-    groups: base.Positive = 1
-    bias: base.Flag = True
+    groups: fields.Positive = 1
+    bias: fields.Flag = True
     table: connection.Table = None
     standardise: Annotated[bool | Standardised, PlainValidator(_standardise)] = False
     init: WeightInit = None
@@ -349,12 +350,12 @@ class DepthwiseConv(Sliding):
     word = WordSlots(size="kernel", stride="stride")
     reusable = _REUSABLE
 
-    kernel: base.PositiveAxes
-    stride: base.PositiveAxes = Field(1, validate_default=True)
-    dilation: base.PositiveAxes = Field(1, validate_default=True)
+    kernel: fields.PositiveAxes
+    stride: fields.PositiveAxes = Field(1, validate_default=True)
+    dilation: fields.PositiveAxes = Field(1, validate_default=True)
     pad: ConvPad = Field("same", validate_default=True)
-    multiplier: base.Positive = 1
-    bias: base.Flag = True
+    multiplier: fields.Positive = 1
+    bias: fields.Flag = True
     init: WeightInit = None
     bias_init: BiasInit = None
     reparam: Reparam = None
@@ -390,13 +391,13 @@ class SeparableConv(Sliding):
     word = WordSlots(size="kernel", width="width", stride="stride")
     weights = ("depthwise.weight", "pointwise.weight")
 
-    kernel: base.PositiveAxes
-    width: base.Positive
-    stride: base.PositiveAxes = Field(1, validate_default=True)
-    dilation: base.PositiveAxes = Field(1, validate_default=True)
+    kernel: fields.PositiveAxes
+    width: fields.Positive
+    stride: fields.PositiveAxes = Field(1, validate_default=True)
+    dilation: fields.PositiveAxes = Field(1, validate_default=True)
     pad: ConvPad = Field("same", validate_default=True)
-    multiplier: base.Positive = 1
-    bias: base.Flag = True
+    multiplier: fields.Positive = 1
+    bias: fields.Flag = True
     init: WeightInit = None
     bias_init: BiasInit = None
     reparam: Reparam = None
@@ -436,14 +437,14 @@ class TransposedConv(Sliding):
     outputs_axis = 1
     settled_first = ("kernel", "stride", "dilation", "output_pad")
 
-    kernel: base.PositiveAxes
-    width: base.Positive
-    stride: base.PositiveAxes = Field(1, validate_default=True)
-    dilation: base.PositiveAxes = Field(1, validate_default=True)
+    kernel: fields.PositiveAxes
+    width: fields.Positive
+    stride: fields.PositiveAxes = Field(1, validate_default=True)
+    dilation: fields.PositiveAxes = Field(1, validate_default=True)
     pad: TransposedPad = Field(0, validate_default=True)
-    output_pad: base.NaturalAxes = Field(0, validate_default=True)
-    groups: base.Positive = 1
-    bias: base.Flag = True
+    output_pad: fields.NaturalAxes = Field(0, validate_default=True)
+    groups: fields.Positive = 1
+    bias: fields.Flag = True
     init: WeightInit = None
     bias_init: BiasInit = None
     reparam: Reparam = None

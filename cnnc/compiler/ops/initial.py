@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, runtime_checkable
 
-from cnnc.compiler.ops import base
+from cnnc.compiler.ops import fields
 from cnnc.compiler.ops.base import OpError, show
 from cnnc.compiler.ops.model import PlainValidator
 from cnnc.dsl.record import record
@@ -115,7 +115,7 @@ def _ruled(name: str, args: tuple[tuple[str | None, Any], ...], argument: str) -
         )
     if name == "uniform" and numbers[0] > numbers[1]:
         raise OpError("E303", f"the range in `{argument}` is empty: {show(tuple(numbers))}", arg=argument)
-    mode = base.one_of(given.get("mode", "fan_in"), argument, MODES) if rule.has_mode else None
+    mode = fields.one_of(given.get("mode", "fan_in"), argument, MODES) if rule.has_mode else None
     return Init(name, tuple(numbers), mode)
 
 

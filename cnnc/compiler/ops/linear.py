@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
-from cnnc.compiler.ops import base
+from cnnc.compiler.ops import base, fields
 from cnnc.compiler.ops.base import Brings, Op, Pointwise, Shape, Whole, Window, WordSlots
 from cnnc.compiler.ops.initial import BiasInit, WeightInit
 from cnnc.compiler.ops.reparam import Reparam, Weighted
@@ -23,7 +23,7 @@ class _Dense(Op, ABC):
     flattens = True
     weighted = True
 
-    width: base.Positive
+    width: fields.Positive
 
     def out_shape(self, *ins: Shape) -> Shape:
         return (self.width,)
@@ -44,8 +44,8 @@ class FC(_Dense, Weighted):
     example = "fc-4096"
     brings = Brings()
 
-    bias: base.Flag = True
-    dropconnect: base.Probability = 0.0
+    bias: fields.Flag = True
+    dropconnect: fields.Probability = 0.0
     init: WeightInit = None
     bias_init: BiasInit = None
     reparam: Reparam = None
@@ -77,8 +77,8 @@ class Linear(Weighted):
     positional = 0
     brings = Brings(act=None)
 
-    width: base.Positive
-    bias: base.Flag = True
+    width: fields.Positive
+    bias: fields.Flag = True
     init: WeightInit = None
     bias_init: BiasInit = None
     reparam: Reparam = None
@@ -112,7 +112,7 @@ class RBF(_Dense):
     example = "rbf-10"
     takes_linear = False
 
-    trainable: base.Flag = False
+    trainable: fields.Flag = False
 
     def _codes(self, *ins: Shape) -> Mapping[str, Shape]:
         return {"weight": (self.width, ins[0][0])}

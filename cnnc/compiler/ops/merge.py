@@ -6,7 +6,7 @@ from abc import ABC
 from itertools import pairwise
 from typing import Annotated
 
-from cnnc.compiler.ops import base
+from cnnc.compiler.ops import base, fields
 from cnnc.compiler.ops.base import OpError, Pointwise, Shape, Undefined, Weightless, Whole, Window
 from cnnc.compiler.sizes import is_free, same
 
@@ -43,7 +43,7 @@ class Concat(_Merge):
     example = "[conv1-64 | conv3-96]"
     transparent = True
 
-    axis: Annotated[str, base.word(*AXES)] = "C"
+    axis: Annotated[str, fields.word(*AXES)] = "C"
 
     def out_shape(self, *ins: Shape) -> Shape:
         at = place_of(self.axis, len(ins[0]) - 1)

@@ -8,7 +8,7 @@ from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cnnc.compiler.ops import base
+from cnnc.compiler.ops import base, fields
 from cnnc.compiler.ops.axes import Axes, letters_of, places
 from cnnc.compiler.ops.base import OpError, PositionWise, SameShape, Shape, WordSlots
 from cnnc.compiler.ops.model import Field, PlainValidator
@@ -35,7 +35,7 @@ def _normed(value: Any, info: ValidationInfo) -> str:
     """`C`, or `all`; `channels` is what C was called before."""
     if value in ("C", "channels"):
         return "C"
-    letters = tuple(letters_of(base.place_of(info).ins[0]))
+    letters = tuple(letters_of(fields.place_of(info).ins[0]))
     if value == "all" or (isinstance(value, tuple) and tuple(sorted(value)) == tuple(sorted(letters))):
         return "all"
     raise OpError("E303", f"`axis` is {base.show(value)}; expected C or all", arg="axis")
@@ -52,9 +52,9 @@ class BatchNorm(_Norm):
     example = "bn(eps=1e-3)"
     aliases = ("batchnorm",)
 
-    eps: base.PositiveReal = 1e-5
-    momentum: base.Share = 0.1
-    affine: base.Flag = True
+    eps: fields.PositiveReal = 1e-5
+    momentum: fields.Share = 0.1
+    affine: fields.Flag = True
 
     def params(self, *ins: Shape) -> Mapping[str, Shape]:
         return _gain_and_shift(self.affine, (ins[0][0],))
@@ -72,10 +72,10 @@ class GroupNorm(_Norm):
     positional = 1
     aliases = ("groupnorm",)
 
-    groups: base.Positive = 32
-    eps: base.PositiveReal = 1e-5
-    affine: base.Flag = True
-    bias: base.Flag = True
+    groups: fields.Positive = 32
+    eps: fields.PositiveReal = 1e-5
+    affine: fields.Flag = True
+    bias: fields.Flag = True
 
     def out_shape(self, *ins: Shape) -> Shape:
         if ins[0][0] % self.groups:
@@ -102,10 +102,10 @@ class LayerNorm(_Norm):
     letters = ("axis",)
     former = MappingProxyType({"over": "axis"})
 
-    eps: base.PositiveReal = 1e-5
+    eps: fields.PositiveReal = 1e-5
     axis: Annotated[str, PlainValidator(_normed)] = "C"
-    affine: base.Flag = True
-    bias: base.Flag = True
+    affine: fields.Flag = True
+    bias: fields.Flag = True
 
     def params(self, *ins: Shape) -> Mapping[str, Shape]:
         return _gain_and_shift(self.affine, ins[0] if self.axis == "all" else (ins[0][0],), self.bias)
@@ -120,8 +120,8 @@ class InstanceNorm(_Norm):
     aliases = ("inorm",)
     ranks = (1, 2, 3)
 
-    eps: base.PositiveReal = 1e-5
-    affine: base.Flag = False
+    eps: fields.PositiveReal = 1e-5
+    affine: fields.Flag = False
 
     def out_shape(self, *ins: Shape) -> Shape:
         if prod(ins[0][1:]) < 2:
@@ -151,11 +151,11 @@ class LocalResponseNorm(SameShape):
     positional = 1
     ranks = (1, 2, 3)
 
-    size: base.Positive = 5
-    alpha: base.NaturalReal = 1e-4
-    beta: base.Real = 0.75
-    k: base.NaturalReal = 1.0
-    within: base.Flag = False
+    size: fields.Positive = 5
+    alpha: fields.NaturalReal = 1e-4
+    beta: fields.Real = 0.75
+    k: fields.NaturalReal = 1.0
+    within: fields.Flag = False
 
     def out_shape(self, *ins: Shape) -> Shape:
         if self.within and self.size % 2 == 0:
@@ -180,12 +180,12 @@ class Scale(_Norm):
     takes_linear = False
     transparent = True
 
-    start: base.Real = 1.0
-    bias: base.Flag = False
-    each: base.Each = "channel"
+    start: fields.Real = 1.0
+    bias: fields.Flag = False
+    each: fields.Each = "channel"
 
     def params(self, *ins: Shape) -> Mapping[str, Shape]:
-        return _gain_and_shift(True, base.for_each(self.each, ins[0]), self.bias)
+        return _gain_and_shift(True, fields.for_each(self.each, ins[0]), self.bias)
 
 
 @base.op
@@ -201,7 +201,7 @@ class GlobalResponseNorm(_Norm):
     ranks = (1, 2, 3)
     takes_linear = False
 
-    eps: base.PositiveReal = 1e-6
+    eps: fields.PositiveReal = 1e-6
 
     def params(self, *ins: Shape) -> Mapping[str, Shape]:
         return _gain_and_shift(True, (ins[0][0],))
@@ -214,8 +214,8 @@ class RMSNorm(_Norm):
     kind = "rmsnorm"
     example = "rmsnorm"
 
-    eps: base.PositiveReal = 1e-6
-    affine: base.Flag = True
+    eps: fields.PositiveReal = 1e-6
+    affine: fields.Flag = True
 
     def params(self, *ins: Shape) -> Mapping[str, Shape]:
         return _gain_and_shift(self.affine, (ins[0][0],), bias=False)
@@ -234,7 +234,7 @@ class L2Norm(SameShape):
     letters = ("axis",)
 
     axis: Axes = Field("C", validate_default=True)
-    eps: base.PositiveReal = 1e-12
+    eps: fields.PositiveReal = 1e-12
 
     def dims(self, shape: Shape) -> tuple[int, ...]:
         """Where the axes stand in a shape."""
@@ -253,9 +253,9 @@ class EvoNorm(_Norm):
     example = "evonorm(groups=8)"
     ranks = (1, 2, 3)
 
-    form: Annotated[str, base.word("s0", "b0")] = "s0"
-    groups: base.Positive = 32
-    eps: base.PositiveReal = 1e-5
+    form: Annotated[str, fields.word("s0", "b0")] = "s0"
+    groups: fields.Positive = 32
+    eps: fields.PositiveReal = 1e-5
 
     def out_shape(self, *ins: Shape) -> Shape:
         if self.form == "b0" and self.groups != 32:

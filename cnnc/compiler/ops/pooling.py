@@ -6,7 +6,7 @@ from abc import ABC
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cnnc.compiler.ops import base, geometry
+from cnnc.compiler.ops import base, fields, geometry
 from cnnc.compiler.ops.base import (
     Brings,
     Local,
@@ -50,9 +50,9 @@ def _max_pool_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
 
 
 def _pads(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
-    place, kernel = base.place_of(info), info.data["kernel"]
+    place, kernel = fields.place_of(info), info.data["kernel"]
     ones = info.data.get("dilation") or (1,) * place.rank
-    pads = base.sides(value, "pad", place.rank)
+    pads = fields.sides(value, "pad", place.rank)
     if pads is None and value == "valid":
         pads = ((0, 0),) * place.rank
     elif pads is None and value == "same":
@@ -71,13 +71,13 @@ def _own_stride(value: Any, info: ValidationInfo) -> tuple[int, ...]:
     """A pool's stride is its kernel unless written."""
     if value is None:
         return tuple(info.data["kernel"])
-    return base.per_axis(value, info, 1)
+    return fields.per_axis(value, info, 1)
 
 
 def _ratio(value: Any, info: ValidationInfo) -> float | None:
     if value is None:
         return None
-    number = base.real(value, "ratio")
+    number = fields.real(value, "ratio")
     if not 0 < number < 1:
         raise OpError("E303", f"`ratio` (={base.show(value)}) must lie between 0 and 1", arg="ratio")
     return number
@@ -98,7 +98,7 @@ class _Windowed(Weightless, ABC):
     positional = 3
     ranks = (1, 2, 3)
 
-    kernel: base.PositiveAxes = Field(2, validate_default=True)
+    kernel: fields.PositiveAxes = Field(2, validate_default=True)
     stride: Stride = Field(None, validate_default=True)
     pad: PoolPad = Field("valid", validate_default=True)
 
@@ -113,7 +113,7 @@ class _Windowed(Weightless, ABC):
 class _SlidingPool(_Windowed, ABC):
     """A pool that can round its output size up."""
 
-    ceil: base.Flag = False
+    ceil: fields.Flag = False
 
     def out_shape(self, *ins: Shape) -> Shape:
         ones = (1,) * len(self.kernel)
@@ -130,7 +130,7 @@ class MaxPool(_SlidingPool):
     settled_first = ("kernel", "stride", "dilation")
 
     pad: MaxPoolPad = Field("valid", validate_default=True)
-    dilation: base.OptionalAxes = None
+    dilation: fields.OptionalAxes = None
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -157,7 +157,7 @@ class AvgPool(_SlidingPool):
     kind = "avgpool"
     example = "avgpool3/2"
 
-    count_pad: base.Flag = True
+    count_pad: fields.Flag = True
 
     def out_shape(self, *ins: Shape) -> Shape:
         if len(self.kernel) == 3:
@@ -181,7 +181,7 @@ class LpPool(_Windowed):
     example = "lppool2(p=2)"
     positional = 1  # PyTorch's p comes first, then the kernel
 
-    p: base.PositiveReal = 2.0
+    p: fields.PositiveReal = 2.0
 
 
 @base.op
@@ -247,7 +247,7 @@ class _Adaptive(Weightless, ABC):
     word = WordSlots(size="out")
     ranks = (1, 2, 3)
 
-    out: base.PositiveAxes
+    out: fields.PositiveAxes
 
     def out_shape(self, *ins: Shape) -> Shape:
         return (ins[0][0], *self.out)
@@ -289,9 +289,9 @@ class FractionalMaxPool(Weightless):
     positional = 1
     ranks = (1, 2, 3)
 
-    kernel: base.PositiveAxes = Field(2, validate_default=True)
+    kernel: fields.PositiveAxes = Field(2, validate_default=True)
     ratio: Ratio = None
-    out: base.OptionalAxes = None
+    out: fields.OptionalAxes = None
 
     def out_shape(self, *ins: Shape) -> Shape:
         if (self.ratio is None) == (self.out is None):
@@ -332,8 +332,8 @@ class BlurPool(Weightless):
     word = WordSlots(size="kernel", stride="stride")
     ranks = (1, 2, 3)
 
-    kernel: base.PositiveAxes = Field(3, validate_default=True)
-    stride: base.PositiveAxes = Field(2, validate_default=True)
+    kernel: fields.PositiveAxes = Field(3, validate_default=True)
+    stride: fields.PositiveAxes = Field(2, validate_default=True)
 
     @property
     def sides(self) -> tuple[Sides, ...]:

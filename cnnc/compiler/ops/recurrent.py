@@ -6,7 +6,7 @@ from abc import ABC
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
-from cnnc.compiler.ops import base
+from cnnc.compiler.ops import base, fields
 from cnnc.compiler.ops.base import Op, OpError, Shape, Whole, Window, WordSlots
 
 
@@ -21,11 +21,11 @@ class _Recurrent(Op, ABC):
     gates: ClassVar[int]
     """How many matrices there are for each of what comes in and what goes on."""
 
-    width: base.Positive
-    bidirectional: base.Flag = False
-    layers: base.Positive = 1
-    bias: base.Flag = True
-    dropout: base.Probability = 0.0
+    width: fields.Positive
+    bidirectional: fields.Flag = False
+    layers: fields.Positive = 1
+    bias: fields.Flag = True
+    dropout: fields.Probability = 0.0
 
     def out_shape(self, *ins: Shape) -> Shape:
         if self.dropout and self.layers == 1:

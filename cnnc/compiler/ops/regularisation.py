@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 
-from cnnc.compiler.ops import base
+from cnnc.compiler.ops import base, fields
 from cnnc.compiler.ops.base import SameShape
 
 
@@ -21,7 +21,7 @@ class Dropout(_Drop):
     is_view = True
     example = "dropout(0.5)"
 
-    p: base.Probability = 0.5
+    p: fields.Probability = 0.5
 
 
 @base.op
@@ -33,7 +33,7 @@ class SpatialDropout(_Drop):
     example = "spatialdropout(0.2)"
     ranks = (1, 2, 3)
 
-    p: base.Probability = 0.5
+    p: fields.Probability = 0.5
 
 
 @base.op
@@ -48,4 +48,4 @@ class DropPath(_Drop):
     example = "droppath(0.1)"
     aliases = ("stochasticdepth",)
 
-    p: base.Probability = 0.1
+    p: fields.Probability = 0.1

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from cnnc.compiler.ops import base
+from cnnc.compiler.ops import fields
 from cnnc.compiler.ops.base import Op, Shape
 from cnnc.compiler.ops.model import PlainValidator
 
@@ -21,7 +21,7 @@ def _reparam(value: Any, info: ValidationInfo) -> str | None:
     """One of the rules; `none` takes a default of the file's back."""
     if value is None or value == "none":
         return None
-    return base.one_of(value, "reparam", (*RULES, "none"))
+    return fields.one_of(value, "reparam", (*RULES, "none"))
 
 
 Reparam = Annotated[str | None, PlainValidator(_reparam)]

@@ -6,7 +6,7 @@ from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cnnc.compiler.ops import axes, base
+from cnnc.compiler.ops import axes, base, fields
 from cnnc.compiler.ops.base import (
     Axis,
     Bounds,
@@ -134,8 +134,8 @@ class PadShortcut(Weightless):
     example = "shortcut_pad(width=64, stride=2)"
     ranks = (1, 2, 3)
 
-    width: base.Positive
-    stride: base.PositiveAxes
+    width: fields.Positive
+    stride: fields.PositiveAxes
 
     def out_shape(self, *ins: Shape) -> Shape:
         if self.width < ins[0][0]:
@@ -156,7 +156,7 @@ class ChannelShuffle(SameShape):
     ranks = (1, 2, 3)
     transparent = True
 
-    groups: base.Positive
+    groups: fields.Positive
 
     def out_shape(self, *ins: Shape) -> Shape:
         if ins[0][0] % self.groups:
@@ -176,8 +176,8 @@ class Chunk(Weightless):
     example = "chunk(2, 0)"
     transparent = True
 
-    n: base.Positive
-    i: base.Natural
+    n: fields.Positive
+    i: fields.Natural
 
     def out_shape(self, *ins: Shape) -> Shape:
         if ins[0][0] % self.n:
@@ -218,12 +218,12 @@ def _shape(value: Any, info: ValidationInfo) -> Shape | None:
     if value is None:
         return None
     if isinstance(value, str) or (isinstance(value, tuple) and not isinstance(value, Sizes)):
-        return _with_rest(value if isinstance(value, tuple) else (value,), base.place_of(info).ins[0])
+        return _with_rest(value if isinstance(value, tuple) else (value,), fields.place_of(info).ins[0])
     if isinstance(value, Sizes) and len(value) <= 4:
-        return Sizes(base.as_int(n, "shape", 1) for n in value)
+        return Sizes(fields.as_int(n, "shape", 1) for n in value)
     if isinstance(value, tuple):
         raise _no_shape(value)
-    return Sizes((base.as_int(value, "shape", 1),))
+    return Sizes((fields.as_int(value, "shape", 1),))
 
 
 def _no_shape(value: Any) -> OpError:
@@ -241,9 +241,9 @@ def _with_rest(given: tuple[Any, ...], shape: Shape) -> Shape:
     """Sizes by position, `_` worked out from the number of values that flow in."""
     if len(given) > 4 or given.count("_") > 1 or any(isinstance(n, str | tuple) and n != "_" for n in given):
         raise _no_shape(given)
-    known = prod(base.as_int(n, "shape", 1) for n in given if n != "_")
+    known = prod(fields.as_int(n, "shape", 1) for n in given if n != "_")
     if "_" not in given:
-        return Sizes(base.as_int(n, "shape", 1) for n in given)
+        return Sizes(fields.as_int(n, "shape", 1) for n in given)
     total = prod(shape)
     rest = exact_quotient(total, known)
     if rest is None:
@@ -251,7 +251,7 @@ def _with_rest(given: tuple[Any, ...], shape: Shape) -> Shape:
             "E408", f"the input is {base.show(Sizes(shape))}, {total} values, and {known} does not divide them",
             arg="shape",
         )  # fmt: skip
-    return Sizes(rest if n == "_" else base.as_int(n, "shape", 1) for n in given)
+    return Sizes(rest if n == "_" else fields.as_int(n, "shape", 1) for n in given)
 
 
 @base.op
@@ -311,7 +311,7 @@ class Reshape(Weightless):
 
 def _order(value: Any, info: ValidationInfo) -> tuple[str, ...]:
     """Every axis of what flows in, once."""
-    known = tuple(axes.letters_of(base.place_of(info).ins[0]))
+    known = tuple(axes.letters_of(fields.place_of(info).ins[0]))
     given = value if isinstance(value, tuple) else (value,)
     if sorted(map(str, given)) != sorted(known):
         raise OpError(
@@ -384,7 +384,7 @@ class Slice(Weightless):
 
     bounds: Annotated[Bounds | None, PlainValidator(_bounds)] = Field(None, validate_default=True)
     axis: axes.OneAxis = Field("C", validate_default=True)
-    last: base.Flag = False
+    last: fields.Flag = False
 
     def dim(self, shape: Shape) -> int:
         """Where the axis stands in a shape, channels first."""

@@ -8,18 +8,8 @@ from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cnnc.compiler.ops import base, geometry
-from cnnc.compiler.ops.base import (
-    Axis,
-    Local,
-    OpError,
-    Shape,
-    Sides,
-    Spread,
-    Undefined,
-    Weightless,
-    Window,
-)
+from cnnc.compiler.ops import base, fields, geometry
+from cnnc.compiler.ops.base import Axis, Local, OpError, Shape, Sides, Spread, Undefined, Weightless, Window
 from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator
 from cnnc.compiler.ops.sized import Fitting, or_tensor
 from cnnc.compiler.sizes import ratio
@@ -32,7 +22,7 @@ _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 def _mode(value: Any, info: ValidationInfo) -> str:
     """`nearest`, or linear interpolation under its name for the map's rank."""
-    return base.one_of(value, "mode", ("nearest", _LINEAR[base.place_of(info).rank]))
+    return fields.one_of(value, "mode", ("nearest", _LINEAR[fields.place_of(info).rank]))
 
 
 def _whole(value: Any, _: ValidationInfo) -> Any:
@@ -62,10 +52,10 @@ class Upsample(Weightless):
     transparent = True
     tensors = MappingProxyType({"like": "output"})
 
-    scale: Annotated[base.OptionalAxes, BeforeValidator(_whole)] = None
+    scale: Annotated[fields.OptionalAxes, BeforeValidator(_whole)] = None
     mode: Annotated[str, BeforeValidator(_mode)] = "nearest"
-    size: base.OptionalAxes = None
-    align_corners: base.Flag = False
+    size: fields.OptionalAxes = None
+    align_corners: fields.Flag = False
 
     def out_shape(self, *ins: Shape) -> Shape:
         given = (self.scale is not None) + (self.size is not None) + (len(ins) == 2)
@@ -117,7 +107,7 @@ def _factors(value: Any, info: ValidationInfo) -> tuple[Fraction | int, ...] | N
     """One factor, or one for each axis, as exact numbers."""
     if value is None:
         return None
-    rank = base.place_of(info).rank
+    rank = fields.place_of(info).rank
     given = value if isinstance(value, tuple) else (value,) * rank
     if len(given) != rank:
         axes = "axis" if rank == 1 else "axes"
@@ -135,8 +125,10 @@ def _factors(value: Any, info: ValidationInfo) -> tuple[Fraction | int, ...] | N
 
 def _way(value: Any, info: ValidationInfo) -> str:
     """`nearest`, `area`, linear interpolation under its name for the map's rank, or on two axes `bicubic`."""
-    rank = base.place_of(info).rank
-    return base.one_of(value, "mode", ("nearest", _LINEAR[rank], *(["bicubic"] if rank == 2 else []), "area"))
+    rank = fields.place_of(info).rank
+    return fields.one_of(
+        value, "mode", ("nearest", _LINEAR[rank], *(["bicubic"] if rank == 2 else []), "area")
+    )
 
 
 @base.op
@@ -154,10 +146,10 @@ class Resize(Fitting):
     example = "resize(1.5, mode=bilinear)"
 
     factor: Annotated[tuple[Fraction | int, ...] | None, PlainValidator(_factors)] = None
-    size: base.OptionalAxes = None
+    size: fields.OptionalAxes = None
     mode: Annotated[str, BeforeValidator(_way)] = "nearest"
-    align_corners: base.Flag = False
-    antialias: base.Flag = False
+    align_corners: fields.Flag = False
+    antialias: fields.Flag = False
 
     def target(self, *ins: Shape) -> tuple[int, ...]:
         if len(ins) == 2 or self.size is not None:
@@ -226,7 +218,7 @@ class _Rearrange(Weightless, ABC):
     ranks = (1, 2, 3)
     transparent = True
 
-    factor: base.PositiveAxes
+    factor: fields.PositiveAxes
 
 
 @base.op
@@ -275,7 +267,7 @@ def _pad_sides(value: Any, info: ValidationInfo) -> tuple[Sides, ...] | None:
     or_tensor(value, info, "`pad` needs either its `sides`", hint="pad(1), or pad(to=LABEL)")
     if value is None:
         return None
-    found = base.sides(value, "sides", base.place_of(info).rank)
+    found = fields.sides(value, "sides", fields.place_of(info).rank)
     if found is None:
         raise OpError(
             "E303", f"`sides` is {base.show(value)}; expected a number, 1x2 (by axis) or (before, after)",
@@ -298,8 +290,8 @@ class Pad(Fitting):
     sides: Annotated[tuple[Sides, ...] | None, BeforeValidator(_pad_sides)] = Field(
         None, validate_default=True
     )
-    mode: Annotated[str, base.word("zeros", "reflect", "replicate", "circular")] = "zeros"
-    value: base.Real = 0.0
+    mode: Annotated[str, fields.word("zeros", "reflect", "replicate", "circular")] = "zeros"
+    value: fields.Real = 0.0
 
     def borders(self, *ins: Shape) -> tuple[Sides, ...]:
         """How much is added before and after, on each axis. Raises OpError where `to` is smaller."""

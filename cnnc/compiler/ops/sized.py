@@ -6,7 +6,7 @@ from abc import ABC
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from cnnc.compiler.ops import base
+from cnnc.compiler.ops import fields
 from cnnc.compiler.ops.base import OpError, Shape, Weightless, Window
 from cnnc.compiler.ops.model import BeforeValidator
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def or_tensor(value: Any, info: ValidationInfo, needs: str, *, hint: str) -> None:
     """Raises OpError unless one of an argument and the tensor `to` is given, and not both."""
-    if (value is not None) == ("to" in base.place_of(info).given):
+    if (value is not None) == ("to" in fields.place_of(info).given):
         raise OpError("E302" if value is None else "E307", f"{needs} or a tensor `to`", hint=hint)
 
 
@@ -25,7 +25,7 @@ def size_or_tensor(kind: str) -> BeforeValidator:
 
     def read(value: Any, info: ValidationInfo) -> tuple[int, ...] | None:
         or_tensor(value, info, f"`{kind}` needs either a size", hint=f"{kind}(56), or {kind}(to=LABEL)")
-        return None if value is None else base.per_axis(value, info, 1)
+        return None if value is None else fields.per_axis(value, info, 1)
 
     return BeforeValidator(read)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cnnc.compiler.ops import base
+from cnnc.compiler.ops import base, fields
 from cnnc.compiler.ops.base import Op, OpError, Pointwise, Shape, Weightless, Window, by_x, show
 from cnnc.compiler.ops.initial import Init, rule_of
 from cnnc.compiler.ops.model import PlainValidator
@@ -22,7 +22,7 @@ def _shape(value: Any, info: ValidationInfo) -> Shape:
         wanted = "the channels, then a size for each axis"
         raise OpError("E303", f"`shape` is {show(value)}; expected {wanted}", arg="shape")
     value = value if isinstance(value, tuple) else (value,)
-    sizes = tuple(base.as_int(n, "shape", 1) for n in value)
+    sizes = tuple(fields.as_int(n, "shape", 1) for n in value)
     if len(sizes) > 4:
         raise OpError(
             "E401",
@@ -52,7 +52,7 @@ def _value(value: Any, info: ValidationInfo) -> tuple[float, ...] | None:
     if isinstance(value, str):
         wanted = "a number, or one for each channel or value in ( )"
         raise OpError("E303", f"`value` is {value}; expected {wanted}", arg="value")
-    numbers = tuple(base.real(v, "value") for v in (value if isinstance(value, tuple) else (value,)))
+    numbers = tuple(fields.real(v, "value") for v in (value if isinstance(value, tuple) else (value,)))
     shape: Shape = info.data.get("shape", ())
     counts = sorted({1, shape[0], prod(shape)})
     if len(numbers) not in counts:
@@ -82,7 +82,7 @@ class Tensor(Op):
 
     shape: Annotated[Shape, PlainValidator(_shape)]
     init: Annotated[Init | None, PlainValidator(_init)] = None
-    learn: base.Flag = True
+    learn: fields.Flag = True
     value: Annotated[tuple[float, ...] | None, PlainValidator(_value)] = None
 
     def out_shape(self, *ins: Shape) -> Shape:

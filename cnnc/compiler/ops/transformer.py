@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import prod
 from typing import Annotated
 
-from cnnc.compiler.ops import base
+from cnnc.compiler.ops import base, fields
 from cnnc.compiler.ops.base import Op, OpError, Shape, Undefined, Window
 
 
@@ -28,10 +28,10 @@ class SpatialTransformer(Op):
     pipelines = ("localisation",)
     weighted = True
 
-    mode: Annotated[str, base.word("bilinear", "nearest")] = "bilinear"
-    border: Annotated[str, base.word("zeros", "border", "reflection")] = "zeros"
-    size: base.OptionalAxes = None
-    align_corners: base.Flag = False
+    mode: Annotated[str, fields.word("bilinear", "nearest")] = "bilinear"
+    border: Annotated[str, fields.word("zeros", "border", "reflection")] = "zeros"
+    size: fields.OptionalAxes = None
+    align_corners: fields.Flag = False
 
     def out_shape(self, *ins: Shape) -> Shape:
         if len(ins) < 2:

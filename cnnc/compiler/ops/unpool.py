@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cnnc.compiler.ops import base, geometry
+from cnnc.compiler.ops import base, fields, geometry
 from cnnc.compiler.ops.base import OpError, Shape, Sides, Sizes, Weightless, Window
 from cnnc.compiler.ops.model import BeforeValidator, Field
 from cnnc.compiler.ops.pooling import MaxPool
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def _pool(info: ValidationInfo) -> MaxPool:
     """The max-pool that `of` names."""
-    maker = base.place_of(info).makers.get("of")
+    maker = fields.place_of(info).makers.get("of")
     if maker is None:
         raise OpError("E302", "`unpool` needs the label of a max-pool", hint="for instance: unpool(of=pool1)")
     if not isinstance(maker, MaxPool):
@@ -42,8 +42,8 @@ def _alike(value: Any, name: str, own: Any) -> Any:
 def _of_pool(value: Any, info: ValidationInfo) -> Any:
     name, pool = info.field_name or "", _pool(info)
     if isinstance(value, int | tuple) and not isinstance(value, bool):
-        rank = base.place_of(info).rank
-        value = base.sides(value, name, rank) if name == "pad" else base.per_axis(value, info, 1)
+        rank = fields.place_of(info).rank
+        value = fields.sides(value, name, rank) if name == "pad" else fields.per_axis(value, info, 1)
     elif value in ("yes", "no"):
         value = value == "yes"
     return _alike(value, name, getattr(pool, name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 
-from cnnc.compiler.ops import base
+from cnnc.compiler.ops import base, fields
 from cnnc.compiler.ops.base import OpError, Shape, WordSlots
 from cnnc.compiler.ops.convolution import ConvPad, Sliding
 from cnnc.compiler.ops.initial import BiasInit, WeightInit
@@ -26,12 +26,12 @@ class LocallyConnected(Sliding):
     example = "local3-8"
     word = WordSlots(size="kernel", width="width", stride="stride")
 
-    kernel: base.PositiveAxes
-    width: base.Positive
-    stride: base.PositiveAxes = Field(1, validate_default=True)
-    dilation: base.PositiveAxes = Field(1, validate_default=True)
+    kernel: fields.PositiveAxes
+    width: fields.Positive
+    stride: fields.PositiveAxes = Field(1, validate_default=True)
+    dilation: fields.PositiveAxes = Field(1, validate_default=True)
     pad: ConvPad = Field("same", validate_default=True)
-    bias: base.Flag = True
+    bias: fields.Flag = True
     init: WeightInit = None
     bias_init: BiasInit = None
     reparam: Reparam = None

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from cnnc.compiler.ops import Op, by_x
 from cnnc.compiler.ops.extern import Extern
 from cnnc.compiler.symbolic import SizeOf, Sourced, constant
+from cnnc.compiler.walk.arguments import Arguments
 from cnnc.compiler.walk.draft import Draft, Scope, Spot, poison
 from cnnc.compiler.walk.evaluate import evaluate, named_value
 from cnnc.compiler.walk.fit import pair
 from cnnc.compiler.walk.labels import WEIGHT
-from cnnc.compiler.walk.layers import Arguments, in_a_chain
+from cnnc.compiler.walk.layers import in_a_chain
 from cnnc.compiler.walk.values import CallStep, Env, Handed, Labelled, LabelScope, describe
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from cnnc.compiler.ops import Op
 from cnnc.compiler.ops.merge import Add, Concat, MatMul, Multiply
 from cnnc.compiler.symbolic import constant
+from cnnc.compiler.walk.arguments import Arguments
 from cnnc.compiler.walk.draft import NO_BRANCH, Draft, Spot, poison
 from cnnc.compiler.walk.fit import Fitter, waits_for_siblings
-from cnnc.compiler.walk.layers import Arguments
 from cnnc.compiler.walk.misfit import at_its_branch
 from cnnc.compiler.walk.values import Env
 from cnnc.dsl import syntax as s

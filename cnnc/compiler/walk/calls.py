@@ -33,8 +33,8 @@ from cnnc.dsl.diagnostics import did_you_mean, fail
 from cnnc.dsl.source import Span
 
 if TYPE_CHECKING:
+    from cnnc.compiler.walk.arguments import Arguments
     from cnnc.compiler.walk.elaborate import Walk
-    from cnnc.compiler.walk.layers import Arguments
 
 MAX_CALLS = 64
 MAX_INS = 64
@@ -258,7 +258,7 @@ class Calls:
         self, syntax: s.Extern, values: dict[str, Sourced[Value]], flow: Draft, inner: Env
     ) -> Arguments:
         """What an extern's declaration says of one use. Raises E303 for a shape that is none."""
-        from cnnc.compiler.walk.layers import Arguments
+        from cnnc.compiler.walk.arguments import Arguments
 
         facts = {fact.key: fact for fact in syntax.facts}
         shape_fact = facts["shape"].value

@@ -12,12 +12,13 @@ from cnnc.compiler.since import hint as renaming
 from cnnc.compiler.since import since
 from cnnc.compiler.symbolic import FILE, Const, Param, Sourced, kind_of
 from cnnc.compiler.walk.again import REUSING
-from cnnc.compiler.walk.evaluate import FUNCTIONS, evaluate
+from cnnc.compiler.walk.arguments import argument_names, worded
 from cnnc.compiler.walk.evaluate import argument as argument_value
+from cnnc.compiler.walk.evaluate import evaluate
 from cnnc.compiler.walk.fit import FITTED
-from cnnc.compiler.walk.layers import argument_names, worded
 from cnnc.compiler.walk.library import Library
 from cnnc.compiler.walk.lists import same
+from cnnc.compiler.walk.operations import FUNCTIONS
 from cnnc.compiler.walk.values import SIZE_NAMES, BlockDef, Closure, ExternDef, FileScope, SharedDef, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail

@@ -8,7 +8,7 @@ depends on what it read says `opaque`, with the sources of all of that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from fractions import Fraction
 from typing import TypeGuard, TypeVar
 
@@ -19,12 +19,9 @@ from cnnc.compiler.symbolic import (
     Compare,
     Const,
     Exact,
-    Extreme,
     IfElse,
     Items,
-    Logic,
     Opaque,
-    Rounded,
     SizeOf,
     Sourced,
     Sym,
@@ -37,19 +34,29 @@ from cnnc.compiler.walk.lists import (
     element,
     is_in,
     items_source,
-    length,
     part,
     same,
     together,
-    total,
+)
+from cnnc.compiler.walk.operations import (
+    FLAGS,
+    FUNCTIONS,
+    MAX_BITS,
+    OF_LISTS,
+    OPERATORS,
+    NoValue,
+    TooLarge,
+    bounded,
+    called,
+    choice_of,
+    logic_of,
+    of_list,
+    refuse_flag_beside_number,
 )
 from cnnc.compiler.walk.values import PIPELINE, SIZE_NAMES, Closure, Env, LayerWord, Value, describe, in_trace
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
 from cnnc.dsl.source import Span
-
-MAX_BITS = 512
-
 
 _E = TypeVar("_E")
 
@@ -259,7 +266,7 @@ def _interpolated(expr: s.Interpolated, env: Env) -> Sourced[Value]:
 def _unary(expr: s.Unary, env: Env) -> Sourced[Value]:
     if expr.op == "not":
         found = truth(expr.operand, env)
-        return Sourced(not found.value, _logic_of("not", [found.source], not found.value))
+        return Sourced(not found.value, logic_of("not", [found.source], not found.value))
     operand = number(expr.operand, env)
     if expr.op == "-":
         return Sourced(-operand.value, symbolic.binary("-", Const(0), operand.source))
@@ -272,7 +279,7 @@ def _arithmetic(expr: s.Arithmetic, env: Env) -> Sourced[Value]:
     for op, operand in expr.rest:
         right = number(operand, env)
         try:
-            total = _bounded(_OPERATORS[op](total, right.value), expr.span)
+            total = bounded(OPERATORS[op](total, right.value), expr.span)
         except ZeroDivisionError:
             raise fail("E306", f"`{expr.span.text}` divides by zero", operand.span) from None
         if isinstance(source, Const) and isinstance(right.source, Const):
@@ -282,33 +289,6 @@ def _arithmetic(expr: s.Arithmetic, env: Env) -> Sourced[Value]:
         else:
             source = symbolic.binary(op, source, right.source)
     return Sourced(total, source)
-
-
-def _power(base: Exact, exponent: Exact) -> Exact:
-    if not isinstance(exponent, int):
-        raise _NoValue("a power's exponent must be an integer")
-    size = max(abs(Fraction(base).numerator), Fraction(base).denominator)
-    if size.bit_length() * abs(exponent) > 4 * MAX_BITS:
-        raise _TooLarge
-    return Fraction(base) ** exponent
-
-
-class _NoValue(Exception):
-    pass
-
-
-class _TooLarge(Exception):
-    pass
-
-
-_OPERATORS: dict[str, Callable[[Exact, Exact], Exact]] = {**symbolic.ARITHMETIC, "**": _power}
-
-
-def _bounded(value: Exact, span: Span) -> Exact:
-    size = value if isinstance(value, int) else max(abs(value.numerator), value.denominator)
-    if size.bit_length() > MAX_BITS:
-        raise fail("E901", f"`{span.text}` needs more than {MAX_BITS} bits", span)
-    return symbolic.normal(value)
 
 
 def _compare(expr: s.Compare, env: Env) -> Sourced[Value]:
@@ -323,24 +303,14 @@ def _compare(expr: s.Compare, env: Env) -> Sourced[Value]:
             if op in symbolic.ORDER:
                 holds = bool(symbolic.ORDER[op](a.value, b.value))
             else:
-                _refuse_flag_beside_number(a.value, b.value, expr.span)
+                refuse_flag_beside_number(a.value, b.value, expr.span)
                 holds = same(a.value, b.value) == (op == "==")
             found: list[Sym] = [a.source, b.source]
         else:
             found = [_quietly(rule, side, env) for side in (left, right)]
         sources.append(Const(holds) if all(isinstance(x, Const) for x in found) else Compare(op, *found))
         left = right
-    return Sourced(holds, sources[0] if len(sources) == 1 else _logic_of("and", sources, holds))
-
-
-def _refuse_flag_beside_number(left: Value, right: Value, span: Span) -> None:
-    """Raises E303: a flag compared with a number is never equal to it."""
-    if is_number(left) == is_number(right) or not all(isinstance(x, int | Fraction) for x in (left, right)):
-        return
-    raise fail(
-        "E303", f"`{span.text}` compares {describe(left)} with {describe(right)}", span,
-        hint="a flag is a condition itself: [a if flag else b], not flag; or compare it with yes or no",
-    )  # fmt: skip
+    return Sourced(holds, sources[0] if len(sources) == 1 else logic_of("and", sources, holds))
 
 
 def _logic(expr: s.Logic, env: Env) -> Sourced[Value]:
@@ -354,16 +324,7 @@ def _logic(expr: s.Logic, env: Env) -> Sourced[Value]:
         found = truth(operand, env)
         total = found.value
         sources.append(found.source)
-    return Sourced(total, _logic_of(str(expr.op), sources, total))
-
-
-def _logic_of(op: str, sources: Sequence[Sym], value: bool) -> Sym:
-    """The source of a condition made of others; constants that decide nothing are left out."""
-    kept = tuple(source for source in sources if not isinstance(source, Const))
-    decided = any(isinstance(x, Const) and x.value is (op == "or") for x in sources)
-    if not kept or (decided and op != "not"):
-        return Const(value)
-    return kept[0] if len(kept) == 1 and op != "not" else Logic(op, kept)
+    return Sourced(total, logic_of(str(expr.op), sources, total))
 
 
 def _if_else(expr: s.IfElse, env: Env) -> Sourced[Value]:
@@ -373,23 +334,15 @@ def _if_else(expr: s.IfElse, env: Env) -> Sourced[Value]:
         if holds.value:
             found = evaluate(arm, env)
             if isinstance(holds.source, Const):
-                return Sourced(found.value, _choice_of(arms, found.source))
+                return Sourced(found.value, choice_of(arms, found.source))
             rest = s.IfElse(expr.arms[len(arms) + 1 :], expr.otherwise, expr.span)
             other = _quietly(_if_else, rest, env) if rest.arms else _quietly(evaluate, rest.otherwise, env)
-            return Sourced(found.value, _choice_of(arms, IfElse(holds.source, found.source, other)))
+            return Sourced(found.value, choice_of(arms, IfElse(holds.source, found.source, other)))
         arms.append(
             (holds.source, Const(None) if isinstance(holds.source, Const) else _quietly(evaluate, arm, env))
         )
     found = evaluate(expr.otherwise, env)
-    return Sourced(found.value, _choice_of(arms, found.source))
-
-
-def _choice_of(arms: Sequence[tuple[Sym, Sym]], last: Sym) -> Sym:
-    """The source of a choice whose first arms were not taken; one that never can be is left out."""
-    for condition, arm in reversed(arms):
-        if not isinstance(condition, Const):
-            last = IfElse(condition, arm, last)
-    return last
+    return Sourced(found.value, choice_of(arms, found.source))
 
 
 def _bounds(expr: s.Range, env: Env) -> Sourced[Value]:
@@ -419,7 +372,7 @@ def _range(expr: s.Range, env: Env) -> Sourced[Value]:
 def _membership(expr: s.Membership, env: Env) -> Sourced[Value]:
     found = is_in(evaluate(expr.item, env), evaluate(expr.members, env), expr.members.span)
     if expr.negated:
-        return Sourced(not found.value, _logic_of("not", [found.source], not found.value))
+        return Sourced(not found.value, logic_of("not", [found.source], not found.value))
     return Sourced(found.value, found.source)
 
 
@@ -437,76 +390,29 @@ def _subscript(expr: s.Subscript, env: Env) -> Sourced[Value]:
     return Sourced(found.value, found.source)
 
 
-# --- functions ---------------------------------------------------------------------------
-
-
-FLAGS = {"yes": True, "no": False}
-FUNCTIONS: dict[str, tuple[Callable[..., Exact], int, int | None]] = {
-    name: (function, *{"min": (1, None), "max": (1, None), "divisible": (2, 2)}.get(name, (1, 1)))
-    for name, function in symbolic.FUNCTIONS.items()
-} | {"len": (len, 1, 1), "sum": (sum, 1, 1)}
-"""Name to (function, fewest arguments, most arguments)."""
-
-
 def _call(expr: s.Call, env: Env) -> Sourced[Value]:
     if expr.name not in FUNCTIONS:
         return _layer_word(expr, env)
-    function, least, most = FUNCTIONS[expr.name]
     exprs = []
     for arg in expr.args:
         if arg.key is not None or isinstance(arg.value, s.Bracket):
             wanted = "a list" if expr.name in ("len", "sum") else "plain numbers"
             raise fail("E303", f"`{expr.name}` takes {wanted}", arg.span)
         exprs.append(arg.value)
-    if len(exprs) == 1 and expr.name in _OF_LISTS:
+    if len(exprs) == 1 and expr.name in OF_LISTS:
         found = evaluate(exprs[0], env)
         if expr.name in ("len", "sum") or isinstance(found.value, tuple):
-            return _of_list(expr, a_list(found, exprs[0].span))
+            return of_list(expr, a_list(found, exprs[0].span))
     values = [number(x, env) for x in exprs]
-    if len(values) < least or (most is not None and len(values) > most):
-        wanted = f"{least}" if most == least else f"at least {least}"
-        if expr.name in ("len", "sum"):
-            raise fail("E303", f"`{expr.name}` takes a list", expr.span, hint=f"{expr.name}((1, 2, 3))")
-        noun = "number" if wanted in ("1", "at least 1") else "numbers"
-        raise fail("E303", f"`{expr.name}` takes {wanted} {noun}, not {len(values)}", expr.span)
-    try:
-        total = _bounded(function(*(value.value for value in values)), expr.span)
-    except ZeroDivisionError:
-        raise fail("E306", f"`{expr.span.text}` divides by zero", expr.span) from None
-    sources = tuple(value.source for value in values)
-    if all(isinstance(source, Const) for source in sources):
-        return constant(total)
-    if expr.name in ("min", "max"):
-        return Sourced(total, sources[0] if len(sources) == 1 else Extreme(expr.name, sources))
-    return Sourced(total, Rounded(expr.name, sources))
-
-
-_OF_LISTS: dict[str, Callable[..., Exact]] = {"len": len, "sum": sum, "min": min, "max": max}
-
-
-def _of_list(expr: s.Call, found: Sourced[tuple[Value, ...]]) -> Sourced[Value]:
-    """`len`, `sum`, `min` and `max` of a list."""
-    if expr.name == "len":
-        count = length(found)
-        return Sourced(count.value, count.source)
-    for item in found.value:
-        if not is_number(item):
-            raise fail("E303", f"`{expr.name}` takes numbers, and {describe(item)} is in the list", expr.span)
-    if expr.name != "sum" and not found.value:
-        raise fail("E306", f"`{expr.span.text}` has no value: the list is empty", expr.span)
-    value = _bounded(_OF_LISTS[expr.name](found.value), expr.span)
-    if not isinstance(found.source, Items):
-        return opaque(value, found.source)
-    sources = found.source.items
-    return Sourced(value, total(sources) if expr.name == "sum" else Extreme(expr.name, sources))
+    return called(expr, values)
 
 
 def _guarded_arithmetic(expr: s.Arithmetic, env: Env) -> Sourced[Value]:
     try:
         return _arithmetic(expr, env)
-    except _NoValue as error:
+    except NoValue as error:
         raise fail("E306", str(error), expr.span) from None
-    except _TooLarge:
+    except TooLarge:
         raise fail("E901", f"`{expr.span.text}` needs more than {MAX_BITS} bits", expr.span) from None
 
 

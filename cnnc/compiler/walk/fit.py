@@ -164,7 +164,7 @@ class Fitter:
         return self._shortcut(wait, wait.scope, wait.flow, model)
 
     def _to_size(self, wait: _Deferred, word: str, flow: Draft, model: Draft) -> Draft:
-        from cnnc.compiler.walk.layers import Arguments
+        from cnnc.compiler.walk.arguments import Arguments
 
         size, span, sized = model.shape[1:], wait.item.span, _SIZED[word]
         assert isinstance(wait.item.core, s.Word)
@@ -184,7 +184,7 @@ class Fitter:
         return out
 
     def _shortcut(self, wait: _Deferred, scope: Scope, flow: Draft, model: Draft) -> Draft:
-        from cnnc.compiler.walk.layers import Arguments
+        from cnnc.compiler.walk.arguments import Arguments
 
         kind, norm = self._arguments(wait)
         span = wait.item.span

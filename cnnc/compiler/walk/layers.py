@@ -1,61 +1,37 @@
-"""One layer word: its arguments read and validated, the layer placed with what it brings."""
+"""One layer word: its arguments read, the layer placed with what it brings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, replace
-from fractions import Fraction
-from functools import cache
-from types import NoneType
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from pydantic_core import ValidationError
-
-from cnnc.compiler.ops import Op, OpError, Place, Shape, Sizes, op_words, show
-from cnnc.compiler.ops.base import MAX_SIZE
+from cnnc.compiler.ops import Op, Sizes, op_words
 from cnnc.compiler.ops.reshape import Flatten
-from cnnc.compiler.sizes import is_free
-from cnnc.compiler.symbolic import Items, Sourced, constant, opaque
+from cnnc.compiler.symbolic import Sourced, constant
 from cnnc.compiler.walk import words
+from cnnc.compiler.walk.arguments import (
+    Arguments,
+    argument_names,
+    brought_layer,
+    field_of,
+    is_plain,
+    op_of_value,
+    worded,
+)
 from cnnc.compiler.walk.draft import Draft, Role, Spot, poison
 from cnnc.compiler.walk.evaluate import argument, number
 from cnnc.compiler.walk.lists import parts_of, together
-from cnnc.compiler.walk.values import Closure, Env, FileScope, Handed, LayerWord, Value, describe, ordinal
+from cnnc.compiler.walk.made import Wanted, made
+from cnnc.compiler.walk.values import Closure, Env, FileScope, Handed, Value, describe
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, did_you_mean, fail
-from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 
 if TYPE_CHECKING:
     from cnnc.compiler.walk.elaborate import Walk
 
 MAX_LAYERS = 20_000
-
-
-@record(frozen=False)
-class Arguments:
-    """A layer's arguments as evaluated, with where each was written."""
-
-    values: dict[str, Sourced[Value]] = field(default_factory=dict)
-    written: list[str] = field(default_factory=list)
-    """Those that the text at the layer gives."""
-    tensors: dict[str, Draft] = field(default_factory=dict)
-    pipelines: dict[str, Closure] = field(default_factory=dict)
-    spans: dict[str, Span] = field(default_factory=dict)
-    """Where the text at the layer's own place gives them."""
-    defaults: dict[str, s.Argument] = field(default_factory=dict)
-    """The `default` statements' arguments behind those that the layer does not give itself."""
-
-    def copy(self) -> Arguments:
-        """The same, to be completed apart from this one; of what no tensor or pipeline is among."""
-        return Arguments(dict(self.values), [*self.written], spans=dict(self.spans))
-
-    def forget(self, name: str) -> None:
-        """Remove an argument, so that it can be given again."""
-        for known in (self.values, self.tensors, self.pipelines, self.spans, self.defaults):
-            known.pop(name, None)
-        if name in self.written:
-            self.written.remove(name)
 
 
 class Layers:
@@ -89,7 +65,7 @@ class Layers:
             self._take_arguments(args, call.op, word.args or (), env)
         except CnncError as error:
             raise self._by_habit(error, word) from None
-        if all(map(_is_plain, (*call.pieces.values(), *(one.value for one in word.args or ())))):
+        if all(map(is_plain, (*call.pieces.values(), *(one.value for one in word.args or ())))):
             self._plain[id(word)] = word, args.copy()
         return args
 
@@ -153,38 +129,15 @@ class Layers:
         self.walk.decide("word", value, word.span, spot)
         if value.value == "none":
             return flow
-        op, args = self.op_of_value(value, word.span)
+        op, args = op_of_value(value, word.span)
         return self.layer(op, args, word.span, label, flow, env, spot)
-
-    def op_of_value(self, found: Sourced[Value], span: Span) -> tuple[type[Op], Arguments]:
-        value = found.value
-        if not isinstance(value, str | LayerWord):
-            raise fail("E303", f"{describe(value)} is no layer", span)
-        name = value if isinstance(value, str) else value.name
-        op = op_words().get(name.lower())
-        if op is None:
-            from cnnc.dsl import foreign
-
-            hint = foreign.value(name) or foreign.layer_hint(name) or did_you_mean(name, op_words())
-            raise fail("E201", f"no layer is called `{name}`", span, hint=hint)
-        args = Arguments()
-        if isinstance(value, LayerWord):
-            sources = found.source.items if isinstance(found.source, Items) else ()
-            for i, (key, arg) in enumerate(value.args):
-                field_name = self._field(op, key, i, span, [x for k, x in value.args if k is None])
-                if field_name in args.values:
-                    raise fail("E304", f"`{field_name}` is given twice", span)
-                source = sources[i] if i < len(sources) else opaque(arg, found.source).source
-                args.values[field_name] = Sourced(arg, source)
-                args.spans[field_name] = span
-        return op, args
 
     def _take_arguments(self, args: Arguments, op: type[Op], given: Sequence[s.Argument], env: Env) -> None:
         bare = [a.value.value for a in given if a.key is None and isinstance(a.value, s.Number)]
         if op.rest is not None:
             given = self._take_rest(args, op, op.rest, given, env)
         for i, one in enumerate(given):
-            name = worded(op, one) or self._field(op, one.key, i, one.span, bare)
+            name = worded(op, one) or field_of(op, one.key, i, one.span, bare)
             self.take(args, op, name, one.value, one.span, env)
 
     def _take_rest(
@@ -242,26 +195,6 @@ class Layers:
         args.tensors[name] = self.walk.labels.tensor(value, span, home)
         args.spans[name] = span
 
-    def _field(self, op: type[Op], key: str | None, index: int, span: Span, bare: Sequence[Value]) -> str:
-        """The argument that a key or a position means; `bare` are the values without keys, for a hint."""
-        names = argument_names(op)
-        if key is None:
-            if op.positional is not None and op.positional <= index < len(names):
-                raise fail("E301", _by_key_only(op, index), span, hint=words.without_positions(op, bare))
-            if index >= len(names):
-                message = f"`{op.kind}` takes no arguments"
-                if names:
-                    takes = f"{len(names)} {'argument' if len(names) == 1 else 'arguments'}"
-                    message = f"`{op.kind}` takes {takes}, and this is the {ordinal(index + 1)}"
-                raise fail("E301", message, span, hint=_signature_hint(op))
-            return names[index]
-        if key.lower() == "to" and "to" not in names and op.tensors:
-            return next(iter(op.tensors))
-        name = op.former.get(key.lower(), key.lower())
-        if name not in names:
-            raise fail("E301", f"`{op.kind}` has no argument `{key}`", span, hint=_key_hint(op, key, span))
-        return name
-
     def layer(
         self,
         op_type: type[Op],
@@ -302,11 +235,11 @@ class Layers:
         if behind is not None:
             out = behind(out)
         if norm is not None:
-            op, norm_args = self._brought_layer("norm", "normalisation", norm, args, span)
+            op, norm_args = brought_layer("norm", "normalisation", norm, args, span)
             self._apply_defaults(norm_args, op, env)
             out = self.place(op, norm_args, (out,), span, label and f"{label}_{op.kind}", spot, "norm")
         if act is not None:
-            op, act_args = self._brought_layer("act", "activation", act, args, span)
+            op, act_args = brought_layer("act", "activation", act, args, span)
             self._apply_defaults(act_args, op, env)
             out = self.place(op, act_args, (out,), span, label and f"{label}_{op.kind}", spot, "act")
             out.tentative = act_is_default
@@ -346,22 +279,6 @@ class Layers:
         norm = None if norm is None or norm.value in ("none", None) else norm
         return norm, (None if act is None or act.value in ("none", None) else act), act_is_default
 
-    def _brought_layer(
-        self, name: str, family: str, value: Sourced[Value], args: Arguments, span: Span
-    ) -> tuple[type[Op], Arguments]:
-        """The layer that `norm=` or `act=` names, or the file's default for it."""
-        where = args.spans.get(name, span)
-        try:
-            op, brought = self.op_of_value(value, where)
-            if op.family != family:
-                raise fail("E303", f"`{op.kind}` is no {family}", where)
-        except CnncError as error:
-            first = error.diagnostics[0]
-            raise CnncError([replace(first, span=where, trace=_by_default(args, name))]) from None
-        if name in args.defaults:
-            brought.defaults = dict.fromkeys(brought.values, args.defaults[name])
-        return op, brought
-
     def _apply_defaults(self, args: Arguments, op: type[Op], env: Env) -> None:
         """What the file says of every layer of this kind, unless it says otherwise."""
         names = argument_names(op)
@@ -393,7 +310,8 @@ class Layers:
             args.values["width"] = constant(width)
         tensors = [name for name, x in args.tensors.items() if name in op_type.tensors and x.op is not None]
         given = (*(n for n in op_type.pipelines if n in args.pipelines), *tensors)
-        op, shape = self._made(op_type, args, shapes, given, span)
+        wanted = Wanted(op_type, args, shapes, given, span)
+        op, shape = made(wanted, self.walk.ledger, has_free=bool(self.walk.free))
         home, local = spot.scope, label
         if label is not None:
             home, local = self.walk.labels.home(spot, label, span)
@@ -407,200 +325,16 @@ class Layers:
         home.children.append(draft)
         return draft
 
-    def _made(
-        self,
-        op_type: type[Op],
-        args: Arguments,
-        shapes: tuple[Shape, ...],
-        given: tuple[str, ...],
-        span: Span,
-    ) -> tuple[Op, Shape]:
-        """The layer with its arguments on inputs of these shapes, and what flows out; one that was made is taken again."""
-        key = None
-        if not (args.tensors or self.walk.free):
-            form = form_of(args.values)
-            key = None if form is None else (op_type, given, shapes, form)
-            found = None if key is None else _MADE.get(key)
-            if found is not None:
-                return found
-        op, shape = self._validated(op_type, args, shapes, given, span)
-        if key is not None:
-            if len(_MADE) >= _KEPT:
-                _MADE.clear()
-            _MADE[key] = op, shape
-        return op, shape
-
-    def _validated(
-        self,
-        op_type: type[Op],
-        args: Arguments,
-        shapes: tuple[Shape, ...],
-        given: tuple[str, ...],
-        span: Span,
-    ) -> tuple[Op, Shape]:
-        """A layer and its output's shape. Raises CnncError where its arguments or inputs do not fit."""
-        if shapes and not op_type.operands:  # which tell of each
-            self._check_rank(op_type, shapes[0], span)
-        _check_given(op_type, args, span)
-        try:
-            makers = {name: x.op for name, x in args.tensors.items() if x.op is not None}
-            op = op_type.model_validate(
-                {name: given.value for name, given in args.values.items()},
-                context=Place(shapes, given, makers),
-            )
-            self.walk.ledger.place = f"`{span.text}` of line {span.line}"
-            shape = op.out_shape(*shapes)
-            _refuse_free_weights(op, shapes)
-        except OpError as error:
-            from cnnc.compiler.walk.hints import of_what_flows
-
-            where = args.spans.get(error.arg or "", span)
-            trace = _by_default(args, error.arg or "")
-            raise fail(
-                error.code, error.message, where, of_what_flows(where, shapes) or error.hint, trace
-            ) from None
-        except ValidationError as error:
-            raise _argument_error(error, op_type, args, span) from None
-        if max(int(n) for n in shape) > MAX_SIZE:
-            raise fail(
-                "E901", f"`{op.kind}` gives {show(Sizes(shape))}, a size of more than {MAX_SIZE:,}", span
-            )
-        return op, shape
-
     def too_many(self, span: Span) -> CnncError:
         """E901 for a model of more layers than are allowed."""
         most = self.walk.max_layers
         hint = f"raise the limit: --max-layers {10 * most}"
         return fail("E901", f"the model has more than {most:,} layers", span, hint=hint)
 
-    def _check_rank(self, op: type[Op], shape: tuple[int, ...], span: Span) -> None:
-        rank = len(shape) - 1
-        if rank in op.ranks:
-            return
-        got = f"{'x'.join(map(str, shape))}, " + ("a vector" if rank == 0 else f"a map of {rank} axes")
-        wants = "a map (channels x height x width)" if 0 not in op.ranks else "a vector"
-        hint = (
-            f"put layers on maps before the flattening, or make a map of it: reshape({shape[0]}x1x1)"
-            if rank == 0
-            else "flatten it first"
-        )
-        if op.ranks == (1,):
-            wants = "a map of one axis (channels x positions)"
-            hint = "`squeeze` takes axes of size 1 out, `reshape` makes positions of an axis"
-        raise fail("E401", f"`{op.kind}` expects {wants}, and its input is {got}", span, hint=hint)
-
-
-_KEPT = 4_096
-_MADE: dict[object, tuple[Op, Shape]] = {}
-"""Layers that were made on inputs of known sizes, of all walks: their class, arguments and inputs say all of them."""
-
-
-def form_of(values: Mapping[str, Sourced[Value]]) -> tuple[object, ...] | None:
-    """What tells a layer's arguments from any others: 1 from yes, `3x3` from (3, 3); None where nothing does."""
-    form = []
-    for name, given in values.items():
-        value = given.value
-        kind: object = type(value)
-        if kind not in _SCALARS:
-            kind = _form(value)
-            if kind is None:
-                return None
-        form.append((name, kind, value))
-    return tuple(form)
-
-
-_SCALARS = frozenset({int, str, bool, Fraction, float, NoneType})
-
-
-def _form(value: Value) -> object:
-    """The types in a value, as deep as it goes; None where equal values of these types may differ."""
-    kind = type(value)
-    if kind in _SCALARS:
-        return kind
-    if kind is LayerWord:
-        value = value.args
-    elif kind is not tuple and kind is not Sizes:
-        return None
-    inner = tuple(map(_form, value))
-    return None if None in inner else (kind, *inner)
-
-
-def _is_plain(expr: s.Expr | s.Bracket) -> bool:
-    """Whether an argument is a number or numbers joined by x, whatever is known where it stands."""
-    if isinstance(expr, s.Dims):
-        return all(isinstance(part, int) for part in expr.parts)
-    return isinstance(expr, s.Number)
-
 
 _NUMERIC_PIECES = frozenset({"kernel", "width", "stride", "size"})
-
-
-def _refuse_free_weights(op: Op, shapes: tuple[tuple[int, ...], ...]) -> None:
-    """Weights need numbers: a free size cannot be a number of features."""
-    free = [n for tensor in op.params(*shapes).values() for n in tensor if is_free(n)]
-    if free:
-        raise OpError(
-            "E407", f"`{op.kind}` has weights for {free[0]} inputs, and that size is free",
-            hint="average the map first, by `gap` or `adaptiveavgpool7`, or give the size with --input",
-        )  # fmt: skip
 
 
 def in_a_chain(kind: str, span: Span, hint: str) -> CnncError:
     """E504 for a tensor of the network's own that something flows into."""
     return fail("E504", f"nothing flows into `{kind}`: it may only begin a chain", span, hint=hint)
-
-
-def worded(op: type[Op], given: s.Argument) -> str | None:
-    """The argument that a word with arguments is without a key: `standardise(eps=1e-6)`."""
-    if given.key is not None or not isinstance(given.value, s.Call):
-        return None
-    name = given.value.name.lower()
-    return name if name in op.worded else None
-
-
-@cache
-def argument_names(op: type[Op]) -> tuple[str, ...]:
-    """A layer's argument keys in positional order, those for what it brings last."""
-    brought = () if op.brings is None else ("norm", "act") if op.brings.norm else ("act",)
-    return (*op.operands, *op.pipelines, *op.model_fields, *op.tensors, *brought)
-
-
-def _key_hint(op: type[Op], key: str, span: Span) -> str | None:
-    """The argument that was meant by a key of another library, or a misspelt one."""
-    from cnnc.dsl import foreign
-
-    value = span.text.partition("=")[2]
-    return foreign.argument(key, value) or did_you_mean(key, argument_names(op)) or _signature_hint(op)
-
-
-def _by_key_only(op: type[Op], index: int) -> str:
-    if not op.positional:
-        return f"`{op.kind}` takes its arguments by key"
-    return f"`{op.kind}` takes its {ordinal(index + 1)} argument by key"
-
-
-def _signature_hint(op: type[Op]) -> str | None:
-    names = argument_names(op)
-    return f"`{op.kind}` takes {', '.join(names)}" if names else None
-
-
-def _by_default(args: Arguments, name: str) -> tuple[str, ...]:
-    """The step of a trace that leads to the `default` which gave an argument."""
-    default = args.defaults.get(name)
-    return () if default is None else (f"the default {default.span.text}, line {default.span.line}",)
-
-
-def _check_given(op: type[Op], args: Arguments, span: Span) -> None:
-    """Raises E302 for an argument that is missing, before validators look at one another's."""
-    for name in op.required:
-        if name not in args.values:
-            hint = f"for instance: {op.example}"
-            raise fail("E302", f"`{op.kind}` needs its {name}", span, hint=hint)
-
-
-def _argument_error(error: ValidationError, op: type[Op], args: Arguments, span: Span) -> CnncError:
-    """A validator's refusal in the user's words."""
-    first = error.errors()[0]
-    name = str(first["loc"][0]) if first["loc"] else ""
-    value: Any = first["input"]
-    return fail("E303", f"`{name}` of `{op.kind}` cannot be {show(value)}", args.spans.get(name, span))

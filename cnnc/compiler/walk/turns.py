@@ -9,8 +9,9 @@ from cnnc.compiler.since import hint as renaming
 from cnnc.compiler.since import since
 from cnnc.compiler.symbolic import Const, Items, Sourced, Sym, binary, difference
 from cnnc.compiler.walk.draft import Spot
-from cnnc.compiler.walk.evaluate import FUNCTIONS, evaluate
+from cnnc.compiler.walk.evaluate import evaluate
 from cnnc.compiler.walk.lists import length, parts_of
+from cnnc.compiler.walk.operations import FUNCTIONS
 from cnnc.compiler.walk.values import SIZE_NAMES, Env, Turn, Value, describe, in_trace
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import fail
