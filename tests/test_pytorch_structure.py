@@ -69,13 +69,10 @@ map is even, and skip a projection where it is not needed: another matter, and l
 TWINS = (
     "nasnet",
     "mnasnet",
-    "shufflenet_v2",
     "xception",
     "efficientnet",
-    "lraspp",
     "convnext",
     "ddpm_cifar10",
-    "deeplabv3_mobilenet_v3",
     "wavenet",
     "yolov8n",
 )

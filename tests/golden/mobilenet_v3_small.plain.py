@@ -48,7 +48,7 @@ class Dw(nn.Sequential):
                 in_channels,
                 k,
                 stride=s,
-                padding=k // 2,
+                padding=k // 2 * d,
                 dilation=d,
                 groups=in_channels,
                 bias=False,

@@ -22,6 +22,7 @@ from cnnc.compiler.symbolic import (
     SizeOf,
     Sym,
     binary,
+    is_constant,
     kind_of,
     params_of,
     parts,
@@ -137,6 +138,11 @@ class Sources:
                 self.fixed |= self.dependence.space[n.inputs[0]]
                 size = math.prod(self.graph.nodes[n.inputs[0]].out[1:])
                 return binary("*", Const(int(size)), self.channels(n.inputs[0], scope))
+            elif n.op.channels_over is not None and all(
+                is_constant(given.source) for given in n.args.values()
+            ):
+                self.fixed |= self.dependence.channels[node] - self.dependence.channels[n.inputs[0]]
+                return binary("//", self.channels(n.inputs[0], scope), Const(n.op.channels_over))
             elif n.inputs and self.graph.nodes[n.inputs[0]].out[0] == n.out[0]:
                 self.fixed |= self.dependence.channels[node] - self.dependence.channels[n.inputs[0]]
                 node = n.inputs[0]

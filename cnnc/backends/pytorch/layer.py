@@ -221,15 +221,18 @@ class Layer:
         return tuple(Val(value, sym, name=what) for value, sym in zip(values, syms, strict=True))
 
     def same_padding(self) -> Val:
-        """(k - 1)/2 for a symmetric padding that follows from the kernel; the kernel's source carries over."""
+        """d(k - 1)/2 for a symmetric padding that follows from kernel and dilation; their sources carry over."""
         op: Any = self.op
         pads = tuple(before for before, _ in op.pad)
-        padding = fold(pads)
-        kernel = self.arg_syms.get("kernel")
-        follows = kernel is not None and all(2 * p == k - 1 for p, k in zip(pads, op.kernel, strict=True))
-        if kernel is not None and follows and not isinstance(kernel, Const):
-            return Val(padding, binary("//", kernel, Const(2)))
-        return Val(padding)
+        sizes = zip(pads, op.kernel, op.dilation, strict=True)
+        follows = all(k % 2 and p == k // 2 * d for p, k, d in sizes)
+        kernel, dilation = (
+            self.arg_syms.get(name, Const(fold(getattr(op, name)))) for name in ("kernel", "dilation")
+        )
+        is_plain = isinstance(kernel, Const) and isinstance(dilation, Const)
+        if is_plain or not follows or not all(isinstance(fold(n), int) for n in (op.kernel, op.dilation)):
+            return Val(fold(pads))
+        return Val(fold(pads), binary("*", binary("//", kernel, Const(2)), dilation))
 
 
 def fold(value: Any) -> Any:

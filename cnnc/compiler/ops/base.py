@@ -300,6 +300,12 @@ class Op(Model, ABC):
         return (self.window(*ins),) * len(ins)
 
     @property
+    def channels_over(self) -> int | None:
+        """By what the channels that flow in are divided for those that flow out, however many; None where no such
+        number is known."""
+        return None
+
+    @property
     def unknown(self) -> tuple[str, ...]:
         """Which of params and macs nobody knows; they count as 0 and make totals "at least"."""
         return ()

@@ -186,6 +186,10 @@ class Chunk(Weightless):
             raise OpError("E303", f"`i` (={self.i}) must be less than `n` (={self.n})", arg="i")
         return (ins[0][0] // self.n, *ins[0][1:])
 
+    @property
+    def channels_over(self) -> int:
+        return self.n
+
     def window(self, *ins: Shape) -> Window:
         return Pointwise()
 

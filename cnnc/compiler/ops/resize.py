@@ -237,6 +237,10 @@ class PixelShuffle(_Rearrange):
             )
         return (ins[0][0] // block, *(n * r for n, r in zip(ins[0][1:], self.factor, strict=True)))
 
+    @property
+    def channels_over(self) -> int:
+        return prod(self.factor)
+
     def window(self, *ins: Shape) -> Window:
         return Local(tuple(Spread(r, r, 0) for r in self.factor))
 
