@@ -9,6 +9,7 @@ from typing import Any
 
 from cnnc.backends.pytorch.forward import Step
 from cnnc.backends.pytorch.layer import Argument, Module, Raw, Val
+from cnnc.backends.pytorch.sym import functions
 from cnnc.compiler.graph import Scope
 from cnnc.compiler.symbolic import Param, Sym
 
@@ -266,3 +267,22 @@ def _positional(module: Module) -> Iterable[str]:
              "Norm": ("num_features",), "Pool": ("kernel_size",)}  # fmt: skip
     names = next((names for kind, names in kinds.items() if kind in module.cls), ())
     return chain(names, repeat("value"))
+
+
+def called_in(cls: ClassDef) -> Iterator[str]:
+    """The functions that the expressions in a class call."""
+    for part in (cls, *(leaf.cls for leaf in cls.leaves)):
+        slots: list[SlotText] = [
+            *part.texts,
+            *(t for shortcut in part.shortcuts.values() for t in shortcut.texts),
+        ]
+        for slot in slots:
+            texts = slot.all if isinstance(slot, LoopText) else (slot,)
+            for text in texts:
+                yield from functions(text) if not isinstance(text, str) else ()
+    for shortcut in cls.shortcuts.values() if not cls.leaves else ():
+        if shortcut.depends:
+            for sym in (shortcut.new.stride, shortcut.new.source, shortcut.new.target):
+                yield from functions(sym)
+    for leaf in cls.leaves:
+        yield from functions(leaf.condition) if leaf.condition is not None else ()

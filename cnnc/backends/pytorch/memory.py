@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
+from cnnc.backends.pytorch.class_names import model_name
 from cnnc.backends.pytorch.dry.externs import extern_modules
 from cnnc.backends.pytorch.dry.ledger import Entry, Ledger
 from cnnc.backends.pytorch.dry.run import Optimiser, Program, Run
 from cnnc.backends.pytorch.form import form_of
-from cnnc.backends.pytorch.plan import model_name
 from cnnc.backends.pytorch.write import to_pytorch
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.sizes import is_free

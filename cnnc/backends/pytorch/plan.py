@@ -9,11 +9,12 @@ a constructor parameter.
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
+from cnnc.backends.pytorch.checks import check_uses, fix_choices
+from cnnc.backends.pytorch.class_names import ClassNames
 from cnnc.backends.pytorch.classes import (
     ClassDef,
     ClassParam,
@@ -22,12 +23,11 @@ from cnnc.backends.pytorch.classes import (
     Instance,
     InstanceNew,
     LayerNew,
-    LoopText,
     New,
     Plan,
     SequenceNew,
     ShortcutNew,
-    SlotText,
+    called_in,
     walk,
     walk_items,
 )
@@ -35,22 +35,20 @@ from cnnc.backends.pytorch.context import Sources, is_empty
 from cnnc.backends.pytorch.helpers import helper_names
 from cnnc.backends.pytorch.imports import MATH
 from cnnc.backends.pytorch.in_place import overwriting
-from cnnc.backends.pytorch.kept import is_open, kept_params
+from cnnc.backends.pytorch.kept import kept_params
 from cnnc.backends.pytorch.layer import Function, Layer, Module, Raw, Reads, Val, applied, emit
 from cnnc.backends.pytorch.loops import Placed, fold, turns_between
-from cnnc.backends.pytorch.names import TAKEN, check_child, child_of, class_name, distinct, literal, variable
-from cnnc.backends.pytorch.sym import functions, is_quotient
+from cnnc.backends.pytorch.names import check_child, child_of, distinct, literal, variable
+from cnnc.backends.pytorch.sym import is_quotient
 from cnnc.backends.pytorch.tensors import broadcast, scopes_without_batch
 from cnnc.backends.pytorch.trace import trace_scope
 from cnnc.backends.pytorch.unify import Unlike, detail, settle
-from cnnc.backends.pytorch.uses import check_alike, padded_by_use, sized_by_use
+from cnnc.backends.pytorch.uses import padded_by_use, sized_by_use
 from cnnc.backends.pytorch.variants import merged
-from cnnc.compiler.dependence import NONE, AnyParameter, Dependence
+from cnnc.compiler.dependence import Dependence
 from cnnc.compiler.graph import Graph, Node, Scope
-from cnnc.compiler.ops.extern import Extern
-from cnnc.compiler.symbolic import Const, Items, Param, Sym
+from cnnc.compiler.symbolic import Const, Items, Param, Sym, is_number
 from cnnc.compiler.walk.values import Turn
-from cnnc.dsl.diagnostics import fail
 
 
 def plan(graph: Graph) -> Plan:
@@ -81,15 +79,15 @@ class Planner:
         self._given: dict[int, tuple[int, ...]] = {}
         self._modules: dict[int, tuple[str, ...]] = {}
         self._sequences: dict[int, bool] = {}
-        self._made: dict[int, Instance] = {}
+        self.made: dict[int, Instance] = {}
         self._owners = {scope.name: scope for scope in graph.scopes() if scope.name == scope.module}
         self._homes = self._find_homes()
         self._reused = {s.module for s in graph.scopes() if s.module != s.name and s.kind != "shared"}
         self._uses = self._find_uses()
         self._in_reuses = {i for scope in graph.reused_scopes() for i in scope.nodes()}
-        self._taken = _foreign_names(graph) | {model_name(graph), f"{model_name(graph)}Output"}
+        self._names = ClassNames(graph)
         self._padded = padded_by_use(graph)
-        self._varying = sized_by_use(graph)
+        self.varying = sized_by_use(graph)
         self._overwriting = overwriting(graph, self._within)
         self.broadcast = broadcast(graph, self.sources)
         self._batch_from = scopes_without_batch(graph, self.broadcast, self.sources)
@@ -113,7 +111,7 @@ class Planner:
         found: dict[str, list[list[int]]] = {}
         for scope in self.graph.scopes():
             if scope.kind != "shared" and scope.module in self._reused:
-                found.setdefault(scope.module, []).append(self._aligned(scope))
+                found.setdefault(scope.module, []).append(self.aligned(scope))
         return {name: uses for name, uses in found.items() if len(uses) > 1}
 
     def run(self) -> Plan:
@@ -127,8 +125,8 @@ class Planner:
             scopes = [s for s, h in heights.items() if h == height and self.needs_class(s)]
             for groups in self._grouped(sorted(scopes, key=lambda s: next(s.nodes(), 0))):
                 classes += self._classes(groups)
-        self._check_choices()
-        self._check_uses()
+        fix_choices(self)
+        check_uses(self)
         model = classes[-1]
         model.params = [
             replace(param, default=self._default(name))
@@ -137,7 +135,7 @@ class Planner:
             if param.sym is not None and param.sym.name == name
         ]
         model.exact = tuple(param.name for param in model.params if param.annotation == "float")
-        called = [name for cls in classes for name in _called(cls)]
+        called = [name for cls in classes for name in called_in(cls)]
         helpers = self._helpers.union(name for name in called if name in helper_names())
         imports = self._imports.union(MATH for name in called if name.startswith("math."))
         return Plan(tuple(classes), tuple(sorted(helpers)), tuple(sorted(imports)))
@@ -146,7 +144,8 @@ class Planner:
         """The value that a param of the file has in this graph, as Python."""
         given = self.graph.params[name]
         assert isinstance(given.source, Param)
-        return literal(float(given.value) if given.source.kind == "float" else given.value)
+        value = given.value
+        return literal(float(value) if given.source.kind == "float" and is_number(value) else value)
 
     def _heights(self) -> dict[Scope, int]:
         """How many levels of classes stand between each scope and the innermost that it constructs."""
@@ -256,14 +255,14 @@ class Planner:
         first = self.owner(scope)
         own = [n for n in sorted(first.nodes()) if self._is_own(n)]
         read = self._read_outside(own, {*first.nodes(), *self._in_reuses})
-        given = [n for place, n in enumerate(self._aligned(scope)) if place in places]
+        given = [n for place, n in enumerate(self.aligned(scope)) if place in places]
         return _first([*given, *(own[place] for place in read)], scope.result)
 
     def _is_own(self, node: int) -> bool:
         """Whether a node is a tensor of the network's own, which a further use of its scope has not again."""
         return self.graph.nodes[node].op.source and self.graph.nodes[node].again is None
 
-    def _aligned(self, scope: Scope) -> list[int]:
+    def aligned(self, scope: Scope) -> list[int]:
         """The nodes of a use, so that those of the same layers are at the same places."""
         return sorted(n for n in scope.nodes() if not self._is_own(n))
 
@@ -334,9 +333,8 @@ class Planner:
                     found[key] = sym
         channels = tuple(self.sources.channels(i, context) for i in node.inputs)
         reads = reads or self._reads(node)
-        if node.index in self._padded:
-            node = replace(node, op=self._padded[node.index])
-        layer = Layer(node, self.graph.ins(node), channels, found, reads, node.index in self._varying)
+        node = self.as_used(node)
+        layer = Layer(node, self.graph.ins(node), channels, found, reads, node.index in self.varying)
         code = emit(layer) if not node.applied else applied(layer, self.reach(node.module, context))
         if node.index in self._overwriting:
             assert isinstance(code, Module)
@@ -356,6 +354,10 @@ class Planner:
     def _within(self, inner: Node, node: Node) -> bool:
         """Whether a node lies in the scope of another."""
         return self.sources.node_in(self.sources.scope_of[node.index], inner.index)
+
+    def as_used(self, node: Node) -> Node:
+        """A node as all uses of its module together need it written."""
+        return replace(node, op=self._padded[node.index]) if node.index in self._padded else node
 
     def instance(self, scope: Scope) -> Instance:
         if self.is_sequence(scope):
@@ -403,7 +405,7 @@ class Planner:
         if is_empty(scope):
             return IdentityNew()
         if self.needs_class(scope):
-            instance = self._made[id(scope)]
+            instance = self.made[id(scope)]
             assert instance.cls is not None
             return InstanceNew(
                 instance.cls, tuple(self._argument(instance, p, context) for p in instance.cls.params)
@@ -436,7 +438,7 @@ class Planner:
         origins: dict[object, list[list[Instance]]] = {}
         groups: dict[tuple[object, ...], list[Instance]] = {}
         for scope in scopes:
-            instance = self._made[id(scope)] = self.instance(scope)
+            instance = self.made[id(scope)] = self.instance(scope)
             key = (_origin(scope), *self._skeleton(instance))
             if key not in groups:
                 groups[key] = []
@@ -464,7 +466,7 @@ class Planner:
             cls = merged(self._of_one_kind(groups), self.sources)
             if cls is not None:
                 for instance in cls.instances:
-                    self._made[id(instance.scope)] = instance
+                    self.made[id(instance.scope)] = instance
                 return [self._named(cls)]
         return [self._named(cls) for instances in groups for cls in self._settled(instances)]
 
@@ -492,141 +494,11 @@ class Planner:
                 apart.setdefault(detail(instance), []).append(instance)
             return [settle(group, self.sources) for group in apart.values()]
 
-    def _check_choices(self) -> None:
-        """Fix the params on which a choice depends that its class has not as an `if` for all numbers alike."""
-        for scope in self.graph.scopes():
-            names = self.sources.dependence.of_decisions(scope)[0][1] if is_open(scope) else NONE
-            instance = self._made.get(id(scope))
-            if names and not (
-                instance is not None and instance.cls is not None and self._is_if(instance.cls, scope)
-            ):
-                self.sources.fixed |= names
-
-    def _check_uses(self) -> None:
-        """Whether what is used again is one module: written alike at each use."""
-        for scope in self.graph.scopes():
-            first = self.owner(scope)
-            if first is scope or scope.kind not in ("shared", "again"):
-                continue
-            for one, other in zip(self._aligned(first), self._aligned(scope), strict=True):
-                nodes = self.graph.nodes[one], self.graph.nodes[other]
-                if not any(node.applied or node.op.source for node in nodes):
-                    check_alike(*nodes, (self._bare(nodes[0]), self._bare(nodes[1])))
-
-    def _bare(self, node: Node) -> Module | Function:
-        """A node's code with its numbers alone."""
-        if node.index in self._padded:
-            node = replace(node, op=self._padded[node.index])
-        channels = (None,) * len(node.inputs)
-        return emit(Layer(node, self.graph.ins(node), channels, {}, None, node.index in self._varying))
-
-    def _is_if(self, cls: ClassDef, scope: Scope) -> bool:
-        """Whether a class has the one choice of a block's call as an `if`, and each arm right for any numbers."""
-        condition = self.sources.of(scope.decisions[0].sources[0], scope)
-        if (
-            len(cls.leaves) != 2
-            or cls.leaves[0].condition != condition
-            or not all(map(is_open, _scopes(cls)))
-        ):
-            return False
-        ends = [self.gives(i.scope) for i in cls.instances]
-        gives = {
-            self.sources.channels(nodes[0], i.scope) for nodes, i in zip(ends, cls.instances, strict=True)
-        }
-        return (
-            len(gives) == 1
-            and all(len(nodes) == 1 for nodes in ends)
-            and all(self._is_general(leaf.cls) for leaf in cls.leaves)
-        )
-
-    def _is_general(self, cls: ClassDef) -> bool:
-        """Whether no number in a class is written as it is that could be another in another call."""
-        sources = Sources(self.graph, self.kept, AnyParameter(self.graph))
-        sources.inputs = self.sources.inputs
-        settle(cls.instances, sources)
-        for instance in cls.instances:
-            for node in self._own(instance.scope):
-                reads = Reads(node, sources.dependence, sources.fixed)
-                self.emit(node, instance.scope, reads)
-        return not sources.fixed
-
-    def _own(self, scope: Scope) -> Iterator[Node]:
-        """The layers that stand in the class of a scope itself."""
-        for child in scope.children:
-            if isinstance(child, int):
-                yield self.graph.nodes[child]
-            elif not self.needs_class(child):
-                yield from self._own(child)
-
     def _named(self, cls: ClassDef) -> ClassDef:
-        cls.name = self._class_name(cls.first.scope)
+        cls.name = self._names.of(cls.first.scope)
         for position, instance in enumerate(cls.instances):
             instance.cls, instance.position = cls, position
         return cls
-
-    def _class_name(self, scope: Scope) -> str:
-        if scope is self.graph.root:
-            return model_name(self.graph)
-        base = class_name(scope.block.name if scope.block is not None else scope.local)
-        name = _free(base, self._taken)
-        self._taken.add(name)
-        return name
-
-
-def _called(cls: ClassDef) -> Iterator[str]:
-    """The functions that the expressions in a class call."""
-    for part in (cls, *(leaf.cls for leaf in cls.leaves)):
-        slots: list[SlotText] = [
-            *part.texts,
-            *(t for shortcut in part.shortcuts.values() for t in shortcut.texts),
-        ]
-        for slot in slots:
-            texts = slot.all if isinstance(slot, LoopText) else (slot,)
-            for text in texts:
-                yield from functions(text) if not isinstance(text, str) else ()
-    for shortcut in cls.shortcuts.values() if not cls.leaves else ():
-        if shortcut.depends:
-            for sym in (shortcut.new.stride, shortcut.new.source, shortcut.new.target):
-                yield from functions(sym)
-    for leaf in cls.leaves:
-        yield from functions(leaf.condition) if leaf.condition is not None else ()
-
-
-def _scopes(cls: ClassDef) -> list[Scope]:
-    return [instance.scope for instance in cls.instances]
-
-
-def model_name(graph: Graph) -> str:
-    """The name of the model's class; a block of the same name has to take another."""
-    return _free(class_name(graph.name), _foreign_names(graph))
-
-
-def _foreign_names(graph: Graph) -> set[str]:
-    """The names in a file that come from elsewhere: helpers and externs.
-
-    Raises CnncError (E801) where an extern's name would hide another's.
-    """
-    externs: dict[str, str] = {}
-    taken = TAKEN | set(helper_names()) | set(dir(builtins))
-    for node in graph.nodes:
-        if isinstance(node.op, Extern):
-            target = node.op.target
-            name = target.rpartition(":")[2]
-            if name in taken or externs.setdefault(name, target) != target:
-                other = externs.get(name, "by Python, PyTorch or a helper")
-                raise fail(
-                    "E801", f"the PyTorch backend cannot import `{target}`: its name is taken ({other})",
-                    node.span, hint="give the class another name in a module of your own",
-                )  # fmt: skip
-    return set(helper_names()) | set(externs)
-
-
-def _free(base: str, taken: set[str]) -> str:
-    """`base`, or with the first number from 2 that is not taken."""
-    name, number = base, 2
-    while name in taken:
-        name, number = f"{base}{number}", number + 1
-    return name
 
 
 def _first(nodes: Iterable[int], head: int | None) -> tuple[int, ...]:

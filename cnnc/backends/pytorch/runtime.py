@@ -9,8 +9,8 @@ import types
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
+from cnnc.backends.pytorch.class_names import model_name
 from cnnc.backends.pytorch.form import PLAIN, Form
-from cnnc.backends.pytorch.plan import model_name
 from cnnc.backends.pytorch.write import to_pytorch
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.ops.base import COUNTER
