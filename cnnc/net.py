@@ -18,7 +18,7 @@ from cnnc.compiler.limits import Limits
 from cnnc.compiler.walk.evaluate import evaluate
 from cnnc.compiler.walk.layers import MAX_LAYERS
 from cnnc.compiler.walk.operations import FLAGS
-from cnnc.compiler.walk.values import FileScope, InputShape
+from cnnc.compiler.walk.values import FileScope, InputShape, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.data import specs
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, did_you_mean, fail, printable
@@ -445,7 +445,7 @@ def _is_size(part: str) -> bool:
     return len(part) == 1 and part.isascii() and part.isupper()
 
 
-def parse_value(name: str, value: object) -> object:
+def parse_value(name: str, value: object) -> Value:
     """A param's value from Python or the command line: numbers exact, `yes`, `(1, 2)`, anything else a word."""
     if isinstance(value, float):
         number = _exact(str(value))
@@ -462,7 +462,7 @@ def parse_value(name: str, value: object) -> object:
     raise fail("E303", f"the param `{name}` cannot be {value!r}", hint="expected a number or a word")
 
 
-def _list(name: str, text: str) -> object:
+def _list(name: str, text: str) -> Value:
     """A list as the language writes it."""
     spec = parse_source(Source(f"-D {name}", f"expect {text}"))
     claim = spec.statements[0]

@@ -15,6 +15,7 @@ from cnnc.compiler.ops import Sizes, show
 from cnnc.compiler.receptive_field import ReceptiveField, receptive_field
 from cnnc.compiler.setting import network_of, note, settings, span_of
 from cnnc.compiler.sizes import is_free, poly_of
+from cnnc.compiler.symbolic import Exact, normal
 from cnnc.compiler.walk.evaluate import evaluate, truth
 from cnnc.compiler.walk.values import FileScope, Value
 from cnnc.dsl import syntax as s
@@ -244,7 +245,7 @@ class Figures:
             parts = tuple(self.graph.free.get(p, p) if isinstance(p, str) else p for p in expr.parts)
             return replace(expr, parts=parts)
         if isinstance(expr, s.String | s.Interpolated):
-            text = expr.value if isinstance(expr, s.String) else evaluate(expr, self.env).value
+            text = expr.value if isinstance(expr, s.String) else str(evaluate(expr, self.env).value)
             return _literal(self._shape(text, expr.span), expr.span)
         if isinstance(expr, s.Call):
             if expr.name in QUERIES:
@@ -275,7 +276,7 @@ class Figures:
         return expr
 
     def _name(self, name: s.Name) -> s.Expr:
-        totals: dict[str, Callable[[], Value]] = {
+        totals: dict[str, Callable[[], int | Sizes]] = {
             **{key: partial(getattr, self.costs.total, key) for key in FIGURES},
             "depth": lambda: depth(self.graph),
             "output": lambda: self._output(name.span),
@@ -290,7 +291,7 @@ class Figures:
             raise self._unknown(name.id, name.span)
         return name
 
-    def _output(self, span: Span) -> Value:
+    def _output(self, span: Span) -> Sizes:
         outputs = list(self.graph.outputs.values())
         if len(outputs) > 1:
             names = ", ".join(self.graph.outputs)
@@ -335,7 +336,7 @@ class Figures:
         except ValueError as error:
             raise fail("E602", str(error), call.span) from None
 
-    def _query(self, call: s.Call) -> Value:
+    def _query(self, call: s.Call) -> Exact | tuple[Exact, ...]:
         if call.name == MEMORY:
             return self._memory(call)
         labels = []
@@ -371,16 +372,14 @@ class Figures:
             raise fail("E602", f"`{label}` does not depend on `{source}`", call.span)
         return self._field(call, field)
 
-    def _field(self, call: s.Call, field: ReceptiveField) -> Value:
+    def _field(self, call: s.Call, field: ReceptiveField) -> Exact | tuple[Exact, ...]:
         if field.undefined is not None:
             raise fail("E602", f"it has no receptive field: {field.undefined}", call.span)
         values = field.size if call.name == "rf" else field.stride
-        if any(v is None for v in values):
+        numbers = tuple(normal(v) for v in values if v is not None)
+        if len(numbers) < len(values):
             raise fail("E602", "branches of unequal stride meet in it", call.span)
-        numbers = [v.numerator if isinstance(v, Fraction) and v.denominator == 1 else v for v in values]
-        if all(n == numbers[0] for n in numbers):
-            return numbers[0]
-        return tuple(numbers)
+        return numbers[0] if len({*numbers}) == 1 else numbers
 
 
 def _flat(value: Value) -> Value:
@@ -410,10 +409,14 @@ def _as_word(expr: s.Expr) -> str | None:
     return expr.span.text if isinstance(expr, s.Arithmetic) and expr.span.text == "sgd-momentum" else None
 
 
-def _literal(value: Value, span: Span) -> s.Expr:
-    if isinstance(value, tuple):
-        return s.Dims(tuple(value), span) if len(value) > 1 else s.Number(value[0], str(value[0]), span)
-    return s.Number(value, str(value), span)
+def _literal(value: Exact | tuple[Exact, ...], span: Span) -> s.Expr:
+    if not isinstance(value, tuple):
+        return s.Number(value, str(value), span)
+    whole = tuple(n for n in value if isinstance(n, int))
+    if len(value) > 1 and len(whole) == len(value):
+        return s.Dims(whole, span)
+    numbers = tuple(s.Number(n, str(n), span) for n in value)
+    return numbers[0] if len(numbers) == 1 else s.Tuple(numbers, span)
 
 
 def _unit_of(sides: Sequence[s.Expr]) -> str:

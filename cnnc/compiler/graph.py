@@ -19,8 +19,6 @@ from cnnc.dsl.record import record
 from cnnc.dsl.source import Source, Span
 
 if TYPE_CHECKING:
-    import networkx
-
     from cnnc.compiler.ops.base import Window
 
 _T = TypeVar("_T")
@@ -266,18 +264,6 @@ class Graph:
             for i in dict.fromkeys(node.inputs):
                 out[i].append(node.index)
         return tuple(map(tuple, out))
-
-    def to_networkx(self) -> networkx.MultiDiGraph[int]:
-        """The graph for networkx's algorithms: nodes are indices, parallel edges are kept."""
-        import networkx
-
-        graph: networkx.MultiDiGraph[int] = networkx.MultiDiGraph()
-        for node in self.nodes:
-            graph.add_node(node.index, name=node.name, op=node.op.kind)
-        for node in self.nodes:
-            for position, source in enumerate(node.inputs):
-                graph.add_edge(source, node.index, operand=position)
-        return graph
 
     def lint(self) -> None:
         """Check the invariants. Raises AssertionError: a failure is a mistake of the compiler."""

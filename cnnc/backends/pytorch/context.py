@@ -28,7 +28,7 @@ from cnnc.compiler.symbolic import (
     parts,
     rebuilt,
 )
-from cnnc.compiler.walk.values import PIPELINE, CallStep, LayerWord, Trace
+from cnnc.compiler.walk.values import PIPELINE, CallStep, LayerWord, Trace, Value
 
 CHANNELS = "in_channels"
 CHANNELS_OF = "channels"
@@ -296,7 +296,7 @@ def _size_of(shape: Shape, axis: str) -> int:
     return shape[0] if axis == "C" else dict(zip("WHD", reversed(shape[1:]), strict=False))[axis]
 
 
-def word_of(value: object) -> object:
+def word_of(value: Value) -> Value:
     """A value as a constructor takes it: the word of a layer alone, for its numbers are the class's."""
     return value.name if isinstance(value, LayerWord) else value
 

@@ -1,9 +1,9 @@
 """The layers: one family a file, every layer in one place."""
 
 from cnnc.compiler.ops.base import (
-    Bounds,
     Brings,
     Op,
+    OpenRange,
     OpError,
     Place,
     Shape,
@@ -21,8 +21,17 @@ ARGUMENT_WORDS = frozenset({*RULES, "standardise"})
 
 __all__ = [
     "ARGUMENT_WORDS",
-    "Bounds",
-    "Brings", "Op", "OpError", "Place", "Shape", "Sizes", "WordSlots",
+    "Brings",
+    "Op",
+    "OpError",
+    "OpenRange",
+    "Place",
+    "Shape",
+    "Sizes",
+    "WordSlots",
     "all_ops",
-    "by_x", "count", "op_words", "show",
+    "by_x",
+    "count",
+    "op_words",
+    "show",
 ]  # fmt: skip

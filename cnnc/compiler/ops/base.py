@@ -50,7 +50,7 @@ class Sizes(tuple[int, ...]):
 
 
 @record
-class Bounds:
+class OpenRange:
     """A stretch `low..high`, both ends included; None where it is open, and negative where it counts from the end."""
 
     low: int | None

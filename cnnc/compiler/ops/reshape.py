@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cnnc.compiler.ops import axes, base, fields
 from cnnc.compiler.ops.base import (
     Axis,
-    Bounds,
     Local,
+    OpenRange,
     OpError,
     Pointwise,
     SameShape,
@@ -354,15 +354,15 @@ class Permute(Weightless):
         return Undefined("the map has other axes than what it is made of")
 
 
-def _bounds(value: Any, info: ValidationInfo) -> Bounds | None:
+def _bounds(value: Any, info: ValidationInfo) -> OpenRange | None:
     usage = "slice(0..31), or slice(to=LABEL, axis=W)"
     or_tensor(value, info, "`slice` needs either bounds", hint=usage)
-    if value is None or isinstance(value, Bounds):
+    if value is None or isinstance(value, OpenRange):
         return value
     if isinstance(value, range):
-        return Bounds(value.start, value.stop - 1)
+        return OpenRange(value.start, value.stop - 1)
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return Bounds(value, value)
+        return OpenRange(value, value)
     last = "the last one is -1..-1" if value == -1 else None
     raise OpError(
         "E303", f"`bounds` is {base.show(value)}; expected a place from 0 or a range like 0..31", arg="bounds",
@@ -386,7 +386,7 @@ class Slice(Weightless):
     letters = ("axis",)
     tensors = MappingProxyType({"to": "output"})
 
-    bounds: Annotated[Bounds | None, PlainValidator(_bounds)] = Field(None, validate_default=True)
+    bounds: Annotated[OpenRange | None, PlainValidator(_bounds)] = Field(None, validate_default=True)
     axis: axes.OneAxis = Field("C", validate_default=True)
     last: fields.Flag = False
 

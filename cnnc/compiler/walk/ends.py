@@ -112,8 +112,8 @@ class Ends:
             return self._free(part)
         found = evaluate(s.Dims((part,), statement.dims.span), env)
         self._sources.append(found.source)
-        (size,) = found.value
-        return int(size)
+        assert isinstance(found.value, Sizes)
+        return int(found.value[0])
 
     def _free(self, name: str) -> int:
         """A free size, the same for all inputs that name it."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import TypeGuard, TypeVar
+from typing import TypeGuard, TypeVar, cast
 
 from cnnc.compiler import symbolic
-from cnnc.compiler.ops import ARGUMENT_WORDS, Bounds, Op, Sizes, op_words, show
+from cnnc.compiler.ops import ARGUMENT_WORDS, Op, OpenRange, Sizes, op_words, show
 from cnnc.compiler.sizes import is_free
 from cnnc.compiler.symbolic import (
     Compare,
@@ -109,7 +109,7 @@ def number(expr: s.Expr, env: Env) -> Sourced[Exact]:
         if _is_unbound(expr, env):
             raise _unknown(expr, env)
         raise fail("E303", f"`{expr.span.text}` is {describe(value)}; expected a number", expr.span)
-    return found
+    return cast("Sourced[Exact]", found)
 
 
 def integer(expr: s.Expr, env: Env) -> Sourced[int]:
@@ -140,7 +140,7 @@ def truth(expr: s.Expr, env: Env) -> Sourced[bool]:
             hint = foreign.value(found.value) or hint
         message = f"`{expr.span.text}` is {describe(found.value)}; expected a condition"
         raise fail("E303", message, expr.span, hint=hint)
-    return found
+    return cast("Sourced[bool]", found)
 
 
 def named_value(word: s.Word, env: Env) -> Sourced[Value] | None:
@@ -357,7 +357,7 @@ def _bounds(expr: s.Range, env: Env) -> Sourced[Value]:
             hint = None if from_end else "a place from the end has a minus sign in the text: ..-2"
             raise fail("E303", f"`{end.span.text}` is {found.value}; expected {what}", end.span, hint=hint)
     low, high = (None if found is None else found.value for found in ends)
-    return opaque(Bounds(low, high), *(found.source for found in ends if found is not None))
+    return opaque(OpenRange(low, high), *(found.source for found in ends if found is not None))
 
 
 def _range(expr: s.Range, env: Env) -> Sourced[Value]:

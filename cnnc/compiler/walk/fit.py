@@ -215,7 +215,7 @@ class Fitter:
             args = Arguments(sizes)
             out = self.walk.layers.place(PadShortcut, args, (flow,), span, None, inside, "own")
         else:
-            fixed = {"kernel": 1, "act": "none", "pad": 0, "groups": 1, "dilation": 1}
+            fixed: dict[str, Value] = {"kernel": 1, "act": "none", "pad": 0, "groups": 1, "dilation": 1}
             args = Arguments({**sizes, **{key: constant(n) for key, n in fixed.items()}, "norm": norm})
             out = self.walk.layers.layer(Conv, args, span, None, flow, wait.env, inside)
         scope.result = out

@@ -12,14 +12,13 @@ from cnnc.dsl.source import Span
 
 def parts_of(found: Sourced[Value]) -> tuple[Sourced[Value], ...]:
     """The items of a tuple, each with its own source where that is known."""
-    source = found.source
+    source, values = found.source, found.value
+    assert isinstance(values, tuple)
     if isinstance(source, Items):
-        return tuple(Sourced(value, part) for value, part in zip(found.value, source.items, strict=True))
+        return tuple(Sourced(value, part) for value, part in zip(values, source.items, strict=True))
     if isinstance(source, Const):
-        return tuple(
-            Sourced(value, Const(plain)) for value, plain in zip(found.value, source.value, strict=True)
-        )
-    return tuple(opaque(value, source) for value in found.value)
+        return tuple(Sourced(value, Const(plain)) for value, plain in zip(values, source.value, strict=True))
+    return tuple(opaque(value, source) for value in values)
 
 
 def items_source(sources: Iterable[Sym]) -> Sym:
@@ -84,10 +83,11 @@ def _outside(values: tuple[Value, ...], index: int, span: Span) -> CnncError:
     return fail("E306", f"`{span.text}` asks for element {index}, and the list {has}", span, hint=hint)
 
 
-def length(values: Sourced[tuple[Value, ...]]) -> Sourced[int]:
-    """`len(values)`."""
-    known = isinstance(values.source, Items | Const)
-    return constant(len(values.value)) if known else opaque(len(values.value), values.source)
+def length(values: Sourced[Value]) -> Sourced[int]:
+    """`len(values)` of a list."""
+    assert isinstance(values.value, tuple)
+    count = len(values.value)
+    return constant(count) if isinstance(values.source, Items | Const) else opaque(count, values.source)
 
 
 def total(sources: Iterable[Sym]) -> Sym:

@@ -79,11 +79,10 @@ def _form(value: Value) -> object:
     kind = type(value)
     if kind in _SCALARS:
         return kind
-    if kind is LayerWord:
-        value = value.args
-    elif kind is not tuple and kind is not Sizes:
+    items = value.args if isinstance(value, LayerWord) else value
+    if not isinstance(items, tuple):
         return None
-    inner = tuple(map(_form, value))
+    inner = tuple(map(_form, items))
     return None if None in inner else (kind, *inner)
 
 

@@ -70,6 +70,7 @@ def _ends(found: Sourced[Value]) -> tuple[Sym, Sym]:
     if isinstance(found.source, Items):
         low, high = found.source.items
         return low, high
+    assert isinstance(found.value, range)
     return Const(found.value.start), Const(found.value.stop - 1)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from cnnc.compiler.bounds import Bounds
-from cnnc.compiler.ops import Sizes, show
+from cnnc.compiler.ops import OpenRange, Sizes, show
 from cnnc.compiler.symbolic import Const, Sourced, Sym
 from cnnc.dsl import syntax as s
 from cnnc.dsl.record import record
@@ -17,8 +17,9 @@ from cnnc.dsl.source import Span
 if TYPE_CHECKING:
     from cnnc.compiler.walk.draft import Draft, Scope
 
-Value = Any
-"""int | Fraction | bool | str (a word) | Handed | Sizes | tuple | LayerWord | Closure."""
+Value: TypeAlias = "int | Fraction | float | str | tuple[Value, ...] | range | OpenRange | LayerWord | Closure | Pipeline | None"
+"""What names and arguments stand for; a `bool` is an `int`, a word a `str` (`Handed` where it also names something),
+`Sizes` a tuple."""
 
 InputShape = tuple[int | str, ...]
 """An input's sizes from outside the text; a capital letter is a free one."""
@@ -73,22 +74,20 @@ class Handed(str):
 
 def in_trace(value: Value) -> Value:
     """A value as messages show it, without the place where it was written."""
-    kind = type(value)
-    if kind is Closure:
+    if isinstance(value, Closure):
         return PIPELINE
-    if kind is tuple:
+    if type(value) is tuple:
         return tuple(map(in_trace, value))
-    return str(value) if kind is Handed else value
+    return str(value) if isinstance(value, Handed) else value
 
 
 def in_graph(value: Value) -> Value:
     """A value as a finished graph keeps it: without the places where pipelines and names were written."""
-    kind = type(value)
-    if kind is Closure:
+    if isinstance(value, Closure):
         return PIPELINE
-    if kind is Handed:
+    if isinstance(value, Handed):
         return PIPELINE if value.in_chain else str(value)
-    return tuple(map(in_graph, value)) if kind is tuple else value
+    return tuple(map(in_graph, value)) if type(value) is tuple else value
 
 
 @record
