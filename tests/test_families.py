@@ -12,6 +12,7 @@ import torch
 from described import Network, text
 from families import Family, Wide, with_settings
 from independent import Independent
+from sampling import sampled
 from test_constructor_params import model_of
 from test_differential import built, compare, compare_sizes, compare_with, inputs_of, over, tensors
 
@@ -88,6 +89,22 @@ def families(seeds: Iterable[int]) -> Counter[str]:
 def test_networks_of_more_layers() -> None:
     seen = over((Wide(seed) for seed in (*range(60), *FOUND)), compare)
     assert [kind for kind in WIDE if not seen[kind]] == []
+
+
+@pytest.mark.parametrize("seed", [*sampled(range(40), 5), 164])
+def test_their_inference_form_computes_the_same(seed: int) -> None:
+    """With maps in another layout, norms folded, and what a dense block appends written in place."""
+    network = Wide(seed).network
+    net = cnnc.parse(text(network))
+    torch.manual_seed(seed)
+    plain: Any = net.module()
+    for key, value in plain.state_dict().items():
+        if "running" in key:
+            value.uniform_(0.5, 1.5)
+    fast = net.module(optimize="inference", state=plain.state_dict()).eval()
+    inputs = [x.float() for x in inputs_of(network)]
+    with torch.no_grad():
+        torch.testing.assert_close(fast(*inputs), plain.eval()(*inputs), rtol=1e-3, atol=1e-4)
 
 
 def test_more_layers_of_free_sizes() -> None:

@@ -333,3 +333,18 @@ def test_what_is_refused(layers: str, message: str) -> None:
     with pytest.raises(CnncError) as error:
         graph_on((4, 8, 8), layers)
     assert message in str(error.value) + "".join(d.hint or "" for d in error.value.diagnostics)
+
+
+@pytest.mark.parametrize("way", ["again", "shared"])
+def test_a_step_of_a_dense_block_is_not_one_where_its_bracket_is_used_twice(way: str) -> None:
+    """The inference form makes room for the maps that a next step appends; here only the second use has a next one."""
+    body = "[id | gap -> stretch]"
+    uses = f"x -> t: {body} -> tanh -> l: id\ny -> again(t)"
+    if way == "shared":
+        uses = f"shared t = {body}\nx -> t -> tanh -> l: id\ny -> t"
+    net = cnnc.parse(f"input x: 6x14x7\ninput y: 6x13x8\n{uses} -> [id | conv3-2]*2 -> m: id\noutput l, m\n")
+    plain = net.module().eval()
+    fast = net.module(optimize="inference", state=plain.state_dict()).eval()
+    inputs = torch.randn(2, 6, 14, 7), torch.randn(2, 6, 13, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(tuple(fast(*inputs)), tuple(plain(*inputs)))

@@ -9,6 +9,7 @@ before: [id | …]*n                    after: each step appends to maps that ha
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -62,13 +63,20 @@ class _Matcher:
         for node in graph.nodes:
             uses[node.module] = uses.get(node.module, 0) + 1
         self.shared = {module for module, n in uses.items() if n > 1}
+        # A merge has no module; that of a bracket that is used again is written once all the same.
+        several = Counter(scope.module for scope in graph.scopes() if scope.module)
+        self.in_several = {i for scope in graph.scopes() if several[scope.module] > 1 for i in scope.nodes()}
         self.taken: set[int] = set()
+
+    def _is_shared(self, node: Node) -> bool:
+        """Whether a layer is written once for several uses, which must come out alike."""
+        return node.module in self.shared or node.index in self.in_several
 
     def run(self) -> Iterator[Fusion]:
         # Later layers first, so that of two convolutions that are added the later one does it.
         for find in (self._layer, self._norm, self._step, self._pool):
             for node in reversed(self.graph.nodes):
-                if node.index in self.taken or node.role == "input" or node.module in self.shared:
+                if node.index in self.taken or node.role == "input" or self._is_shared(node):
                     continue
                 fusion = find(node)
                 if fusion is not None:
@@ -81,7 +89,7 @@ class _Matcher:
             return None
         reader = self.graph.nodes[self.readers[node.index][0]]
         same_scope = self.home.get(reader.index) is self.home.get(node.index)
-        free = reader.index not in self.taken and reader.module not in self.shared
+        free = reader.index not in self.taken and not self._is_shared(reader)
         return reader if same_scope and free and reader.inputs.count(node.index) == 1 else None
 
     def _layer(self, node: Node) -> Fusion | None:
@@ -127,7 +135,7 @@ class _Matcher:
             return False
         reader = self.graph.nodes[self.readers[node.index][0]]
         op = reader.op
-        if not isinstance(op, Conv) or reader.module in self.shared or not _has_kernel(op, node.out):
+        if not isinstance(op, Conv) or self._is_shared(reader) or not _has_kernel(op, node.out):
             return False
         return set(op.kernel) == {1} and op.groups == 1 and all(pad == (0, 0) for pad in op.pad)
 
