@@ -162,7 +162,7 @@ class Network:
 
 def text(network: Network, sizes: str | None = None) -> str:
     """The description as a spec; `sizes`, such as "HxW", replaces the spatial sizes of its inputs."""
-    letters = "CDHW"[0] + "DHW"[4 - len(network.inputs[0][1]) :]
+    letters = "C" + "DHW"[4 - len(network.inputs[0][1]) :]
     lines = [f"param {name} = {value}" for name, value in settings_of(network).items()]
     for name, shape in network.inputs:
         size = "x".join(map(str, shape)) if sizes is None else f"{shape[0]}x{sizes}"

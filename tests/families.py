@@ -32,9 +32,6 @@ class Wide(Draw):
             isinstance(item, Layer) and item.kind == "conv" and item.data
         )
 
-    def _letter(self, axis: int) -> str:
-        return "CDHW"[0] if axis == 0 else "DHW"[3 - self.rank :][axis - 1]
-
     # --- values ---
 
     def _numbers(self, count: int) -> tuple[float, ...]:
