@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 from memory_oracle import tracked_peak  # noqa: E402
 from ops.test_compiled import RANKED, USES, _example  # noqa: E402
 
-from cnnc.backends.pytorch.plan import model_name  # noqa: E402
+from cnnc.backends.pytorch.class_names import model_name  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
