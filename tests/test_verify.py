@@ -61,6 +61,8 @@ def test_what_torch_does_not_count_is_told_with_its_sum() -> None:
 def test_a_layer_that_is_counted_differently_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     from cnnc.compiler.ops.convolution import Conv
 
+    # No layer is taken again with the counts that it had.
+    monkeypatch.setattr("cnnc.compiler.walk.made._MADE", {})
     monkeypatch.setattr(Conv, "macs", lambda self, *ins: 1)
     found = verdicts("input 3x8x8\nconv3-4\n")["MACs"]
     assert (found.holds, found.detail) == (False, "conv1: 1 in the analysis, 6,912 counted")
