@@ -259,3 +259,75 @@ def test_sizes_joined_by_x() -> None:
     net = cnnc.parse(f"{HEAD}input 1x9x9\nconv1x{{a}}-4(pad=valid) -> conv{{b}}x{{a - 2}}-4(pad=valid)\n")
     assert net.outputs["output"] == (4, 3, 7)
     assert code_of("3xH") == "E407"
+
+
+# --- lists and their bounds -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("bounds", "kept"),
+    [
+        ("0..2", [0, 1, 2]), ("..2", [0, 1, 2]), ("3..", [3, 4, 5]), ("..-2", [0, 1, 2, 3, 4]), ("-2..", [4, 5]),
+        ("1..-2", [1, 2, 3, 4]), ("-3..-2", [3, 4]), ("0..0", [0]), ("-a..", [3, 4, 5]), ("..-(a - 2)", [0, 1, 2, 3, 4, 5]),
+    ],
+)  # fmt: skip
+def test_bounds_count_from_the_start_or_with_a_minus_from_the_end(bounds: str, kept: list[int]) -> None:
+    net = cnnc.parse(f"{HEAD}input 6x4x4\nslice({bounds})\n")
+    assert net.outputs["output"] == (len(kept), 4, 4)
+    low, high = net.graph.layers[0].op.bounds.low, net.graph.layers[0].op.bounds.high  # type: ignore[attr-defined]
+    stop = None if high in (None, -1) else high + 1
+    assert list(range(6))[low:stop] == kept
+
+
+@pytest.mark.parametrize(
+    "bounds", ["(0 - 1)..", "..(a - 4)", "-(0 - 1)..", "..-z", "-(a - 4)..2", "1..(0 - 2)"]
+)
+def test_a_bound_that_works_out_on_the_other_side_is_refused(bounds: str) -> None:
+    with pytest.raises(CnncError) as caught:
+        cnnc.parse(f"{HEAD}param z = 0\ninput 6x4x4\nslice({bounds})\n")
+    assert {d.code for d in caught.value.diagnostics} == {"E303"}
+
+
+def test_letters_of_axes_are_themselves_where_axes_are_wanted() -> None:
+    net = cnnc.parse("input 6x4x5\nmean(axis=(H, W)) -> [conv1-{H + C}]\n")
+    assert net.outputs["output"] == (7, 1, 1)
+    assert cnnc.parse("input 6x4x5\npermute(W, H, C)\n").outputs["output"] == (5, 4, 6)
+    assert cnnc.parse("input 6x4x5\nmean(axis=W)\n").outputs["output"] == (6, 4, 1)
+
+
+def test_an_element_of_a_list_stands_for_a_layer_or_a_number() -> None:
+    head = "param acts = (tanh, gelu)\nparam ws = ((4, 5), (6, 7))\ninput 3x8x8\n"
+    net = cnnc.parse(f"{head}[conv1-{{ws[i][1 - i]}} -> acts[i] for i in 0..1]\n")
+    assert [node.op.kind for node in net.graph.layers] == ["conv", "tanh", "conv", "gelu"]
+    assert [node.out[0] for node in net.graph.layers] == [5, 5, 6, 6]
+    for text, code in (
+        ("acts[2]", "E306"),
+        ("relu[0]", "E202"),
+        ("conv3-4[0]", "E202"),
+        ('"a b"[0]', "E101"),
+    ):
+        with pytest.raises(CnncError) as caught:
+            cnnc.parse(f"{head}{text}\n")
+        assert {d.code for d in caught.value.diagnostics} == {code}, text
+    with pytest.raises(CnncError) as caught:
+        cnnc.parse(f"{head}conv3-4 -> acts[0 + 2]\n")
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.span.text == "acts[0 + 2]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["len()", "sum()", "len(1, 2)", "sum(1, 2)", "len(a)", "sum(word)", "sum((on, 1))", "max((word, 1))"],
+)
+def test_functions_of_lists_take_one_list(text: str) -> None:
+    assert code_of(text) == "E303"
+    assert value_of("len((1, word, on))") == 3
+    assert value_of("sum((a, b, half))") == Fraction(21, 2)
+
+
+def test_an_underscore_is_not_read() -> None:
+    with pytest.raises(CnncError, match="takes a value that is not read"):
+        value_of("_ + 1")
+    with pytest.raises(CnncError) as caught:
+        value_of("bogus + 1")
+    assert "declare it at the head of the file" in str(caught.value)
