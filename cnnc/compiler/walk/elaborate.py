@@ -159,8 +159,9 @@ class Walk:
         self.labels.forget()
         for scope in self.root.scopes():
             scope.parent, scope.args, scope.again = None, {}, None
+        # From the first, so that none is let go by the next: a thousand would be, one inside the other.
         for draft in self.drafts:
-            draft.scope = None
+            draft.scope, draft.inputs, draft.named = None, (), {}
         self.library.forget(self.file)
         for part in (self.brackets, self):
             vars(part).clear()
