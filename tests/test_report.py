@@ -263,3 +263,10 @@ def test_volumes_and_the_field_are_on_the_page() -> None:
     assert "16x10x10" in volumes and "1x32x32" in funnel
     flat = cnnc.parse("input 8\nfc-4\n").report()
     assert "no map of this network sees a part of the input only" in flat
+
+
+@pytest.mark.parametrize("text", ["[conv3-8]*0", "[id]*3", "relu"])
+def test_a_network_of_hardly_a_layer_has_its_page_and_its_pictures(text: str) -> None:
+    net = cnnc.parse(f"input 3x8x8\n{text}\n")
+    assert "3x8x8" in net.report()
+    assert "<svg" in net.volumes() and b"<svg" in net.draw()

@@ -29,9 +29,11 @@ def gathered(outline: Outline, units: Sequence[Unit], *, patterns: bool = False)
 
 def _levels(graph: Graph, units: Sequence[Unit]) -> Iterator[int]:
     """For each unit a number that changes where the size does: convolutions without padding take off a little."""
-    level, first = 0, units[0]
+    level, first = 0, None
     for unit in units:
-        if not near(graph, first, unit):
+        if first is None:
+            first = unit
+        elif not near(graph, first, unit):
             level, first = level + 1, unit
         yield level
 
