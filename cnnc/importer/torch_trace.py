@@ -43,19 +43,31 @@ def trace(
 
     Raises what the module's own code raises.
     """
+    inputs = _zeros(module, shapes)
+    with _mode(module, training=training):
+        macs = _macs(module, inputs)
+        return _read(_exported(module, inputs), module, name, origin, macs)
+
+
+def _zeros(module: torch.nn.Module, shapes: Sequence[Shape]) -> tuple[torch.Tensor, ...]:
+    """A batch for each input, of the module's device and type."""
     import torch
 
     device = next((t.device for t in (*module.parameters(), *module.buffers())), torch.device("cpu"))
     kind = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
-    inputs = tuple(torch.zeros((BATCH, *shape), device=device, dtype=kind) for shape in shapes)
+    return tuple(torch.zeros((BATCH, *shape), device=device, dtype=kind) for shape in shapes)
+
+
+@contextmanager
+def _mode(module: torch.nn.Module, *, training: bool) -> Iterator[None]:
+    """Put a module into training or evaluation, and every part of it back as it was."""
     was = {child: child.training for child in module.modules()}
     try:
         module.train(training)
-        macs = _macs(module, inputs)
-        return _read(_exported(module, inputs), module, name, origin, macs)
+        yield
     finally:
-        for child, training in was.items():
-            child.training = training
+        for child, before in was.items():
+            child.training = before
 
 
 def _exported(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:
@@ -88,14 +100,12 @@ def limits(
     import torch
     from torch.export import Dim
 
-    device = next((t.device for t in (*module.parameters(), *module.buffers())), torch.device("cpu"))
-    kind = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
-    inputs = tuple(torch.zeros((BATCH, *shape), device=device, dtype=kind) for shape in shapes)
+    inputs = _zeros(module, shapes)
     free = tuple({i + 1: Dim.DYNAMIC for i, n in enumerate(size) if isinstance(n, str)} for size in sizes)
     try:
-        with _marked(module), warnings.catch_warnings():
+        with _mode(module, training=False), _marked(module), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.export.export(module.eval(), inputs, dynamic_shapes=free, strict=False)
+            program = torch.export.export(module, inputs, dynamic_shapes=free, strict=False)
     except Exception as error:
         told = [line.strip(" -") for line in str(error).splitlines() if "specializ" in line] or [str(error)]
         raise _fixed(told[-1].strip().partition("\n")[0]) from None
