@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -261,11 +262,18 @@ def over(draws: Iterator[Draw], check: Check) -> Counter[str]:
     seen: Counter[str] = Counter()
     for draw in draws:
         for network in draw.networks:
-            try:
+            with telling(draw.seed, network):
                 check(network, seen)
-            except Exception as error:
-                raise AssertionError(f"seed {draw.seed}: {error}\n{text(network)}") from error
     return seen
+
+
+@contextmanager
+def telling(seed: int, network: Network) -> Iterator[None]:
+    """Say with a failure which network it is of."""
+    try:
+        yield
+    except Exception as error:
+        raise AssertionError(f"seed {seed}: {error}\n{text(network)}") from error
 
 
 def test_three_accounts_of_one_network() -> None:

@@ -14,7 +14,7 @@ from families import Family, Wide, with_settings
 from independent import Independent
 from sampling import sampled
 from test_constructor_params import model_of
-from test_differential import built, compare, compare_sizes, compare_with, inputs_of, over, tensors
+from test_differential import built, compare, compare_sizes, compare_with, inputs_of, over, telling, tensors
 
 import cnnc
 
@@ -79,10 +79,8 @@ def families(seeds: Iterable[int]) -> Counter[str]:
     seen: Counter[str] = Counter()
     for seed in seeds:
         draw = Family(seed)
-        try:
+        with telling(seed, draw.network):
             compare_family(draw, seen)
-        except Exception as error:
-            raise AssertionError(f"seed {seed}: {error}\n{text(draw.network)}") from error
     return seen
 
 
