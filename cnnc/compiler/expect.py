@@ -59,7 +59,7 @@ class Claim:
 
     @property
     def difference(self) -> int | Fraction | None:
-        """Left minus right, where both are numbers; None where one goes by a free size."""
+        """Left minus right, where both are numbers; None where one depends on a free size."""
         numbers = [v for v in (self.left, self.right) if isinstance(v, int | Fraction) and not is_free(v)]
         return numbers[0] - numbers[1] if len(numbers) == 2 else None
 

@@ -27,7 +27,7 @@ from cnnc.backends.volumes.scale import Measure, Scale
 _CHANNEL = 30.0
 """Between columns where arrows go from row to row."""
 _OVER = 7.0
-"""Between what stands in a row and an arrow over it."""
+"""The gap between the boxes of a row and an arrow over them."""
 _DASH = (3.0, 2.0)
 
 Cells = Mapping[str, tuple[int, int]]
@@ -43,11 +43,11 @@ class Streams:
     channels: Mapping[int, tuple[float, float]]
 
     def is_free(self, row: int, columns: range) -> bool:
-        """Whether nothing stands in these columns of a row."""
+        """Whether a row has no box in these columns."""
         return not any(cell[1] == row and cell[0] in columns for cell in self.cells.values())
 
     def over(self, row: int) -> float:
-        """The height at which an arrow passes over all that stands in a row."""
+        """The height at which an arrow passes over every box of a row."""
         return min(one.top - one.arc for one in self.placed if one.lane[1] == row) - _OVER
 
 
@@ -86,7 +86,7 @@ def place_in_streams(plan: Plan) -> Streams:
 
 
 def _cells(plan: Plan) -> dict[str, tuple[int, int]]:
-    """The column and the row of each volume; what is before or after the exchange stands in its outermost rows."""
+    """The column and the row of each volume; those before or after the exchange are in its outermost rows."""
     levels = exchanged_levels(plan)
     sources: dict[str, list[str]] = {volume.id: [] for volume in plan.volumes}
     for flow in plan.flows:

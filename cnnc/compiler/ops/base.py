@@ -284,7 +284,7 @@ class Op(Model, ABC):
 
     @property
     def by_position(self) -> tuple[Any, ...]:
-        """What `rest` holds; nothing where another argument stands for it (`reshape(to=x)`)."""
+        """What `rest` holds; empty where another argument gives it (`reshape(to=x)`)."""
         return () if self.rest is None else getattr(self, self.rest) or ()
 
     def transposed(self, *ins: Shape) -> tuple[type[Op], Mapping[str, Any]] | None:

@@ -143,7 +143,7 @@ def _arguments(op: str, bracket: s.Bracket) -> Arguments:
 
 
 def refuse_none(choice: s.Choice) -> None:
-    """Raise E505 where an arm of a choice that stands in a chain is `none`, whichever arm is taken."""
+    """Raise E505 where an arm of a choice in a chain is `none`, whichever arm is taken."""
     arms = [arm for arm, _ in choice.arms] + ([] if choice.otherwise is None else [choice.otherwise])
     for arm in filter(is_none, arms):
         raise misplaced_none(arm.span)

@@ -159,7 +159,8 @@ class Walk:
         self.labels.forget()
         for scope in self.root.scopes():
             scope.parent, scope.args, scope.again = None, {}, None
-        # From the first, so that none is let go by the next: a thousand would be, one inside the other.
+        # While the list still holds them all: else freeing the last would free the one before it, and so on, nested
+        # as deep as the network is long, which Pyodide's small stack does not bear.
         for draft in self.drafts:
             draft.scope, draft.inputs, draft.named = None, (), {}
         self.library.forget(self.file)
