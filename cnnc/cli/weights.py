@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from cnnc.backends.pytorch.fitting import as_written, unfitting
-from cnnc.backends.pytorch.runtime_weights import map_text, read_map, read_shapes, with_axis, write_renamed
+from cnnc.backends.pytorch.runtime_weights import map_text, read_map, read_shapes, write_renamed
 from cnnc.backends.pytorch.weights import (
     STAGES,
     Comparison,
@@ -20,6 +20,7 @@ from cnnc.backends.pytorch.weights import (
     compare,
     guess_map,
     wanted_tensors,
+    with_axis,
 )
 from cnnc.cli.common import Sizes, Values, guarded, load, spec_options, tell, write
 from cnnc.cli.out import say

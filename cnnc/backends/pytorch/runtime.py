@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, cast
 
 from cnnc.backends.pytorch.class_names import model_name
 from cnnc.backends.pytorch.form import PLAIN, Form
+from cnnc.backends.pytorch.weights import with_axis
 from cnnc.backends.pytorch.write import to_pytorch
 from cnnc.compiler.graph import Graph
-from cnnc.compiler.ops.base import COUNTER
 from cnnc.dsl.diagnostics import fail
 
 if TYPE_CHECKING:
@@ -33,13 +33,9 @@ def module(
     loaded = _loaded(to_pytorch(graph, form))
     built = cast("torch.nn.Module", getattr(loaded, model_name(graph))())
     if state is not None:
-        form.load(loaded, built, {key: _with_axis(key, tensor) for key, tensor in state.items()})
+        shaped = {key: tensor.reshape(with_axis(key, tuple(tensor.shape))) for key, tensor in state.items()}
+        form.load(loaded, built, shaped)
     return built.train(form.trains)
-
-
-def _with_axis(key: str, tensor: torch.Tensor) -> torch.Tensor:
-    """A parameter that is a single number has one axis in a spec."""
-    return tensor.reshape(1) if tensor.dim() == 0 and key.rpartition(".")[2] != COUNTER else tensor
 
 
 def _loaded(source: str) -> types.ModuleType:

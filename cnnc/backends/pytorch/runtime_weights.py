@@ -15,8 +15,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from cnnc.backends.pytorch.weights import with_axis
 from cnnc.compiler.ops import Shape
-from cnnc.compiler.ops.base import COUNTER
 from cnnc.dsl.diagnostics import CnncError, fail
 
 SUFFIX = ".safetensors"
@@ -154,15 +154,6 @@ def _is_entry(entry: object, size: int) -> bool:
     if bits is None:
         return False
     return bool(offsets[0] <= offsets[1] <= size and 8 * (offsets[1] - offsets[0]) == bits * prod(shape))
-
-
-def with_axis(name: str, shape: Shape) -> Shape:
-    """The shape that a renamed tensor gets: a parameter that is a single number has one axis in a spec.
-
-    >>> with_axis("gain", ()), with_axis("bn.num_batches_tracked", ()), with_axis("bias", (3,))
-    ((1,), (), (3,))
-    """
-    return shape if shape or name.rpartition(".")[2] == COUNTER else (1,)
 
 
 def write_renamed(source: Path, target: Path, names: Mapping[str, str]) -> bytes:

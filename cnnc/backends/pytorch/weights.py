@@ -37,6 +37,15 @@ class Comparison:
         return not (self.missing or self.extra or self.shapes)
 
 
+def with_axis(name: str, shape: Shape) -> Shape:
+    """The shape that a renamed tensor gets: a parameter that is a single number has one axis in a spec.
+
+    >>> with_axis("gain", ()), with_axis("bn.num_batches_tracked", ()), with_axis("bias", (3,))
+    ((1,), (), (3,))
+    """
+    return shape if shape or name.rpartition(".")[2] == COUNTER else (1,)
+
+
 def compare(wanted: Tensors, found: Tensors, unknown: Iterable[str] = ()) -> Comparison:
     """Tensors of the spec against those of a file; those of `unknown` modules are passed over.
 
