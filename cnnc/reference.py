@@ -70,7 +70,7 @@ class Sample:
     macs: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
     """One kind of layer, for a reader."""
 
@@ -148,8 +148,9 @@ def _blocks(source: Source) -> Iterator[Block]:
 def _record(op: type[Op]) -> Layer:
     summary, *details = _paragraphs(op)
     return Layer(
-        op.kind, op.family, op.aliases, _form(op), _arguments(op), _brings(op), _works_on(op),
-        summary, tuple(details), op.example, _sample(op),
+        kind=op.kind, family=op.family, aliases=op.aliases, form=_form(op), arguments=_arguments(op),
+        brings=_brings(op), works_on=_works_on(op), summary=summary, details=tuple(details), example=op.example,
+        sample=_sample(op),
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The rules of the house: imports go downward, torch stays in its room, links lead nowhere else."""
 
 import ast
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,18 @@ def test_a_forgotten_answer_fails_at_import() -> None:
 
     with pytest.raises(TypeError, match="does not answer: macs, params, state, window"):
         op(Forgetful)
+
+
+def test_records_of_many_fields_are_built_by_keyword() -> None:
+    """A record takes eight fields by position at the most."""
+    for path in SOURCES:
+        for cls in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+            made = [ast.unparse(d) for d in cls.decorator_list] if isinstance(cls, ast.ClassDef) else []
+            if any(d.startswith(("record", "dataclass")) and "kw_only=True" not in d for d in made):
+                assert isinstance(cls, ast.ClassDef)
+                names = [ast.unparse(line.annotation) for line in cls.body if isinstance(line, ast.AnnAssign)]
+                by_position = list(takewhile(lambda name: name != "KW_ONLY", names))
+                assert len(by_position) <= 8, f"{path}: {cls.name}"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import FrozenInstanceError, dataclass, field, fields, replace
+from dataclasses import KW_ONLY, FrozenInstanceError, dataclass, field, fields, replace
 from typing import Any
 
 import pytest
@@ -92,6 +92,26 @@ def test_one_that_is_not_frozen() -> None:
     assert tally == Tally(1)
     with pytest.raises(TypeError, match="unhashable"):
         hash(tally)
+
+
+def test_fields_by_keyword() -> None:
+    @record(kw_only=True)
+    class Whole:
+        x: int
+        y: int = 2
+
+    @record
+    class Half:
+        x: int
+        _: KW_ONLY
+        y: int = 2
+
+    assert Whole(x=1) == Whole(y=2, x=1) != Whole(x=2)
+    assert (Half(1, y=3).x, Half(1, y=3).y, Half(1).y) == (1, 3, 2)
+    assert (Whole.__match_args__, Half.__match_args__) == ((), ("x",))  # type: ignore[attr-defined]
+    for wrong in (lambda: Whole(1), lambda: Half(1, 2)):  # type: ignore[misc]
+        with pytest.raises(TypeError, match="positional argument"):
+            wrong()
 
 
 def test_a_record_of_a_record() -> None:

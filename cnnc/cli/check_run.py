@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cnnc.cli.lock import Lock
 
 
-@record
+@record(kw_only=True)
 class Options:
     """How to check, and how to tell."""
 

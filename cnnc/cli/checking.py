@@ -67,16 +67,16 @@ def check(
     """
     path = lock or lock_path(specs)
     options = Options(
-        strict,
-        verbose,
-        format,
-        output,
-        path if locked else None,
-        jobs,
-        settings_of(sizes, params),
-        max_layers(),
-        allow_outside(),
-        named_folders(specs or [os.path.dirname(path) or "."]),
+        strict=strict,
+        verbose=verbose,
+        format=format,
+        output=output,
+        lock=path if locked else None,
+        jobs=jobs,
+        settings=settings_of(sizes, params),
+        max_layers=max_layers(),
+        allow_outside=allow_outside(),
+        homes=named_folders(specs or [os.path.dirname(path) or "."]),
     )
     if not specs and not locked:
         raise click.UsageError("Missing argument 'SPEC...'.")

@@ -130,7 +130,7 @@ class Figures:
     def __init__(self, graph: Graph, fields: Sequence[ReceptiveField | None] = ()) -> None:
         self.graph = graph
         self.fields = fields
-        self.env = FileScope({name: given.value for name, given in graph.params.items()}).env()
+        self.env = FileScope(params={name: given.value for name, given in graph.params.items()}).env()
 
     @cached_property
     def costs(self) -> Costs:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-@record(eq=False, repr=False)
+@record(eq=False, repr=False, kw_only=True)
 class Node:
     """One layer at one place.
 
@@ -85,7 +85,7 @@ class Block:
     span: Span
 
 
-@record(eq=False, repr=False)
+@record(eq=False, repr=False, kw_only=True)
 class Scope:
     """A level of names. `children` are nodes (by index) and scopes, in the order of the text."""
 
@@ -148,7 +148,7 @@ class Lost:
     space: frozenset[str]
 
 
-@record(eq=False, repr=False)
+@record(eq=False, repr=False, kw_only=True)
 class Graph:
     """A whole model. `nodes` are in topological order and include the inputs."""
 

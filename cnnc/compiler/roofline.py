@@ -44,7 +44,7 @@ class Row:
     bound: str
 
 
-@record
+@record(kw_only=True)
 class Roofline:
     """The floor of one forward pass. `peak_share` is of the matrix peak, at the floor."""
 

@@ -32,7 +32,7 @@ def settings(statement: s.Expect, graph: Graph) -> dict[str, Value]:
         if name in params:
             raise fail("E304", f"`{name}` is given twice", setting.span)
         assert not isinstance(setting.value, s.Bracket)
-        env = FileScope({name: given.value for name, given in graph.params.items()}).env()
+        env = FileScope(params={name: given.value for name, given in graph.params.items()}).env()
         params[name] = evaluate(setting.value, env).value
     return params
 

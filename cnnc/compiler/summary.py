@@ -52,7 +52,7 @@ class Layer:
     brought: bool
 
 
-@record(eq=False)
+@record(eq=False, kw_only=True)
 class Summary:
     """All there is to tell about a network. `layers` are in topological order, the inputs left out."""
 

@@ -19,12 +19,17 @@ _T = TypeVar("_T")
 @overload
 def record(cls: type[_T], /) -> type[_T]: ...
 @overload
-def record(*, frozen: bool = True, eq: bool = True, repr: bool = True) -> Callable[[type[_T]], type[_T]]: ...
+def record(
+    *, frozen: bool = True, eq: bool = True, repr: bool = True, kw_only: bool = False
+) -> Callable[[type[_T]], type[_T]]: ...
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
-def record(cls: type[_T] | None = None, /, *, frozen: bool = True, eq: bool = True, repr: bool = True) -> Any:
-    """Make a class a record: frozen, with slots. Without `eq` only an object itself equals it.
+def record(
+    cls: type[_T] | None = None, /, *, frozen: bool = True, eq: bool = True, repr: bool = True, kw_only: bool = False
+) -> Any:  # fmt: skip
+    """Make a class a record: frozen, with slots. Without `eq` only an object itself equals it; with `kw_only` its
+    fields are given by keyword.
 
     >>> @record
     ... class Point:
@@ -52,7 +57,7 @@ def record(cls: type[_T] | None = None, /, *, frozen: bool = True, eq: bool = Tr
                 setattr(cls, name, method)
         # Where there is none, dataclass would write one from a signature that takes long to work out.
         cls.__doc__ = cls.__doc__ or ""
-        return dataclass(init=False, repr=False, eq=False, slots=True)(cls)
+        return dataclass(init=False, repr=False, eq=False, slots=True, kw_only=kw_only)(cls)
 
     return make if cls is None else make(cls)
 
@@ -73,7 +78,7 @@ def _init(cls: type[Any]) -> Callable[..., None]:
     known: dict[str, Any] = {"_missing": MISSING}
     parameters, body = ["self"], []
     is_frozen = cls.__setattr__ is _refuse
-    for f in fields(cls):
+    for f in sorted(fields(cls), key=lambda f: f.kw_only is True):
         value = f.name
         if f.default is not MISSING:
             known[f"_{f.name}"] = f.default
@@ -84,6 +89,8 @@ def _init(cls: type[Any]) -> Callable[..., None]:
         else:
             parameter = f.name
         if f.init:
+            if f.kw_only and "*" not in parameters:
+                parameters.append("*")
             parameters.append(parameter)
             known[f"_set_{f.name}"] = getattr(cls, f.name).__set__  # of the slot
             body.append(f"_set_{f.name}(self, {value})" if is_frozen else f"self.{f.name} = {value}")

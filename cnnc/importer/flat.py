@@ -18,7 +18,7 @@ class Node:
     index: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Line:
     """One layer, or an input (`kind` is `input`)."""
 
@@ -56,9 +56,11 @@ class Flat:
     ) -> int:  # fmt: skip
         """A new line; its index."""
         index = len(self.lines)
-        self.lines.append(
-            Line(index, kind, head or kind, tuple(inputs), dict(args or {}), where, dict(weights or {}))
-        )
+        line = Line(
+            index=index, kind=kind, head=head or kind, inputs=tuple(inputs), args=dict(args or {}), where=where,
+            weights=dict(weights or {}),
+        )  # fmt: skip
+        self.lines.append(line)
         return index
 
     def pruned(self) -> Flat:

@@ -84,7 +84,7 @@ class Held:
     """Its numbers in order, where they are few and known."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Traced:
     """A whole module. Every tensor that flows has the batch as its first axis."""
 

@@ -29,7 +29,7 @@ def rule(*operators: str) -> Callable[[Rule], Rule]:
     return register
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Translation:
     """The state of a translation: what every name of the trace stands for, and the spec so far."""
 
@@ -147,7 +147,7 @@ def translate(traced: Traced, progress: Callable[[int, int], None] | None = None
     import cnnc.importer.rules  # noqa: F401
 
     steps = pruned(traced)
-    work = Translation(traced)
+    work = Translation(traced=traced)
     _inputs(work)
     work.steps = steps
     for number, step in enumerate(steps):

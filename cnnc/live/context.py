@@ -14,7 +14,7 @@ _FAR = 20_000
 """Characters looked back over for an open bracket."""
 
 
-@record
+@record(kw_only=True)
 class Context:
     """What is being written at an offset.
 

@@ -25,7 +25,7 @@ Kind = Literal[
 ]  # fmt: skip
 
 
-@record(eq=False, repr=False)
+@record(eq=False, repr=False, kw_only=True)
 class Symbol:
     """One name. `span` is where it is declared, `whole` all that declares it, `owner` the block that it is of."""
 

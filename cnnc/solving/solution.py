@@ -30,7 +30,7 @@ Ranges = Mapping[str, str] | Sequence[str]
 Progress = Callable[[int], None]
 
 
-@record
+@record(kw_only=True)
 class Solution:
     """The best point of a space, or that there is none.
 

@@ -36,7 +36,7 @@ FAMILY_NAMES: dict[Kind, str] = {
 """Every kind of a layer with the name that the legend gives it, in the legend's order."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
     """One box. `title` is a label, `lines` are layer words or a block call, `notes` figures asked for.
 
@@ -45,14 +45,14 @@ class Box:
 
     id: str
     kind: Kind
-    title: str | None
-    lines: tuple[str, ...]
-    times: int
+    title: str | None = None
+    lines: tuple[str, ...] = ()
+    times: int = 1
     """How often the box stands here, one after another (or side by side): shown as `x 6`."""
-    parallel: bool
-    notes: tuple[str, ...]
-    nodes: tuple[int, ...]
-    cluster: str | None
+    parallel: bool = False
+    notes: tuple[str, ...] = ()
+    nodes: tuple[int, ...] = ()
+    cluster: str | None = None
 
     @property
     def count(self) -> str | None:

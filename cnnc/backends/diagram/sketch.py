@@ -77,7 +77,7 @@ class _Sketch:
             self._arrow(self.where[index][0], self.boxes[-1].id, index)
 
     def _end(self, kind: Kind, title: str, index: int) -> None:
-        self.boxes.append(Box(f"b{len(self.boxes)}", kind, title, (), 1, False, (), (index,), None))
+        self.boxes.append(Box(id=f"b{len(self.boxes)}", kind=kind, title=title, nodes=(index,)))
 
     # --- boxes and frames ----------------------------------------------------------------
 
@@ -95,7 +95,11 @@ class _Sketch:
 
     def _box(self, part: BoxPart, times: int, parallel: bool, cluster: str | None, path: Path) -> None:
         name = f"b{len(self.boxes)}"
-        self.boxes.append(Box(name, part.kind, part.title, part.lines, times, parallel, (), (), cluster))
+        box = Box(
+            id=name, kind=part.kind, title=part.title, lines=part.lines, times=times, parallel=parallel,
+            cluster=cluster,
+        )  # fmt: skip
+        self.boxes.append(box)
         self.where.update((n, (name, path)) for n in part.nodes)
 
     def filled(self) -> list[Box]:

@@ -179,7 +179,7 @@ class _Joints:
 
 
 def _end(name: str, kind: Kind, text: str, cluster: str | None = None) -> Box:
-    return Box(name, kind, None, (text,), 1, False, (), (), cluster)
+    return Box(id=name, kind=kind, lines=(text,), cluster=cluster)
 
 
 def _letter(place: int) -> str:

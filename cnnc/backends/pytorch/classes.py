@@ -104,7 +104,7 @@ def is_positional(items: Iterable[tuple[str, New]]) -> bool:
     return names == [str(i) for i in range(len(names))]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class Instance:
     """One scope as an object of a class. `values` are those in each step's template."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from cnnc.compiler.dependence import Dependence, union
@@ -61,6 +61,7 @@ class Module:
     cls: str
     args: tuple[Argument, ...] = ()
     kwargs: Mapping[str, Argument] = field(default_factory=dict)
+    _: KW_ONLY
     helper: str | None = None
     needs: tuple[str, ...] = ()
     init: Mapping[str, str] = field(default_factory=dict)

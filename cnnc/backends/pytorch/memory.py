@@ -41,7 +41,7 @@ class Held:
     size: int
 
 
-@record
+@record(kw_only=True)
 class MemoryPlan:
     """The memory of a forward pass, or of a step of training, in bytes.
 

@@ -361,7 +361,7 @@ class Planner:
 
     def instance(self, scope: Scope) -> Instance:
         if self.is_sequence(scope):
-            return Instance(scope, list(self.sequence(scope, scope).items), sequential=True)
+            return Instance(scope=scope, children=list(self.sequence(scope, scope).items), sequential=True)
         return trace_scope(self, scope)
 
     def sequence(self, scope: Scope, context: Scope) -> SequenceNew:

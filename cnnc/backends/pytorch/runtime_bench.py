@@ -32,7 +32,7 @@ _BACKWARD = 3
 and by the weights cost as much each. (The first layer has none by its input; norms and the like count nowhere.)"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     """What is run, and where. `seconds` bounds the repeats of each measurement.
 
@@ -50,7 +50,7 @@ class Setting:
     versus: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
     """Seconds of one run over the repeats, and what follows from the median.
 
@@ -258,8 +258,9 @@ class _Runner:
     def _told(self, what: str, times: Sequence[float], passes: int, peak: float) -> Timing:
         median = statistics.median(times)
         return Timing(
-            what, len(times), median, min(times), max(times), self.setting.batch / median,
-            2 * self.macs * passes / median / peak, self._memory(),
+            what=what, repeats=len(times), median=median, low=min(times), high=max(times),
+            images_per_second=self.setting.batch / median, peak_share=2 * self.macs * passes / median / peak,
+            memory=self._memory(),
         )  # fmt: skip
 
     def _repeat(self, run: Callable[[], None], told: Callable[[int], None]) -> list[float]:

@@ -43,8 +43,9 @@ class _Tracer:
         takes = self.planner.takes(self.scope)
         returns = tuple(self.number[n] for n in self.planner.gives(self.scope))
         return Instance(
-            self.scope, children, sequential=False, inputs=takes, modules=self.planner.module_names(self.scope), steps=self.steps, values=self.values,
-            returns=returns, nodes={value: node for node, value in self.number.items()},
+            scope=self.scope, children=children, sequential=False, inputs=takes,
+            modules=self.planner.module_names(self.scope), steps=self.steps, values=self.values, returns=returns,
+            nodes={value: node for node, value in self.number.items()},
         )  # fmt: skip
 
     def _shared_elsewhere(self) -> list[tuple[str, New]]:

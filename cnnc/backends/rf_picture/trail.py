@@ -37,7 +37,7 @@ class Step:
     """The unit sees all of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trail:
     """The way from a unit back to the input: `steps` begin with the input and end with the unit's map."""
 
@@ -87,7 +87,7 @@ def trail_of(graph: Graph, label: str, position: Sequence[int] | None = None) ->
     wide = (graph.nodes[i] for i in way if _sees_all(fields[i]))
     whole_by = next((node.name for node in wide if node.role != "flatten"), None)
     return Trail(
-        graph.name, label, where, steps, layers=len(maps),
+        model=graph.name, name=label, position=where, steps=steps, layers=len(maps),
         whole_by=whole_by if _sees_all(field) else None, gated=field.ungated is not None,
         spread=tuple((min(axis.sizes), max(axis.sizes)) for axis in field.ungated or field.axes),
         centred=position is None, branches=any(len(graph.values_into(graph.nodes[i])) > 1 for i in way),

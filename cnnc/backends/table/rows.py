@@ -11,7 +11,7 @@ from cnnc.compiler.graph import Scope
 from cnnc.compiler.summary import Layer, Summary
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One line of the table.
 

@@ -35,7 +35,7 @@ class Stripe:
     copied: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
     """One feature map as a box; `times` equal ones stand one after another.
 

@@ -26,7 +26,7 @@ class Fit:
     changes: bool
 
 
-@record(frozen=False, eq=False, repr=False)
+@record(frozen=False, eq=False, repr=False, kw_only=True)
 class Draft:
     """One placed layer, and the tensor that flows out of it.
 
@@ -119,7 +119,7 @@ class Fitted:
     merge: Draft | None = None
 
 
-@record(frozen=False, eq=False, repr=False)
+@record(frozen=False, eq=False, repr=False, kw_only=True)
 class Scope:
     """A level of names: the model, a block call, a labelled bracket, a shared module, a shortcut,
     or a step of a dotted label."""

@@ -55,7 +55,7 @@ class _GivenUp(CnncError):
     """Too many mistakes, or one after which going on is of no use: it leaves the walk at once."""
 
 
-@record(frozen=False)
+@record(frozen=False, kw_only=True)
 class Walked:
     """What the walk leaves: drafts in topological order, the scope tree, inputs and outputs."""
 
@@ -190,17 +190,9 @@ class Walk:
         self.root.result = flow
         outputs = self.ends.outputs(flow if begun else None, env)
         return Walked(
-            self.spec,
-            self.drafts,
-            self.root,
-            inputs,
-            outputs,
-            env.labels,
-            self.problems,
-            self.free,
-            self.ledger,
-            self.labels.taps,
-        )
+            spec=self.spec, drafts=self.drafts, root=self.root, inputs=inputs, outputs=outputs, labels=env.labels,
+            problems=self.problems, free=self.free, ledger=self.ledger, taps=self.labels.taps,
+        )  # fmt: skip
 
     # --- pipelines -----------------------------------------------------------------------
 
@@ -447,7 +439,15 @@ class Walk:
         source: Draft | None,
     ) -> Scope:  # fmt: skip
         self.scopes += 1
-        return Scope(self.scopes - 1, kind, label, parent, span, trace, source=source)
+        return Scope(
+            number=self.scopes - 1,
+            kind=kind,
+            label=label,
+            parent=parent,
+            span=span,
+            trace=trace,
+            source=source,
+        )
 
     def decide(self, kind: DecisionKind, found: Sourced[Value], place: Span, spot: Spot) -> None:
         """Record that a value decided something of the structure, unless it depends on nothing."""

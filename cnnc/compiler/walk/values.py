@@ -255,7 +255,7 @@ class Made:
     scope: Scope | None
 
 
-@record(frozen=False, eq=False, repr=False)
+@record(frozen=False, eq=False, repr=False, kw_only=True)
 class FileScope:
     """What one file declares."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import field, fields, replace
+from dataclasses import KW_ONLY, field, fields, replace
 from functools import cache
 from typing import Any, TypeVar
 
@@ -52,6 +52,7 @@ class Layer:
     """A layer word."""
 
     kind: str
+    _: KW_ONLY
     size: tuple[Leaf, ...] = ()
     width: Leaf | None = None
     stride: tuple[Leaf, ...] = ()
