@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from fractions import Fraction
-from operator import add, floordiv, mod, mul, neg, sub
+from operator import add, floordiv, ge, gt, le, lt, mod, mul, neg, sub
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +13,22 @@ from hypothesis import strategies as st
 
 import cnnc
 from cnnc.compiler.limits import MAX_SCAN, _line, limits
-from cnnc.compiler.sizes import Ledger, Size, at, is_free, number, period, poly_of, symbol, symbols, text
+from cnnc.compiler.sizes import (
+    Condition,
+    Ledger,
+    Size,
+    at,
+    exact_quotient,
+    is_free,
+    number,
+    period,
+    poly_of,
+    ratio,
+    same,
+    symbol,
+    symbols,
+    text,
+)
 
 Term = Callable[[int, int], int]
 """An arithmetic of two sizes, on free ones and on plain ones alike."""
@@ -201,6 +216,83 @@ def test_a_closed_ledger_notes_nothing_and_the_first_layer_is_the_one_named() ->
     assert {(c.poly, c.equal) for c in ledger.conditions.values()} == {
         (poly_of(h - 3), False), (poly_of(h - 7), True), (poly_of(h - 7), False),
     }  # fmt: skip
+
+
+def _holds(condition: Condition, h: int, w: int) -> bool:
+    value = at(condition.poly, {"H": h, "W": w})
+    return value == 0 if condition.equal else value >= 0
+
+
+@settings(max_examples=100, derandomize=True, database=None, deadline=None)
+@given(st.sampled_from((lt, le, gt, ge)), TERMS, TERMS, SMALL, SMALL)
+def test_an_order_is_that_of_the_numbers_and_is_noted_with_what_would_turn_it(
+    compare: Callable[[int, int], bool], left: Term, right: Term, h: int, w: int
+) -> None:
+    ledger = Ledger(place="conv1")
+    a, b = (term(symbol("H", h, ledger), symbol("W", w, ledger)) for term in (left, right))
+    found = compare(left(h, w), right(h, w))
+    assert compare(a, b) is found
+    others = [(n, m) for n in range(1, 9) for m in range(1, 9)]
+    if ledger.conditions:
+        (condition,), (turned,) = ledger.conditions.values(), ledger.otherwise.values()
+        assert condition.why == turned.why == "conv1"
+        for n, m in others:
+            outcome = compare(left(n, m), right(n, m))
+            assert _holds(condition, n, m) is (outcome is found)
+            assert _holds(turned, n, m) is (outcome is not found)
+    else:
+        assert not ledger.otherwise
+        assert all(compare(left(n, m), right(n, m)) is found for n, m in others)
+
+
+def test_what_was_assumed_equal_is_equal_to_a_closed_ledger() -> None:
+    ledger = Ledger()
+    h, w = symbol("H", 8, ledger), symbol("W", 8, ledger)
+    assert h == w
+    ledger.is_open = False
+    assert (h == w, w == h, h + 3 == w + 3) == (True, True, True)
+    assert (h == 8, h == w + 1, h + w == 16) == (False, False, False)
+
+
+def test_two_shapes_are_equal_by_conditions_and_none_is_noted_where_they_are_not() -> None:
+    def compared(
+        h: int, w: int, *shapes: Callable[[int, int], tuple[int, ...]]
+    ) -> tuple[bool, list[str], list[str]]:
+        ledger = Ledger()
+        a, b = (shape(symbol("H", h, ledger), symbol("W", w, ledger)) for shape in shapes)
+        outcome = same(a, b)
+        noted = (
+            [text(c.poly) for c in one.values() if c.equal] for one in (ledger.conditions, ledger.otherwise)
+        )
+        return outcome, *noted
+
+    assert compared(8, 8, lambda h, w: (3, h, w), lambda h, w: (3, h, w)) == (True, [], [])
+    assert compared(8, 8, lambda h, w: (3, h, w), lambda h, w: (3, w, h)) == (True, ["H - W", "-H + W"], [])
+    assert compared(8, 8, lambda h, w: (3, h, 8), lambda h, w: (3, w, h)) == (True, ["H - W", "H - 8"], [])
+    assert compared(8, 8, lambda h, w: (3, h, w), lambda h, w: (4, w, h)) == (False, [], [])
+    assert compared(8, 8, lambda h, w: (h, w), lambda h, w: (w, h, 1)) == (False, [], [])
+    # What would make them equal is noted apart.
+    assert compared(8, 9, lambda h, w: (h, 8), lambda h, w: (w, h)) == (False, [], ["H - W"])
+
+
+@settings(max_examples=100, derandomize=True, database=None, deadline=None)
+@given(st.integers(-20, 60), st.integers(1, 12), st.integers(1, 9), st.integers(-1, 9))
+def test_a_quotient_is_told_where_it_is_whole_for_every_size(n: int, by: int, a: int, b: int) -> None:
+    """Of plain sizes by their remainder; of free ones by every size in reach."""
+    for quotient in (exact_quotient, ratio):
+        whole = quotient(n, by)
+        assert (whole is None) == (Fraction(n, by).denominator > 1)
+        assert whole is None or whole * by == n
+    h = symbol("H", 7, Ledger())
+    free = a * h + b * (h // 2)
+    whole = exact_quotient(free, by)
+    values = [a * n + b * (n // 2) for n in range(1, 40)]
+    if whole is None:
+        assert any(value % by for value in values)
+    else:
+        assert [number(whole, {"H": n}) * by for n in range(1, 40)] == values
+    assert ratio(free * by, free) == by
+    assert ratio(free * by + 1, free) is None
 
 
 # --- limits ----------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from math import ceil, lcm
 
-from cnnc.compiler.sizes import Condition, Ledger, Poly, add, at, period, symbols, text
+from cnnc.compiler.sizes import Condition, Floor, Ledger, Poly, add, at, period, symbols, text
 from cnnc.dsl.record import record
 
 MAX_SCAN = 1 << 14
@@ -106,12 +106,11 @@ def together(ledger: Ledger) -> tuple[str, ...]:
 
 def _relation(condition: Condition) -> str:
     """A condition with nothing negative on either side."""
-    poly = condition.poly
-    if condition.equal and sum(c < 0 for _, c in poly) > sum(c > 0 for _, c in poly):
-        poly = add((), poly, -1)
-    left = text(tuple(term for term in poly if term[1] > 0))
-    right = text(tuple((monomial, -c) for monomial, c in poly if c < 0))
-    return f"{left} {'==' if condition.equal else '>='} {right}"
+    left = tuple(term for term in condition.poly if term[1] > 0)
+    right = add(left, condition.poly, -1)
+    if condition.equal and len(right) > len(left):
+        left, right = right, left
+    return f"{text(left)} {'==' if condition.equal else '>='} {text(right)}"
 
 
 MAX_MODULUS = 4096
@@ -149,13 +148,15 @@ def _line(poly: Poly) -> _Line:
     for monomial, c in poly:
         if not monomial:
             part = _Line(Fraction(0), Fraction(1), Fraction(1))
-        elif isinstance(monomial[0], str):
-            part = _Line(Fraction(1), Fraction(0), Fraction(0))
         else:
-            inner = _line(monomial[0].numerator).times(Fraction(1, monomial[0].divisor))
-            part = _Line(
-                inner.slope, inner.low - Fraction(monomial[0].divisor - 1, monomial[0].divisor), inner.high
-            )
+            (atom,) = monomial
+            part = _Line(Fraction(1), Fraction(0), Fraction(0)) if isinstance(atom, str) else _quotient(atom)
         part = part.times(Fraction(c))
         slope, low, high = slope + part.slope, low + part.low, high + part.high
     return _Line(slope, low, high)
+
+
+def _quotient(floor: Floor) -> _Line:
+    """The line that a floor follows: of what is divided, and up to the largest remainder below it."""
+    exact = _line(floor.numerator).times(Fraction(1, floor.divisor))
+    return _Line(exact.slope, exact.low - Fraction(floor.divisor - 1, floor.divisor), exact.high)

@@ -89,10 +89,8 @@ def _floor(a: Poly, divisor: int) -> Poly:
     # floor((q*divisor + r + x)/divisor) = q + floor((r + x)/divisor)
     outside[()] = constant // divisor
     constant %= divisor
-    if len(inside) == 1:
-        ((monomial, c),) = inside.items()
-        if c == 1 and len(monomial) == 1 and isinstance(monomial[0], Floor):
-            inner = monomial[0]
+    match tuple(inside.items()):
+        case (((Floor() as inner,), 1),):
             numerator = add(inner.numerator, _constant(constant * inner.divisor))
             return add(_poly(outside), _floor(numerator, divisor * inner.divisor))
     inside[()] = constant
