@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from abc import ABC
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cnnc.compiler.ops import base, fields
 from cnnc.compiler.ops.base import OpError, SameShape, Shape, Window
-from cnnc.compiler.ops.model import PlainValidator
-
-if TYPE_CHECKING:
-    from pydantic_core.core_schema import ValidationInfo
+from cnnc.compiler.ops.model import PlainValidator, ValidationInfo
 
 Number = int | float
 
@@ -24,12 +21,12 @@ def plain(value: Any, name: str, wanted: str = "a number") -> Number:
 
 
 def _plain(value: Any, info: ValidationInfo) -> Number:
-    return plain(value, str(info.field_name))
+    return plain(value, info.field_name)
 
 
 def _by_channel(value: Any, info: ValidationInfo) -> Number | tuple[Number, ...]:
     """One number, or a tuple with one for each channel of what flows in."""
-    name = str(info.field_name)
+    name = info.field_name
     if not isinstance(value, tuple) or isinstance(value, base.Sizes):
         return plain(value, name, "a number, or a tuple with one for each channel")
     channels = fields.place_of(info).ins[0][0]
@@ -50,9 +47,7 @@ def _nonzero_by_channel(value: Any, info: ValidationInfo) -> Number | tuple[Numb
 
 
 def _bound(value: Any, info: ValidationInfo) -> Number | None:
-    return (
-        None if value == "none" or value is None else plain(value, str(info.field_name), "a number or none")
-    )
+    return None if value == "none" or value is None else plain(value, info.field_name, "a number or none")
 
 
 Plain = Annotated[int | float, PlainValidator(_plain)]

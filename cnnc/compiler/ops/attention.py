@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from math import prod
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cnnc.compiler.ops import base, fields
 from cnnc.compiler.ops.base import OpError, Pointwise, Shape, Weightless, Whole, Window, by_x
-from cnnc.compiler.ops.model import BeforeValidator
-
-if TYPE_CHECKING:
-    from pydantic_core.core_schema import ValidationInfo
+from cnnc.compiler.ops.model import BeforeValidator, ValidationInfo
 
 
 def _scale(value: Any, info: ValidationInfo) -> float | None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cnnc.compiler.ops import base, fields
 from cnnc.compiler.ops.base import OpError, Shape
-from cnnc.compiler.ops.model import PlainValidator
-
-if TYPE_CHECKING:
-    from pydantic_core.core_schema import ValidationInfo
+from cnnc.compiler.ops.model import PlainValidator, ValidationInfo
 
 LETTERS = {0: "C", 1: "CW", 2: "CHW", 3: "CDHW"}
 """The letters of the axes in their order, by the number of spatial axes."""
@@ -43,13 +40,13 @@ def read(value: Any, name: str, shape: Shape) -> tuple[str, ...]:
 
 
 def _axes(value: Any, info: ValidationInfo) -> tuple[str, ...]:
-    return read(value, str(info.field_name), fields.place_of(info).ins[0])
+    return read(value, info.field_name, fields.place_of(info).ins[0])
 
 
 def _axis(value: Any, info: ValidationInfo) -> str:
     (axis, *more) = _axes(value, info)
     if more:
-        name = str(info.field_name)
+        name = info.field_name
         raise OpError("E303", f"`{name}` is {base.show(value)}; expected one axis", arg=name)
     return axis
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cnnc.compiler.ops.base import OpError, show
-from cnnc.compiler.ops.model import BeforeValidator
-
-if TYPE_CHECKING:
-    from pydantic_core.core_schema import ValidationInfo
+from cnnc.compiler.ops.model import BeforeValidator, ValidationInfo
 
 TABLES = {
     # LeCun, Bottou, Bengio and Haffner 1998, Table I: S2's maps down, C3's maps across.

@@ -5,18 +5,15 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Mapping
 from math import gcd, prod
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cnnc.compiler.ops import base, connection, fields, geometry
 from cnnc.compiler.ops.base import Brings, Op, OpError, Shape, Sides, Sizes, Window, WordSlots
 from cnnc.compiler.ops.initial import BiasInit, WeightInit
-from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator
+from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator, ValidationInfo
 from cnnc.compiler.ops.reparam import Reparam, Weighted
 from cnnc.compiler.sizes import is_free
 from cnnc.dsl.record import record
-
-if TYPE_CHECKING:
-    from pydantic_core.core_schema import ValidationInfo
 
 
 def _conv_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:

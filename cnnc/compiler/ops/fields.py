@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cnnc.compiler.ops.base import MAX_SIZE, OpError, Place, Shape, Sides, Sizes, show
-from cnnc.compiler.ops.model import BeforeValidator
-
-if TYPE_CHECKING:
-    from pydantic_core.core_schema import ValidationInfo
+from cnnc.compiler.ops.model import BeforeValidator, ValidationInfo
 
 
 def place_of(info: ValidationInfo) -> Place:
     """The place that a validator runs at."""
     assert isinstance(info.context, Place)
     return info.context
-
-
-def _name(info: ValidationInfo) -> str:
-    assert info.field_name is not None
-    return info.field_name
 
 
 def as_int(value: Any, name: str, least: int | None = None) -> int:
@@ -54,20 +46,20 @@ def one_of(value: Any, name: str, choices: Iterable[str]) -> str:
 
 def word(*choices: str) -> BeforeValidator:
     """The validator of an argument that is one of a few words."""
-    return BeforeValidator(lambda value, info: one_of(value, _name(info), choices))
+    return BeforeValidator(lambda value, info: one_of(value, info.field_name, choices))
 
 
 def at_least(least: int) -> BeforeValidator:
     """The validator of an integer of `least` or more."""
-    return BeforeValidator(lambda value, info: as_int(value, _name(info), least))
+    return BeforeValidator(lambda value, info: as_int(value, info.field_name, least))
 
 
 def _positive(value: Any, info: ValidationInfo) -> int:
-    return as_int(value, _name(info), 1)
+    return as_int(value, info.field_name, 1)
 
 
 def _natural(value: Any, info: ValidationInfo) -> int:
-    return as_int(value, _name(info), 0)
+    return as_int(value, info.field_name, 0)
 
 
 def _flag(value: Any, info: ValidationInfo) -> bool:
@@ -75,7 +67,7 @@ def _flag(value: Any, info: ValidationInfo) -> bool:
         return value
     if value in ("yes", "no"):
         return bool(value == "yes")
-    name = _name(info)
+    name = info.field_name
     meant = {"true": "yes", "false": "no", "none": "no"}.get(str(value).lower())
     raise OpError(
         "E303", f"`{name}` is {show(value)}; expected yes or no", arg=name,
@@ -91,27 +83,29 @@ def real(value: Any, name: str) -> float:
 
 
 def _real(value: Any, info: ValidationInfo) -> float:
-    return real(value, _name(info))
+    return real(value, info.field_name)
 
 
 def _positive_real(value: Any, info: ValidationInfo) -> float:
     number = _real(value, info)
     if not number > 0:
-        raise OpError("E303", f"`{_name(info)}` (={show(value)}) must be more than 0", arg=_name(info))
+        raise OpError(
+            "E303", f"`{info.field_name}` (={show(value)}) must be more than 0", arg=info.field_name
+        )
     return number
 
 
 def _natural_real(value: Any, info: ValidationInfo) -> float:
     number = _real(value, info)
     if number < 0:
-        raise OpError("E303", f"`{_name(info)}` (={show(value)}) must be at least 0", arg=_name(info))
+        raise OpError("E303", f"`{info.field_name}` (={show(value)}) must be at least 0", arg=info.field_name)
     return number
 
 
 def _share(value: Any, info: ValidationInfo) -> float:
     number = _real(value, info)
     if not 0 <= number <= 1:
-        raise OpError("E303", f"`{_name(info)}` (={show(value)}) must lie in [0, 1]", arg=_name(info))
+        raise OpError("E303", f"`{info.field_name}` (={show(value)}) must lie in [0, 1]", arg=info.field_name)
     return number
 
 
@@ -121,14 +115,14 @@ def _probability(value: Any, info: ValidationInfo) -> float:
         percent = 1 < number < 100 and number == int(number)
         hint = f"a share, for instance {number / 100:g}" if percent else None
         raise OpError(
-            "E303", f"`{_name(info)}` (={show(value)}) must lie in [0, 1)", arg=_name(info), hint=hint
+            "E303", f"`{info.field_name}` (={show(value)}) must lie in [0, 1)", arg=info.field_name, hint=hint
         )  # fmt: skip
     return number
 
 
 def per_axis(value: Any, info: ValidationInfo, least: int) -> tuple[int, ...]:
     """3 becomes (3, 3) on a map of two axes; `1x7` must have one number for each axis."""
-    name = _name(info)
+    name = info.field_name
     rank = place_of(info).rank
     if isinstance(value, tuple):
         if len(value) != rank:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 from cnnc.compiler.ops import fields
 from cnnc.compiler.ops.base import OpError, show
-from cnnc.compiler.ops.model import PlainValidator
+from cnnc.compiler.ops.model import PlainValidator, ValidationInfo
 from cnnc.dsl.record import record
-
-if TYPE_CHECKING:
-    from pydantic_core.core_schema import ValidationInfo
 
 
 @record
@@ -66,7 +63,7 @@ class _Word(Protocol):
 
 def rule_of(value: Any, info: ValidationInfo) -> Init | None:
     """A rule's word with its numbers; a bare number is a constant."""
-    argument = info.field_name or ""
+    argument = info.field_name
     if value is None or isinstance(value, Init):
         return value
     if isinstance(value, int | float | Fraction) and not isinstance(value, bool):

@@ -1,8 +1,8 @@
-"""Frozen classes whose fields are validated, by the Rust core of pydantic.
+"""Frozen classes whose fields are validated when an object is made.
 
-A class here is declared as one of pydantic's and has the parts of its interface that are
-needed, under the same names. `pydantic.BaseModel` itself is left out for what its import
-takes: 0.04 s, a quarter of a run of `cnnc check`.
+A class here is declared as one of pydantic's models is, and has the parts of its interface that are needed, under the
+same names. pydantic itself is left out: nearly every field has a validator of its own, and the import of no more than
+pydantic's core would take a fifth of a run of `cnnc check`.
 """
 
 from __future__ import annotations
@@ -10,31 +10,49 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Hashable, Mapping
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, Union, get_args, get_origin
-
-from pydantic_core import SchemaValidator, core_schema
+from typing import Annotated, Any, ClassVar, Self, TypeVar, Union, get_args, get_origin
 
 from cnnc.dsl.record import record
 
-if TYPE_CHECKING:
-    from pydantic_core.core_schema import CoreSchema, ValidationInfo
-
 _REQUIRED = object()
 _T = TypeVar("_T")
+
+
+class ValidationError(ValueError):
+    """A field has no value, or one of another type; or there is no such field."""
+
+    def __init__(self, field: str, value: object) -> None:
+        super().__init__(f"`{field}` cannot be {value!r}")
+        self.field = field
+        self.value = value
+
+
+class ValidationInfo:
+    """What a validator sees beside the value: the name of its field, the fields validated before it, and the context."""
+
+    __slots__ = ("context", "data", "field_name")
+    field_name: str
+
+    def __init__(self, context: object) -> None:
+        self.context = context
+        self.data: dict[str, Any] = {}
+
+
+Validator = Callable[[Any, ValidationInfo], Any]
 
 
 @record
 class BeforeValidator:
     """What makes a field's value of what is given; that is then held against the field's type."""
 
-    function: Callable[[Any, ValidationInfo], Any]
+    function: Validator
 
 
 @record
 class PlainValidator:
     """What makes a field's value of what is given, and answers for its type."""
 
-    function: Callable[[Any, ValidationInfo], Any]
+    function: Validator
 
 
 @record
@@ -94,19 +112,33 @@ class Model:
 
     @classmethod
     def model_validate(cls, values: Mapping[str, Any], context: Any = None) -> Self:
-        """An object of the class. Raises pydantic's ValidationError; validators are handed `context`."""
+        """An object of the class. Raises ValidationError; validators are handed `context`."""
         made = cls.__new__(cls)
         made.__dict__.update(cls._validated(values, context))
         return made
 
     @classmethod
     def _validated(cls, values: Mapping[str, Any], context: Any) -> dict[str, Any]:
-        # The validator is made when the class is first used: a run uses few of the many.
-        validator = cls.__dict__.get("_validator")
-        if validator is None:
-            validator = _validator_of(cls)
-            cls._validator = validator  # type: ignore[attr-defined]
-        fields: dict[str, Any] = validator.validate_python(dict(values), context=context)[0]
+        # The validators are made when the class is first used: a run uses few of the many.
+        validators = cls.__dict__.get("_validators")
+        if validators is None:
+            validators = cls._validators = _validators_of(cls)  # type: ignore[attr-defined]
+        info = ValidationInfo(context)
+        fields = info.data
+        for name, field, validator in validators:
+            if name in values:
+                info.field_name = name
+                fields[name] = validator(values[name], info)
+            elif field.validate_default:
+                info.field_name = name
+                fields[name] = validator(field.default, info)
+            elif field.default is _REQUIRED:
+                raise ValidationError(name, None)
+            else:
+                fields[name] = field.default
+        for name in values:
+            if name not in fields:
+                raise ValidationError(name, values[name])
         return fields
 
     def model_copy(self, *, update: Mapping[str, Any]) -> Self:
@@ -146,52 +178,86 @@ class Model:
 
 
 _set_answers: Callable[[Model, object], None] = Model.__dict__["_answers"].__set__
-_SIMPLE: Mapping[Any, Callable[[], CoreSchema]] = {
-    int: core_schema.int_schema, bool: core_schema.bool_schema, float: core_schema.float_schema,
-    str: core_schema.str_schema,
-}  # fmt: skip
 
 
-def _validator_of(model: type[Model]) -> SchemaValidator:
+def _validators_of(model: type[Model]) -> tuple[tuple[str, FieldInfo, Validator], ...]:
+    """What makes the value of each field, in the order in which they are made."""
     order = sorted(model.model_fields, key=lambda name: name not in model.settled_first)
-    fields = {name: core_schema.model_field(_field_schema(model.model_fields[name])) for name in order}
-    schema = core_schema.model_fields_schema(fields, model_name=model.__name__, extra_behavior="forbid")
-    return SchemaValidator(schema, config={"strict": True})
+    fields = {name: model.model_fields[name] for name in order}
+    return tuple((name, field, _validator_of(field)) for name, field in fields.items())
 
 
-def _field_schema(field: FieldInfo) -> CoreSchema:
+def _validator_of(field: FieldInfo) -> Validator:
     annotation = field.annotation
     if isinstance(annotation, str):
         annotation = eval(annotation, vars(sys.modules[field.module]))  # the source of a class of ours
-    schema = _schema(annotation)
-    if field.is_required():
-        return schema
-    return core_schema.with_default_schema(
-        schema, default=field.default, validate_default=field.validate_default
-    )
-
-
-def _schema(annotation: Any) -> CoreSchema:
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        kind, *checks = arguments
-        return _checked(kind, checks)
-    if origin is tuple and arguments[1:] == (...,):
-        return core_schema.tuple_schema([_schema(arguments[0])], variadic_item_index=0)
-    if origin is tuple:
-        return core_schema.tuple_schema([_schema(a) for a in arguments])
-    if origin in (Union, UnionType) and len(arguments) == 2 and arguments[1] is NoneType:
-        return core_schema.nullable_schema(_schema(arguments[0]))
-    made = _SIMPLE.get(annotation)
-    return core_schema.is_instance_schema(annotation) if made is None else made()
-
-
-def _checked(kind: Any, checks: list[Any]) -> CoreSchema:
-    schema: CoreSchema | None = None
+    if get_origin(annotation) is not Annotated:
+        return _of_type(annotation)
+    kind, *checks = get_args(annotation)
+    validator: Validator | None = None
     for check in checks:
         if isinstance(check, PlainValidator):
-            schema = core_schema.with_info_plain_validator_function(check.function)
+            validator = check.function
         else:
             assert isinstance(check, BeforeValidator)
-            schema = core_schema.with_info_before_validator_function(check.function, schema or _schema(kind))
-    return schema or _schema(kind)
+            validator = _in_turn(check.function, validator or _of_type(kind))
+    assert validator is not None
+    return validator
+
+
+def _in_turn(first: Validator, then: Validator) -> Validator:
+    return lambda value, info: then(first(value, info), info)
+
+
+def _of_type(annotation: Any) -> Validator:
+    """The validator that lets the values of one type through."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is tuple and arguments[1:] == (...,):
+        return _tuple_of(_of_type(arguments[0]))
+    if origin is tuple:
+        return _row_of(tuple(map(_of_type, arguments)))
+    if origin in (Union, UnionType) and len(arguments) == 2 and arguments[1] is NoneType:
+        inner = _of_type(arguments[0])
+        return lambda value, info: None if value is None else inner(value, info)
+    return _number_of(annotation) if annotation in (int, float) else _instance_of(annotation)
+
+
+def _number_of(kind: type[int | float]) -> Validator:
+    """Of a class derived from int the number alone is kept; an int passes as a float, and a bool as neither."""
+    wider = (kind, int)
+
+    def validate(value: Any, info: ValidationInfo) -> int | float:
+        if type(value) is kind:
+            return value
+        if isinstance(value, bool) or not isinstance(value, wider):
+            raise ValidationError(info.field_name, value)
+        return kind(value)
+
+    return validate
+
+
+def _instance_of(kind: type) -> Validator:
+    def validate(value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, kind):
+            raise ValidationError(info.field_name, value)
+        return value
+
+    return validate
+
+
+def _tuple_of(item: Validator) -> Validator:
+    def validate(value: Any, info: ValidationInfo) -> tuple[Any, ...]:
+        if not isinstance(value, tuple):
+            raise ValidationError(info.field_name, value)
+        return tuple([item(v, info) for v in value])
+
+    return validate
+
+
+def _row_of(items: tuple[Validator, ...]) -> Validator:
+    def validate(value: Any, info: ValidationInfo) -> tuple[Any, ...]:
+        if not isinstance(value, tuple) or len(value) != len(items):
+            raise ValidationError(info.field_name, value)
+        return tuple([item(v, info) for item, v in zip(items, value, strict=True)])
+
+    return validate

@@ -6,15 +6,12 @@ from abc import ABC
 from collections.abc import Mapping
 from math import prod
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cnnc.compiler.ops import base, fields
 from cnnc.compiler.ops.axes import Axes, letters_of, places
 from cnnc.compiler.ops.base import OpError, PositionWise, SameShape, Shape, WordSlots
-from cnnc.compiler.ops.model import Field, PlainValidator
-
-if TYPE_CHECKING:
-    from pydantic_core.core_schema import ValidationInfo
+from cnnc.compiler.ops.model import Field, PlainValidator, ValidationInfo
 
 
 class _Norm(PositionWise, ABC):

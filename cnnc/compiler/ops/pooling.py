@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cnnc.compiler.ops import base, fields, geometry
 from cnnc.compiler.ops.base import (
@@ -19,11 +19,8 @@ from cnnc.compiler.ops.base import (
     Window,
     WordSlots,
 )
-from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator
+from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator, ValidationInfo
 from cnnc.compiler.sizes import is_free, require
-
-if TYPE_CHECKING:
-    from pydantic_core.core_schema import ValidationInfo
 
 
 def _pool_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:

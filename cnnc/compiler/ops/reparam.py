@@ -5,14 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from math import prod
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from cnnc.compiler.ops import fields
 from cnnc.compiler.ops.base import Op, Shape
-from cnnc.compiler.ops.model import PlainValidator
-
-if TYPE_CHECKING:
-    from pydantic_core.core_schema import ValidationInfo
+from cnnc.compiler.ops.model import PlainValidator, ValidationInfo
 
 RULES = ("weight_norm", "spectral_norm")
 

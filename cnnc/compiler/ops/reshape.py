@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cnnc.compiler.ops import axes, base, fields
 from cnnc.compiler.ops.base import (
@@ -23,12 +23,9 @@ from cnnc.compiler.ops.base import (
     Window,
     by_x,
 )
-from cnnc.compiler.ops.model import Field, PlainValidator
+from cnnc.compiler.ops.model import Field, PlainValidator, ValidationInfo
 from cnnc.compiler.ops.sized import Sized, or_tensor, size_or_tensor
 from cnnc.compiler.sizes import exact_quotient, is_free, require
-
-if TYPE_CHECKING:
-    from pydantic_core.core_schema import ValidationInfo
 
 
 @base.op

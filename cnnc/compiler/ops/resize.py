@@ -6,16 +6,13 @@ from abc import ABC
 from fractions import Fraction
 from math import prod
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cnnc.compiler.ops import base, fields, geometry
 from cnnc.compiler.ops.base import Axis, Local, OpError, Shape, Sides, Spread, Undefined, Weightless, Window
-from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator
+from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator, ValidationInfo
 from cnnc.compiler.ops.sized import Fitting, or_tensor
 from cnnc.compiler.sizes import ratio
-
-if TYPE_CHECKING:
-    from pydantic_core.core_schema import ValidationInfo
 
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 

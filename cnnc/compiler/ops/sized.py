@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from abc import ABC
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cnnc.compiler.ops import fields
 from cnnc.compiler.ops.base import OpError, Shape, Weightless, Window
-from cnnc.compiler.ops.model import BeforeValidator
-
-if TYPE_CHECKING:
-    from pydantic_core.core_schema import ValidationInfo
+from cnnc.compiler.ops.model import BeforeValidator, ValidationInfo
 
 
 def or_tensor(value: Any, info: ValidationInfo, needs: str, *, hint: str) -> None:

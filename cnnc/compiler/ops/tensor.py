@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cnnc.compiler.ops import base, fields
 from cnnc.compiler.ops.base import Op, OpError, Pointwise, Shape, Weightless, Window, by_x, show
 from cnnc.compiler.ops.initial import Init, rule_of
-from cnnc.compiler.ops.model import PlainValidator
+from cnnc.compiler.ops.model import PlainValidator, ValidationInfo
 from cnnc.compiler.sizes import is_free
-
-if TYPE_CHECKING:
-    from pydantic_core.core_schema import ValidationInfo
 
 
 def _shape(value: Any, info: ValidationInfo) -> Shape:

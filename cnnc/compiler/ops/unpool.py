@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cnnc.compiler.ops import base, fields, geometry
 from cnnc.compiler.ops.base import OpError, Shape, Sides, Sizes, Weightless, Window
-from cnnc.compiler.ops.model import BeforeValidator, Field
+from cnnc.compiler.ops.model import BeforeValidator, Field, ValidationInfo
 from cnnc.compiler.ops.pooling import MaxPool
 from cnnc.compiler.sizes import same
-
-if TYPE_CHECKING:
-    from pydantic_core.core_schema import ValidationInfo
 
 
 def _pool(info: ValidationInfo) -> MaxPool:
@@ -40,7 +37,7 @@ def _alike(value: Any, name: str, own: Any) -> Any:
 
 
 def _of_pool(value: Any, info: ValidationInfo) -> Any:
-    name, pool = info.field_name or "", _pool(info)
+    name, pool = info.field_name, _pool(info)
     if isinstance(value, int | tuple) and not isinstance(value, bool):
         rank = fields.place_of(info).rank
         value = fields.sides(value, name, rank) if name == "pad" else fields.per_axis(value, info, 1)

@@ -8,17 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from types import NoneType
-from typing import Any
-
-from pydantic_core import ValidationError
 
 from cnnc.compiler.ops import Op, OpError, Place, Shape, Sizes, show
 from cnnc.compiler.ops.base import MAX_SIZE
+from cnnc.compiler.ops.model import ValidationError
 from cnnc.compiler.sizes import Ledger, is_free
 from cnnc.compiler.symbolic import Sourced
 from cnnc.compiler.walk.arguments import Arguments, by_default
 from cnnc.compiler.walk.values import LayerWord, Value
-from cnnc.dsl.diagnostics import CnncError, fail
+from cnnc.dsl.diagnostics import fail
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 
@@ -109,7 +107,8 @@ def _validated(wanted: Wanted, ledger: Ledger) -> tuple[Op, Shape]:
             error.code, error.message, where, of_what_flows(where, shapes) or error.hint, trace
         ) from None
     except ValidationError as error:
-        raise _argument_error(error, wanted.op, args, span) from None
+        message = f"`{error.field}` of `{wanted.op.kind}` cannot be {show(error.value)}"
+        raise fail("E303", message, args.spans.get(error.field, span)) from None
     if max(int(n) for n in shape) > MAX_SIZE:
         raise fail("E901", f"`{op.kind}` gives {show(Sizes(shape))}, a size of more than {MAX_SIZE:,}", span)
     return op, shape
@@ -148,11 +147,3 @@ def _refuse_free_weights(op: Op, shapes: tuple[tuple[int, ...], ...]) -> None:
             "E407", f"`{op.kind}` has weights for {free[0]} inputs, and that size is free",
             hint="average the map first, by `gap` or `adaptiveavgpool7`, or give the size with --input",
         )  # fmt: skip
-
-
-def _argument_error(error: ValidationError, op: type[Op], args: Arguments, span: Span) -> CnncError:
-    """A validator's refusal in the user's words."""
-    first = error.errors()[0]
-    name = str(first["loc"][0]) if first["loc"] else ""
-    value: Any = first["input"]
-    return fail("E303", f"`{name}` of `{op.kind}` cannot be {show(value)}", args.spans.get(name, span))

@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pydantic_core import ValidationError
-
 from cnnc.compiler.expand import _value
 from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.ops import Op, OpError, Place
 from cnnc.compiler.ops.base import Sizes
+from cnnc.compiler.ops.model import ValidationError
 from cnnc.compiler.sizes import is_free
 from cnnc.dsl.record import record
 from cnnc.importer.structure.terms import NONE, Chain, Layer, Leaf, Value, Word
