@@ -3,8 +3,7 @@
 They are those that need nothing but the package and pytest: no other process, no Graphviz, no hypothesis, which has
 no wheel for Pyodide.
 
-Needs npm and node, and pip that finds wheels of pydantic_core for Pyodide. Exit code 0 where all pass, 75 where
-something to run them with cannot be had (and says what).
+Needs npm, node and pip. Exit code 0 where all pass, 75 where something to run them with cannot be had (and says what).
 """
 
 from __future__ import annotations
@@ -17,11 +16,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from cnnc.page.export import PLATFORM, PYODIDE
+from cnnc.page.export import PYODIDE
 
 PURE = (
-    "annotated-types", "click", "graphviz", "iniconfig", "networkx", "packaging", "pluggy", "pydantic", "pygments",
-    "pytest", "typing-inspection", "typing_extensions",
+    "click", "graphviz", "iniconfig", "networkx", "packaging", "pluggy", "pygments", "pytest",
 )  # fmt: skip
 CHECKS = (
     "without_torch", "test_errors.py", "test_diff.py", "test_golden.py", "test_mistakes.py", "test_names.py",
@@ -84,19 +82,6 @@ def _fetch(folder: Path, wheel: Path | None) -> None:
         archive.extractall(folder, filter="data")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     known = ["--no-deps", "-c", str(ROOT / "constraints.txt")]
-    binary = ["--only-binary=:all:", "--platform", PLATFORM, "--python-version", "314", "--abi", "cp314"]
-    run(
-        *pip,
-        "download",
-        "--quiet",
-        "-d",
-        "wheels",
-        *known,
-        *binary,
-        "--implementation",
-        "cp",
-        "pydantic_core",
-    )
     run(*pip, "download", "--quiet", "-d", "wheels", *known, *PURE)
     if wheel is None:
         run(*pip, "wheel", "--quiet", "--no-deps", "-w", "wheels", ROOT)

@@ -1,6 +1,6 @@
 """`cnnc live --export`: the page as a folder of files, for any web server. Python runs in the browser, by Pyodide.
 
-Nothing is fetched here: the parts that pip does not install lie in a folder, and where one is missing the message says the
+Nothing is fetched here: Pyodide, which pip does not install, lies in a folder, and where it is missing the message says the
 command that puts it there. Beside each file is one with `.gz`, for servers that send it.
 """
 
@@ -16,9 +16,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from importlib import resources
-from importlib.metadata import distribution
 from importlib.resources.abc import Traversable
-from importlib.util import find_spec
 from pathlib import Path
 
 from cnnc.cli.files import replace_file
@@ -31,8 +29,7 @@ from cnnc.page.answers import start, to_json
 from cnnc.page.assets import NAMES, asset
 
 PYODIDE = "314.0.7"
-"""The version of npm's `pyodide`: Python 3.14. Wheels are built for one such version."""
-PLATFORM = "pyemscripten_2026_0_wasm32"
+"""The version of npm's `pyodide`: Python 3.14."""
 
 _RUNTIME = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm")
 _LEFT_OUT = ("cli", "importer", "lsp", "solving", "pytest_plugin.py", "highlight.py")
@@ -64,7 +61,7 @@ def export(into: Path, parts: Path, spec: str | None, say: Say, *, home: str | N
     or uses files beside it (E801), and a folder that cannot be written or has files of somebody else (E703).
     """
     begun = _begun(spec, home)
-    pyodide, wheel = _pyodide(parts), _wheel(parts)
+    pyodide = _pyodide(parts)
     try:
         if into.is_dir() and any(into.iterdir()) and not (into / "python" / "cnnc.zip").is_file():
             raise fail(
@@ -72,25 +69,25 @@ def export(into: Path, parts: Path, spec: str | None, say: Say, *, home: str | N
             )
         (into / "python").mkdir(parents=True, exist_ok=True)
         say("compiling Python's library and cnnc for the browser")
-        _compile(pyodide, wheel, into / "python")
+        _compile(pyodide, into / "python")
         for name in _RUNTIME:
             shutil.copyfile(pyodide / name, into / "python" / name)
         written = {
             path: path.read_bytes() for path in sorted((into / "python").iterdir()) if path.suffix != ".gz"
         }
-        texts = {into / name: text for name, text in _page(begun, pyodide, wheel).items()}
+        texts = {into / name: text for name, text in _page(begun, pyodide).items()}
         say("packing")
         return sum(_write(path, raw) for path, raw in (written | texts).items())
     except OSError as error:
         raise fail("E703", f"`{into}` cannot be written: {error.strerror or error}") from None
 
 
-def _page(begun: str, pyodide: Path, wheel: Path) -> dict[str, bytes]:
+def _page(begun: str, pyodide: Path) -> dict[str, bytes]:
     """The page's own files."""
     found = {name: made[1] for name in NAMES if (made := asset(name, "inside")) is not None}
     policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'.encode()
     found["index.html"] = found["index.html"].replace(b"<head>\n", b"<head>\n" + policy)
-    found["LICENCES.txt"] += _licences(pyodide, wheel).encode()
+    found["LICENCES.txt"] += _licence(pyodide).encode()
     found["worker.js"] = resources.files("cnnc.page").joinpath("worker.js").read_bytes()
     found["start.json"] = begun.encode()
     lock = json.loads((pyodide / "pyodide-lock.json").read_bytes())
@@ -111,15 +108,9 @@ def _begun(spec: str | None, home: str | None) -> str:
 # --- the parts -----------------------------------------------------------------------------------
 
 
-def fetching(parts: Path) -> tuple[list[str], list[str]]:
-    """The commands that put the parts into a folder: npm's package and the wheel of pydantic_core."""
-    return (
-        ["npm", "install", "--prefix", str(parts), f"pyodide@{PYODIDE}"],
-        [
-            "pip", "download", "--dest", str(parts), "--no-deps", "--only-binary=:all:", "--platform", PLATFORM,
-            "--python-version", "314", "--implementation", "cp", "--abi", "cp314", "pydantic_core",
-        ],
-    )  # fmt: skip
+def fetching(parts: Path) -> list[str]:
+    """The command that puts npm's package into a folder."""
+    return ["npm", "install", "--prefix", str(parts), f"pyodide@{PYODIDE}"]
 
 
 def _pyodide(parts: Path) -> Path:
@@ -131,36 +122,17 @@ def _pyodide(parts: Path) -> Path:
         raise fail(
             "E802",
             f"the page takes npm's package pyodide {PYODIDE}, and `{parts}` has {version or 'none'}",
-            hint=shlex.join(fetching(parts)[0]),
+            hint=shlex.join(fetching(parts)),
         )
     return found
 
 
-def _wheel(parts: Path) -> Path:
-    """The wheel of pydantic_core, newest if several."""
-    found = sorted(parts.glob(f"pydantic_core-*-cp314-cp314-{PLATFORM}.whl"))
-    if not found:
-        raise fail(
-            "E802",
-            f"the page takes pydantic_core's wheel for {PLATFORM}, and `{parts}` has none",
-            hint=shlex.join(fetching(parts)[1]),
-        )
-    return found[-1]
-
-
-def _sources(wheel: Path) -> bytes:
+def _sources() -> bytes:
     """All modules that the browser's Python needs beside its library, as a zip."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as packed:
         for name, data in sorted(_own(resources.files("cnnc"), "cnnc")):
             packed.writestr(name, data)
-        with zipfile.ZipFile(wheel) as other:
-            for name in other.namelist():
-                if name.endswith((".py", ".so")):
-                    packed.writestr(name, other.read(name))
-        typing = find_spec("typing_extensions")
-        assert typing is not None and typing.origin is not None
-        packed.writestr("typing_extensions.py", Path(typing.origin).read_bytes())
     return out.getvalue()
 
 
@@ -176,7 +148,7 @@ def _own(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
             yield f"{name}/{item.name}", item.read_bytes()
 
 
-def _compile(pyodide: Path, wheel: Path, into: Path) -> None:
+def _compile(pyodide: Path, into: Path) -> None:
     """Write stdlib.zip and cnnc.zip."""
     node = shutil.which("node")
     if node is None:
@@ -187,7 +159,7 @@ def _compile(pyodide: Path, wheel: Path, into: Path) -> None:
     program = resources.files("cnnc.page").joinpath("prepare.mjs")
     with tempfile.TemporaryDirectory() as name, resources.as_file(program) as script:
         sources = Path(name) / "sources.zip"
-        replace_file(sources, _sources(wheel))
+        replace_file(sources, _sources())
         job = json.dumps({"without": _WITHOUT, "read": _READ})
         command = [node, str(script), str(pyodide.resolve()), str(sources), str(into.resolve()), job]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -208,21 +180,11 @@ def _write(path: Path, raw: bytes) -> int:
     return len(packed)
 
 
-def _licences(pyodide: Path, wheel: Path) -> str:
+def _licence(pyodide: Path) -> str:
     about = json.loads((pyodide / "package.json").read_bytes())
-    told = [
+    return (
+        "\nParts of python/, which `cnnc live --export` copies, and their licences.\n\n"
         f"--- pyodide {about['version']} ({about.get('license', '')})\n\n"
         "Pyodide and the Python in it, from npm; the source is at https://github.com/pyodide/pyodide.\n"
-        "Pyodide's licence is at https://www.mozilla.org/MPL/2.0/, Python's at https://docs.python.org/3/license.html."
-    ]
-    with zipfile.ZipFile(wheel) as packed:
-        told += [
-            f"--- {name.partition('.dist-info')[0].replace('-', ' ')}\n\n{packed.read(name).decode().strip()}"
-            for name in packed.namelist()
-            if ".dist-info/licenses/" in name
-        ]
-    typing = distribution("typing_extensions")
-    (licence,) = [file for file in typing.files or () if file.name == "LICENSE"]
-    told.append(f"--- typing_extensions {typing.version}\n\n{licence.read_text().strip()}")
-    head = "\nParts of python/, which `cnnc live --export` copies, and their licences.\n\n"
-    return head + "\n\n".join(told) + "\n"
+        "Pyodide's licence is at https://www.mozilla.org/MPL/2.0/, Python's at https://docs.python.org/3/license.html.\n"
+    )

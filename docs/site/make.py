@@ -157,12 +157,9 @@ def build(into: Path, parts: Path) -> None:
 
 
 def fetch(parts: Path) -> None:
-    """Put what the playground needs into a folder, where it is not there yet, from npm and PyPI."""
-    npm, pip = fetching(parts)
+    """Put what the playground needs into a folder, where it is not there yet, from npm."""
     if not (parts / "node_modules" / "pyodide").is_dir():
-        subprocess.run(npm, check=True)
-    if not list(parts.glob("pydantic_core-*.whl")):
-        subprocess.run([sys.executable, "-m", *pip], check=True)
+        subprocess.run(fetching(parts), check=True)
 
 
 def main() -> None:
