@@ -16,6 +16,7 @@ from reruns import printed_under_seeds
 from sampling import sampled
 
 import cnnc
+from cnnc.compiler.ops.regularisation import Dropout, DropPath, SpatialDropout
 
 torch = pytest.importorskip("torch")
 
@@ -70,16 +71,13 @@ TWINS = (
     "nasnet",
     "mnasnet",
     "xception",
-    "efficientnet",
-    "convnext",
     "ddpm_cifar10",
     "wavenet",
     "yolov8n",
 )
 """Families whose blocks still become several classes, where a person would have written one.
 
-Most would be one class with an `if`. The other causes: ConvNeXt's stages differ in length, and each unit has
-its own rate of stochastic depth, which a loop would compute; YOLOv8's C2f and WaveNet's units differ in how
+Most would be one class with an `if`. The other causes: YOLOv8's C2f and WaveNet's units differ in how
 many units feed the join or which skip they read, which a loop in `forward` would cover; DDPM's levels differ in attention.
 """
 
@@ -228,6 +226,45 @@ def test_numbers_that_forward_reads_are_kept() -> None:
     """A constructor's number in forward is read from an attribute."""
     source = agrees(cnnc.parse("input 4x32x32\nblock a(s) = conv3-4(act=none) -> crop(s)\na(20) -> a(18)"))
     assert re.search(r"\n        self\.(\w+) = \1\n", source)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("b(4, 0) -> b(4, 0.1) -> b(4, 1/3)", 2),
+        ("b(4, 0.5) -> b(4, 0.1)", 2),
+        ("s(3, 0, 12, 0.1) -> s(5, 3, 12, 0.1) -> s(4, 8, 12, 0.1)", 3),
+        ("s(3, 0, 7, q) -> s(4, 3, 7, q) -> [dropout(q/3)]", 3),
+        ("m(4, 1, 0.1) -> m(4, 1, 0.7) -> m(8, 2, 0.2) -> m(8, 1, 0)", 2),
+        ("m(4, 1, 0) -> m(8, 2, 0.2)", 2),
+        ("[b(4, 0.03*i) for i in 0..6]", 2),
+        ("wide(0.5, 0.5) -> wide(1.5, 0.1)", 2),
+        ("wide(0.25*3, 0.5) -> wide(0.1*5/2, 0.9) -> wide(1, 0)", 2),
+    ],
+)
+def test_rates_are_arguments_and_grow_in_loops(text: str, count: int) -> None:
+    """Each module drops what the layer of its name says, up to the rounding of floats."""
+    net = cnnc.parse(
+        "input 4x16x16\nparam q = 0.1\ndefault conv(act=none)\n"
+        "block b(w, p) = [conv1-w -> droppath(p) + id]\n"
+        "block s(n, before, all, p) = [b(4, p*(before+i)/(all-1)) for i in 0..n-1]\n"
+        "block m(w, s, p) = [[conv1-w -> droppath(p) + id] if s == 1 and C == w else conv1-w/s]\n"
+        "block wide(a, p) = conv1-{8*a} -> spatialdropout(p)\n"
+        f"conv1-4 -> {text}"
+    )
+    source = agrees(net)
+    made = [c for c in classes(source) if c != "StochasticDepth"]
+    assert len(made) == count
+    model = executed(source)[made[-1]]()
+    rates = {
+        node.name: op.p
+        for node in net.graph.nodes
+        for op in [node.op]
+        if isinstance(op, DropPath | Dropout | SpatialDropout)
+    }
+    found = {name: module.p for name, module in model.named_modules() if hasattr(module, "p")}
+    assert found == pytest.approx(rates, rel=1e-14)
+    assert all(type(p) is float for p in found.values())
 
 
 # --- arithmetic and params ----------------------------------------------------------------------

@@ -237,12 +237,14 @@ def binary(op: str, left: Sym, right: Sym) -> Sym:
             return right
         if _is(right, 1):
             return left
+        if _is(left, 0) or _is(right, 0):
+            return Const(0)
     elif op in ("+", "-"):
         if _is(right, 0):
             return left
         if op == "+" and _is(left, 0):
             return right
-    elif op in ("//", "/") and _is(right, 1) and not (op == "//" and is_real(left)):
+    elif op in ("//", "/") and (_is(left, 0) or (_is(right, 1) and not (op == "//" and is_real(left)))):
         return left
     if op == "+" and isinstance(right, Binary) and right.op == "-" and right.right == left:
         return right.left
@@ -353,7 +355,8 @@ FUNCTIONS: dict[str, Callable[..., Exact]] = {
     "min": lambda *items: min(items), "max": lambda *items: max(items), "round": half_up, "ceil": math.ceil, "floor": math.floor, "divisible": divisible,
 }  # fmt: skip
 ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
-    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": lambda a, b: Fraction(a) / b,
+    "+": operator.add, "-": operator.sub, "*": operator.mul,
+    "/": lambda a, b: a / b if isinstance(a, float) or isinstance(b, float) else Fraction(a) / b,
     "//": operator.floordiv, "%": operator.mod,
 }  # fmt: skip
 ORDER: dict[str, Callable[[Any, Any], bool]] = {

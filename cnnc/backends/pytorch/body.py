@@ -149,7 +149,7 @@ class Body:
 
     def _new(self, new: New, texts: Iterator[SlotText]) -> str:
         if isinstance(new, LayerNew):
-            args = [self._argument(a, texts) for a in new.module.args]
+            args = [text for a in new.module.args if (text := self._argument(a, texts)) != LEFT_OUT]
             options = [(k, self._argument(a, texts)) for k, a in new.module.kwargs.items()]
             args += [f"{k}={text}" for k, text in options if text != LEFT_OUT]
             text = _initialised(f"{new.module.cls}({', '.join(args)})", new.module.init)

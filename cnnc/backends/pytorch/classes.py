@@ -137,6 +137,8 @@ class ClassParam:
     given: tuple[Any, ...] = ()
     pipeline: str | None = None
     """The block's pipeline parameter that it stands for: a module."""
+    is_rounded: bool = False
+    """Whether it is a float to PyTorch wherever it goes, so that no size depends on its last digit."""
 
 
 Text = Sym | str

@@ -213,6 +213,12 @@ class Layer:
             self.reads.argument(name, sym)
         return Val(fold(getattr(self.node.op, name)), sym)
 
+    def real(self, name: str) -> Val:
+        """An argument that need not be whole; a param of the file that it depends on is written as a plain number."""
+        if self.reads is not None:
+            self.reads.value(name)
+        return Val(getattr(self.node.op, name), self.arg_syms.get(name))
+
     def items(self, name: str, what: str) -> tuple[Val, ...]:
         """The items of an argument that is a tuple, each of them `what` in the code."""
         values = getattr(self.node.op, name)

@@ -10,14 +10,26 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import groupby
+from itertools import groupby, pairwise
+from math import isclose
 from typing import Any
 
 from cnnc.backends.pytorch.classes import LEFT_OUT, LoopNew, LoopSlot, LoopText, New, Text, walk
 from cnnc.backends.pytorch.layer import Val
 from cnnc.backends.pytorch.names import literal
 from cnnc.backends.pytorch.sym import integral
-from cnnc.compiler.symbolic import TURN, Const, Param, Sym, binary, difference, params_of, substituted, value
+from cnnc.compiler.symbolic import (
+    TURN,
+    Binary,
+    Const,
+    Param,
+    Sym,
+    binary,
+    difference,
+    params_of,
+    substituted,
+    value,
+)
 from cnnc.compiler.walk.values import Trace, Turn
 
 Depends = Callable[[int, Sym | None], bool]
@@ -160,20 +172,21 @@ def _body(
 def regular_text(rows: Sequence[Sequence[Val]], known: Sequence[Known], depends: Depends) -> Text | None:
     """The source of a value that grows by the same step from turn to turn; `rows` has a row for each instance."""
     longest = max(rows, key=len)
+    kinds = {type(v.value) for row in rows for v in row}
     if not longest:
         return None
     if all(v.is_default for row in rows for v in row):
         return LEFT_OUT
     free = [[depends(i, v.sym) for v in row] for i, row in enumerate(rows)]
-    for candidate in _candidates(longest):
+    for candidate in _candidates(longest) if kinds in ({int}, {float}) else ():
+        text = integral(candidate) if kinds == {int} else candidate
         if all(
-            type(v.value) is int
-            and gives(integral(candidate), {**numbers, TURN: t}, v.value)
+            gives(text, {**numbers, TURN: t}, v.value)
             and (not free[i][t] or (v.sym is not None and _same(candidate, t, v.sym)))
             for i, (row, numbers) in enumerate(zip(rows, known, strict=True))
             for t, v in enumerate(row)
         ):
-            return integral(candidate)
+            return text
     values = [v.value for row in rows for v in row]
     if all(v == values[0] and type(v) is type(values[0]) for v in values) and not any(map(any, free)):
         return literal(values[0])
@@ -186,28 +199,57 @@ def _same(candidate: Sym, turn: int, sym: Sym) -> bool:
 
 
 def gives(sym: Sym, known: Known, wanted: object) -> bool:
-    """Whether an expression gives a number: exactly, and in Python's arithmetic where floats stand in it."""
+    """Whether an expression gives a number: exactly, and in Python's arithmetic where floats stand in it.
+
+    Where a float is wanted, it is as near as Python's arithmetic comes to it.
+    """
+    params = params_of(sym)
+    floats = {p: float(x) if isinstance(x := known.get(p), Fraction) else x for p in params}
+    if isinstance(wanted, float):
+        found = value(sym, floats)
+        return found is not None and isclose(found, wanted, rel_tol=1e-15)
     if value(sym, known) != wanted:
         return False
-    params = params_of(sym)
-    if not any(isinstance(known.get(param), Fraction) for param in params):
-        return True
-    floats = {p: float(x) if isinstance(x, Fraction) else x for p, x in known.items()}
-    return bool(value(sym, floats) == wanted)
+    return not any(isinstance(known.get(p), Fraction) for p in params) or bool(value(sym, floats) == wanted)
 
 
 def _candidates(row: Sequence[Val]) -> list[Sym]:
     """What could be the source of a row of values."""
     found: list[Sym] = []
     first = row[0].sym
-    if first is not None:
-        if not isinstance(first, Const):
-            found.append(first)
-        if len(row) > 1 and (second := row[1].sym) is not None:
-            found.append(_grown(first, difference(second, first)))
+    if first is not None and not isinstance(first, Const):
+        found.append(first)
+    for turn, (one, other) in enumerate(pairwise(row[:3])):
+        if one.sym is not None and other.sym is not None:
+            found.append(_growing(one.sym, other.sym, turn))
     if len(row) > 1 and all(type(v.value) is int for v in row[:2]) and row[0].value != row[1].value:
         found.append(_grown(Const(row[0].value), Const(row[1].value - row[0].value)))
     return [sym for sym in found if not isinstance(sym, Const)]
+
+
+def _growing(one: Sym, other: Sym, turn: int) -> Sym:
+    """What is `one` at a turn and `other` at the next, and grows by one step; of quotients, in the numerator."""
+    if (
+        isinstance(one, Binary)
+        and isinstance(other, Binary)
+        and one.op == other.op == "/"
+        and one.right == other.right
+    ):
+        return binary("/", _factor(one.left, other.left, turn), one.right)
+    step = difference(other, one)
+    return _grown(difference(one, binary("*", Const(turn), step)) if turn else one, step)
+
+
+def _factor(one: Sym, other: Sym, turn: int) -> Sym:
+    """The same of products that have a factor in common."""
+    if (
+        isinstance(one, Binary)
+        and isinstance(other, Binary)
+        and one.op == other.op == "*"
+        and one.left == other.left
+    ):
+        return binary("*", one.left, _growing(one.right, other.right, turn))
+    return _growing(one, other, turn)
 
 
 def _grown(first: Sym, step: Sym) -> Sym:

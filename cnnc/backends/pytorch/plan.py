@@ -420,7 +420,9 @@ class Planner:
         if param.sym is None:
             return Val(param.given[instance.position])
         number = self.sources.param_values(scope).get(param.sym)
-        if param.sym.kind == "float" and isinstance(number, int):
+        if param.is_rounded and is_number(number):
+            number = float(number)
+        elif param.sym.kind == "float" and isinstance(number, int):
             number = Fraction(number)  # 1.0 is whole here, and need not be for another value
         home = self.sources.around(scope, param.sym.owner)
         node = self.sources.channels_of(scope, param.sym)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from cnnc.backends.pytorch.classes import (
@@ -26,24 +28,33 @@ from cnnc.backends.pytorch.loops import Known, gives, loop_text
 from cnnc.backends.pytorch.names import literal, variable
 from cnnc.backends.pytorch.sym import integral
 from cnnc.compiler.graph import Scope
-from cnnc.compiler.symbolic import TURN, Const, Param, Sym, kind_of, params_of, value
+from cnnc.compiler.symbolic import TURN, Const, Param, Sym, kind_of, params_of, substituted, value
 
 
 class Unlike(Exception):
     """The shortcuts or loops of these instances cannot be written as those of one class."""
 
 
-def settle(instances: list[Instance], sources: Sources) -> ClassDef:
-    """The class of instances with one skeleton; its name is left to the caller. Raises Unlike."""
-    return _Settling(instances, sources).run()
+def settle(instances: list[Instance], sources: Sources, beside: Sequence[Instance] = ()) -> ClassDef:
+    """The class of instances with one skeleton; its name is left to the caller. Raises Unlike.
+
+    Those `beside` them are of the same block, with another skeleton.
+    """
+    return _Settling(instances, sources, beside).run()
 
 
 class _Settling:
-    def __init__(self, instances: list[Instance], sources: Sources) -> None:
+    def __init__(self, instances: list[Instance], sources: Sources, beside: Sequence[Instance]) -> None:
         self.instances = instances
         self.sources = sources
         self.known = [sources.param_values(i.scope) for i in instances]
         """The numbers of each instance's parameters."""
+        others = [sources.param_values(i.scope) for i in beside]
+        self.real: dict[Param, Sym] = {
+            replace(p, kind="int"): p for known in (*self.known, *others) for p, x in known.items()
+            if p.kind == "float" and isinstance(x, Fraction)
+        }  # fmt: skip
+        """The parameters that are not whole everywhere, by what they are where they are whole."""
         self.extras: list[ClassParam] = []
 
     def run(self) -> ClassDef:
@@ -59,10 +70,24 @@ class _Settling:
                 for sym in (shortcut.new.stride, shortcut.new.source, shortcut.new.target):
                     used += params_of(sym)
         cls = ClassDef("", self.instances, [], texts, shortcuts)
+        own = ordered(self.instances[0].scope, used, self._exact(texts, shortcuts.values()))
         # Python wants those without a default first.
-        params = [*ordered(self.instances[0].scope, used), *self.extras, *self._pipelines()]
-        cls.params = sorted(params, key=lambda p: p.default is not None)
+        cls.params = sorted([*own, *self.extras, *self._pipelines()], key=lambda p: p.default is not None)
         return cls
+
+    def _exact(self, texts: Sequence[SlotText], shortcuts: Iterable[ShortcutText]) -> set[Param]:
+        """The parameters of which something else than a float is made."""
+        found: set[Param] = set()
+        for text, slot in zip(texts, self.instances[0].slots, strict=True):
+            vals = (
+                [slot] if isinstance(slot, Val) else [slot.count, *(v for turn in slot.turns for v in turn)]
+            )
+            if not all(isinstance(val.value, float) for val in vals):
+                found.update(_params(text))
+        for shortcut in shortcuts:
+            syms = (shortcut.new.stride, shortcut.new.source, shortcut.new.target)
+            found.update(p for text in (*shortcut.texts, *syms) for p in _params(text))
+        return found
 
     def _pipelines(self) -> list[ClassParam]:
         """The modules that the constructor is handed."""
@@ -105,7 +130,7 @@ class _Settling:
         return name
 
     def _known_text(self, vals: Sequence[Val]) -> Text | None:
-        text = common_text(vals, self.known)
+        text = self._common_text(vals, self.known)
         if isinstance(text, str):
             self._fix(vals)
         return text
@@ -141,7 +166,7 @@ class _Settling:
         ]
         texts = []
         for vals in zip(*slots, strict=True):
-            texts.append(common_text(vals, params))
+            texts.append(self._common_text(vals, params))
             for val, scope in zip(vals, scopes, strict=True) if isinstance(texts[-1], str) else ():
                 self.sources.fix(val.sym, scope)
         if len(projected) < len(shortcuts):
@@ -158,6 +183,25 @@ class _Settling:
             raise Unlike
         return ShortcutText(projected[0][0], known_texts, depends=len(projected) < len(shortcuts))
 
+    def _common_text(self, vals: Sequence[Val], known: Sequence[Known]) -> Text | None:
+        """The source that all instances share if it gives the right number in each, else their common literal."""
+        if all(v.is_default for v in vals):
+            return LEFT_OUT
+        first = vals[0]
+        sym = self._shared([v.sym for v in vals])
+        if sym is not None and not isinstance(sym, Const):
+            sym = integral(sym) if type(first.value) is int else sym
+            if all(gives(sym, params, v.value) for v, params in zip(vals, known, strict=True)):
+                return sym
+        if all(v.value == first.value and type(v.value) is type(first.value) for v in vals):
+            return literal(first.value)
+        return None
+
+    def _shared(self, syms: Sequence[Sym | None]) -> Sym | None:
+        """The source that all instances share, if they do; a parameter in it is whole only if it is everywhere."""
+        known = [substituted(sym, self.real) if self.real else sym for sym in syms if sym is not None]
+        return known[0] if len(known) == len(syms) and all(sym == known[0] for sym in known) else None
+
 
 def detail(instance: Instance) -> str:
     """What tells apart instances of one skeleton that are unlike: their projections, and the lengths of loops."""
@@ -169,20 +213,6 @@ def detail(instance: Instance) -> str:
             parts.append(f"{name}: {new.projection is not None} {numbers}")
     lengths = [len(slot.turns) for slot in instance.slots if isinstance(slot, LoopSlot)]
     return f"{' '.join(parts)} {lengths}"
-
-
-def common_text(vals: Sequence[Val], known: Sequence[Known]) -> Text | None:
-    """The source that all instances share if it gives the right number in each, else their common literal."""
-    if all(v.is_default for v in vals):
-        return LEFT_OUT
-    first = vals[0]
-    if first.sym is not None and not isinstance(first.sym, Const) and all(v.sym == first.sym for v in vals):
-        sym = integral(first.sym) if type(first.value) is int else first.sym
-        if all(gives(sym, params, v.value) for v, params in zip(vals, known, strict=True)):
-            return sym
-    if all(v.value == first.value and type(v.value) is type(first.value) for v in vals):
-        return literal(first.value)
-    return None
 
 
 def _params(text: SlotText) -> Iterable[Param]:
@@ -203,8 +233,11 @@ def _type(given: object) -> str:
     return type(given).__name__
 
 
-def ordered(scope: Scope, used: Iterable[Param]) -> list[ClassParam]:
-    """Constructor parameters: channels first, then what is handed through, then the block's own in its order."""
+def ordered(scope: Scope, used: Iterable[Param], exact: Collection[Param]) -> list[ClassParam]:
+    """Constructor parameters: channels first, then what is handed through, then the block's own in its order.
+
+    Of those that are `exact` something else than a float is made.
+    """
     block = scope.block.params if scope.block is not None else {}
     order = list(block)
 
@@ -224,7 +257,8 @@ def ordered(scope: Scope, used: Iterable[Param]) -> list[ClassParam]:
         default = _default(scope, param) if param.owner == 0 else None
         real = param.kind == "float" and default is not None
         text = None if default is None else literal(float(default) if real else default)
-        out.append(ClassParam(name, param, param.kind, text))
+        rounded = param.kind == "float" and param not in exact
+        out.append(ClassParam(name, param, param.kind, text, is_rounded=rounded))
     return out
 
 

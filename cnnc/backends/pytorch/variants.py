@@ -27,21 +27,23 @@ def merged(groups: Sequence[Group], sources: Sources) -> ClassDef | None:
     chain = _chain(list(groups), sources)
     if chain is None or not _alike(groups):
         return None
+    instances = [i for group in groups for i in group]
     leaves: list[Leaf] = []
     for condition, group in chain:
         try:
-            leaves.append(Leaf(condition, settle(group, sources)))
+            leaves.append(Leaf(condition, settle(group, sources, instances)))
         except Unlike:
             return None
     if any(param.given for leaf in leaves for param in leaf.cls.params):
         return None  # what only calls know is not known for the other arm's
     used: list[Param] = [p.sym for leaf in leaves for p in leaf.cls.params if p.sym is not None]
-    used += [p for leaf in leaves if leaf.condition is not None for p in params_of(leaf.condition)]
-    instances = [i for group in groups for i in group]
+    exact = [p.sym for leaf in leaves for p in leaf.cls.params if p.sym is not None and not p.is_rounded]
+    asked = [p for leaf in leaves if leaf.condition is not None for p in params_of(leaf.condition)]
+    used, exact = [*used, *asked], [*exact, *asked]
     if any(p not in sources.param_values(i.scope) for i in instances for p in used):
         return None
     handed = [p for p in leaves[0].cls.params if p.pipeline is not None]
-    params = sorted([*ordered(instances[0].scope, used), *handed], key=lambda p: p.default is not None)
+    params = sorted([*ordered(instances[0].scope, used, exact), *handed], key=lambda p: p.default is not None)
     for leaf in leaves:
         leaf.cls.params = params
     first = leaves[0].cls

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from cnnc.backends.pytorch.layer import Code, Layer, Module, Val, emits
+from dataclasses import replace
+
+from cnnc.backends.pytorch.layer import Code, Layer, Module, emits
 from cnnc.compiler.ops.regularisation import Dropout, DropPath, SpatialDropout
 
 
 @emits(Dropout)
 def dropout(layer: Layer) -> Code:
-    return Module("nn.Dropout", (Val(layer.op.p),) if layer.op.p != 0.5 else ())
+    return _dropped("nn.Dropout", layer)
 
 
 @emits(SpatialDropout)
 def spatialdropout(layer: Layer) -> Code:
-    return Module(f"nn.Dropout{layer.rank}d", (Val(layer.op.p),) if layer.op.p != 0.5 else ())
+    return _dropped(f"nn.Dropout{layer.rank}d", layer)
 
 
 @emits(DropPath)
 def droppath(layer: Layer) -> Code:
-    return Module("StochasticDepth", (Val(layer.op.p),), helper="StochasticDepth")
+    return Module("StochasticDepth", (layer.real("p"),), helper="StochasticDepth")
+
+
+def _dropped(name: str, layer: Layer) -> Module:
+    return Module(name, (replace(layer.real("p"), default=0.5),))
