@@ -338,6 +338,52 @@ def test_windows_folded_into_the_batch_are_refused() -> None:
     assert "batch is not an axis of its own" in refused(Windows(), (4, 8, 8))
 
 
+class Windowed(nn.Module):
+    """Attention in windows of a map, which are folded into the batch, with projections by head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.qkv, self.out = nn.LayerNorm(6), nn.Linear(6, 18), nn.Linear(6, 6)
+
+    def forward(self, x: Any) -> Any:
+        b, c, h, w = x.shape
+        y = self.norm(x.permute(0, 2, 3, 1)).view(b, h // 2, 2, w // 5, 5, c)
+        y = y.permute(0, 1, 3, 2, 4, 5).reshape(-1, 10, c)
+        q, k, v = self.qkv(y).reshape(-1, 10, 3, 2, 3).permute(2, 0, 3, 1, 4).unbind(0)
+        y = self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(-1, 10, c))
+        y = y.view(b, h // 2, w // 5, 2, 5, c).permute(0, 5, 1, 3, 2, 4)
+        return x + y.reshape(b, c, h, w)
+
+
+def test_each_window_that_is_folded_into_the_batch_is_a_head() -> None:
+    found = hold(Windowed(), (6, 4, 15))
+    attend = next(node.op for node in found.graph.layers if node.op.kind == "attend")
+    assert attend.heads == 2 * 6
+
+
+def test_windows_before_the_batch_are_refused() -> None:
+    class First(nn.Module):
+        def forward(self, x: Any) -> Any:
+            y = x.view(x.shape[0], 6, 2, 30).permute(2, 0, 3, 1).reshape(-1, 1, 30, 6)
+            return F.scaled_dot_product_attention(y, y, y).view(2, x.shape[0], 30, 6).transpose(0, 1)
+
+    assert "before the images" in refused(First(), (6, 4, 15))
+
+
+class Unrolled(nn.Module):
+    """What Hiera does: a map cut three times, all that is outer before all that is inner."""
+
+    def forward(self, x: Any) -> Any:
+        b, c, h, w = x.shape
+        y = x.view(b, c, h // 8, 2, 2, 2, w // 27, 3, 3, 3)
+        return y.permute(0, 5, 9, 4, 8, 3, 7, 1, 2, 6).reshape(b, -1, c, h // 8 * (w // 27)).tanh()
+
+
+def test_many_axes_in_another_order() -> None:
+    found = hold(Unrolled(), (2, 16, 54))
+    assert [node.op.kind for node in found.graph.layers].count("permute") <= 5
+
+
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mynets.py").write_text(
         "import torch.nn as nn\n"

@@ -14,13 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import combinations, pairwise, permutations
 from math import prod
+from typing import TypeVar
 
 from cnnc.importer.refusal import Refusal
 
 MAX_RANK = 4
 """Axes of a tensor of the language: channels and three of positions."""
+
+
+_Run = TypeVar("_Run")
 
 
 class Atom:
@@ -175,16 +180,14 @@ def _turned(runs: Axes, want: Axes) -> tuple[Axes, tuple[int, ...]]:
     if len(runs) <= MAX_RANK:
         return runs, tuple(runs.index(run) for run in target)
     if len(runs) > _MOST_RUNS:
-        raise Refusal(
-            f"{len(runs)} factors of axes in another order, and at most {_MOST_RUNS} are brought into one"
-        )
+        return _nearer(runs, target)
     goal = tuple(runs.index(run) for run in target)
     first: dict[tuple[int, ...], tuple[tuple[int, ...], tuple[int, ...]]] = {}
     start = tuple(range(len(runs)))
     todo = [start]
     for state in todo:
-        for cuts, order in _TURNS[len(runs)]:
-            parts = [state[a:b] for a, b in pairwise((0, *cuts, len(runs)))]
+        for cuts, order in _turns(len(runs)):
+            parts = _parts(state, cuts)
             after = tuple(n for i in order for n in parts[i])
             if after not in first:
                 first[after] = (cuts, order) if state == start else first[state]
@@ -192,20 +195,41 @@ def _turned(runs: Axes, want: Axes) -> tuple[Axes, tuple[int, ...]]:
         if goal in first:
             break
     cuts, order = first[goal]
-    return tuple(flat(runs[a:b]) for a, b in pairwise((0, *cuts, len(runs)))), order
+    return tuple(flat(part) for part in _parts(runs, cuts)), order
 
 
+def _nearer(runs: Axes, target: Axes) -> tuple[Axes, tuple[int, ...]]:
+    """Of many runs: the first permute after which the most of them stand before the run that follows in the target."""
+    after = {id(one): id(two) for one, two in pairwise(target)}
+
+    def right(turn: _Turn) -> int:
+        parts = _parts(runs, turn[0])
+        turned = [id(run) for i in turn[1] for run in parts[i]]
+        return sum(after.get(one) == two for one, two in pairwise(turned))
+
+    cuts, order = max(_turns(len(runs)), key=right)
+    return tuple(flat(part) for part in _parts(runs, cuts)), order
+
+
+_Turn = tuple[tuple[int, ...], tuple[int, ...]]
+"""A permute of runs taken together as the axes of one tensor: where they are cut, and the order of the parts."""
 _MOST_RUNS = 6
-_TURNS = {
-    n: [
+"""More than so many are brought into order one permute after another, and not by the fewest."""
+
+
+@cache
+def _turns(count: int) -> tuple[_Turn, ...]:
+    """The permutes of so many runs."""
+    return tuple(
         (cuts, order)
-        for cuts in combinations(range(1, n), MAX_RANK - 1)
+        for cuts in combinations(range(1, count), MAX_RANK - 1)
         for order in permutations(range(MAX_RANK))
         if order != tuple(range(MAX_RANK))
-    ]
-    for n in range(MAX_RANK + 1, _MOST_RUNS + 1)
-}
-"""The permutes of so many runs taken together as the axes of one tensor: where they are cut, and the order of the parts."""
+    )
+
+
+def _parts(runs: Sequence[_Run], cuts: tuple[int, ...]) -> list[Sequence[_Run]]:
+    return [runs[a:b] for a, b in pairwise((0, *cuts, len(runs)))]
 
 
 def _regroup(have: Axes, want: Axes) -> Move:

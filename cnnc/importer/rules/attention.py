@@ -30,15 +30,18 @@ def attention(work: Translation, step: Step) -> Value:
 
 
 def attended(work: Translation, qkv: tuple[Value, Value, Value], args: dict[str, Any]) -> Value:
-    """The layer, of values whose last two axes are positions and channels of a head, and whose heads come before."""
+    """The layer, of values whose last two axes are positions and channels of a head, and whose heads come before.
+
+    Where positions are folded into the batch, each of these windows is a head of its own.
+    """
     q, v = qkv[0], qkv[2]
     batch = q.batch
     if batch is None or any(x.batch is not batch for x in qkv):
         raise Refusal("attention with a query, key or value that no input reaches")
     if any(x.axes[0] != (batch,) for x in qkv):
-        raise Refusal(
-            "attention in windows or along one axis: positions are folded into its batch, which the language cannot say"
-        )
+        folded = attended(work, (_unfolded(qkv[0]), _unfolded(qkv[1]), _unfolded(qkv[2])), args)
+        first, windows, *rest = folded.axes
+        return replace(folded, axes=(first + windows, *rest))
     heads = size_of(flat(q.axes[1:-2]))
     qkv = (q, *(_for_each_head(work, x, heads) for x in qkv[1:]))  # type: ignore[assignment]
     v = qkv[2]
@@ -55,6 +58,15 @@ def attended(work: Translation, qkv: tuple[Value, Value, Value], args: dict[str,
     depth: Axis = (Atom(size_of(v.axes[-1])),) if v.axes[-1] else ()
     lang = q.lang[1:] if positions else (places,)
     return Value(node, (flat(head_axes) + depth, *lang), ((batch,), *head_axes, places, depth), batch)
+
+
+def _unfolded(value: Value) -> Value:
+    """A value whose windows, which were folded into the batch, have an axis of their own."""
+    assert value.batch is not None
+    first, *rest = value.axes
+    if first[:1] != (value.batch,):
+        raise Refusal("attention in windows that come before the images of the batch")
+    return replace(value, axes=(first[:1], first[1:], *rest))
 
 
 def _as_map(work: Translation, value: Value) -> int:
