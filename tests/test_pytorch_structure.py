@@ -69,7 +69,6 @@ map is even, and skip a projection where it is not needed: another matter, and l
 
 TWINS = (
     "nasnet",
-    "mnasnet",
     "xception",
     "ddpm_cifar10",
     "wavenet",
@@ -77,8 +76,9 @@ TWINS = (
 )
 """Families whose blocks still become several classes, where a person would have written one.
 
-Most would be one class with an `if`. The other causes: YOLOv8's C2f and WaveNet's units differ in how
-many units feed the join or which skip they read, which a loop in `forward` would cover; DDPM's levels differ in attention.
+Most would be one class with an `if`, which the text does not say in numbers: whether a map is even (Xception, NASNet), or that a
+size is handed in where the attention is left out (DDPM). YOLOv8's C2f repeat what `forward` joins, which a loop in it would
+cover; the last of WaveNet's units gives one tensor, the others two.
 """
 
 
@@ -119,6 +119,9 @@ def test_repeats_of_one_kind_are_a_comprehension() -> None:
         "[[conv3-w(act=none)]*i for i in 1..n]",
         "[x: [conv3-w]*n]",
         "[[conv3-w + id]]*n",
+        "conv1-w -> [conv3-w]*{n-1}",
+        "conv1-w -> [conv3-w -> bn]*{n//3} -> conv1-w -> [conv{2*i+1}-w for i in 2..n]",
+        "[conv1-w]*{n//5} -> conv3-w -> x: conv1-w",
     ],
 )
 def test_loops_build_what_the_analysis_says(body: str) -> None:
@@ -135,6 +138,29 @@ def test_loops_build_what_the_analysis_says(body: str) -> None:
             assert "E405" in str(error) or "E403" in str(error), error  # noqa: PT017
             continue
         agrees(net)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "conv1-w -> [conv3-w]*{n-1}",
+        "conv1-w -> [conv{2*i+1}-w for i in 1..n-1] -> conv1-w",
+        "a: conv1-w -> [conv3-w]*{n-1} -> b: conv1-w",
+    ],
+)
+def test_a_repeat_without_a_turn_is_a_loop_like_any_other(body: str) -> None:
+    spec = f"input 4x16x16\ndefault conv(act=none)\nblock b(w, n) = [{body}]\n"
+    for calls in ("b(4, 1) -> b(6, 4)", "b(4, 4) -> b(6, 1) -> b(4, 2)", "b(4, 1) -> b(6, 1)"):
+        assert len(classes(agrees(cnnc.parse(spec + calls)))) == 2
+
+
+def test_padding_by_side_is_written_by_its_source() -> None:
+    source = agrees(
+        cnnc.parse("input 4x16\nblock b(d) = conv3-4(dilation=d, pad=(2*d, 0))\nb(1) -> b(2) -> b(8)")
+    )
+    assert "padding=(2 * d, 0), dilation=d" in source
+    source = agrees(cnnc.parse("input 4x16x16\nblock b(p) = conv3-4(pad=(p, p//2))\nb(1) -> b(2) -> b(3)"))
+    assert "padding=(p, p // 2, p, p // 2)" in source
 
 
 def test_a_pipeline_is_a_module_that_the_constructor_takes() -> None:

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import groupby, pairwise
 from math import isclose
 from typing import Any
 
-from cnnc.backends.pytorch.classes import LEFT_OUT, LoopNew, LoopSlot, LoopText, New, Text, walk
+from cnnc.backends.pytorch.classes import (
+    LEFT_OUT,
+    LoopNew,
+    LoopSlot,
+    LoopText,
+    New,
+    Text,
+    is_positional,
+    walk,
+)
 from cnnc.backends.pytorch.layer import Val
 from cnnc.backends.pytorch.names import literal
 from cnnc.backends.pytorch.sym import integral
@@ -99,6 +108,30 @@ def _is_regular(run: Sequence[Placed], depth: int) -> bool:
     return all(skeleton == skeletons[0] for skeleton in skeletons)
 
 
+def with_empty_loops(
+    children: Sequence[tuple[str, New]], like: Sequence[tuple[str, New]], known: Known
+) -> list[tuple[str, New]] | None:
+    """The children of a chain with the loops of another that have no turns here; None where more than that differs."""
+    found: list[tuple[str, New]] = []
+    rest = list(children)
+    by_position = is_positional(children) and is_positional(like)
+    for name, new in like:
+        if rest and _is_alike(rest[0][1], new) and (by_position or rest[0][0] == name):
+            found.append(rest.pop(0))
+        elif isinstance(new, LoopNew) and new.count.sym is not None and value(new.count.sym, known) == 0:
+            found.append((name, LoopNew((), (), replace(new.count, value=0))))
+        else:
+            return None
+    return None if rest else found
+
+
+def _is_alike(one: New, other: New) -> bool:
+    skeletons: tuple[list[str], list[str]] = ([], [])
+    for new, skeleton in zip((one, other), skeletons, strict=True):
+        list(walk(new, skeleton))
+    return skeletons[0] == skeletons[1]
+
+
 def stem(name: str) -> str:
     """A name without the number at its end."""
     return name.rstrip("0123456789")
@@ -130,6 +163,8 @@ def loop_text(
     `depends` says of a source in one instance whether it changes with a param of the file.
     """
     lengths = {len(slot.turns) for slot in slots}
+    if lengths == {0}:
+        return LoopText(())
     counted = settled([slot.count for slot in slots])
     is_short = isinstance(counted, str) and max(lengths) <= 2
     for peeled in () if is_short else (0, 1):
@@ -159,9 +194,9 @@ def _body(
     slots: Sequence[LoopSlot], known: Sequence[Known], peeled: int, depends: Depends
 ) -> tuple[Text, ...] | None:
     """The texts of a loop's values after `peeled` turns; None where one of them is irregular."""
-    width = len(slots[0].turns[0])
+    turn = next(turn for slot in slots for turn in slot.turns)
     texts = []
-    for k in range(width):
+    for k in range(len(turn)):
         text = regular_text([[turn[k] for turn in slot.turns[peeled:]] for slot in slots], known, depends)
         if text is None:
             return None

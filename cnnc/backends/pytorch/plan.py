@@ -23,6 +23,7 @@ from cnnc.backends.pytorch.classes import (
     Instance,
     InstanceNew,
     LayerNew,
+    LoopNew,
     New,
     Plan,
     SequenceNew,
@@ -37,7 +38,7 @@ from cnnc.backends.pytorch.imports import MATH
 from cnnc.backends.pytorch.in_place import overwriting
 from cnnc.backends.pytorch.kept import kept_params
 from cnnc.backends.pytorch.layer import Function, Layer, Module, Raw, Reads, Val, applied, emit
-from cnnc.backends.pytorch.loops import Placed, fold, turns_between
+from cnnc.backends.pytorch.loops import Placed, fold, turns_between, with_empty_loops
 from cnnc.backends.pytorch.names import check_child, child_of, distinct, literal, variable
 from cnnc.backends.pytorch.sym import is_quotient
 from cnnc.backends.pytorch.tensors import broadcast, scopes_without_batch
@@ -465,12 +466,39 @@ class Planner:
     def _classes(self, groups: list[list[Instance]]) -> list[ClassDef]:
         """The class of a block's instances: one, or several where nothing in the text tells them apart."""
         if len(groups) > 1:
+            groups = self._with_empty_loops(groups)
+        if len(groups) > 1:
             cls = merged(self._of_one_kind(groups), self.sources)
             if cls is not None:
                 for instance in cls.instances:
                     self.made[id(instance.scope)] = instance
                 return [self._named(cls)]
         return [self._named(cls) for instances in groups for cls in self._settled(instances)]
+
+    def _with_empty_loops(self, groups: list[list[Instance]]) -> list[list[Instance]]:
+        """The groups; chains that lack loops of others only because they have no turns in them are of their group."""
+        first, *rest = sorted(
+            groups,
+            key=lambda group: sum(isinstance(new, LoopNew) for _, new in group[0].children),
+            reverse=True,
+        )
+        if not all(group[0].sequential for group in groups):
+            return groups
+        out = [first]
+        for group in rest:
+            chains = [
+                with_empty_loops(i.children, first[0].children, self.sources.param_values(i.scope))
+                for i in group
+            ]
+            found = [chain for chain in chains if chain is not None]
+            if len(found) < len(chains):
+                out.append(group)
+                continue
+            for instance, children in zip(group, found, strict=True):
+                instance.children = children
+                self._skeleton(instance)
+                first.append(instance)
+        return out
 
     def _of_one_kind(self, groups: list[list[Instance]]) -> list[list[Instance]]:
         """The groups; where not all are chains, those that are with a forward too, so that one class can be all."""

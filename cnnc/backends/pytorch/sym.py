@@ -17,6 +17,7 @@ from cnnc.compiler.symbolic import (
     Const,
     Extreme,
     IfElse,
+    Items,
     Logic,
     Param,
     Rounded,
@@ -154,6 +155,8 @@ def text(sym: Sym, names: Mapping[Param, str]) -> str:
         then, condition, otherwise = (text(part, names) for part in parts(sym))
         return f"{f'({then})' if isinstance(sym.then, IfElse) else then} if {condition} else {otherwise}"
     inner = [(part, text(part, names)) for part in parts(sym)]
+    if isinstance(sym, Items):
+        return f"({', '.join(shown for _, shown in inner)}{',' if len(inner) == 1 else ''})"
     if isinstance(sym, Extreme | Rounded):
         return f"{_FUNCTIONS.get(sym.function, sym.function)}({', '.join(shown for _, shown in inner)})"
     if isinstance(sym, Compare):

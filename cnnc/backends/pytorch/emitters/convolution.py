@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnc.backends.pytorch.emitters.shared import by_side, by_size, initial, is_symmetric, padding
+from cnnc.backends.pytorch.emitters.shared import by_size, initial, is_symmetric, padding, sided
 from cnnc.backends.pytorch.layer import Argument, Code, Layer, Module, Raw, Val, always, cannot, emits, kwargs
 from cnnc.compiler.ops.convolution import Conv, DepthwiseConv, SeparableConv, Standardised, TransposedConv
 from cnnc.compiler.ops.unshared import LocallyConnected
@@ -20,17 +20,17 @@ def conv(layer: Layer) -> Code:
         )
     if by_size(op.pad) and not op.standardise:
         return _same_tf(layer, layer.channels(), layer.arg("width"), layer.arg("groups"))
-    sided = op.standardise or op.mask is not None or not is_symmetric(op.pad)
+    is_sided = op.standardise or op.mask is not None or not is_symmetric(op.pad)
     options = kwargs(
         stride=(layer.arg("stride"), 1),
-        padding=(Val(by_side(op.pad)) if sided else layer.same_padding(), 0),
+        padding=(sided(layer) if is_sided else layer.same_padding(), 0),
         dilation=(layer.arg("dilation"), 1),
         groups=(layer.arg("groups"), 1),
         bias=(Val(op.bias), True),
     )
     options |= _border(layer)
     args = (layer.channels(), layer.arg("width"), layer.arg("kernel"))
-    if not sided:
+    if not is_sided:
         return Module(f"nn.Conv{layer.rank}d", args, options, init=initial(layer))
     if op.mask is not None:
         options["mask"] = Raw(f'"{op.mask}"')
@@ -58,7 +58,7 @@ def _table_conv(layer: Layer) -> Code:
     assert all(len(row) == op.width for row in op.table)
     options = kwargs(
         stride=(Val(op.stride), (1,) * layer.rank),
-        padding=(Val(by_side(op.pad)), None),
+        padding=(sided(layer), None),
         dilation=(Val(op.dilation), (1,) * layer.rank),
         bias=(Val(op.bias), True),
     )
@@ -92,7 +92,7 @@ def dwconv(layer: Layer) -> Code:
         return _same_tf(layer, channels, width, channels)
     options = kwargs(
         stride=(layer.arg("stride"), 1),
-        padding=(layer.same_padding() if symmetric else Val(by_side(op.pad)), 0),
+        padding=(layer.same_padding() if symmetric else sided(layer), 0),
         dilation=(layer.arg("dilation"), 1),
         groups=(channels, 1),
         bias=(Val(op.bias), True),
@@ -119,7 +119,7 @@ def sepconv(layer: Layer) -> Code:
         needs = ("SameTF", f"SameTFConv{layer.rank}d")
         return Module(name, args, options, helper=name, needs=needs, init=init)
     name = f"SeparableConv{layer.rank}d"
-    sides = layer.same_padding() if is_symmetric(op.pad) else Val(by_side(op.pad))
+    sides = layer.same_padding() if is_symmetric(op.pad) else sided(layer)
     options |= kwargs(padding=(sides, 0))
     return Module(name, args, options, helper=name, init=init)
 
@@ -147,7 +147,7 @@ def local(layer: Layer) -> Code:
     size = op.out_shape(*layer.ins)[1:]
     args = (layer.channels(), layer.arg("width"), Val(size), Val(op.kernel))
     options = kwargs(
-        padding=(Val(by_side(op.pad)), None),
+        padding=(sided(layer), None),
         stride=(Val(op.stride), None),
         dilation=(Val(op.dilation), None),
         bias=(Val(op.bias), True),

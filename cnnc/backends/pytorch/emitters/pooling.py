@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnc.backends.pytorch.emitters.shared import by_side, by_size, is_symmetric, padding
+from cnnc.backends.pytorch.emitters.shared import by_side, by_size, is_symmetric, padding, sided
 from cnnc.backends.pytorch.layer import Code, Layer, Module, Val, emits, fold, kwargs, never
 from cnnc.compiler.ops.pooling import (
     AdaptiveAvgPool,
@@ -36,17 +36,17 @@ def sliding_pool(layer: Layer) -> Code:
     )
     # PyTorch pads by half a kernel at most, whatever its dilation.
     beyond = any(2 * before > k for (before, _), k in zip(op.pad, op.kernel, strict=True))
-    sided = small or beyond or not is_symmetric(op.pad)
+    is_sided = small or beyond or not is_symmetric(op.pad)
     options = kwargs(
         stride=(layer.arg("stride"), fold(op.kernel)),
-        padding=(Val(by_side(op.pad)) if sided else padding(op.pad), 0),
+        padding=(sided(layer) if is_sided else padding(op.pad), 0),
         ceil_mode=(Val(op.ceil), False),
     )
     if average:
         options |= kwargs(count_include_pad=(Val(op.count_pad), True))
     elif op.dilation is not None:
         options |= kwargs(dilation=(layer.arg("dilation"), 1))
-    if not sided:
+    if not is_sided:
         return Module(f"nn.{name}", (layer.arg("kernel"),), options)
     return Module(f"Uneven{name}", (layer.arg("kernel"),), options, helper=f"Uneven{name}")
 

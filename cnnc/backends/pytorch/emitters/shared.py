@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from cnnc.backends.pytorch.layer import Argument, Layer, Val, fold
+from cnnc.backends.pytorch.sym import integral
 from cnnc.compiler.ops.base import SameTF, Sides
 from cnnc.compiler.ops.initial import Init
+from cnnc.compiler.symbolic import Const, Items
 
 _RULES = {
     "he": "kaiming_normal_", "he_uniform": "kaiming_uniform_", "xavier": "xavier_uniform_",
@@ -28,6 +30,14 @@ def is_symmetric(pads: Sequence[Sides]) -> bool:
 def by_side(pads: Sequence[Sides]) -> tuple[int, ...]:
     """Padding by side as `F.pad` takes it: last axis first, before and after."""
     return tuple(n for pair in reversed(pads) for n in pair)
+
+
+def sided(layer: Layer) -> Val:
+    """The padding by side, with its source where every axis has the same pair."""
+    before, after = (layer.arg_syms.get(f"pad.{i}", Const(None)) for i in range(2))
+    if isinstance(before, Const) and isinstance(after, Const):
+        return Val(by_side(layer.op.pad))
+    return Val(by_side(layer.op.pad), Items((integral(before), integral(after)) * layer.rank))
 
 
 def padding(pads: Sequence[Sides]) -> Argument:
