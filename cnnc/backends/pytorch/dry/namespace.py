@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import cnnc.backends.pytorch.dry.creation
+import cnnc.backends.pytorch.dry.layers
 import cnnc.backends.pytorch.dry.pools
 import cnnc.backends.pytorch.dry.products
 import cnnc.backends.pytorch.dry.recurrent
