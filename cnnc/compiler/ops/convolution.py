@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from cnnc.compiler.ops import base, connection, fields, geometry
 from cnnc.compiler.ops.base import Brings, Op, OpError, Shape, Sides, Sizes, Window, WordSlots
 from cnnc.compiler.ops.initial import BiasInit, WeightInit
-from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator, ValidationInfo
+from cnnc.compiler.ops.model import Field, PlainValidator, ValidationInfo
 from cnnc.compiler.ops.reparam import Reparam, Weighted
 from cnnc.compiler.sizes import is_free
 from cnnc.dsl.record import record
@@ -47,46 +47,11 @@ def _causal(kernel: tuple[int, ...], dilation: tuple[int, ...]) -> base.Causal:
     return base.Causal(((geometry.effective(kernel[0], dilation[0]) - 1, 0),))
 
 
-def _same_tf_cut(known: dict[str, Any]) -> tuple[Sides, ...]:
-    """What TensorFlow cuts off so that s times the positions are left, the smaller half before.
-
-    A kernel shorter than its stride leaves too few, by as much as `output_pad` must add.
-    """
-    cuts = []
-    parts = zip(known["kernel"], known["stride"], known["dilation"], known["output_pad"], strict=True)
-    for k, s, d, more in parts:
-        total = geometry.effective(k, d) - s
-        if max(-total, 0) != more:
-            raise OpError(
-                "E307", f"`pad=same_tf` requires `output_pad` (={more}) to be {max(-total, 0)}", arg="pad",
-                hint=f"output_pad={-total}" if total < 0 else "leave `output_pad` out",
-            )  # fmt: skip
-        cuts.append((max(total, 0) // 2, max(total, 0) - max(total, 0) // 2))
-    return tuple(cuts)
-
-
-def _transposed_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
-    """`valid`, `same_tf` or numbers, to (before, after) pairs: what is cut off the output."""
-    rank = fields.place_of(info).rank
-    explicit = fields.sides(value, "pad", rank)
-    if explicit is not None:
-        return explicit
-    if value == "valid":
-        return ((0, 0),) * rank
-    if value == "same_tf":
-        return _same_tf_cut(info.data)
-    raise OpError(
-        "E303", f"`pad` is {base.show(value)}; expected valid, same_tf, a number, 1x2 (by axis) or (before, after)",
-        arg="pad",
-    )  # fmt: skip
-
-
 # Plain: the pairs may be expressions of a free size, which a validator of integers would drop.
 ConvPad = Annotated[tuple[Sides, ...], PlainValidator(_conv_pad)]
-TransposedPad = Annotated[tuple[Sides, ...], BeforeValidator(_transposed_pad)]
 
 
-_REUSABLE = ("stride", "dilation", "pad")
+REUSABLE = ("stride", "dilation", "pad")
 """Where a kernel goes, which says nothing of its weights."""
 
 
@@ -212,7 +177,8 @@ def _dividing(groups: int, number: int, what: str) -> str:
     )
 
 
-def _divides(groups: int, channels: int, width: int) -> None:
+def check_divides(groups: int, channels: int, width: int) -> None:
+    """Raises OpError (E402) where groups do not divide the channels and the width."""
     for what, number in (("input channels", channels), ("width", width)):
         if number % groups:
             raise OpError(
@@ -239,7 +205,7 @@ class Conv(Sliding):
     kind = "conv"
     example = "conv3-64/2"
     word = WordSlots(size="kernel", width="width", stride="stride")
-    reusable = _REUSABLE
+    reusable = REUSABLE
     worded = ("standardise",)
 
     kernel: fields.PositiveAxes
@@ -258,7 +224,7 @@ class Conv(Sliding):
     pad_mode: PadMode = None
 
     def out_shape(self, *ins: Shape) -> Shape:
-        _divides(self.groups, ins[0][0], self.width)
+        check_divides(self.groups, ins[0][0], self.width)
         if self.pad_mode is not None and (
             self.mask is not None or self.standardise or self.table is not None
         ):
@@ -345,7 +311,7 @@ class DepthwiseConv(Sliding):
     kin = "conv"
     example = "dwconv3/2"
     word = WordSlots(size="kernel", stride="stride")
-    reusable = _REUSABLE
+    reusable = REUSABLE
 
     kernel: fields.PositiveAxes
     stride: fields.PositiveAxes = Field(1, validate_default=True)
@@ -418,60 +384,10 @@ class SeparableConv(Sliding):
         return 2 * self.macs(*ins) + (prod(self.out_shape(*ins)) if self.bias else 0)
 
 
-@base.op
-class TransposedConv(Sliding):
-    """Transposed convolution, the gradient of a convolution by its input (Zeiler et al. 2010).
-
-    out = s(M - 1) + k_eff - p + output_pad on each axis, and s*M with `pad=same_tf`.
-    """
-
-    kind = "tconv"
-    example = "tconv2-64/2"
-    aliases = ("deconv", "upconv")
-    word = WordSlots(size="kernel", width="width", stride="stride")
-    brings = Brings(act=None)
-    reusable = (*_REUSABLE, "output_pad")
-    outputs_axis = 1
-    settled_first = ("kernel", "stride", "dilation", "output_pad")
-
-    kernel: fields.PositiveAxes
-    width: fields.Positive
-    stride: fields.PositiveAxes = Field(1, validate_default=True)
-    dilation: fields.PositiveAxes = Field(1, validate_default=True)
-    pad: TransposedPad = Field(0, validate_default=True)
-    output_pad: fields.NaturalAxes = Field(0, validate_default=True)
-    groups: fields.Positive = 1
-    bias: fields.Flag = True
-    init: WeightInit = None
-    bias_init: BiasInit = None
-    reparam: Reparam = None
-
-    def out_shape(self, *ins: Shape) -> Shape:
-        _divides(self.groups, ins[0][0], self.width)
-        for more, s, d in zip(self.output_pad, self.stride, self.dilation, strict=True):
-            if more >= max(s, d):
-                raise OpError(
-                    "E307", f"`output_pad` (={more}) must be less than the stride (={s}) or the dilation (={d})",
-                    arg="output_pad",
-                )  # fmt: skip
-        return (self.width, *self._sizes(ins[0]))
-
-    def _sizes(self, shape: Shape) -> tuple[int, ...]:
-        return geometry.spread(shape, self.kernel, self.stride, self.pad, self.dilation, self.output_pad)
-
-    def tensors_of(self, *ins: Shape) -> Mapping[str, Shape]:
-        weight = {"weight": (ins[0][0], self.width // self.groups, *self.kernel)}
-        return {**weight, "bias": (self.width,)} if self.bias else weight
-
-    def macs(self, *ins: Shape) -> int:
-        return prod(ins[0]) * (self.width // self.groups) * prod(self.kernel)
-
-    def window(self, *ins: Shape) -> Window:
-        return geometry.transposed(self.kernel, self.stride, self.pad, self.dilation)
-
-
 def _other_way(op: Conv | DepthwiseConv, groups: int) -> tuple[type[Op], Mapping[str, Any]] | None:
     """The transposed convolution with the weights of a convolution; None where its padding hangs on a free size."""
+    from cnnc.compiler.ops.transposed import TransposedConv
+
     if isinstance(op.pad, base.SameTF):
         return None
     given = {"kernel": Sizes(op.kernel), "stride": Sizes(op.stride), "dilation": Sizes(op.dilation)}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from cnnc.backends.pytorch.emitters.shared import by_side, by_size, is_symmetric
 from cnnc.backends.pytorch.imports import FUNCTIONAL
 from cnnc.backends.pytorch.layer import Function, Layer, applies, cannot, fold
-from cnnc.compiler.ops.convolution import Conv, DepthwiseConv, TransposedConv
+from cnnc.compiler.ops.convolution import Conv, DepthwiseConv
 from cnnc.compiler.ops.linear import FC, Linear
 from cnnc.compiler.ops.tensor import Weight
+from cnnc.compiler.ops.transposed import TransposedConv
 
 
 @applies(Conv, DepthwiseConv)

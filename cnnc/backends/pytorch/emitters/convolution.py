@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from cnnc.backends.pytorch.emitters.shared import by_size, initial, is_symmetric, padding, sided
 from cnnc.backends.pytorch.layer import Argument, Code, Layer, Module, Raw, Val, always, cannot, emits, kwargs
-from cnnc.compiler.ops.convolution import Conv, DepthwiseConv, SeparableConv, Standardised, TransposedConv
+from cnnc.compiler.ops.convolution import Conv, DepthwiseConv, SeparableConv, Standardised
+from cnnc.compiler.ops.transposed import TransposedConv
 from cnnc.compiler.ops.unshared import LocallyConnected
 from cnnc.compiler.symbolic import Const, binary
 

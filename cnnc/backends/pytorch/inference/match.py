@@ -24,11 +24,12 @@ from cnnc.backends.pytorch.inference.ops import (
 from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.ops import Op, Shape
 from cnnc.compiler.ops.activation import ReLU
-from cnnc.compiler.ops.convolution import Conv, DepthwiseConv, SeparableConv, TransposedConv
+from cnnc.compiler.ops.convolution import Conv, DepthwiseConv, SeparableConv
 from cnnc.compiler.ops.linear import FC
 from cnnc.compiler.ops.merge import Add, Concat
 from cnnc.compiler.ops.normalisation import BatchNorm
 from cnnc.compiler.ops.pooling import MaxPool
+from cnnc.compiler.ops.transposed import TransposedConv
 
 WORTH_A_KERNEL = 65_536
 """The weights of a fully-connected layer from which on oneDNN's kernel, which takes 0.02 ms to begin, is the faster."""
