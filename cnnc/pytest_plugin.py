@@ -74,7 +74,7 @@ def hold(
     from cnnc.cli.lock import read_lock
     from cnnc.cli.project import lock_path
     from cnnc.dsl.diagnostics import CnncError
-    from cnnc.net import ZOO
+    from cnnc.given import ZOO
 
     __tracebackhide__ = True
     paths = [str(spec) if str(spec).startswith(ZOO) else str(root / spec) for spec in specs]

@@ -19,7 +19,8 @@ from cnnc.dsl import syntax as s
 from cnnc.dsl.data import specs
 from cnnc.dsl.parse import parse
 from cnnc.dsl.read import read_source
-from cnnc.net import ZOO, Net, load, resolve
+from cnnc.given import ZOO, resolve
+from cnnc.net import Net, load
 
 SPECS = specs()
 

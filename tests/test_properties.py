@@ -12,7 +12,7 @@ import cnnc
 from cnnc.compiler.graph import key_of
 from cnnc.dsl.format import format_source
 from cnnc.dsl.source import Source
-from cnnc.net import resolve
+from cnnc.given import resolve
 
 drawn = settings(
     max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]

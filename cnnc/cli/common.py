@@ -44,7 +44,7 @@ class Size(click.ParamType[tuple[str | None, str]]):
     name = "[name=]size"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str | None, str]:
-        from cnnc.net import parse_size
+        from cnnc.given import parse_size
 
         name, equals, size = value.rpartition("=")
         try:
@@ -190,7 +190,8 @@ def load(spec: str, sizes: Sizes, params: Values) -> Net:
     """The network that a command line asks for."""
     from cnnc.dsl.parse import parse
     from cnnc.dsl.read import read_source
-    from cnnc.net import from_syntax, resolve, stem_of
+    from cnnc.given import resolve, stem_of
+    from cnnc.net import from_syntax
 
     path = resolve(spec)
     syntax = parse(read_source(path, allow_outside=allow_outside()))

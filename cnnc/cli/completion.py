@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
-from cnnc.net import ZOO
+from cnnc.given import ZOO
 
 
 def complete_spec(incomplete: str, *, zoo: bool = True) -> list[CompletionItem]:

@@ -10,7 +10,7 @@ import click
 
 from cnnc.cli.common import allow_outside, allow_outside_option, complete_spec, guarded
 from cnnc.cli.out import say
-from cnnc.net import ZOO, resolve
+from cnnc.given import ZOO, resolve
 
 
 @click.command()

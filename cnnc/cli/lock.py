@@ -35,7 +35,7 @@ from cnnc.compiler.baseline import Baseline
 from cnnc.dsl.diagnostics import Diagnostic, fail
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
-from cnnc.net import ZOO
+from cnnc.given import ZOO
 
 _MOST = 12
 """How many tensors a difference lists; where there are more, those that follow from others are counted."""

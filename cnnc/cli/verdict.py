@@ -19,7 +19,8 @@ from cnnc.dsl.parse import parse
 from cnnc.dsl.read import read_source
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
-from cnnc.net import Net, from_syntax, resolve, stem_of
+from cnnc.given import resolve, stem_of
+from cnnc.net import Net, from_syntax
 
 if TYPE_CHECKING:
     from cnnc.compiler.baseline import Baseline

@@ -18,7 +18,7 @@ from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, printable
 from cnnc.dsl.parse import parse
 from cnnc.dsl.read import read_source
-from cnnc.net import ZOO, resolve
+from cnnc.given import ZOO, resolve
 
 _PAUSE = 0.3
 """Seconds between two looks at the files: soon enough for a person, next to nothing for the machine."""

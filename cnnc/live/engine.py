@@ -24,9 +24,10 @@ from cnnc.dsl.diagnostics import CnncError, Diagnostic
 from cnnc.dsl.parse import parse
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Source
+from cnnc.given import stem_of
 from cnnc.live.lines import Line, lines_of
 from cnnc.live.names import Names, names_of
-from cnnc.net import Net, stem_of
+from cnnc.net import Net
 
 
 @record

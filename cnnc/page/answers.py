@@ -18,13 +18,14 @@ from cnnc.dsl.data import specs
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
 from cnnc.dsl.parse import parse
 from cnnc.dsl.source import Source
+from cnnc.given import ZOO
 from cnnc.live.complete import complete
 from cnnc.live.engine import Analysis, Document, Setting, analyse
 from cnnc.live.figures import inlay
 from cnnc.live.fixes import fixes
 from cnnc.live.hover import hover
 from cnnc.live.lines import Line
-from cnnc.net import ZOO, Net
+from cnnc.net import Net
 from cnnc.page.sliders import setting_of, sliders
 from cnnc.page.tabs import TABS
 
@@ -290,7 +291,7 @@ def _open(asked: Json) -> Json:
 
 
 def _zoo_path(name: str) -> str:
-    from cnnc.net import resolve
+    from cnnc.given import resolve
 
     try:
         return resolve(f"{ZOO}{name}")

@@ -24,7 +24,7 @@ from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import fail
 from cnnc.dsl.parse import parse
 from cnnc.dsl.read import read_source
-from cnnc.net import ZOO
+from cnnc.given import ZOO
 from cnnc.page.answers import start, to_json
 from cnnc.page.assets import NAMES, asset
 

@@ -10,8 +10,8 @@ from cnnc.compiler.bounds import Bounds
 from cnnc.compiler.walk.values import InputShape, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError
+from cnnc.given import parse_value
 from cnnc.live.engine import Analysis, Setting
-from cnnc.net import parse_value
 
 STEPS = 40
 """Of a slider over fractions."""

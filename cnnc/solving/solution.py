@@ -16,7 +16,7 @@ from cnnc.dsl.diagnostics import did_you_mean, fail
 from cnnc.dsl.parse import parse as parse_source
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Source
-from cnnc.net import parse_size, parse_value, stem_of
+from cnnc.given import parse_size, parse_value, stem_of
 from cnnc.solving.evaluate import Evaluator, Found, Wish, parse_figure, parse_where
 from cnnc.solving.search import Outcome, search
 from cnnc.solving.space import Axis, Space, by_fraction, parse_range, space_of
@@ -282,7 +282,7 @@ def _binding(evaluator: Evaluator, outcome: Outcome, wishes: Sequence[Wish], fir
 def options_of(spec: str | os.PathLike[str], *, allow_outside: bool = False) -> tuple[Source, str]:
     """A spec's source and the name its model has where it gives none."""
     from cnnc.dsl.read import read_source
-    from cnnc.net import resolve
+    from cnnc.given import resolve
 
     path = resolve(os.fspath(spec))
     return read_source(path, allow_outside=allow_outside), stem_of(path)
