@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from cnnc.compiler.build import build
 from cnnc.compiler.cost import Costs, costs
 from cnnc.compiler.depth import depth
-from cnnc.compiler.expect import Claim, check_claims, provide_memory
+from cnnc.compiler.expect import Claim, check_claims
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.limits import Limits
+from cnnc.compiler.queries import provide_memory
 from cnnc.compiler.walk.layers import MAX_LAYERS
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from cnnc.compiler.cost import FIGURES
-from cnnc.compiler.expect import QUERIES, TOTALS
 from cnnc.compiler.ops import by_x
+from cnnc.compiler.queries import QUERIES, TOTALS
 from cnnc.compiler.walk.operations import FUNCTIONS
 from cnnc.compiler.walk.values import SIZE_NAMES
 from cnnc.dsl.diagnostics import CODES

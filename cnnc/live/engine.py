@@ -15,8 +15,9 @@ from functools import cached_property
 from cnnc.compiler.allow import accepted, idle
 from cnnc.compiler.build import build, check_library, is_library
 from cnnc.compiler.cost import Costs
-from cnnc.compiler.expect import Claim, Figures, check_claims
+from cnnc.compiler.expect import Claim, check_claims
 from cnnc.compiler.graph import Graph
+from cnnc.compiler.queries import Figures
 from cnnc.compiler.receptive_field import ReceptiveField, misalignments, receptive_fields
 from cnnc.compiler.walk.values import InputSizes, Value
 from cnnc.dsl import syntax as s

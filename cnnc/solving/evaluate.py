@@ -7,8 +7,9 @@ from fractions import Fraction
 
 from cnnc.compiler.bounds import Number
 from cnnc.compiler.build import build
-from cnnc.compiler.expect import Figures
+from cnnc.compiler.expect import judge
 from cnnc.compiler.graph import Graph
+from cnnc.compiler.queries import Figures
 from cnnc.compiler.walk.values import Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.commas import at_commas
@@ -128,7 +129,7 @@ class Evaluator:
         asked = Figures(graph)
         values = [asked.value(figure) for figure in self.figures]
         numbers = tuple(_number(value, figure) for value, figure in zip(values, self.figures, strict=True))
-        return Found(numbers, tuple(asked.judge(wish.claim).holds for wish in self.wishes))
+        return Found(numbers, tuple(judge(wish.claim, asked).holds for wish in self.wishes))
 
 
 def _number(value: Value, figure: s.Expr) -> Number:
