@@ -16,6 +16,7 @@ from typing import Any
 from cnnc.compiler.graph import Graph, Node, Scope
 from cnnc.compiler.ops import Op, op_words, show
 from cnnc.compiler.ops.base import Causal, SameTF, Sizes
+from cnnc.compiler.ops.connection import TABLES
 from cnnc.compiler.ops.extern import Extern
 from cnnc.compiler.ops.merge import Add, Concat, MatMul, Multiply
 from cnnc.compiler.reading import written_whole
@@ -315,6 +316,8 @@ def _value(value: Any) -> str:
         return show(value)
     if isinstance(value, str):
         return value if value.isidentifier() and value.isascii() else f'"{value}"'
+    if (known := next((name for name, rows in TABLES.items() if rows == value), None)) is not None:
+        return known
     if isinstance(value, tuple) and value and all(_is_pair(v) for v in value):
         return _pads(value)
     if isinstance(value, tuple) and value and all(isinstance(v, int) for v in value):

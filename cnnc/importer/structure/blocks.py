@@ -6,17 +6,20 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import field, replace
+from itertools import pairwise
 
 from cnnc.dsl.record import record
 from cnnc.importer.structure.copies import Common, Namer, common, skeleton
 from cnnc.importer.structure.folding import Folder
-from cnnc.importer.structure.naming import uncounted
+from cnnc.importer.structure.naming import has_sides, label_of, uncounted
+from cnnc.importer.structure.nests import filled, filling, lifted, nests, with_hole
 from cnnc.importer.structure.spell import Speller, size
 from cnnc.importer.structure.terms import (
     Break,
     Call,
     Chain,
     Formula,
+    Hole,
     Item,
     Join,
     Leaf,
@@ -36,6 +39,8 @@ class Block:
     params: tuple[str, ...]
     defaults: tuple[Value | None, ...]
     body: Chain
+    hole: str = ""
+    """The parameter that is a chain."""
 
 
 @record(frozen=False, eq=False)
@@ -86,6 +91,8 @@ class _Maker:
 
     def round(self) -> bool:
         """Resolve the levels that have none unresolved inside; whether there were any."""
+        if self.blocks:
+            self._each(self._nested)
         scopes = [scope for chain in self._chains() for scope in _innermost(chain)]
         if not scopes:
             self.program.root = self.uncounted(self.program.root, is_model=True)
@@ -112,7 +119,7 @@ class _Maker:
 
     def _resolved(self, scopes: Sequence[Scope]) -> list[tuple[Item, ...]]:
         """What stands in the place of each level."""
-        bodies = [self.folder.fold(self.uncounted(scope.body)) for scope in scopes]
+        bodies = [self._folded(scope.body) for scope in scopes]
         groups: dict[object, list[int]] = {}
         for i, body in enumerate(bodies):
             groups.setdefault(skeleton(body), []).append(i)
@@ -136,10 +143,10 @@ class _Maker:
             return None
         name = self.namer.block(self._name(scopes))
         block, order = _declared(name, found)
-        depths = [max(0, found.outer.get(found.params[i], 0) - 1) for i in order]
+        ups = [found.outer.get(found.params[i], (1,) * len(scopes)) for i in order]
         calls = []
-        for scope, row in zip(scopes, found.rows, strict=True):
-            args = tuple(Leaf(row[i], outer=depth) for i, depth in zip(order, depths, strict=True))
+        for number, (scope, row) in enumerate(zip(scopes, found.rows, strict=True)):
+            args = tuple(Leaf(row[i], outer=up[number] - 1) for i, up in zip(order, ups, strict=True))
             calls.append(Call(name, args, scope.label, block.defaults, scope.bound))
         inline, called = 0, self._declaration(block)
         last: object = None
@@ -154,6 +161,66 @@ class _Maker:
         self.namer.blocks[name] = block.params
         self.program.blocks.append(block)
         return calls
+
+    def _nested(self, chain: Chain) -> Chain:
+        """The chain with levels inside levels alike as calls of one block, which is handed what stands inside."""
+        for line in nests(chain):
+            call = self._nest(line) if len(line) > 1 else None
+            if call is not None:
+                first, made = call
+
+                def change(item: Item) -> tuple[Item, ...]:
+                    is_first = isinstance(item, Scope) and item.name_in_model == first.name_in_model  # noqa: B023
+                    return (made,) if is_first else (item,)  # noqa: B023
+
+                chain = mapped(chain, change)
+        return chain
+
+    def _nest(self, line: Sequence[Scope]) -> tuple[Scope, Call] | None:
+        """Of levels inside each other the innermost that are alike: the first of them, and the call in its place."""
+        hole = Hole(next(name for name in ("inner", "below", "within") if name not in self.namer.taken))
+        bodies = [self._folded(with_hole(outer.body, inner, hole)) for outer, inner in pairwise(line)]
+        start = len(bodies) - 1
+        while start and skeleton(bodies[start - 1]) == skeleton(bodies[-1]):
+            start -= 1
+        scopes, bodies, content = line[start:-1], bodies[start:], tuple[Item, ...](line[-1:])
+        last = filling(bodies[-1], self._folded(line[-1].body))
+        if last is not None:
+            scopes, bodies, content = line[start:], [*bodies, last[0]], last[1]
+        lifted_content = lifted(content, len(scopes))
+        flows = [scope.flow[0] if scope.flow else None for scope in scopes]
+        found = common(bodies, flows, self.namer, is_block=True) if len(scopes) > 1 else None
+        if found is None or len(found.params) > 12 or lifted_content is None:
+            return None
+        name = self.namer.block(self._name(scopes))
+        block, order = _declared(name, found)
+        block = replace(block, hole=hole.name)
+        inside: Chain = lifted_content
+        written = content
+        for number in reversed(range(len(scopes))):
+            scope, row = scopes[number], found.rows[number]
+            ups = [found.outer.get(found.params[i], (number + 1,) * len(scopes))[number] for i in order]
+            if min(ups, default=number + 1) <= number:
+                return None  # it needs a tensor of a level that is no longer around it
+            args = tuple(Leaf(row[i], outer=up - number - 1) for i, up in zip(order, ups, strict=True))
+            label = () if number and self._is_counted(name, scope, block) else scope.label
+            call = Call(name, args, label, block.defaults, scope.bound, (inside,))
+            inside = (call,)
+            written = _in_place(scope, filled(bodies[number], written))
+        if self._declaration(block) + size(self.speller.item(call)) >= size(self.speller.chain(written)):
+            return None
+        self.namer.blocks[name] = block.params
+        self.program.blocks.append(block)
+        return scopes[0], call
+
+    def _is_counted(self, name: str, scope: Scope, block: Block) -> bool:
+        """Whether a level inside another alike has the name that a counter gives it."""
+        others = any(isinstance(item, Call) and item.block == name for item in items_in(block.body))
+        counted = self.fixed is not None and has_sides(block.body) and not others
+        return counted and label_of(scope.label) == f"{name}1"
+
+    def _folded(self, body: Chain) -> Chain:
+        return self.folder.fold(self.uncounted(body))
 
     def _declaration(self, block: Block) -> int:
         return size(declaration(block, self.speller))
@@ -208,10 +275,13 @@ def _declared(name: str, found: Common) -> tuple[Block, list[int]]:
 
 
 def declaration(block: Block, speller: Speller) -> str:
-    params = ", ".join(
+    given = [
         p if d is None else f"{p}={speller.value(d)}"
         for p, d in zip(block.params, block.defaults, strict=True)
-    )
+    ]
+    if block.hole:
+        given.insert(sum(d is None for d in block.defaults), block.hole)
+    params = ", ".join(given)
     body = speller.lines(block.body)
     if "\n" in body:
         body = f"[\n{body}\n]"

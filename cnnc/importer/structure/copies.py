@@ -85,6 +85,7 @@ def places(term: Any, flow: int | None, of: str = "") -> Iterator[Place]:
             for i, leaf in enumerate(term.args):
                 yield Place(leaf, f"{term.block}:{i}", flow)
             yield from places(term.label, flow, "label")
+            yield from places(term.pipes, None)
         case Outer():
             yield Place(term.name, "tensor", flow)
         case Repeat():
@@ -102,8 +103,8 @@ class Common:
     term: Chain
     params: tuple[str, ...]
     rows: tuple[tuple[Value, ...], ...]
-    outer: Mapping[str, int]
-    """The parameters that are tensors, and how many levels up those are defined."""
+    outer: Mapping[str, tuple[int, ...]]
+    """The parameters that are tensors, and how many levels up those are defined, in each copy."""
 
 
 def common(
@@ -121,12 +122,13 @@ def common(
     params: dict[str, tuple[Value, ...]] = {}
     made: list[Leaf] = []
     relative: dict[int, tuple[Value, ...]] = {}
-    tensors: dict[str, int] = {}
+    tensors: dict[str, tuple[int, ...]] = {}
     loops = {name for item in items_in(copies[0]) if isinstance(item, Loop) for name in item.targets}
     for column in columns:
         values = tuple(place.leaf.value for place in column)
         first = column[0].leaf
-        if any(place.leaf.outer != first.outer for place in column):
+        outers = tuple(place.leaf.outer for place in column)
+        if len(set(outers)) > 1 and not (is_block and all(outers)):
             return None
         default = first.default if all(p.leaf.default == first.default for p in column) else None
         welcome = first.welcome if all(p.leaf.welcome == first.welcome for p in column) else None
@@ -143,8 +145,8 @@ def common(
             if found is not None and found.text != "C" and "C" in found.text:
                 relative[len(made)] = values
             value = found or _new(values, "tensor" if first.outer else column[0].of, params, names, loops)
-            if first.outer:
-                tensors[value.text] = first.outer
+            if first.outer and tensors.setdefault(value.text, outers) != outers:
+                return None
         outer = 0 if isinstance(value, Formula) else first.outer
         made.append(Leaf(value, default, welcome, outer))
     for (

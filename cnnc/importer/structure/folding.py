@@ -9,6 +9,7 @@ from cnnc.importer.structure.copies import Namer, common, skeleton
 from cnnc.importer.structure.spell import Speller, size
 from cnnc.importer.structure.terms import (
     Break,
+    Call,
     Chain,
     Formula,
     Item,
@@ -65,6 +66,8 @@ class Folder:
                 return replace(item, body=self.fold(item.body))
             case Layer() if item.pipes:
                 return replace(item, pipes=tuple((key, self.fold(chain)) for key, chain in item.pipes))
+            case Call() if item.pipes:
+                return replace(item, pipes=tuple(map(self.fold, item.pipes)))
         return item
 
     def code(self, item: Item) -> int:

@@ -16,6 +16,7 @@ from cnnc.importer.structure.terms import (
     Chain,
     Fit,
     Formula,
+    Hole,
     Item,
     Join,
     Label,
@@ -126,6 +127,8 @@ class Speller:
                 return label_text(item.name)
             case Outer():
                 return self.value(item.name.value)
+            case Hole():
+                return item.name
             case Tap():
                 return f"{self.label((item.name,))}: id"
             case Break():
@@ -164,8 +167,10 @@ class Speller:
         args = [*zip(call.args, call.defaults or (None,) * len(call.args), strict=True)]
         while args and args[-1][0].value == args[-1][1]:
             args.pop()
-        given = ", ".join(self.value(leaf.value) for leaf, _ in args)
-        return self._label(call.label) + (f"{call.block}({given})" if args else call.block)
+        given = [self.value(leaf.value) for leaf, _ in args]
+        needed = sum(usual is None for _, usual in args)
+        given[needed:needed] = [f"[{self.chain(pipe)}]" for pipe in call.pipes]
+        return self._label(call.label) + (f"{call.block}({', '.join(given)})" if given else call.block)
 
     def _fit(self, fit: Fit) -> str:
         kind = fit.kind.value

@@ -117,6 +117,15 @@ class Call:
     label: Label = ()
     defaults: tuple[Value | None, ...] = ()
     bound: bool = True
+    pipes: tuple[tuple[Item, ...], ...] = ()
+    """Chains that it is handed, between the arguments without a usual value and those with one."""
+
+
+@record
+class Hole:
+    """The chain that a block is handed, by the parameter's name."""
+
+    name: str
 
 
 @record
@@ -160,7 +169,7 @@ class Break:
     """What follows begins a line of its own."""
 
 
-Item = Layer | Fit | Join | Scope | Call | Repeat | Loop | Ref | Outer | Tap | Break
+Item = Layer | Fit | Join | Scope | Call | Hole | Repeat | Loop | Ref | Outer | Tap | Break
 Chain = tuple[Item, ...]
 _T = TypeVar("_T")
 
@@ -220,6 +229,8 @@ def _within(item: Item, change: Callable[[Item], tuple[Item, ...]]) -> Item:
             return replace(item, body=mapped(item.body, change))
         case Layer() if item.pipes:
             return replace(item, pipes=tuple((key, mapped(chain, change)) for key, chain in item.pipes))
+        case Call() if item.pipes:
+            return replace(item, pipes=tuple(mapped(chain, change) for chain in item.pipes))
     return item
 
 
@@ -227,12 +238,19 @@ def items_in(chain: Chain) -> Iterator[Item]:
     """Every item of a chain, each before those inside it."""
     for item in chain:
         yield item
-        match item:
-            case Join():
-                for branch in item.branches:
-                    yield from items_in(branch)
-            case Scope() | Repeat() | Loop():
-                yield from items_in(item.body)
-            case Layer():
-                for _, pipe in item.pipes:
-                    yield from items_in(pipe)
+        for inner in chains_in(item):
+            yield from items_in(inner)
+
+
+def chains_in(item: Item) -> tuple[Chain, ...]:
+    """The chains that an item holds."""
+    match item:
+        case Join():
+            return item.branches
+        case Scope() | Repeat() | Loop():
+            return (item.body,)
+        case Layer():
+            return tuple(pipe for _, pipe in item.pipes)
+        case Call():
+            return item.pipes
+    return ()
