@@ -384,6 +384,46 @@ def test_many_axes_in_another_order() -> None:
     assert [node.op.kind for node in found.graph.layers].count("permute") <= 5
 
 
+class Resampled(nn.Module):
+    """Positions that are brought to the size of the map, as ViT does it."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.positions = nn.Parameter(torch.randn(1, 4, size, size) / 4)
+
+    def forward(self, x: Any) -> Any:
+        at = F.interpolate(self.positions, size=x.shape[2:], mode="bicubic", antialias=True)
+        return x + at + F.interpolate(self.positions, size=x.shape[2:], mode="bicubic")
+
+
+def test_positions_of_the_right_size_are_not_resampled() -> None:
+    kinds = [node.op.kind for node in hold(Resampled(6), (4, 6, 6)).graph.layers]
+    assert sorted({*kinds}) == ["add", "reshape", "tensor"]
+    assert "_upsample_bicubic2d_aa" in refused(Resampled(5), (4, 6, 6))
+
+
+class Unfolded(nn.Module):
+    """TNT's: pixels of a patch are a sequence, attended to patch by patch."""
+
+    def __init__(self, kernel: int = 3, stride: int = 3) -> None:
+        super().__init__()
+        self.unfold, self.qkv = nn.Unfold(kernel, stride=stride), nn.Linear(6, 18)
+
+    def forward(self, x: Any) -> Any:
+        b = x.shape[0]
+        y = self.unfold(x).transpose(1, 2).reshape(-1, 6, 9).transpose(1, 2)
+        q, k, v = self.qkv(y).reshape(-1, 9, 3, 2, 3).permute(2, 0, 3, 1, 4).unbind(0)
+        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, -1, 9, 6)
+        return y.sum(2)
+
+
+def test_windows_side_by_side_only_move_values() -> None:
+    kinds = {node.op.kind for node in hold(Unfolded(), (6, 6, 9)).graph.layers}
+    assert kinds <= {"reshape", "permute", "linear", "chunk", "attend", "sum"}
+    assert "overlap" in refused(Unfolded(stride=2), (6, 7, 7))
+    assert "leave something out" in refused(Unfolded(), (6, 7, 9))
+
+
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mynets.py").write_text(
         "import torch.nn as nn\n"

@@ -50,6 +50,14 @@ def upsample(work: Translation, step: Step) -> Value:
     return _made(work, value, "upsample", args)
 
 
+@rule("upsample_bicubic2d", "_upsample_bicubic2d_aa", "_upsample_bilinear2d_aa")
+def resampled(work: Translation, step: Step) -> Value:
+    value = work.value(step.first)
+    if value.shape != step.shapes[0] or step.args.get("scale_factors"):
+        raise Refusal("the language has no layer for it")
+    return value  # every position is sampled where it lies
+
+
 @rule(
     "pad",
     "constant_pad_nd",

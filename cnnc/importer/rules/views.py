@@ -103,6 +103,22 @@ def expand(work: Translation, step: Step) -> Value:
     return replace(value, axes=axes, batch=batch)
 
 
+@rule("im2col")
+def patches(work: Translation, step: Step) -> Value:
+    """Windows that neither overlap nor leave anything out only move values: `nn.Unfold` with its kernel as its stride."""
+    value = work.value(step.first)
+    kernel = list(step.args["kernel_size"])
+    whole = not any(n % k for n, k in zip(value.shape[2:], kernel, strict=True))
+    plain = set(step.args["padding"]) == {0} and set(step.args["dilation"]) == {1}
+    if kernel != list(step.args["stride"]) or not plain or not whole:
+        raise Refusal("windows that overlap or leave something out")
+    (batch, channels, height, width), (kh, kw) = value.shape, kernel
+    apart = viewed(work, value, (batch, channels, height // kh, kh, width // kw, kw))
+    shape = step.shapes[0]
+    assert shape is not None
+    return viewed(work, apart.permute((0, 1, 3, 5, 2, 4)), shape)
+
+
 # --- parts ----------------------------------------------------------------------------------
 
 
