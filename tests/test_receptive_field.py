@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from graphs import graph_of
 
 from cnnc.compiler import lattice
+from cnnc.compiler.build import build
 from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.lattice import Lattice
 from cnnc.compiler.ops.base import Axis, Local, Op, OpError, Place, Spread, Undefined, Weightless
@@ -28,6 +29,10 @@ from cnnc.compiler.receptive_field import (
     receptive_field,
     receptive_fields,
 )
+from cnnc.dsl.diagnostics import CnncError
+from cnnc.dsl.parse import parse
+from cnnc.dsl.source import Source
+from cnnc.zoo import SPECS
 
 
 def field_at(graph: Graph, label: str) -> ReceptiveField:
@@ -772,3 +777,24 @@ def test_gates_by_hand() -> None:
     # The hull with the branch that passes everything is the whole input, though the gate sees half.
     assert field.size == (16,)
     assert receptive_field(net.graph(), gate).size == (8,)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["inception_v3", "nasnet_a_mobile", "googlenet", "unet", "mobilenet_v2"])
+def test_what_is_known_from_other_networks_changes_no_field(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (SPECS / f"{name}.cnn").read_text(encoding="utf8")
+    text = text.split("\nexpect")[0]
+    changed = [text.replace("3x", "1x", 1), text.replace("conv3", "conv5"), text.replace("/2", "/1", 1), text]
+    found = []
+    for spec in [text, *changed]:
+        try:
+            graph = build(parse(Source(str(SPECS / "other.cnn"), spec)))
+        except CnncError:
+            continue
+        found.append((graph, receptive_fields(graph)))
+    assert len(found) > 2
+    for graph, fields in found:
+        monkeypatch.setattr("cnnc.compiler.receptive_field._STATES", {})
+        monkeypatch.setattr("cnnc.compiler.receptive_field._FIELDS", {})
+        assert receptive_fields(graph) == fields

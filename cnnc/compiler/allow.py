@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from cnnc.compiler.graph import Graph
 from cnnc.dsl import syntax as s
@@ -95,8 +96,12 @@ def accepted(
 
 
 def _of_source(spec: s.Spec, source: Source) -> list[Allowance]:
-    if source is spec.source:
-        return allowances(spec)[0]
+    return allowances(spec)[0] if source is spec.source else _of_used(source)
+
+
+@lru_cache(maxsize=64)
+def _of_used(source: Source) -> list[Allowance]:
+    """Those of a file that is used: it is one source for all the texts that use it, at every keystroke."""
     try:
         return allowances(parse(source))[0]
     except CnncError:  # it was parsed before; what is wrong with it was told then

@@ -23,7 +23,7 @@ from typing import assert_never
 from cnnc.compiler import lattice
 from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.lattice import FieldLimit, Hull, Interval
-from cnnc.compiler.ops import Shape
+from cnnc.compiler.ops import Op, Shape
 from cnnc.compiler.ops.base import Axis, Local, Pointwise, Shares, Spread, Undefined, Whole, Window
 from cnnc.compiler.sizes import number
 from cnnc.compiler.walk.values import render_trace
@@ -195,9 +195,17 @@ class _State:
     """Along the branches that see least."""
     aligned: tuple[bool, ...]
     off: int | None = None
+    """The place among the node's inputs of the one that is not centred on the others."""
     undefined: str | None = None
     one_sided: bool = False
     """Whether a layer on the way lies to one side on purpose."""
+
+
+_KEPT = 16_384
+_STATES: dict[object, tuple[_State | None, Op, Sequence[_State | None]]] = {}
+"""States by what they come from, of all passes; with all that is told apart by its identity, so that this stays its own."""
+_FIELDS: dict[tuple[int, Shape, int, int | None], tuple[_State, ReceptiveField]] = {}
+"""Fields by the identity of the state, the extent of the map, the source and the branch that is not centred."""
 
 
 class _Pass:
@@ -210,24 +218,30 @@ class _Pass:
         self.extents = [self._plain(node.out[1:]) for node in graph.nodes[source:]]
         """The spatial sizes of the nodes' outputs."""
         self.extent = self.extents[0]
-        self.start = _Track((lattice.IDENTITY,) * len(self.extent), whole=False)
         self.states: list[_State | None] = []
-        self._fields: dict[tuple[int, Shape], ReceptiveField] = {}
-        """By the identity of the state and the extent of the map."""
+        if max(len(_STATES), len(_FIELDS)) > _KEPT:
+            _STATES.clear()
+            _FIELDS.clear()
+        # What is assumed of free sizes is noted each time, and some sizes are this pass's own.
+        is_own = bool(graph.free or sizes)
+        self._fields = {} if is_own else _FIELDS
+        state = self._state if is_own else self._known_state
         for node in graph.nodes[source:]:
-            self.states.append(self._state(node))
+            self.states.append(state(node))
 
     def field(self, index: int) -> ReceptiveField | None:
         state = self.states[index - self.source]
         if state is None:
             return None
         out = self.extents[index - self.source]
-        key = (id(state), out)
-        if key not in self._fields:
-            self._fields[key] = self._told(state, out)
-        return self._fields[key]
+        off = None if state.off is None else self.graph.nodes[index].inputs[state.off]
+        key = (id(state), out, self.source, off)
+        found = self._fields.get(key)
+        if found is None:
+            found = self._fields[key] = state, self._told(state, out, off)
+        return found[1]
 
-    def _told(self, state: _State, out: Shape) -> ReceptiveField:
+    def _told(self, state: _State, out: Shape, off: int | None) -> ReceptiveField:
         full = self._report(state.full, out)
         return ReceptiveField(
             wrt=self.source,
@@ -236,7 +250,7 @@ class _Pass:
             ungated=self._report(state.local, out) if state.full.whole > state.local.whole else None,
             smallest=full if state.least is state.full else self._report(state.least, out),
             aligned_axes=state.aligned,
-            off=state.off,
+            off=off,
             undefined=state.undefined,
         )
 
@@ -247,9 +261,26 @@ class _Pass:
             return (first,) * len(lengths)  # square, as most are
         return tuple(AxisField(hull, n) for hull, n in zip(track.axes, lengths, strict=True))
 
+    def _known_state(self, node: Node) -> _State | None:
+        """The state of a node, which its layer, the shapes and the states of its inputs decide: of most nodes of a text
+        it was known before the last keystroke."""
+        before = [self.states[i - self.source] if i >= self.source else None for i in node.inputs]
+        if node.index == self.source:
+            key: object = self.extent
+        else:
+            key = (id(node.op), self.extent, node.out, *self.graph.ins(node), *map(id, before))
+        found = _STATES.get(key)
+        if found is not None:
+            return found[0]
+        state = self._state(node)
+        if state is None or state.undefined is None:  # else it names a node of this graph
+            _STATES[key] = state, node.op, before
+        return state
+
     def _state(self, node: Node) -> _State | None:
         if node.index == self.source:
-            return _State(self.start, self.start, self.start, self._all_aligned())
+            start = _Track((lattice.IDENTITY,) * len(self.extent), whole=False)
+            return _State(start, start, start, self._all_aligned())
         try:
             parts = list(self._branches(node))
             if not parts:
@@ -266,20 +297,20 @@ class _Pass:
         return _State(track, track, track, self._all_aligned(), undefined=reason)
 
     def _branches(self, node: Node) -> Iterator[tuple[int, _State]]:
-        """The states behind each operand that sees the source, moved through the node's window."""
+        """The states behind each operand that sees the source, moved through the node's window, by the operand's place."""
         out = self.extents[node.index - self.source]
-        for i, window in zip(node.inputs, self.graph.windows(node), strict=True):
+        for place, (i, window) in enumerate(zip(node.inputs, self.graph.windows(node), strict=True)):
             state = self.states[i - self.source] if i >= self.source else None
             if state is None or window is None:
                 continue
             if isinstance(window, Undefined):
-                yield i, self._nothing(f"{window.reason}, at {node.name}")
+                yield place, self._nothing(f"{window.reason}, at {node.name}")
             elif state.undefined is not None:
-                yield i, state
+                yield place, state
             else:
                 shape = self.extents[i - self.source]
                 one_sided = state.one_sided or node.op.one_sided
-                yield i, self._moved(state, window, shape, out, one_sided=one_sided)
+                yield place, self._moved(state, window, shape, out, one_sided=one_sided)
 
     def _moved(self, state: _State, window: Window, shape: Shape, out: Shape, *, one_sided: bool) -> _State:
         if (
