@@ -242,7 +242,7 @@ def _freeze(
             )
         )
     labels: dict[str, int] = {}
-    root = _freeze_scope(walked.root, index, labels)
+    root = _freeze_scope(walked.root, index, labels, {})
     for node in nodes:
         labels.setdefault(node.name, node.index)
     _collect_labels(walked.labels, "", index, labels)
@@ -281,19 +281,26 @@ def _places(drafts: Sequence[Draft]) -> list[int]:
     return index
 
 
-def _freeze_scope(scope: DraftScope, index: Sequence[int], labels: dict[str, int]) -> Scope:
+def _freeze_scope(
+    scope: DraftScope, index: Sequence[int], labels: dict[str, int], blocks: dict[int, Block]
+) -> Scope:
+    """A scope of the graph. `blocks` are those met so far, by the identity of their syntax; the labels are added."""
+
     def at(draft: Draft | None) -> int | None:
         return None if draft is None or draft.poison else index[draft.number]
 
     children: list[int | Scope] = []
     for child in scope.children:
         if isinstance(child, DraftScope):
-            children.append(_freeze_scope(child, index, labels))
+            children.append(_freeze_scope(child, index, labels, blocks))
         elif not child.dropped:
             children.append(index[child.number])
     result = at(scope.result)
     if result is not None and scope.name:
         labels[scope.name] = result
+    block = None if scope.block is None else blocks.get(id(scope.block))
+    if scope.block is not None and block is None:
+        block = blocks[id(scope.block)] = _frozen_block(scope.block)
     fitted = None
     if scope.fitted is not None and scope.fitted.merge is not None:
         like, merge = at(scope.fitted.like), at(scope.fitted.merge)
@@ -309,7 +316,7 @@ def _freeze_scope(scope: DraftScope, index: Sequence[int], labels: dict[str, int
         source=at(scope.source),
         result=result,
         module=scope.owner.name,
-        block=None if scope.block is None else _frozen_block(scope.block),
+        block=block,
         args={name: _frozen(given) for name, given in scope.args.items()},
         given=scope.given,
         decisions=tuple(scope.decisions),

@@ -53,8 +53,11 @@ class _Words(Mapping[str, type[Op]]):
         self._files = {word: file for file, words in FILES.items() for word in words}
 
     def __getitem__(self, word: str) -> type[Op]:
-        _import(self._files[word])
-        return REGISTRY.by_word[word]
+        found = REGISTRY.by_word.get(word)
+        if found is None:
+            _import(self._files[word])
+            found = REGISTRY.by_word[word]
+        return found
 
     def __contains__(self, word: object) -> bool:
         return word in self._files

@@ -217,4 +217,4 @@ def scopes_within(root: _Nest) -> Iterator[_Nest]:
     while todo:
         scope = todo.pop()
         yield scope
-        todo.extend(child for child in reversed(scope.children) if isinstance(child, kind))
+        todo += [child for child in reversed(scope.children) if isinstance(child, kind)]

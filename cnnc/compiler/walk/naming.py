@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
+from typing import TypeGuard
 
 from cnnc.compiler.walk.draft import Draft, Scope
 from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail
@@ -73,7 +74,9 @@ def _name_children(scope: Scope, problems: list[Diagnostic], given: Mapping[str,
             raise fail(
                 "E901", message, child.span, hint="give shorter labels, or fewer of them in each other"
             )
-    _name_identities(scope, {*taken, *scope.labels})
+    identities = [child for child in scope.children if child.label is None and is_identity(child)]
+    if identities:
+        _name_identities(scope, identities, {*taken, *scope.labels})
 
 
 def _is_reuse(child: Draft | Scope) -> bool:
@@ -133,8 +136,11 @@ def _clash(label: str, span: Span) -> Diagnostic:
 def _counted_taps(root: Scope) -> Iterator[Diagnostic]:
     """E204 for every label that names no child and has the name of a child that a counter named."""
     scopes = list(root.scopes())
+    labelled = [scope for scope in scopes if scope.labels]
+    if not labelled:
+        return
     counted = {child.name for scope in scopes for child in scope.children if child.label is None}
-    for scope in scopes:
+    for scope in labelled:
         names = {child.label for child in scope.children}
         prefix = f"{scope.name}." if scope.name else ""
         for label, span in scope.labels.items():
@@ -142,13 +148,12 @@ def _counted_taps(root: Scope) -> Iterator[Diagnostic]:
                 yield _clash(label, span)
 
 
-def _name_identities(scope: Scope, taken: set[str]) -> None:
+def _name_identities(scope: Scope, identities: Sequence[Scope], taken: set[str]) -> None:
     """An identity shortcut takes no number; it gets a name that is left, for those who write structure."""
-    for child in scope.children:
-        if isinstance(child, Scope) and is_identity(child) and child.label is None:
-            local = next(name for i in count(1) if (name := counted(child.kind_name, i)) not in taken)
-            taken.add(local)
-            child.name = f"{scope.name}.{local}" if scope.name else local
+    for child in identities:
+        local = next(name for i in count(1) if (name := counted(child.kind_name, i)) not in taken)
+        taken.add(local)
+        child.name = f"{scope.name}.{local}" if scope.name else local
 
 
 def _kind(child: Draft | Scope) -> str:
@@ -158,6 +163,6 @@ def _kind(child: Draft | Scope) -> str:
     return child.op.kind
 
 
-def is_identity(child: Draft | Scope) -> bool:
+def is_identity(child: Draft | Scope) -> TypeGuard[Scope]:
     """Whether a child is a shortcut that passes its input on as it is."""
     return isinstance(child, Scope) and child.kind == "shortcut" and not child.children

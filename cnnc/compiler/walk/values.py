@@ -74,6 +74,9 @@ class Handed(str):
 
 def in_trace(value: Value) -> Value:
     """A value as messages show it, without the place where it was written."""
+    kind = type(value)
+    if kind is int or kind is str:
+        return value
     if isinstance(value, Closure):
         return PIPELINE
     if type(value) is tuple:
@@ -83,6 +86,9 @@ def in_trace(value: Value) -> Value:
 
 def in_graph(value: Value) -> Value:
     """A value as a finished graph keeps it: without the places where pipelines and names were written."""
+    kind = type(value)
+    if kind is int or kind is str:
+        return value
     if isinstance(value, Closure):
         return PIPELINE
     if isinstance(value, Handed):
