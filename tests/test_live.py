@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import cnnc
+from cnnc.cli.commands import cnnc as command
 from cnnc.dsl.source import Source
 from cnnc.live.engine import Document, analyse
 from cnnc.live.fixes import fixes
@@ -243,6 +245,29 @@ def test_a_question_comes_from_the_page_itself(served: Page) -> None:
     assert ask(served, path, {"ask": "nothing"}, Origin=origin(served))[0] == 400
     assert ask(served, path, [1], Origin=origin(served))[0] == 400
     assert ask(served, path, {"ask": "open", "zoo": "../../secret"}, Origin=origin(served))[0] == 400
+
+
+def test_a_proxy_is_known_by_its_name(served: Page) -> None:
+    home, body = f"/{served.token}/", question("input 3x8x8\nconv3-4")
+    name, address = "code.example.org:8443", "https://code.example.org:8443"
+    assert ask(served, home, Host=name)[0] == 404
+    served.proxy = address
+    assert ask(served, home, Host=name)[0] == 200
+    assert ask(served, f"{home}ask", body, Host=name, Origin=address)[0] == 200
+    assert ask(served, home, Host="code.example.org")[0] == 404
+    assert ask(served, "/", Host=name)[0] == 404
+    assert ask(served, f"{home}ask", body, Host=name)[0] == 403
+    assert ask(served, f"{home}ask", body, Host=name, Origin="https://evil.example")[0] == 403
+    assert ask(served, f"{home}ask", body, Origin=origin(served))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "name", ["code.example.org", "https://code.example.org/", "ftp://x", "https://a b", ""]
+)
+def test_a_proxy_is_given_as_an_origin(name: str) -> None:
+    ran = CliRunner().invoke(command, ["live", "--proxy", name])
+    assert ran.exit_code == 2
+    assert "expected an origin" in ran.output
 
 
 def test_a_text_reads_no_file_outside_the_project(served: Page, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -20,6 +21,11 @@ from cnnc.given import ZOO, resolve
 )
 @click.option("--browser/--no-browser", default=None, help="Open a browser; not by default over SSH.")
 @click.option(
+    "--proxy",
+    metavar="ORIGIN",
+    help="Also answer under the name of a proxy that passes the page on, such as https://code.example.org.",
+)
+@click.option(
     "--export",
     "into",
     type=click.Path(file_okay=False, path_type=Path),
@@ -34,7 +40,9 @@ from cnnc.given import ZOO, resolve
 )
 @allow_outside_option
 @guarded
-def live(spec: str | None, port: int, browser: bool | None, into: Path | None, parts: Path) -> None:
+def live(
+    spec: str | None, port: int, browser: bool | None, proxy: str | None, into: Path | None, parts: Path
+) -> None:
     """Show SPEC on a page of this machine while it is written, in your own editor or in the page's.
 
     The page follows what is saved. Its address has a secret in it and can be opened on this machine only. Without SPEC
@@ -45,17 +53,23 @@ def live(spec: str | None, port: int, browser: bool | None, into: Path | None, p
     Example: cnnc live vgg16.cnn
     """
     if into is not None:
-        if port or browser is not None:
-            raise click.UsageError("--export serves nothing: --port and --browser have no meaning with it")
+        if port or browser is not None or proxy is not None:
+            raise click.UsageError(
+                "--export serves nothing: --port, --browser and --proxy have no meaning with it"
+            )
         _export(into, parts, spec)
         return
+    if proxy is not None and not re.fullmatch(r"https?://[^/?#@\s]+", proxy):
+        raise click.BadParameter("expected an origin: https://host or http://host:port", param_hint="--proxy")
     from cnnc.page.server import Page
 
     zoo = None if spec is None or not spec.startswith(ZOO) else spec.removeprefix(ZOO)
     if zoo is not None:
         resolve(f"{ZOO}{zoo}")
     try:
-        page = Page(spec if zoo is None else None, zoo=zoo, port=port, allow_outside=allow_outside())
+        page = Page(
+            spec if zoo is None else None, zoo=zoo, port=port, allow_outside=allow_outside(), proxy=proxy
+        )
     except OSError as error:
         raise click.UsageError(f"port {port} cannot be listened on: {error.strerror}") from None
     click.echo(f"{page.address}\nCtrl-C ends it")

@@ -1,7 +1,8 @@
 """The page's server: this machine alone, a token in every address, and nothing else of the machine to be read.
 
 Every address begins with the token. A request must be addressed to this machine by name, so that no other site's name can be
-turned here, and a question must come from the page itself.
+turned here, and a question must come from the page itself. Where a proxy of one's own passes the page on, as an editor in the
+browser does, the name is the proxy's, and is given at the start.
 """
 
 from __future__ import annotations
@@ -39,9 +40,13 @@ class Page(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(
-        self, path: str | None, *, zoo: str | None = None, port: int = 0, allow_outside: bool = False
-    ) -> None:
-        """`zoo` is the network shown at first where there is no file. Raises CnncError for a file that cannot be read."""
+        self, path: str | None, *, zoo: str | None = None, port: int = 0, allow_outside: bool = False,
+        proxy: str | None = None,
+    ) -> None:  # fmt: skip
+        """`zoo` is the network shown at first where there is no file, `proxy` the origin (`https://host:port`) of one that
+        passes the page on. Raises CnncError for a file that cannot be read.
+        """
+        self.proxy = proxy
         self.token = secrets.token_urlsafe(24)
         self.file = None if path is None else Watched(path, allow_outside=allow_outside)
         if self.file is not None:
@@ -133,13 +138,14 @@ class Handler(BaseHTTPRequestHandler):
 
     # --- what may be asked --------------------------------------------------------------------
 
-    def _origins(self) -> tuple[str, str]:
-        port = self.server.server_address[1]
-        return f"http://127.0.0.1:{port}", f"http://localhost:{port}"
+    def _origins(self) -> tuple[str, ...]:
+        port, proxy = self.server.server_address[1], self.server.proxy
+        own = f"http://127.0.0.1:{port}", f"http://localhost:{port}"
+        return own if proxy is None else (*own, proxy)
 
     def _name(self) -> str | None:
         """What a request is for, behind the token; None where it has not the token, or comes under another name."""
-        hosts = [origin.removeprefix("http://") for origin in self._origins()]
+        hosts = [origin.partition("://")[2] for origin in self._origins()]
         origin = self.headers.get("Origin")
         if self.headers.get("Host") not in hosts or (origin is not None and origin not in self._origins()):
             return None
@@ -184,4 +190,5 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Cross-Origin-Resource-Policy", "same-origin")
         self.send_header("Referrer-Policy", "no-referrer")
         self.send_header("X-Content-Type-Options", "nosniff")
-        self.send_header("Cache-Control", "no-store")
+        # A proxy that compressed the stream of changes would hold it back.
+        self.send_header("Cache-Control", "no-store, no-transform")
