@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from code_server import extension
 
 NVIM = os.environ.get("CNNC_NVIM") or shutil.which("nvim")
 PAGE = Path(__file__).parent.parent / "docs" / "editors.md"
@@ -111,14 +112,7 @@ def test_the_extension_names_what_there_is() -> None:
 def test_the_extension_is_built_and_small(tmp_path: Path) -> None:
     import zipfile
 
-    editors = tmp_path / "editors"
-    ignore = shutil.ignore_patterns("node_modules", "dist", "package-lock.json")
-    shutil.copytree(VSCODE.parent, editors, ignore=ignore)
-    shutil.copy(VSCODE.parent.parent / "LICENSE", tmp_path)
-    folder = editors / "vscode"
-    subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--silent"], cwd=folder, check=True)
-    subprocess.run(["npm", "run", "package"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    made = folder / "dist" / "cnnc.vsix"
+    made = extension(tmp_path)
     assert made.stat().st_size <= 300_000
     names = set(zipfile.ZipFile(made).namelist())
     assert {

@@ -1,5 +1,6 @@
 // The client of `cnnc lsp`, and a few commands that show what other commands of cnnc print.
 const { execFile, spawn } = require("node:child_process");
+const net = require("node:net");
 const path = require("node:path");
 const vscode = require("vscode");
 const { LanguageClient } = require("vscode-languageclient/node");
@@ -36,7 +37,7 @@ async function start() {
   } catch (error) {
     const open = "Open Settings";
     const answer = await vscode.window.showErrorMessage(
-      `The language server did not start: ${error.message}. Install it with \`pip install cnnc\`, or say where it is.`,
+      `The language server did not start: ${error?.message ?? error} Install it with \`pip install cnnc\`, or say where it is.`,
       open,
     );
     if (answer === open) vscode.commands.executeCommand("workbench.action.openSettings", "cnnc.command");
@@ -77,37 +78,59 @@ async function show(words, ending) {
 
 const changed = new vscode.EventEmitter();
 
-/** `cnnc live` on the file, shown beside it; one server for each file, ended with its panel. */
-async function preview() {
-  const document = specOf(vscode.window.activeTextEditor);
-  if (document.isUntitled) throw new Error("save the file first: the preview follows what is saved");
-  const known = previews.get(document.fileName);
-  if (known) return known.panel.reveal();
+/** A port of this machine on which nothing listens. */
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const probe = net.createServer();
+    probe.on("error", reject);
+    probe.listen(0, "127.0.0.1", () => {
+      const { port } = probe.address();
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+/** Starts `cnnc live` on a file; its process, and the path of its page. */
+function serve(file, port, origin) {
   const [program, ...first] = command();
-  const server = spawn(program, [...first, "live", document.fileName, "--no-browser"], { cwd: path.dirname(document.fileName) });
-  const address = await new Promise((resolve, reject) => {
+  const words = ["live", file, "--no-browser", "--port", String(port), "--proxy", origin];
+  const server = spawn(program, [...first, ...words], { cwd: path.dirname(file) });
+  return new Promise((resolve, reject) => {
     let said = "";
     const listen = (chunk) => {
       said += chunk;
-      const match = /http:\/\/127\.0\.0\.1:\d+\/\S+/.exec(said);
-      if (match) resolve(match[0]);
+      const match = /http:\/\/127\.0\.0\.1:\d+(\/\S+)/.exec(said);
+      if (match) resolve({ server, page: match[1] });
     };
     server.stdout.on("data", listen);
     server.stderr.on("data", listen);
     server.on("error", reject);
     server.on("exit", () => reject(new Error(said || "cnnc live ended")));
   });
-  const outside = await vscode.env.asExternalUri(vscode.Uri.parse(address));
+}
+
+/** `cnnc live` on the file, shown beside it; one server for each file, ended with its panel. */
+async function preview() {
+  const document = specOf(vscode.window.activeTextEditor);
+  if (document.isUntitled) throw new Error("save the file first: the preview follows what is saved");
+  const known = previews.get(document.fileName);
+  if (known) return known.panel.reveal();
+  // In a browser or a window on a server the page comes through a proxy, whose name it has to know.
+  const port = await freePort();
+  const outside = await vscode.env.asExternalUri(vscode.Uri.parse(`http://127.0.0.1:${port}/`));
+  const origin = `${outside.scheme}://${outside.authority}`;
+  const { server, page } = await serve(document.fileName, port, origin);
+  const address = outside.with({ path: outside.path.replace(/\/$/, "") + page });
   const panel = vscode.window.createWebviewPanel(
     "cnnc.preview",
     `${path.basename(document.fileName)} live`,
     { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true },
     { enableScripts: true, retainContextWhenHidden: true },
   );
-  const source = `${outside.scheme}://${outside.authority}`;
-  panel.webview.html = `<!doctype html><meta http-equiv="content-security-policy" content="default-src 'none'; frame-src ${source}; style-src 'unsafe-inline'">
-<style>html,body,iframe{margin:0;padding:0;border:0;width:100%;height:100%;overflow:hidden}</style>
-<iframe src="${outside.toString(true)}" sandbox="allow-scripts allow-same-origin allow-downloads"></iframe>`;
+  panel.webview.html = `<!doctype html><meta http-equiv="content-security-policy" content="default-src 'none'; frame-src ${origin}; style-src 'unsafe-inline'">
+<style>html,body,iframe{margin:0;padding:0;border:0;width:100%;height:100%;overflow:hidden}
+body.vscode-light iframe{color-scheme:light}body.vscode-dark iframe{color-scheme:dark}</style>
+<iframe src="${address.toString(true)}" sandbox="allow-scripts allow-same-origin allow-downloads"></iframe>`;
   previews.set(document.fileName, { panel, server });
   panel.onDidDispose(() => {
     server.kill();
