@@ -308,6 +308,8 @@ def _keep_ends(out: Draft, placed: Sequence[Draft]) -> None:
 def _parameter(name: str, given: Sourced[Value], scope: Scope) -> Sourced[Value]:
     """A parameter as its block knows it."""
     value = given.value
+    if type(value) is int:
+        return Sourced(value, Param(name, scope.number, "int"))
     if _holds_names(value):
         return given
     kind = "str" if isinstance(value, LayerWord) else kind_of(value)

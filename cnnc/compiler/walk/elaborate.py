@@ -143,9 +143,10 @@ class Walk:
         try:
             yield
         except (CnncError, Poisoned) as error:
-            self._recover(error, trace)
+            self.recover(error, trace)
 
-    def _recover(self, error: CnncError | Poisoned, trace: Trace | None) -> None:
+    def recover(self, error: CnncError | Poisoned, trace: Trace | None) -> None:
+        """Record what was raised; the caller goes on with poison."""
         if isinstance(error, _GivenUp):
             raise error
         for diagnostic in error.diagnostics if isinstance(error, CnncError) else ():
@@ -222,7 +223,7 @@ class Walk:
                 return self._word(item, item.core, label, flow, env, spot, head=head)
             return self.brackets.item(item, item.core, label, flow, env, spot)
         except (CnncError, Poisoned) as error:
-            self._recover(error, spot.trace)
+            self.recover(error, spot.trace)
             if label is not None:
                 self.labels.define(label, poison(item.span), None, item, env, spot)
             return poison(item.span)

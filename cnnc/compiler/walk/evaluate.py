@@ -75,7 +75,7 @@ def _closure(expr: s.Bracket, env: Env) -> Sourced[Value]:
 
 
 def _name(expr: s.Name, env: Env) -> Sourced[Value]:
-    return _lookup(expr, env) or _word(expr.id, env)
+    return env.names.get(expr.id) or _lookup(expr, env) or _word(expr.id, env)
 
 
 def _tuple(expr: s.Tuple, env: Env) -> Sourced[Value]:
@@ -162,8 +162,10 @@ def named_value(word: s.Word, env: Env) -> Sourced[Value] | None:
 def interpolate(parts: tuple[str | s.Expr, ...], env: Env) -> Sourced[str]:
     """The text of a name with arithmetic in it: `c{i}`."""
     found = [integer(p, env) for p in parts if not isinstance(p, str)]
+    if not found:
+        return constant("".join(cast("tuple[str, ...]", parts)))
     numbers = iter(found)
-    text = "".join(p if isinstance(p, str) else show(next(numbers).value) for p in parts)
+    text = "".join([p if isinstance(p, str) else show(next(numbers).value) for p in parts])
     return opaque(text, *(number.source for number in found))
 
 

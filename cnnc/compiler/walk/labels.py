@@ -36,12 +36,14 @@ class Labels:
         """The text of an item's label, taken in its scope; None where there is none or it is refused."""
         if item.label is None:
             return None
-        with self.walk.recovering(spot.trace):
+        try:
             text = interpolate(item.label.parts, env)
             self.walk.decide("name", text, item.label.span, spot)
             self.take(text.value, item.label.span, spot)
-            return text.value
-        return None
+        except (CnncError, Poisoned) as error:
+            self.walk.recover(error, spot.trace)
+            return None
+        return text.value
 
     def take(self, text: str, span: Span, spot: Spot) -> None:
         """Take a label in its scope. Raises E204 where it is taken already, E901 where it is too long."""

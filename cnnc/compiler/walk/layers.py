@@ -247,6 +247,8 @@ class Layers:
 
     def _inputs(self, op: type[Op], args: Arguments, flow: Draft, spot: Spot) -> list[Draft]:
         """The operands, or what flows in; then pipelines on the same input, then tensors by label."""
+        if not (op.operands or op.pipelines or op.tensors):
+            return [flow]
 
         def placed(name: str) -> Draft:
             out = self.walk.closure(args.pipelines[name], flow, spot)
@@ -302,14 +304,19 @@ class Layers:
         spot: Spot, role: Role,
     ) -> Draft:  # fmt: skip
         """Put one layer on its inputs: arguments validated, shape inferred, mistakes positioned."""
-        if any(x.poison for x in ins):
-            return poison(span)
+        for x in ins:
+            if x.poison:
+                return poison(span)
         shapes = tuple([x.shape for x in ins])
         width = self.walk.widths.get(len(self.walk.drafts))
         if width is not None:
             args.values["width"] = constant(width)
-        tensors = [name for name, x in args.tensors.items() if name in op_type.tensors and x.op is not None]
-        given = (*(n for n in op_type.pipelines if n in args.pipelines), *tensors)
+        given: tuple[str, ...] = ()
+        if args.pipelines or args.tensors:
+            tensors = [
+                name for name, x in args.tensors.items() if name in op_type.tensors and x.op is not None
+            ]
+            given = (*[name for name in op_type.pipelines if name in args.pipelines], *tensors)
         wanted = Wanted(op_type, args, shapes, given, span)
         op, shape = made(wanted, self.walk.ledger, has_free=bool(self.walk.free))
         home, local = spot.scope, label
