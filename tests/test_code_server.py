@@ -104,6 +104,7 @@ def test_what_is_shown_of_a_text(workbench: Workbench) -> None:
     workbench.keys(Keys.ENTER, "lay")
     workbench.until("document.querySelector('.suggest-widget.visible .monaco-list-row') != null")
     assert any(row.startswith("layernorm") for row in workbench.seen(".suggest-widget .monaco-list-row"))
+    workbench.shows("gap -> fc-10-> 10lay")  # the figure is back on the line that it is of
     pictured(workbench, "completion")
     workbench.keys(Keys.ESCAPE, *[Keys.BACKSPACE] * 4)
 

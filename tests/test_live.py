@@ -355,3 +355,21 @@ def test_the_smallest_input_is_looked_for_as_long_as_one_waits() -> None:
         hints.append(caught.value.diagnostics[0].hint or "")
     assert "the smallest input that works is 3x19x19" in hints[0] == hints[1]
     assert "smallest" not in hints[2]
+
+
+def test_what_follows_a_mistake_is_waited_for_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnnc.compiler.walk.elaborate import Walk, Walked
+
+    walks = []
+    run = Walk.run
+
+    def counted(walk: Walk) -> Walked:
+        walks.append(walk)
+        return run(walk)
+
+    monkeypatch.setattr(Walk, "run", counted)
+    # The branches are alike at no size, and what is behind them is never placed.
+    text = "input 3x9x9\n[conv4-3(pad=0) | conv3-3(pad=0)]\n" + "conv3-4\n" * 1_000
+    found = analyse(Source("net.cnn", text))
+    assert [d.code for d in found.findings] == ["E405"]
+    assert len(walks) == 2

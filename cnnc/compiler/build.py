@@ -48,7 +48,7 @@ def build(
     `stem` names the model where the spec does not; `sizes` replace the declared
     input shapes by input name (None: the only input), a capital letter being a free size; `params` replace the values
     of the file's params; a model of more than `max_layers` layers is refused; `heads` replace widths by label (None:
-    that of the last weighted layer before the only output); `patience` is how many layers may be walked through in
+    that of the last weighted layer before the only output); `patience` is how many steps may be walked in
     looking for the smallest input that works, which a mistake then does not name. Raises CnncError with every mistake
     that was found.
     """
@@ -136,7 +136,8 @@ def check_library(spec: s.Spec) -> int:
 
 def _walk(spec: s.Spec, asked: Asked, widths: Mapping[int, int]) -> tuple[Walk, Walked]:
     """The walk, for free input sizes at the first reference at which it finds no mistake."""
-    walked_through = 0
+    steps = 0
+    """Those of the search, and not its layers: what follows a mistake places none."""
 
     def begun(sizes: InputSizes, reference: Reference) -> Walk:
         library = library_of(spec.source)
@@ -145,8 +146,8 @@ def _walk(spec: s.Spec, asked: Asked, widths: Mapping[int, int]) -> tuple[Walk, 
 
     def mistakes(shapes: InputSizes) -> Sequence[Diagnostic]:
         """What is wrong with inputs of these shapes."""
-        nonlocal walked_through
-        if asked.patience is not None and walked_through > asked.patience:
+        nonlocal steps
+        if asked.patience is not None and steps > asked.patience:
             raise _OutOfPatience
         walk = begun(shapes, {})
         try:
@@ -154,7 +155,7 @@ def _walk(spec: s.Spec, asked: Asked, widths: Mapping[int, int]) -> tuple[Walk, 
         except CnncError as error:
             return error.diagnostics
         finally:
-            walked_through += len(walk.drafts)
+            steps += walk.brackets.turns
             walk.take_apart()
         return ()
 

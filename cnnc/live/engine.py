@@ -86,7 +86,7 @@ class Analysis:
 
 
 PATIENCE = 400
-"""Layers that the search for the smallest input may walk through while somebody types: some 30 ms."""
+"""Steps that the search for the smallest input may walk while somebody types: some 30 ms."""
 
 
 def analyse(source: Source, setting: Setting | None = None) -> Analysis:
