@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import product
 from math import prod
 
@@ -124,10 +125,12 @@ def _nets(draw: st.DrawFn) -> str:
     return "\n".join(lines) + f"\noutput {', '.join(dict.fromkeys([*unread, *more]))}\n"
 
 
-@given(_nets(), st.integers(1, 8), st.integers(1, 4))
+@given(_nets(), st.integers(1, 8), st.integers(1, 4), st.integers(1, 4))
 @settings(max_examples=120, derandomize=True, database=None, deadline=None)
-def test_the_peak_is_that_of_running_node_by_node(text: str, dtype_bytes: int, batch: int) -> None:
+def test_the_peak_is_that_of_running_node_by_node(text: str, dtype_bytes: int, batch: int, kept: int) -> None:
     graph = graph_of(text)
+    # Without some of its outputs it has nodes that nobody reads, as a network that is being rewritten may have.
+    graph = replace(graph, outputs=dict([*graph.outputs.items()][:kept]))
     peak, names, training = _simulated(graph, dtype_bytes * batch)
     memory = peak_memory(graph, dtype_bytes, batch)
     assert memory.inference == peak

@@ -31,7 +31,7 @@ def test_a_figure_is_everywhere(key: str) -> None:
     assert f"{number:,} {figure.title}" in " ".join(render(summary).split())
     head, *_, last = render(summary, "csv", columns=["name", key]).splitlines()
     assert head == f"name,{key}" and last == f"fc1,{data['layers'][-1][key]}"
-    assert figure.heading in render(summary, columns=["name", key])
+    assert figure.heading and figure.heading in render(summary, columns=["name", key])
     assert f"{figure.title}: {number:,}</figcaption>".lower() in charts_html(summary).lower()
     assert figure.heading in to_dot(graph, show=[key], level="layers").source
     other = cnnc.parse(SMALL.replace("10", "20")).graph
