@@ -245,6 +245,7 @@ def test_names_with_arithmetic_in_them() -> None:
     with pytest.raises(CnncError) as caught:
         cnnc.parse("input 4x8x8\n[c{i / 2}: conv1-{2 * i} for i in 1..3]\n")
     assert {d.code for d in caught.value.diagnostics} == {"E305"}
+    assert value_of('"net{a}of{b - 1}"') == value_of("net{a}of{b - 1}") == "net3of6"
 
 
 def test_words_of_layers_as_values() -> None:
@@ -256,6 +257,7 @@ def test_words_of_layers_as_values() -> None:
 
 def test_sizes_joined_by_x() -> None:
     assert value_of("3x5") == (3, 5)
+    assert ev.evaluate(parsed("3xK"), FileScope(params={"K": 5}).env()).value == (3, 5)
     net = cnnc.parse(f"{HEAD}input 1x9x9\nconv1x{{a}}-4(pad=valid) -> conv{{b}}x{{a - 2}}-4(pad=valid)\n")
     assert net.outputs["output"] == (4, 3, 7)
     assert code_of("3xH") == "E407"

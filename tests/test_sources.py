@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from fractions import Fraction
 from random import Random
 from typing import Any
@@ -72,8 +73,25 @@ class Draw:
             literal = str(rng.choice((0, 1, 2, 3, 5, 8)))
             return rng.choice(((name, name), (name, name), (literal, f"F({literal})")))
         kind = rng.choice(
-            ("two", "two", "two", "unary", "if", "if", "if3", "call", "call", "list", "list", "element")
+            (
+                "two",
+                "two",
+                "two",
+                "unary",
+                "if",
+                "if",
+                "if3",
+                "call",
+                "call",
+                "list",
+                "list",
+                "element",
+                "power",
+            )
         )
+        if kind == "power":
+            (a, x), times = self.number(depth - 1), rng.choice((0, 1, 2, 3))
+            return f"({a} ** {times})", f"(F({x}) ** {times})"
         if kind == "two":
             (a, x), (b, y), op = (
                 self.number(depth - 1),
@@ -187,8 +205,14 @@ def test_values_are_pythons_and_sources_give_those_of_other_params(seed: int) ->
             continue
         found = evaluated(text, plain(known))
         assert found.value == wanted and isinstance(found.value, bool) == isinstance(wanted, bool), text
+        named = {param.name for param in symbolic.params_of(found.source)}
         for _ in range(4):
             others = drawn_params(draw.random)
+            # What its source does not name makes no difference to a value.
+            with suppress(ArithmeticError, IndexError):
+                assert (
+                    of_python(python, {n: (known if n in named else others)[n] for n in known}) == wanted
+                ), text
             try:
                 other = of_python(python, others)
             except (ArithmeticError, IndexError):
