@@ -43,7 +43,7 @@ class Use:
     def traffic(self) -> int:
         """Bytes read and written in inference; an input of which only the size matters is not read."""
         ins = self.ins
-        if len(ins) > 1:
+        if self.op.only_sized:
             windows = self.op.windows(*ins)
             ins = tuple(shape for shape, window in zip(ins, windows, strict=True) if window is not None)
         kept = count(shape for name, shape in self.state.items() if name != COUNTER)
