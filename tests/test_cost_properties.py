@@ -82,6 +82,11 @@ def test_counts_that_nobody_knows_are_named() -> None:
     found = costs(graph_of(text))
     assert found.unknown == {"params": ("two", "four"), "macs": ("two", "three", "four")}
     assert (found.total.params, found.total.macs, found.total.flops) == (15, 70, 140)
+    assert [found.told(what) for what in ("params", "macs", "flops", "state", "activations")] == [
+        "at least 15", "at least 70", "at least 140", "0", "128",
+    ]  # fmt: skip
+    known = costs(graph_of("input 2x40x40\ntanh\n"))
+    assert known.told("macs") == "0" and known.told("activations") == "3,200"
 
 
 # --- memory ------------------------------------------------------------------------------

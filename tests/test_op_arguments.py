@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -291,6 +292,27 @@ def test_what_an_extern_does_not_declare_counts_as_nothing_and_is_named() -> Non
         found = op.macs((4, 8, 8))
         assert (found, op.params((4, 8, 8)), op.unknown) == (macs, params, unknown)
         assert type(found) is int
+
+
+def test_a_shape_may_be_given_by_its_key() -> None:
+    for given, out in (
+        ("6x4x16", (6, 4, 16)),
+        ("384", (384,)),
+        ("(6, 8, 8)", (6, 8, 8)),
+        ("(6, _)", (6, 64)),
+    ):
+        assert graph_on((6, 8, 8), f"reshape(shape={given})").layers[0].out == out
+    assert codes((6, 8, 8), "reshape(shape=6x2x2x2x8)") == {"E303"}
+
+
+def test_a_fraction_that_is_whole_is_an_integer() -> None:
+    place = Place(((4, 9, 9),))
+    conv: Any = op_words()["conv"].model_validate(
+        {"kernel": Fraction(3), "width": Fraction(8, 2)}, context=place
+    )
+    assert (conv.kernel, conv.width, type(conv.width)) == ((3, 3), 4, int)
+    with pytest.raises(OpError, match="expected an integer"):
+        op_words()["conv"].model_validate({"kernel": Fraction(3, 2), "width": 4}, context=place)
 
 
 def test_words_are_told_with_an_or() -> None:

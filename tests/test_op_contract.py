@@ -20,6 +20,7 @@ from cnnc.compiler.ops.base import (
     REGISTRY,
     Axis,
     Local,
+    Place,
     Pointwise,
     SameShape,
     Shape,
@@ -405,6 +406,79 @@ def test_a_table_links_maps_one_by_one() -> None:
     for more in ("groups=2", "standardise=yes", "init=he", "init=xavier"):
         assert codes((2, 5, 5), f'conv3-4(table="1101,0111", {more})') == {"E307"}
     assert codes((2, 5, 5), 'conv3-4(table="1101,0111", groups=1, init=normal(0.1))') == set()
+
+
+def test_the_table_of_lenet_is_the_published_one() -> None:
+    """LeCun et al. 1998, section II.B: C3 has 1,516 trainable parameters and 151,600 connections."""
+    _, params, _, macs, _, _ = answers((6, 14, 14), "conv5-16(table=lenet5_c3, pad=valid, act=none)")
+    assert sum(map(prod, params.values())) == 1516
+    assert macs + 16 * 100 == 151_600
+
+
+@pytest.mark.parametrize("mask", ["a", "b"])
+@pytest.mark.parametrize(
+    "kernel", [(1,), (5,), (1, 1), (1, 3), (3, 1), (3, 5), (1, 1, 5), (1, 3, 1), (3, 1, 5)]
+)
+def test_a_mask_leaves_the_places_before_the_middle_in_the_order_of_reading(
+    mask: str, kernel: tuple[int, ...]
+) -> None:
+    middle = tuple(k // 2 for k in kernel)
+    taps = [at for at in product(*map(range, kernel)) if at < middle or (mask == "b" and at == middle)]
+    shape, word = (2, *[9] * len(kernel)), f"conv{_x(kernel)}-4(mask={mask}, act=none)"
+    if not taps:
+        assert codes(shape, word) == {"E307"}
+        return
+    node, ins = placed(shape, word)
+    assert node.op.window(*ins) == Local(tuple(
+        Axis(max(at[i] for at in taps) + 1, 1, k // 2) for i, k in enumerate(kernel)
+    ))  # fmt: skip
+    assert node.op.one_sided
+    assert not placed(shape, word.replace(f"mask={mask}, ", ""))[0].op.one_sided
+    assert codes(shape, f"conv{_x((2, *kernel[1:]))}-4(mask={mask}, pad=valid, act=none)") == {"E307"}
+
+
+@pytest.mark.parametrize(
+    ("shape", "word"),
+    [
+        ((6, 9, 9), "conv3-4/2(act=none)"), ((6, 9, 11), "conv3x5-4/2x1(groups=2, pad=1x0, bias=no, act=none)"),
+        ((6, 8), "conv3-4(pad=(2, 0), act=none)"), ((3, 9, 9, 9), "conv2-4(pad=valid, dilation=3, act=none)"),
+        ((6, 9, 7), "dwconv3/2(multiplier=2, act=none)"), ((6, 9, 7), "dwconv3(pad=valid, act=none)"),
+    ],
+)  # fmt: skip
+def test_the_other_way_takes_the_same_weights_and_gives_the_size_back(shape: Shape, word: str) -> None:
+    node, ins = placed(shape, word)
+    other = node.op.transposed(*ins)
+    assert other is not None
+    cls, given = other
+    back = cls.model_validate({**given, "width": shape[0]}, context=Place((node.out,)))
+    weight = node.op.params(*ins)["weight"]
+    assert back.params(node.out) == {"weight": weight}
+    assert back.out_shape(node.out) == shape
+    assert node.op.weight_of(*ins) == weight
+
+
+def test_weights_that_are_not_used_as_they_are_kept_have_no_other_way() -> None:
+    for word, has_weight in (
+        ("conv3-4(mask=b, act=none)", False), ("conv3-4(standardise=yes, act=none)", False),
+        ('conv3-4(table="1111,1010", act=none)', False), ("conv3-4(pad_mode=reflect, act=none)", True),
+        ("dwconv3(pad_mode=circular, act=none)", True), ("maxpool", False), ("bn", True),
+    ):  # fmt: skip
+        node, ins = placed((2, 9, 9), word)
+        assert node.op.transposed(*ins) is None, word
+        assert (node.op.weight_of(*ins) is not None) is has_weight, word
+    for dropconnect in (0, 0.5):
+        node, ins = placed((6,), f"fc-4(dropconnect={dropconnect}, act=none)")
+        assert (node.op.transposed(*ins) is None) is (dropconnect > 0)
+    free = build(parse(Source("net.cnn", "input 2xW\nconv3-4/2(pad=same_tf, act=none)")))
+    assert free.layers[0].op.transposed(*free.ins(free.layers[0])) is None
+
+
+def test_channels_that_are_divided_alike_however_many_there_are() -> None:
+    for word in ("chunk(3, 2)", "pixelshuffle(2)", "pixelshuffle(3x2)"):
+        for channels in (12, 24):
+            node, ins = placed((channels, 4, 6), word)
+            assert node.op.channels_over == ins[0][0] // node.out[0], word
+    assert placed((12, 4, 6), "conv1-4")[0].op.channels_over is None
 
 
 @given(st.integers(2, 12), st.integers(1, 12), st.integers(1, 3))
