@@ -192,7 +192,7 @@ def _plain(value: Any) -> Any:
 @pytest.mark.parametrize("seed", range(6))
 def test_values_are_pythons_and_sources_give_those_of_other_params(seed: int) -> None:
     draw, seen = Draw(seed), Counter[str]()
-    for turn in range(250):
+    for turn in range(300):
         text, python = draw.flag(3) if turn % 3 == 0 else draw.number(3)
         known = drawn_params(draw.random)
         try:
@@ -225,3 +225,20 @@ def test_values_are_pythons_and_sources_give_those_of_other_params(seed: int) ->
             assert again == other, (text, found.source, known, others)
             seen["constant" if isinstance(found.source, Const) else "told"] += 1
     assert seen["told"] > 250 and seen["refused"] > 20, seen
+
+
+@pytest.mark.parametrize("text", ["n >= 1 == 1", "n >= 1 < 2", "n > 0 != 1", "1 <= n >= 1 == 1"])
+def test_a_constant_comparison_behind_one_that_fails_does_not_decide(text: str) -> None:
+    found = evaluated(text, {"n": 0})
+    assert found.value is False
+    assert [symbolic.value(found.source, {Param("n", FILE, kind_of(0)): n}) for n in (0, 1, 2)] == [
+        False,
+        True,
+        True,
+    ]
+
+
+def test_a_constant_comparison_that_fails_decides_for_all() -> None:
+    for text in ("n >= 1 == 2", "n >= 1 > 1", "2 < 1 <= n"):
+        for n in (0, 3):
+            assert evaluated(text, {"n": n}).source == Const(False)

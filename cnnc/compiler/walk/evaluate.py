@@ -299,20 +299,30 @@ def _compare(expr: s.Compare, env: Env) -> Sourced[Value]:
     for op, right in expr.rest:
         if op == "~=":
             raise fail("E101", "`~=` compares in `expect` only", expr.span)
-        rule = evaluate if op in ("==", "!=") else number
+        pair = s.Compare(left, ((op, right),), expr.span)
         if holds:
-            a, b = rule(left, env), rule(right, env)
-            if op in symbolic.ORDER:
-                holds = bool(symbolic.ORDER[op](a.value, b.value))
-            else:
-                refuse_flag_beside_number(a.value, b.value, expr.span)
-                holds = same(a.value, b.value) == (op == "==")
-            found: list[Sym] = [a.source, b.source]
+            found = _compare_two(pair, env)
+            holds = found.value
+            sources.append(found.source)
         else:
-            found = [_quietly(rule, side, env) for side in (left, right)]
-        sources.append(Const(holds) if all(isinstance(x, Const) for x in found) else Compare(op, *found))
+            sources.append(_quietly(_compare_two, pair, env))
         left = right
     return Sourced(holds, sources[0] if len(sources) == 1 else logic_of("and", sources, holds))
+
+
+def _compare_two(expr: s.Compare, env: Env) -> Sourced[bool]:
+    """One comparison of a chain, by itself."""
+    left, ((op, right),) = expr.first, expr.rest
+    rule = evaluate if op in ("==", "!=") else number
+    a, b = rule(left, env), rule(right, env)
+    if op in symbolic.ORDER:
+        holds = bool(symbolic.ORDER[op](a.value, b.value))
+    else:
+        refuse_flag_beside_number(a.value, b.value, expr.span)
+        holds = same(a.value, b.value) == (op == "==")
+    if isinstance(a.source, Const) and isinstance(b.source, Const):
+        return constant(holds)
+    return Sourced(holds, Compare(op, a.source, b.source))
 
 
 def _logic(expr: s.Logic, env: Env) -> Sourced[Value]:
