@@ -84,6 +84,7 @@ def test_traffic_of_each_layer_is_what_its_module_is_given_holds_and_gives(name:
         # The tensor that only says the size to reach is not read.
         ("input 4x6x6\na: tanh\nmaxpool -> upsample(like=a)\n", 288 + (144 + 36) + (36 + 144)),
         ("input 4x6x6\nnoise\n", 144),
+        ("input 4x1x1\n[id + t: tensor(4, 1, 1, learn=no)]\n", (4 + 4) + (4 + 4 + 4)),
         ("input 4x6x6\nshared s = conv1-4(act=none)\ns -> s\n", 2 * (288 + 20)),  # each use reads the weights
     ],
 )

@@ -205,6 +205,9 @@ def peak_memory(graph: Graph, dtype_bytes: int = 4, batch: int = 1) -> Memory:
     for i in graph.outputs.values():
         last_use[i] = len(graph.nodes)
     elements = [int(prod(node.out)) for node in graph.nodes]
+    freed = [0] * (len(graph.nodes) + 1)  # once each node has run; at the end the outputs
+    for at, size in zip(last_use, elements, strict=True):
+        freed[at] += size
     live = sum(elements[node.index] for node in graph.nodes if node.role == "input")
     peak, peak_at = live, next(node.name for node in graph.nodes)
     for node in graph.nodes:
@@ -213,8 +216,6 @@ def peak_memory(graph: Graph, dtype_bytes: int = 4, batch: int = 1) -> Memory:
         live += elements[node.index]
         if live > peak:
             peak, peak_at = live, node.name
-        live -= sum(elements[i] for i in dict.fromkeys(node.inputs) if last_use[i] == node.index)
-        if last_use[node.index] == node.index:
-            live -= elements[node.index]
+        live -= freed[node.index]
     unit = dtype_bytes * batch
     return Memory(peak * unit, peak_at, sum(elements) * unit, dtype_bytes, batch)
