@@ -279,7 +279,7 @@ def _holds(node: ast.AST, place: Place) -> bool:
 def reach(name: str, log: Path) -> Reach:
     """Run the tests of a group once, each with the lines that it executes; kept in the temporary folder."""
     files = [p for folder in ("cnnc", "tests") for p in sorted((ROOT / folder).rglob("*")) if p.is_file()]
-    parts = [Path(__file__).read_bytes(), *(p.read_bytes() for p in files if "__pycache__" not in p.parts)]
+    parts = [repr(GROUPS[name]).encode(), *(p.read_bytes() for p in files if "__pycache__" not in p.parts)]
     key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
     kept = Path(tempfile.gettempdir()) / f"cnnc-mutation-{name}-{key}.json"
     if not kept.exists() and os.waitpid(_fork(lambda: _measure(name, kept, log)), 0)[1]:
@@ -523,11 +523,13 @@ def outcomes(
 
     def worker(part: int) -> int:
         own = log.with_suffix(f".{part}.log")
+        inside = [(mutant, tests) for mutant, at_import, tests in work[part::jobs] if tests and not at_import]
+        pid = _fork(lambda: _in_functions(inside, name, known, own, tell))
+        failed = os.waitpid(pid, 0)[1] != 0
         for mutant, at_import, tests in work[part::jobs]:
             if at_import:
                 tell(mutant, _at_import(mutant, tests, known, own))
-        inside = [(mutant, tests) for mutant, at_import, tests in work[part::jobs] if tests and not at_import]
-        return _in_functions(inside, name, known, own, tell) if inside else 0
+        return int(failed)
 
     workers = [_fork(functools.partial(worker, part)) for part in range(jobs)]
     os.close(there)
