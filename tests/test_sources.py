@@ -242,3 +242,15 @@ def test_a_constant_comparison_that_fails_decides_for_all() -> None:
     for text in ("n >= 1 == 2", "n >= 1 > 1", "2 < 1 <= n"):
         for n in (0, 3):
             assert evaluated(text, {"n": n}).source == Const(False)
+
+
+def test_what_decides_nothing_leaves_a_condition_as_it_is() -> None:
+    params = {"n": 2, "p": True, "q": False}
+    for text, alone in (
+        ("p and yes", "p"), ("yes and p and yes", "p"), ("q or no", "q"), ("no or q", "q"), ("n >= 1 == 1", "n >= 1"),
+        ("1 == 1 and n >= 1", "n >= 1"),
+    ):  # fmt: skip
+        assert evaluated(text, params).source == evaluated(alone, params).source, text
+    for text in ("p or yes", "q and no", "not yes", "1 > 2 and p"):
+        assert evaluated(text, params).source == Const(evaluated(text, params).value), text
+    assert evaluated("not p", params).source != evaluated("p", params).source

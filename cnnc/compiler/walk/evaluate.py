@@ -147,8 +147,8 @@ def named_value(word: s.Word, env: Env) -> Sourced[Value] | None:
     """What a word of a chain stands for in arithmetic, an element of a list included; None for any other word."""
     if not word.index:
         return None if word.quoted or word.literal is None else env.value(word.literal)
-    head = word.parts[0]
-    if len(word.parts) > 1 or not isinstance(head, str):
+    head, *more = word.parts
+    if more or not isinstance(head, str):
         raise fail(
             "E303", f"`{word.head_span.text}` is no list", word.head_span, hint="an element is NAME[i]"
         )
@@ -307,7 +307,7 @@ def _compare(expr: s.Compare, env: Env) -> Sourced[Value]:
         else:
             sources.append(_quietly(_compare_two, pair, env))
         left = right
-    return Sourced(holds, sources[0] if len(sources) == 1 else logic_of("and", sources, holds))
+    return Sourced(holds, logic_of("and", sources, holds))
 
 
 def _compare_two(expr: s.Compare, env: Env) -> Sourced[bool]:

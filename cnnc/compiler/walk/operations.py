@@ -79,7 +79,10 @@ def logic_of(op: str, sources: Sequence[Sym], value: bool) -> Sym:
     decided = any(isinstance(x, Const) and x.value is (op == "or") for x in sources)
     if not kept or (decided and op != "not"):
         return Const(value)
-    return kept[0] if len(kept) == 1 and op != "not" else Logic(op, kept)
+    match kept:
+        case (alone,) if op != "not":
+            return alone
+    return Logic(op, kept)
 
 
 def choice_of(arms: Sequence[tuple[Sym, Sym]], last: Sym) -> Sym:
