@@ -32,10 +32,10 @@ def fix_choices(planner: Planner) -> None:
 def check_uses(planner: Planner) -> None:
     """Whether what is used again is one module: written alike at each use."""
     for scope in planner.graph.scopes():
-        first = planner.owner(scope)
+        first = planner.ends.owner(scope)
         if first is scope or scope.kind not in ("shared", "again"):
             continue
-        for one, other in zip(planner.aligned(first), planner.aligned(scope), strict=True):
+        for one, other in zip(planner.ends.aligned(first), planner.ends.aligned(scope), strict=True):
             nodes = planner.graph.nodes[one], planner.graph.nodes[other]
             if not any(node.applied or node.op.source for node in nodes):
                 check_alike(*nodes, (_bare(planner, nodes[0]), _bare(planner, nodes[1])))
@@ -57,7 +57,7 @@ def _is_if(planner: Planner, cls: ClassDef, scope: Scope) -> bool:
         or not all(map(is_open, [instance.scope for instance in cls.instances]))
     ):
         return False
-    ends = [planner.gives(i.scope) for i in cls.instances]
+    ends = [planner.ends.gives(i.scope) for i in cls.instances]
     gives = {
         planner.sources.channels(nodes[0], i.scope) for nodes, i in zip(ends, cls.instances, strict=True)
     }

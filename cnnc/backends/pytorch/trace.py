@@ -27,7 +27,7 @@ class _Tracer:
         self.planner = planner
         self.graph = planner.graph
         self.scope = scope
-        self.number = {node: i for i, node in enumerate(planner.takes(scope))}
+        self.number = {node: i for i, node in enumerate(planner.ends.takes(scope))}
         self.count = len(self.number)
         self.steps: list[Step] = []
         self.values: list[dict[str, Val]] = []
@@ -40,11 +40,11 @@ class _Tracer:
                 self._call_scope(child, path)
             else:
                 self._node(child, path)
-        takes = self.planner.takes(self.scope)
-        returns = tuple(self.number[n] for n in self.planner.gives(self.scope))
+        takes = self.planner.ends.takes(self.scope)
+        returns = tuple(self.number[n] for n in self.planner.ends.gives(self.scope))
         return Instance(
             scope=self.scope, children=children, sequential=False, inputs=takes,
-            modules=self.planner.module_names(self.scope), steps=self.steps, values=self.values, returns=returns,
+            modules=self.planner.ends.module_names(self.scope), steps=self.steps, values=self.values, returns=returns,
             nodes={value: node for node, value in self.number.items()},
         )  # fmt: skip
 
@@ -119,7 +119,7 @@ class _Tracer:
             self._tensor(n, code.template)
             return
         if n.again is not None and not self._is_expression(node):
-            module = self.planner.reach(n.module, self.scope)
+            module = self.planner.ends.reach(n.module, self.scope)
             self._add(None, f"{module}({{all}})", ins, [node], starts=n.op.weighted, labels=[None])
             return
         if isinstance(code, Function) and self._is_expression(node):
@@ -141,7 +141,7 @@ class _Tracer:
         """A value that has the batch's size: what the tensor is joined to, or the first that comes in."""
         beside = [
             i
-            for reader in self.planner.readers(node.index)
+            for reader in self.planner.ends.readers(node.index)
             for i in self.graph.nodes[reader].inputs
             if i < node.index and i in self.number and i not in self.planner.broadcast
         ]
@@ -157,20 +157,22 @@ class _Tracer:
             return
         if is_empty(scope):
             return
-        owner = self.planner.owner(scope)
-        ins = [self.number[n] for n in self.planner.takes(scope)]
-        outs = self.planner.gives(scope)
+        owner = self.planner.ends.owner(scope)
+        ins = [self.number[n] for n in self.planner.ends.takes(scope)]
+        outs = self.planner.ends.gives(scope)
         if self.planner.flattens_before(owner):
             first = scope.children[0]
             assert isinstance(first, int)
             ins = list(self._add(None, "torch.flatten({0}, 1)", ins, [first], starts=False, labels=[None]))
         labels = [scope.label if n == scope.result else self.graph.nodes[n].label for n in outs]
-        modules = tuple(self.planner.reach(name, self.scope) for name in self.planner.modules(owner))
+        modules = tuple(
+            self.planner.ends.reach(name, self.scope) for name in self.planner.ends.modules(owner)
+        )
         if scope.kind == "again":
             self._check_inputs(scope, owner)
         if scope.kind == "again" or (scope.kind == "shared" and self.scope is not self.graph.root):
             handed = "".join(f", {module}" for module in modules)
-            template = f"{self.planner.reach(scope.module, self.scope)}({{all}}{handed})"
+            template = f"{self.planner.ends.reach(scope.module, self.scope)}({{all}}{handed})"
             self._add(None, template, ins, outs, starts=True, labels=[None for _ in outs])
             return
         if scope.kind == "shared":
@@ -179,7 +181,7 @@ class _Tracer:
 
     def _check_inputs(self, scope: Scope, first: Scope) -> None:
         """Whether a further use takes what the first takes, but for what flows in. Raises CnncError (E801)."""
-        ways = [[None if i == x.source else i for i in self.planner.takes(x)] for x in (first, scope)]
+        ways = [[None if i == x.source else i for i in self.planner.ends.takes(x)] for x in (first, scope)]
         if ways[0] != ways[1]:
             raise fail(
                 "E801", f"the PyTorch backend cannot write `{scope.span.text}`: its first use reads what flows into it "
