@@ -14,7 +14,6 @@ from cnnc.dsl.format import (
     MAX_COLUMNS,
     FormatterError,
     format_expr,
-    format_pipeline,
     format_source,
     format_spec,
     format_statement,
@@ -114,12 +113,6 @@ def test_a_line_that_fits_stays_and_one_more_column_breaks_it() -> None:
     assert format_source(Source("t", fits)) == fits + "\n"
     head, _, tail = fits.rpartition(" -> ")
     assert format_source(Source("t", fits + "7")) == f"{head}\n  -> {tail}7\n"
-
-
-def test_a_pipeline_is_printed_for_its_indent() -> None:
-    (flow,) = tree("[a\nb -> c]*2 -> d").statements
-    assert isinstance(flow, s.Flow)
-    assert format_pipeline(flow.pipeline, 4) == "[\n      a\n      b -> c\n    ]*2 -> d"
 
 
 def test_deep_nesting_is_printed() -> None:

@@ -78,17 +78,6 @@ def format_statement(statement: s.Statement) -> str:
     return _Printer(None, ()).spec([statement]).removesuffix("\n")
 
 
-def format_pipeline(pipeline: s.Pipeline, indent: int = 0) -> str:
-    """A chain of any origin, laid out for a place `indent` columns in; its spans are not looked at.
-
-    The first line is not indented, the others are.
-    """
-    printer = _Printer(None, ())
-    printer.move_to(indent)
-    printer.pipeline(pipeline, indent)
-    return printer.text().lstrip(" ")
-
-
 def format_expr(expr: s.Expr) -> str:
     """An expression of any origin in one line; its spans are not looked at.
 

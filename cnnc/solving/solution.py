@@ -18,7 +18,7 @@ from cnnc.dsl.record import record
 from cnnc.dsl.source import Source
 from cnnc.given import parse_size, parse_value, stem_of
 from cnnc.solving.evaluate import Evaluator, Found, Wish, parse_figure, parse_where
-from cnnc.solving.search import Outcome, search
+from cnnc.solving.search import search
 from cnnc.solving.space import Axis, Space, by_fraction, parse_range, space_of
 
 FORMAT = 1
@@ -248,11 +248,11 @@ def solved(
         params=None if outcome.best is None else setting.space.params(outcome.best),
         figures={} if best is None else dict(zip(names, best.figures, strict=False)),
         wishes={w.text: None if best is None else best.figures[len(names) + i] for i, w in enumerate(wishes)},
-        binding=() if best is not None else tuple(_binding(evaluator, outcome, wishes, len(names))),
+        binding=() if best is not None else tuple(_binding(evaluator, wishes, len(names))),
     )  # fmt: skip
 
 
-def _binding(evaluator: Evaluator, outcome: Outcome, wishes: Sequence[Wish], first: int) -> list[str]:
+def _binding(evaluator: Evaluator, wishes: Sequence[Wish], first: int) -> list[str]:
     """What stands in the way, from the points that were built, the corners of the range among them."""
     built = [(point, found) for point, found in evaluator.known.items() if found.is_built]
     if not built:

@@ -69,7 +69,7 @@ def trail_of(graph: Graph, label: str, position: Sequence[int] | None = None) ->
     not have, E801 where there is no field to draw.
     """
     unit = node_named(graph, label)
-    where = _position(graph, unit, label, position)
+    where = _position(unit, label, position)
     fields = receptive_fields(graph)
     field = fields[unit.index]
     if field is None or field.undefined is not None:
@@ -94,7 +94,7 @@ def trail_of(graph: Graph, label: str, position: Sequence[int] | None = None) ->
     )  # fmt: skip
 
 
-def _position(graph: Graph, unit: Node, label: str, position: Sequence[int] | None) -> tuple[int, ...]:
+def _position(unit: Node, label: str, position: Sequence[int] | None) -> tuple[int, ...]:
     sizes = tuple(map(int, unit.out[1:]))
     if position is None:
         return tuple(n // 2 for n in sizes)
@@ -118,7 +118,7 @@ def _way(graph: Graph, unit: Node, source: int, fields: Sequence[ReceptiveField 
             i for i in graph.values_into(graph.nodes[way[-1]])
             if (field := fields[i]) is not None and field.wrt == source
         ]  # fmt: skip
-        way.append(max(dict.fromkeys(behind), key=lambda i: _reach(graph, fields[i])))
+        way.append(max(dict.fromkeys(behind), key=lambda i: _reach(fields[i])))
     return way[::-1]
 
 
@@ -134,7 +134,7 @@ def _maps(graph: Graph, way: Sequence[int]) -> list[Node]:
     return [*found, *merges[-1:]]
 
 
-def _reach(graph: Graph, field: ReceptiveField | None) -> float:
+def _reach(field: ReceptiveField | None) -> float:
     """How much a node sees; a branch that sees all by a gate or pool is not the way that a map takes."""
     if field is None:
         return -1

@@ -66,7 +66,7 @@ class Calls:
         labels = env.labels if inline else LabelScope(None)
         self.walk.label_scopes[id(scope)] = labels
         names = {name: _parameter(name, value, scope) for name, value in values.items()}
-        body_env = Env(block.file, names, flow, labels, scope)
+        body_env = Env(block.file, names, flow, labels)
         self.depth += 1
         try:
             out = self.walk.pipeline(syntax.body, flow, body_env, Spot(scope, trace))
@@ -159,7 +159,7 @@ class Calls:
         shared.scope = shared.scope or scope
         labels = LabelScope(None)
         self.walk.label_scopes[id(scope)] = labels
-        env = Env(shared.file, {}, flow, labels, None)
+        env = Env(shared.file, {}, flow, labels)
         before = len(self.walk.drafts)
         step = CallStep(name, None, word.span, spot.trace)
         self.depth += 1

@@ -286,7 +286,7 @@ class FileScope:
 
     def env(self) -> Env:
         """The environment of the file's top level."""
-        return Env(self, {}, None, LabelScope(None), None)
+        return Env(self, {}, None, LabelScope(None))
 
 
 @record(eq=False, repr=False)
@@ -329,18 +329,17 @@ class Env:
     names: Mapping[str, Sourced[Value]]
     flow: Draft | None
     labels: LabelScope
-    call: Scope | None
 
     def inside(self, flow: Draft | None) -> Env:
         """The same names in a bracket into which `flow` flows."""
-        return Env(self.file, self.names, flow, self.labels, self.call)
+        return Env(self.file, self.names, flow, self.labels)
 
     def within(self, labels: LabelScope) -> Env:
         """The same names on another level of labels."""
-        return Env(self.file, self.names, self.flow, labels, self.call)
+        return Env(self.file, self.names, self.flow, labels)
 
     def bind(self, names: Mapping[str, Sourced[Value]]) -> Env:
-        return Env(self.file, {**self.names, **names}, self.flow, self.labels, self.call)
+        return Env(self.file, {**self.names, **names}, self.flow, self.labels)
 
     def value(self, name: str) -> Sourced[Value] | None:
         """What a name stands for, sizes aside; None where it stands for nothing."""

@@ -108,7 +108,7 @@ class _Level:
             wanted = [given, *(f"{given}_{kind}" for kind in kinds[1:])]
             if all(part in (None, name) for part, name in zip(parts, wanted, strict=True)):
                 return [layer]
-            return self._apart(layer, kinds, parts)
+            return self._apart(layer, parts)
         if self._counts(kinds, parts):
             return [layer]
         own = parts[0] or next(
@@ -119,7 +119,7 @@ class _Level:
         wanted = [own, *(f"{own}_{kind}" for kind in kinds[1:])]
         if all(part in (None, name) for part, name in zip(parts, wanted, strict=True)):
             return [replace(layer, label=(own,))]
-        return self._apart(layer, kinds, parts)
+        return self._apart(layer, parts)
 
     def _free(self) -> str:
         number = 1
@@ -139,7 +139,7 @@ class _Level:
             self._count(kind)
         return True
 
-    def _apart(self, layer: Layer, kinds: list[str], parts: list[str | None]) -> list[Item]:
+    def _apart(self, layer: Layer, parts: list[str | None]) -> list[Item]:
         """The layer and what it brings as items of their own."""
         out: list[Item] = []
         no_act = None if layer.act is None else Leaf(NONE, welcome=layer.act.welcome)

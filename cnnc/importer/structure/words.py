@@ -100,7 +100,7 @@ class Words:
         width = None
         if op.word.width is not None and op.word.width != op.word.size:
             width = self._width(node, op.word.width, fields)
-        stride = self._stride(node, op.word.stride, size, fields)
+        stride = self._stride(node, op.word.stride, fields)
         fields.pop(op.rest or "", None)
         rest = tuple(_leaf("_" if is_free(v) else v) for v in op.by_position)
         bias = None
@@ -152,9 +152,7 @@ class Words:
             return None
         return _leaf(value)
 
-    def _stride(
-        self, node: Node, name: str | None, size: tuple[Leaf, ...], fields: dict[str, Any]
-    ) -> tuple[Leaf, ...]:
+    def _stride(self, node: Node, name: str | None, fields: dict[str, Any]) -> tuple[Leaf, ...]:
         if name is None:
             return ()
         usual = fields.get(name)
