@@ -173,3 +173,22 @@ def test_what_is_refused(form: str, code: str, message: str, beside: Path) -> No
     (found,) = raised.value.diagnostics
     assert found.code == code
     assert message in f"{found.message} {found.hint}"
+
+
+def test_a_name_handed_to_a_block_of_another_file(tmp_path: Path) -> None:
+    """It means what it means where it is handed in."""
+    declared = (
+        "input 3x8x8\nblock mine(w) = conv3-w(norm=bn)\nshared s = conv3-4\n"
+        'extern e = "parts:E" (shape=same, params=7, macs=0)\n'
+    )
+    (tmp_path / "lib.cnn").write_text(
+        "block mine(w) = conv1-w\nblock two(b, c, d) = x: b(4) -> _: b(4) -> c -> c -> d\n"
+    )
+    (tmp_path / "outer.cnn").write_text('use two from "lib.cnn"\nblock outer(b, c, d) = y: two(b, c, d)\n')
+    (tmp_path / "net.cnn").write_text(f'use outer from "outer.cnn"\n{declared}z: outer(mine, s, e)\n')
+    (tmp_path / "flat.cnn").write_text(f"{declared}z: [y: [x: mine(4) -> _: mine(4) -> s -> s -> e]]\n")
+    net, flat = (cnnc.load(tmp_path / name) for name in ("net.cnn", "flat.cnn"))
+    assert [node.name for node in net.graph.nodes] == [node.name for node in flat.graph.nodes]
+    assert [(node.op, node.inputs) for node in net.graph.nodes] == [
+        (n.op, n.inputs) for n in flat.graph.nodes
+    ]

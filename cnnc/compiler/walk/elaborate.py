@@ -245,8 +245,11 @@ class Walk:
                 "E205", f"`{core.span.text}` uses a module again, and is no child to be named", item.span,
                 hint="leave the label out",
             )  # fmt: skip
-        named = name if value is None else str(value.value) if isinstance(value.value, Handed) else None
-        if named is not None and (named in env.file.blocks or named in env.file.shareds or named == "id"):
+        handed = value.value if value is not None and isinstance(value.value, Handed) else None
+        named, file = (
+            (name if value is None else None, env.file) if handed is None else (handed, handed.env.file)
+        )
+        if named is not None and (named in file.blocks or named in file.shareds or named == "id"):
             return self.item(item, flow, env, spot, head=head)
         if isinstance(core, s.Word) and self.labels.is_headed(item, env):
             hint = "leave the label out"
@@ -366,7 +369,6 @@ class Walk:
         env: Env, spot: Spot,
     ) -> _Meaning | None:  # fmt: skip
         """What a file declares under a name, used with arguments that are worked out in `env`."""
-        file = env.file
         if not file.declares(text):
             return None
         file.used.add(text)
