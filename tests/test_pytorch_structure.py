@@ -293,6 +293,18 @@ def test_rates_are_arguments_and_grow_in_loops(text: str, count: int) -> None:
     assert all(type(p) is float for p in found.values())
 
 
+def test_what_only_calls_know_keeps_its_name_on_the_way() -> None:
+    """It is named after the argument that it ends in, also where a parameter around has that name."""
+    half = "conv1-{4*scale_factor} -> upsample(H//2)"
+    source = agrees(
+        cnnc.parse(
+            f"input 4x4x4\ndefault conv(act=none)\nblock o(scale_factor) = x: [{half} + {half}]\no(1) -> o(1) -> o(2)"
+        )
+    )
+    assert "def __init__(self, in_channels: int, scale_factor_: int, scale_factor: int)" in source
+    assert "self.x = X(in_channels, scale_factor, scale_factor=scale_factor2)" in source
+
+
 # --- arithmetic and params ----------------------------------------------------------------------
 
 

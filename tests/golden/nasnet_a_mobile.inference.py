@@ -203,12 +203,12 @@ class X1(nn.Module):
         in_channels: int,
         in_channels2: int,
         f: int,
-        value: int | tuple[int, int, int, int],
-        value2: int | tuple[int, int, int, int],
+        padding: int | tuple[int, int, int, int],
+        padding2: int | tuple[int, int, int, int],
     ) -> None:
         super().__init__()
-        self.sep1 = Sep(in_channels, 5, f, 2, padding=value)
-        self.sep2 = Sep(in_channels2, 7, f, 2, padding=value2)
+        self.sep1 = Sep(in_channels, 5, f, 2, padding=padding)
+        self.sep2 = Sep(in_channels2, 7, f, 2, padding=padding2)
 
     def forward(self, x: Tensor, cell0_bn: Tensor) -> Tensor:
         return self.sep1(x) + self.sep2(cell0_bn)
@@ -367,7 +367,7 @@ class Reduction(nn.Module):
             nn.ReLU(),
             folds(FusedConv2d(in_channels, f, 1), "2", eps=0.001),
         )
-        self.x1 = X1(f, in_channels, f, value=2, value2=3)
+        self.x1 = X1(f, in_channels, f, padding=2, padding2=3)
         self.x2 = X2(in_channels, f)
         self.x3 = X3(in_channels, f)
         self.x4 = X4()
@@ -390,7 +390,7 @@ class Reduction2(nn.Module):
             nn.ReLU(),
             folds(FusedConv2d(in_channels, f, 1), "2", eps=0.001),
         )
-        self.x1 = X1(f, 2 * (g // 2), f, value=(1, 2, 1, 2), value2=(2, 3, 2, 3))
+        self.x1 = X1(f, 2 * (g // 2), f, padding=(1, 2, 1, 2), padding2=(2, 3, 2, 3))
         self.x2 = X22(2 * (g // 2), f)
         self.x3 = X32(2 * (g // 2), f)
         self.x4 = X4()
@@ -414,7 +414,7 @@ class Reduction3(nn.Module):
             nn.ReLU(),
             folds(FusedConv2d(in_channels, f, 1), "2", eps=0.001),
         )
-        self.x1 = X1(f, g, f, value=(1, 2, 1, 2), value2=(2, 3, 2, 3))
+        self.x1 = X1(f, g, f, padding=(1, 2, 1, 2), padding2=(2, 3, 2, 3))
         self.x2 = X22(g, f)
         self.x3 = X32(g, f)
         self.x4 = X4()

@@ -38,7 +38,7 @@ from cnnc.backends.pytorch.imports import MATH
 from cnnc.backends.pytorch.in_place import overwriting
 from cnnc.backends.pytorch.kept import kept_params
 from cnnc.backends.pytorch.layer import Function, Layer, Module, Raw, Reads, Val, applied, emit
-from cnnc.backends.pytorch.loops import Placed, fold, turns_between, with_empty_loops
+from cnnc.backends.pytorch.loops import Placed, fold, stem, turns_between, with_empty_loops
 from cnnc.backends.pytorch.names import check_child, literal
 from cnnc.backends.pytorch.scope_ends import ScopeEnds
 from cnnc.backends.pytorch.sym import is_quotient
@@ -288,7 +288,7 @@ class Planner:
         if param.pipeline is not None:
             return self.new(self.handed(scope)[param.pipeline], context)
         if param.sym is None:
-            return Val(param.given[instance.position])
+            return Val(param.given[instance.position], name=stem(param.name))
         number = self.sources.param_values(scope).get(param.sym)
         if param.is_rounded and is_number(number):
             number = float(number)

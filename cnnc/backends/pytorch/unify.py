@@ -70,7 +70,8 @@ class _Settling:
                 for sym in (shortcut.new.stride, shortcut.new.source, shortcut.new.target):
                     used += params_of(sym)
         cls = ClassDef("", self.instances, [], texts, shortcuts)
-        own = ordered(self.instances[0].scope, used, self._exact(texts, shortcuts.values()))
+        names = [p.name for p in self.extras]
+        own = ordered(self.instances[0].scope, used, self._exact(texts, shortcuts.values()), names)
         # Python wants those without a default first.
         cls.params = sorted([*own, *self.extras, *self._pipelines()], key=lambda p: p.default is not None)
         return cls
@@ -233,10 +234,12 @@ def _type(given: object) -> str:
     return type(given).__name__
 
 
-def ordered(scope: Scope, used: Iterable[Param], exact: Collection[Param]) -> list[ClassParam]:
+def ordered(
+    scope: Scope, used: Iterable[Param], exact: Collection[Param], taken: Collection[str] = ()
+) -> list[ClassParam]:
     """Constructor parameters: channels first, then what is handed through, then the block's own in its order.
 
-    Of those that are `exact` something else than a float is made.
+    Of those that are `exact` something else than a float is made; names that are `taken` get an underscore.
     """
     block = scope.block.params if scope.block is not None else {}
     order = list(block)
@@ -252,7 +255,7 @@ def ordered(scope: Scope, used: Iterable[Param], exact: Collection[Param]) -> li
     out: list[ClassParam] = []
     for param in sorted(dict.fromkeys(used), key=rank):
         name = variable(param.name)
-        while any(p.name == name for p in out):
+        while name in taken or any(p.name == name for p in out):
             name += "_"
         default = _default(scope, param) if param.owner == 0 else None
         real = param.kind == "float" and default is not None
