@@ -203,6 +203,14 @@ def test_a_fixed_binomial_filter_is_a_blurpool(tmp_path: Path, monkeypatch: pyte
     assert "-> blurpool" in done.output
 
 
+@pytest.mark.parametrize("size", [9, 10])
+def test_a_fixed_binomial_filter_with_zeros_around_is_two_means(size: int) -> None:
+    kinds = [node.op.kind for node in hold(Blur(mode="constant"), (3, size, 8)).graph.layers]
+    assert kinds == ["conv", "avgpool", "avgpool"]
+    with pytest.raises(cnnc.CnncError, match="cannot import `conv2d`: its weight is a constant"):
+        hold(Blur((0.25, 0.25, 0.5), mode="constant"), (3, 9, 9))
+
+
 def test_permutes_around_a_norm_and_linear_layers_are_words() -> None:
     found = hold(nn.Sequential(nn.Conv2d(3, 8, 4, 4), ConvNext(8)), (3, 16, 16))
     kinds = [node.op.kind for node in found.graph.layers]

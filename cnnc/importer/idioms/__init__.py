@@ -19,18 +19,25 @@ from cnnc.importer.traced import Step, Traced
 def joined_idioms(traced: Traced) -> Traced:
     """The trace with its idioms as steps of their own."""
     made = Makers({step.name: step for step in traced.steps}, traced.held, traced.inputs)
-    steps = tuple(new for step in traced.steps for new in _rewritten(step, made))
-    macs = None if traced.macs is None else traced.macs - sum(map(_uncounted, steps))
+    rewritten = [(step, _rewritten(step, made)) for step in traced.steps]
+    steps = tuple(new for _, joined in rewritten for new in joined)
+    macs = traced.macs
+    if macs is not None:
+        macs -= sum(_macs(step, made) for step, joined in rewritten if _is_fixed(step, joined))
     return replace(traced, steps=with_scales(steps), macs=macs)
 
 
-def _uncounted(step: Step) -> int:
-    """The multiply-adds of one image that torch counts, and the language does not: those by fixed filters."""
-    if step.op != "cnnc_blurpool":
-        return 0
-    assert step.shapes[0] is not None
-    kernel: tuple[int, ...] = step.args["kernel"]
-    return prod(step.shapes[0][1:]) * prod(kernel)
+def _is_fixed(step: Step, joined: tuple[Step, ...]) -> bool:
+    """Whether it is a convolution by fixed filters, whose multiply-adds torch counts and the language does not."""
+    return step.op.startswith("conv") and not joined[-1].op.startswith("conv")
+
+
+def _macs(step: Step, made: Makers) -> int:
+    """The multiply-adds of one image by a filter for each channel."""
+    kernel, shape = made.shape(step.args["weight"]), step.shapes[0]
+    assert kernel is not None
+    assert shape is not None
+    return prod(shape[1:]) * prod(kernel[2:])
 
 
 def _rewritten(step: Step, made: Makers) -> tuple[Step, ...]:

@@ -10,8 +10,45 @@ from cnnc.importer.idioms.makers import VIEWS, Makers, numbers_of
 from cnnc.importer.traced import Ref, Step
 
 
-def blurred(step: Step, made: Makers) -> Step | None:
-    """A depthwise convolution by a constant of the code, binomial coefficients, borders reflected."""
+def blurred(step: Step, made: Makers) -> Step | tuple[Step, ...] | None:
+    """A depthwise convolution by a constant of the code, binomial coefficients.
+
+    With borders reflected it is a `blurpool`; with zeros it is means of two neighbours, one after another.
+    """
+    kernel = _binomial_kernel(step, made)
+    border = made.by(step.args["input"], "pad", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d")
+    if kernel is None or border is None:
+        return None
+    sides = [n for k in reversed(kernel) for n in ((k - 1) // 2, k // 2)]
+    if list(border.args.get("pad", border.args.get("padding", ()))) != sides:
+        return None
+    mode = border.args.get("mode", "constant") if border.op == "pad" else "reflect"
+    stride = step.args.get("stride", 1)
+    if mode == "reflect":
+        args = {"input": border.first, "kernel": kernel, "stride": stride}
+        return replace(step, op="cnnc_blurpool", args=args)
+    if mode == "constant" and not border.args.get("value") and set(kernel) == {3}:
+        return _means(step, border, made)
+    return None
+
+
+def _means(step: Step, border: Step, made: Makers) -> tuple[Step, Step] | None:
+    """A filter of (1, 2, 1) / 4 along each axis on a map with a border of zeros, as two means of neighbours."""
+    whole = made.shape(border.first)
+    if whole is None:
+        return None
+    rank = len(whole) - 2
+    first = replace(
+        step, name=f"{step.name}#means", op=f"avg_pool{rank}d", shapes=((*whole[:2], *(n + 1 for n in whole[2:])),),
+        args={"self": border.first, "kernel_size": [2] * rank, "stride": [1] * rank, "padding": [1] * rank},
+    )  # fmt: skip
+    stride = list(numbers_of(step.args.get("stride", 1)))
+    args = {"self": Ref(first.name), "kernel_size": [2] * rank, "stride": stride}
+    return first, replace(step, op=first.op, args=args)
+
+
+def _binomial_kernel(step: Step, made: Makers) -> tuple[int, ...] | None:
+    """The size of a filter that is a constant of the code, binomial coefficients, the same for each channel."""
     argument = step.args.get("weight")
     while (view := made.by(argument, *VIEWS, "expand")) is not None:
         argument = view.first
@@ -26,14 +63,7 @@ def blurred(step: Step, made: Makers) -> Step | None:
         return None
     if step.args.get("bias") is not None or any(numbers_of(step.args.get("padding", 0))):
         return None
-    border = made.by(step.args["input"], "pad", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d")
-    if border is None or (border.op == "pad" and border.args.get("mode") != "reflect"):
-        return None
-    sides = [n for k in reversed(kernel) for n in ((k - 1) // 2, k // 2)]
-    if list(border.args.get("pad", border.args.get("padding", ()))) != sides:
-        return None
-    args = {"input": border.first, "kernel": kernel, "stride": step.args.get("stride", 1)}
-    return replace(step, op="cnnc_blurpool", args=args)
+    return kernel
 
 
 def _binomial(kernel: tuple[int, ...]) -> tuple[float, ...]:
