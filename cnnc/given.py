@@ -10,8 +10,9 @@ from cnnc.compiler.walk.evaluate import evaluate
 from cnnc.compiler.walk.operations import FLAGS
 from cnnc.compiler.walk.values import FileScope, InputShape, Value
 from cnnc.dsl.data import specs
-from cnnc.dsl.diagnostics import did_you_mean, fail, printable
+from cnnc.dsl.diagnostics import did_you_mean, fail
 from cnnc.dsl.parse import parse as parse_source
+from cnnc.dsl.printable import printable
 from cnnc.dsl.source import Source
 from cnnc.dsl.syntax import Expect, Tuple
 

@@ -13,7 +13,8 @@ import click
 
 from cnnc.cli.files import is_of_a_stream, replace_file, turn_to_nowhere
 from cnnc.cli.out import control, say
-from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail, printable
+from cnnc.dsl.diagnostics import CnncError, Diagnostic, fail
+from cnnc.dsl.printable import printable
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

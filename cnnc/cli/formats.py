@@ -9,7 +9,8 @@ from typing import Any
 
 from cnnc.cli.project import from_repository
 from cnnc.cli.verdict import Outcome, Verdict, total_line
-from cnnc.dsl.diagnostics import CODES, Diagnostic, printable
+from cnnc.dsl.diagnostics import CODES, Diagnostic
+from cnnc.dsl.printable import printable
 from cnnc.dsl.source import Span
 from cnnc.dsl.version import VERSION
 

@@ -14,8 +14,9 @@ from cnnc.cli.common import complete_file, found_specs, guarded, tell
 from cnnc.cli.common import write as write_out
 from cnnc.cli.files import replace_file
 from cnnc.cli.out import say
-from cnnc.dsl.diagnostics import CnncError, printable
+from cnnc.dsl.diagnostics import CnncError
 from cnnc.dsl.format import format_source
+from cnnc.dsl.printable import printable
 from cnnc.dsl.read import read_source
 from cnnc.dsl.source import Source
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from cnnc.dsl.diagnostics import printable
+from cnnc.dsl.printable import printable
 
 
 class Commands(UserDict[str, Any]):

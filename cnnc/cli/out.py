@@ -16,7 +16,7 @@ import re
 import sys
 from typing import TextIO
 
-from cnnc.dsl.diagnostics import printable
+from cnnc.dsl.printable import printable
 
 _KEY = os.urandom(8).hex()
 """Of this process: a name cannot have it in."""

@@ -14,8 +14,9 @@ from cnnc.compiler.ops.base import by_x
 from cnnc.compiler.receptive_field import misalignments, receptive_fields
 from cnnc.compiler.sizes import is_free
 from cnnc.compiler.walk.layers import MAX_LAYERS
-from cnnc.dsl.diagnostics import CnncError, Diagnostic, printable
+from cnnc.dsl.diagnostics import CnncError, Diagnostic
 from cnnc.dsl.parse import parse
+from cnnc.dsl.printable import printable
 from cnnc.dsl.read import read_source
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Span

@@ -15,8 +15,9 @@ from cnnc.cli.common import found_specs, tell
 from cnnc.cli.out import say
 from cnnc.cli.verdict import Verdict, check_one, judged, line_of, total_line
 from cnnc.dsl import syntax as s
-from cnnc.dsl.diagnostics import CnncError, Diagnostic, printable
+from cnnc.dsl.diagnostics import CnncError, Diagnostic
 from cnnc.dsl.parse import parse
+from cnnc.dsl.printable import printable
 from cnnc.dsl.read import read_source
 from cnnc.given import ZOO, resolve
 

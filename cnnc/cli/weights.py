@@ -25,7 +25,8 @@ from cnnc.backends.pytorch.weights import (
 from cnnc.cli.common import Sizes, Values, guarded, load, spec_options, tell, write
 from cnnc.cli.out import say
 from cnnc.compiler.ops import Shape, by_x
-from cnnc.dsl.diagnostics import Diagnostic, did_you_mean, fail, printable
+from cnnc.dsl.diagnostics import Diagnostic, did_you_mean, fail
+from cnnc.dsl.printable import printable
 
 
 @click.command()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import field
 from typing import Literal
 
+from cnnc.dsl.printable import printable
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 
@@ -162,11 +163,6 @@ def at_most(problems: list[Diagnostic]) -> list[Diagnostic]:
         "E901", f"more than {MAX_ERRORS} mistakes; this one and the rest are left out", where, hint=hint
     )
     return [*problems[:MAX_ERRORS], more]
-
-
-def printable(line: str) -> str:
-    """A line that is safe on a terminal: a spec's control characters show as `·`."""
-    return "".join(ch if ch == "\t" or ch.isprintable() else "·" for ch in line)
 
 
 class CnncError(Exception):

@@ -6,7 +6,8 @@ import os
 from typing import Any
 
 from cnnc.dsl import syntax as s
-from cnnc.dsl.diagnostics import Diagnostic, printable
+from cnnc.dsl.diagnostics import Diagnostic
+from cnnc.dsl.printable import printable
 from cnnc.dsl.source import Span
 from cnnc.lsp.text import Range, Text
 from cnnc.lsp.workspace import Open, uri_of
