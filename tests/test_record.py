@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import KW_ONLY, FrozenInstanceError, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pytest
 
@@ -112,6 +112,26 @@ def test_fields_by_keyword() -> None:
     for wrong in (lambda: Whole(1), lambda: Half(1, 2)):  # type: ignore[misc]
         with pytest.raises(TypeError, match="positional argument"):
             wrong()
+
+
+_T = TypeVar("_T")
+
+
+@record
+class Pair(Generic[_T]):
+    one: _T
+    other: _T
+
+
+@record
+class Triple(Pair[_T]):
+    third: _T
+
+
+def test_a_generic_record() -> None:
+    assert [f.name for f in fields(Triple)] == ["one", "other", "third"]
+    assert replace(Triple(1, 2, 3), other=5) == Triple(1, 5, 3)
+    assert [f.name for f in fields(Pair("a", "b"))] == ["one", "other"]
 
 
 def test_a_record_of_a_record() -> None:
