@@ -76,7 +76,7 @@ def _is_general(planner: Planner, cls: ClassDef) -> bool:
     for instance in cls.instances:
         for node in _own(planner, instance.scope):
             reads = Reads(node, sources.dependence, sources.fixed)
-            planner.emit(node, instance.scope, reads)
+            planner.emitted(node, instance.scope, reads)
     return not sources.fixed
 
 

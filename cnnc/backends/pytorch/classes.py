@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain, repeat
 from typing import Any
 
@@ -260,7 +260,7 @@ def _walk_arguments(arguments: Iterable[tuple[str, Argument]], skeleton: list[st
     for name, argument in arguments:
         skeleton.append(f"{name}={argument.text if isinstance(argument, Raw) else ''}")
         if isinstance(argument, Val):
-            yield replace(argument, name=name)
+            yield Val(argument.value, argument.sym, argument.default, name)
 
 
 def _positional(module: Module) -> Iterable[str]:

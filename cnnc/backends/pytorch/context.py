@@ -50,6 +50,7 @@ class Sources:
         self.inputs: dict[int, tuple[int, ...]] = {}
         self.handed: dict[int, Mapping[str, Scope]] = {}
         self._channels: dict[tuple[int, int], Sym] = {}
+        self._values: dict[int, Mapping[Param, Any]] = {}
         self._walk()
 
     def _walk(self) -> None:
@@ -206,7 +207,7 @@ class Sources:
         if level is None or (param.owner == FILE and param.name not in self.kept):
             self.fixed |= self.dependence.of(param)
             return Const(value)
-        return replace(param, owner=level)
+        return param if param.owner == level else replace(param, owner=level)
 
     def handed_on(self, param: Param, home: Scope, scope: Scope) -> Sym | None:
         """What a call in the class of `scope` hands to a parameter that is the file's or that of the block `home`."""
@@ -268,6 +269,12 @@ class Sources:
 
     def param_values(self, scope: Scope) -> Mapping[Param, Any]:
         """The number behind every parameter that can appear in the class of `scope`."""
+        found = self._values.get(id(scope))
+        if found is None:
+            found = self._values[id(scope)] = self._find_values(scope)
+        return found
+
+    def _find_values(self, scope: Scope) -> Mapping[Param, Any]:
         values: dict[Param, Any] = {}
         for position, node in enumerate(self.inputs.get(id(scope), ())):
             name = CHANNELS if position == 0 else f"{CHANNELS}{position + 1}"

@@ -252,7 +252,7 @@ def fold(value: Any) -> Any:
 def kwargs(**given: tuple[Argument, Any]) -> dict[str, Argument]:
     """Keyword arguments, each with PyTorch's default, at which it is left out."""
     return {
-        name: replace(arg, default=default) if isinstance(arg, Val) else arg
+        name: Val(arg.value, arg.sym, default, arg.name) if isinstance(arg, Val) else arg
         for name, (arg, default) in given.items()
     }
 

@@ -77,6 +77,8 @@ class Planner:
         self.kept = kept
         self.sources = Sources(graph, kept, dependence)
         self._sequences: dict[int, bool] = {}
+        self._codes: dict[tuple[int, int], Module | Function] = {}
+        self._are_modules: dict[object, bool] = {}
         self.made: dict[int, Instance] = {}
         self._names = ClassNames(graph)
         self._padded = padded_by_use(graph)
@@ -166,8 +168,14 @@ class Planner:
         return flow == scope.source or self.ends.gives(scope) == (flow,)
 
     def _has_module(self, node: int) -> bool:
-        code = self.emit(self.graph.nodes[node], self.graph.root)
-        return isinstance(code, Module) or code.module is not None
+        """Whether a layer is written as a module: the same for all that one word of the text places on such inputs."""
+        n = self.graph.nodes[node]
+        alike = (n.span, n.op, self.graph.ins(n), node in self.varying)
+        known = self._are_modules.get(alike)
+        if known is None:
+            code = self.emit(n, self.graph.root)
+            known = self._are_modules[alike] = isinstance(code, Module) or code.module is not None
+        return known
 
     def needs_class(self, scope: Scope) -> bool:
         """Whether a scope becomes a class: the model, blocks, and brackets that are no plain chain."""
@@ -190,8 +198,16 @@ class Planner:
 
     # --- instances -------------------------------------------------------------------------
 
-    def emit(self, node: Node, context: Scope, reads: Reads | None = None) -> Module | Function:
+    def emit(self, node: Node, context: Scope) -> Module | Function:
         """A node's code with the sources of its numbers as the class of `context` knows them."""
+        key = (node.index, id(context))
+        code = self._codes.get(key)
+        if code is None:
+            code = self._codes[key] = self.emitted(node, context, self._reads(node))
+        return code
+
+    def emitted(self, node: Node, context: Scope, reads: Reads | None) -> Module | Function:
+        """The code that `emit` keeps; what the emitter reads is noted in `reads`."""
         found: dict[str, Sym] = {}
         for name, given in node.args.items():
             sources = {name: given.source}
@@ -202,7 +218,6 @@ class Planner:
                 if sym is not None:
                     found[key] = sym
         channels = tuple(self.sources.channels(i, context) for i in node.inputs)
-        reads = reads or self._reads(node)
         node = self.as_used(node)
         layer = Layer(node, self.graph.ins(node), channels, found, reads, node.index in self.varying)
         code = emit(layer) if not node.applied else applied(layer, self.ends.reach(node.module, context))
