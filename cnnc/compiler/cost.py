@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field, fields
-from functools import cached_property, partial
+from functools import partial
 from math import prod
 from operator import attrgetter
 from typing import Any
@@ -35,10 +35,6 @@ class Use:
         self.first = first
         self.weights = count(self.op.params(*self.ins).values())
         self.state: Mapping[str, Shape] = self.op.state(*self.ins)
-
-    @cached_property
-    def macs(self) -> int:
-        return self.op.macs(*self.ins)
 
     def traffic(self) -> int:
         """Bytes read and written in inference; an input of which only the size matters is not read."""
@@ -71,7 +67,7 @@ class Cost:
 
     params: int = figure("parameters", lambda use: use.weights if use.first else 0, heading="params")
     state: int = figure("state", lambda use: count(use.state.values()) if use.first else 0)
-    macs: int = figure("MACs", lambda use: use.macs)
+    macs: int = figure("MACs", lambda use: use.op.macs(*use.ins))
     flops: int = figure("FLOPs", lambda use: use.op.flops(*use.ins))
     activations: int = figure("activations", lambda use: prod(use.out))
     traffic: int = figure("bytes of traffic", Use.traffic, heading="traffic", unit="bytes")

@@ -321,6 +321,8 @@ def same(a: Sequence[int], b: Sequence[int]) -> bool:
     if len(a) != len(b):
         return False
     apart = [(n, m) for n, m in zip(a, b, strict=True) if _are_apart(n, m)]
+    if not apart:
+        return True
     if any(not is_free(n) and not is_free(m) for n, m in apart):
         return False
     unequal = [(n, m) for n, m in apart if int(n) != int(m)]

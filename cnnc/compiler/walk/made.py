@@ -41,17 +41,17 @@ def made(wanted: Wanted, ledger: Ledger, *, has_free: bool) -> tuple[Op, Shape]:
 
     `has_free` tells whether sizes may be free: what is assumed of them is noted in the ledger each time.
     """
-    if has_free or wanted.args.tensors:
+    if has_free:
         return _validated(wanted, ledger)
-    form = form_of(wanted.args.values)
+    form = None if wanted.args.tensors else form_of(wanted.args.values)
     if form is None:
-        return _validated(wanted, ledger)
+        return _validated(wanted, None)
     key = (wanted.op, wanted.given, wanted.shapes, form)
     found = _MADE.get(key)
     if found is None:
         if len(_MADE) >= _KEPT:
             _MADE.clear()
-        found = _MADE[key] = _validated(wanted, ledger)
+        found = _MADE[key] = _validated(wanted, None)
     return found
 
 
@@ -84,7 +84,8 @@ def _form(value: Value) -> object:
     return None if None in inner else (kind, *inner)
 
 
-def _validated(wanted: Wanted, ledger: Ledger) -> tuple[Op, Shape]:
+def _validated(wanted: Wanted, ledger: Ledger | None) -> tuple[Op, Shape]:
+    """The layer and its output's shape; `ledger` is None where no size is free, and nothing can be noted."""
     args, shapes, span = wanted.args, wanted.shapes, wanted.span
     if shapes and not wanted.op.operands:  # which tell of each
         _check_rank(wanted.op, shapes[0], span)
@@ -95,9 +96,11 @@ def _validated(wanted: Wanted, ledger: Ledger) -> tuple[Op, Shape]:
             {name: argument.value for name, argument in args.values.items()},
             context=Place(shapes, wanted.given, makers),
         )
-        ledger.place = f"`{span.text}` of line {span.line}"
+        if ledger is not None:
+            ledger.place = f"`{span.text}` of line {span.line}"
         shape = op.out_shape(*shapes)
-        _refuse_free_weights(op, shapes)
+        if ledger is not None:
+            _refuse_free_weights(op, shapes)
     except OpError as error:
         from cnnc.compiler.walk.hints import of_what_flows
 
