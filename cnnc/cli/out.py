@@ -20,7 +20,7 @@ from cnnc.dsl.printable import printable
 
 _KEY = os.urandom(8).hex()
 """Of this process: a name cannot have it in."""
-_CONTROL = re.compile(rf"(\x1b{_KEY}[^\x1b]*\x1b)")
+_CONTROL = rf"(\x1b{_KEY}[^\x1b]*\x1b)"
 
 
 class Gate(io.TextIOWrapper):
@@ -36,7 +36,7 @@ class Gate(io.TextIOWrapper):
         super().__init__(raw, encoding, "backslashreplace", line_buffering=buffering, write_through=through)
 
     def write(self, text: str) -> int:
-        shown = "".join(map(_passed, _CONTROL.split(text)))
+        shown = "".join(map(_passed, re.split(_CONTROL, text))) if _KEY in text else _passed(text)
         super().write(shown.encode("ascii", "backslashreplace").decode("ascii") if self._ascii else shown)
         return len(text)
 
