@@ -89,10 +89,12 @@ def test_what_there_is_nothing_beside() -> None:
     assert done.stderr == "error E802: torchvision has no network `net`\n    hint: --versus compile\n"
 
 
-def test_a_graph_needs_cuda() -> None:
+def test_a_graph_is_of_the_inference_form() -> None:
     done = run("net.cnn", "--graph")
     assert done.exit_code == 2
-    assert "--graph requires --for inference and --device cuda" in done.output
+    assert "--graph requires --for inference, without --compile" in done.output
+    done = run("net.cnn", "--graph", "--for", "inference", "--batch", "2")
+    assert done.stdout.startswith("net, batch 2, float32, inference form, captured on cpu, ")
 
 
 def test_a_free_size_must_be_given() -> None:

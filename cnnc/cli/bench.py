@@ -31,7 +31,7 @@ from cnnc.cli.out import progress
 @click.option(
     "--graph",
     is_flag=True,
-    help="With --for inference on CUDA: the forward as one graph, without its launches.",
+    help="With --for inference: the forward as a graph, by the file's `capture`.",
 )
 @click.option(
     "--versus", type=click.Choice(["torchvision", "compile", "onnxruntime", "openvino"]),
@@ -52,8 +52,8 @@ def bench(
     Shows medians and extremes of runs after a warm-up, images a second, and the share of the device's
     matrix peak that the multiply-adds reach. Example: cnnc bench zoo:resnet50 --device cuda --dtype bfloat16
     """
-    if graph and (purpose != "inference" or not device.startswith("cuda") or compiled):
-        raise click.UsageError("--graph requires --for inference and --device cuda, without --compile")
+    if graph and (purpose != "inference" or compiled):
+        raise click.UsageError("--graph requires --for inference, without --compile")
     net = load(spec, sizes, params)
     setting = Setting(
         device=device, batch=batch, dtype=cast(DTypeName, dtype), compile=compiled,
@@ -77,7 +77,7 @@ def _told(name: str, setting: Setting, result: Bench) -> str:
         *(["channels-last"] if setting.channels_last else []),
         *(["torch.compile"] if setting.compile else []),
         *(["inference form"] if setting.inference else []),
-        *(["CUDA graph"] if setting.graph else []),
+        *(["captured"] if setting.graph else []),
     ]
     lines = [
         f"{name}, batch {setting.batch}, {', '.join(ways)} on {where}",

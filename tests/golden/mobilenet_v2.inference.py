@@ -7,6 +7,8 @@ Written by cnnc 0.1.0, inference form.
 """
 
 import math
+import time
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -99,7 +101,16 @@ except ImportError:
 # helper by_slices
 
 
-# helper Captured
+# helper CudaGraphs
+
+
+# helper named
+
+
+# helper seconds
+
+
+# helper OneDnnGraphs
 
 
 # helper capture

@@ -6,6 +6,8 @@ out  output: 1000
 Written by cnnc 0.1.0, inference form.
 """
 
+import time
+import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, ClassVar
@@ -105,7 +107,16 @@ except ImportError:
 # helper by_slices
 
 
-# helper Captured
+# helper CudaGraphs
+
+
+# helper named
+
+
+# helper seconds
+
+
+# helper OneDnnGraphs
 
 
 # helper capture

@@ -6,15 +6,27 @@ out  feature_left: 2, feature_right: 2
 Written by cnnc 0.1.0, inference form.
 """
 
+import time
+import warnings
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 
-# helper Captured
+# helper CudaGraphs
+
+
+# helper named
+
+
+# helper seconds
+
+
+# helper OneDnnGraphs
 
 
 # helper capture

@@ -36,7 +36,7 @@ and by the weights cost as much each. (The first layer has none by its input; no
 class Setting:
     """What is run, and where. `seconds` bounds the repeats of each measurement.
 
-    `graph` runs the inference form as a CUDA graph; `versus` names what else is timed, in turn with it.
+    `graph` runs the inference form by its `capture`; `versus` names what else is timed, in turn with it.
     """
 
     device: str = "cpu"
@@ -183,7 +183,10 @@ class _Runner:
         return timings
 
     def _rounds(self, runs: Mapping[str, Callable[[], None]]) -> dict[str, list[float]]:
-        """The seconds of each run, one after the other in every round, so that all meet the same machine."""
+        """The seconds of each run, one after the other in every round, so that all meet the same machine.
+
+        Each is called once before it is timed: the threads of the one before wait for work a while yet.
+        """
         for run in runs.values():
             for _ in range(2):
                 self._seconds(run)
@@ -193,6 +196,8 @@ class _Runner:
             sum(map(sum, times.values())) < self.setting.seconds and len(done) < _MOST
         ):
             for what, run in runs.items():
+                if len(runs) > 1:
+                    run()
                 times[what].append(self._seconds(run))
             self.progress(f"forward: {len(done)} rounds")
         return times

@@ -53,6 +53,7 @@ def _onnxruntime(graph: Graph, state: Mapping[str, torch.Tensor], inputs: Sequen
     ort = _package("onnxruntime", "onnxruntime")
     options = ort.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # or its threads slow what runs next
     provider = "CUDAExecutionProvider" if inputs[0].is_cuda else "CPUExecutionProvider"
     if provider not in ort.get_available_providers():
         raise fail("E802", f"ONNX Runtime has no {provider} here", hint="--device cpu")
@@ -72,7 +73,13 @@ def _openvino(graph: Graph, state: Mapping[str, torch.Tensor], inputs: Sequence[
     if inputs[0].is_cuda:
         raise fail("E802", "OpenVINO does not run on this device", hint="--device cpu")
     vino = _package("openvino", "openvino")
-    settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
+    # Else it computes in bfloat16 where the CPU has units for it.
+    precision = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}[inputs[0].dtype]
+    settings = {
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": precision,
+    }
     core = vino.Core()
     compiled = core.compile_model(core.read_model(_onnx(graph, state, inputs)), "CPU", settings)
 

@@ -166,8 +166,8 @@ def milliseconds(way: Callable[..., Tensor], *args: Any) -> float:
     return min(times)
 
 
-class Captured:
-    """What `capture` returns: a model's calls as CUDA graphs, one for each shape."""
+class CudaGraphs:
+    """A model's calls as CUDA graphs, one for each shape."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -221,22 +221,3 @@ class Captured:
         with torch.cuda.graph(graph, pool=self.pool):
             outputs = self.model(*mine)
         return graph, mine, outputs
-
-
-def capture(model: nn.Module, *example: Tensor) -> Captured:
-    """The model's calls as CUDA graphs, which spares their launches.
-
-    The model is in evaluation mode. The graph of the example is made at once, those of
-    other shapes at their first call. New values of the weights are seen; after `to`,
-    and `load_state_dict` with `assign=True`, graphs are made anew. Gradients are not
-    computed. Raises ValueError where the example is not on the current GPU.
-    """
-    if not all(
-        x.is_cuda and x.get_device() == torch.cuda.current_device() for x in example
-    ):
-        raise ValueError("a CUDA graph needs a model and inputs on the current GPU")
-    if model.training:
-        raise ValueError("a CUDA graph needs a model in evaluation mode: model.eval()")
-    captured = Captured(model)
-    captured(*example)
-    return captured

@@ -13,7 +13,7 @@ from cnnc.compiler.graph import Graph
 
 
 class Inference(Form):
-    """The network for inference, with `convert` for its weights and `capture` for GPUs.
+    """The network for inference, with `convert` for its weights and `capture` for its calls as graphs.
 
     Its results are the plain form's up to rounding, 1e-5 of them in float32.
     """

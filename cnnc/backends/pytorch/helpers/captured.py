@@ -1,0 +1,135 @@
+"""The inference form's calls as graphs: CUDA's on GPUs, oneDNN's on CPUs."""
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cnnc.backends.pytorch.helpers.gpu import CudaGraphs
+
+
+class OneDnnGraphs:
+    """A model's calls as graphs of oneDNN's, one for each shape, type and layout.
+
+    A graph keeps the weights and maps in oneDNN's own layouts, and has no Python. It is
+    tried on random inputs first: where it fails, is off or is no faster, the model is
+    called. Graphs are made anew when weights have changed.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.graphs: dict[tuple[object, ...], Callable[..., Any]] = {}
+        self.watched: list[tuple[dict[str, Any], str, int, int]] = []
+
+    def _watch(self) -> None:
+        """Note where the weights lie, and how often they have changed."""
+        tensors = [
+            (holder, name, tensor)
+            for module in self.model.modules()
+            for holder in (module._parameters, module._buffers)
+            for name, tensor in holder.items()
+            if tensor is not None
+        ]
+        self.watched = [(h, n, t.data_ptr(), t._version) for h, n, t in tensors]
+
+    def _is_current(self) -> bool:
+        for holder, name, place, version in self.watched:
+            tensor = holder[name]
+            if tensor._version != version or tensor.data_ptr() != place:
+                return False
+        return True
+
+    @torch.no_grad()
+    def __call__(self, *inputs: Tensor) -> Any:
+        kinds = (torch.float32, torch.bfloat16)
+        has_graph = all(x.dtype in kinds and x.numel() for x in inputs)
+        if not has_graph or torch.is_autocast_enabled("cpu"):
+            return self.model(*inputs)
+        if not self._is_current():
+            self.graphs.clear()
+        key = tuple((x.shape, x.stride(), x.dtype) for x in inputs)
+        if key not in self.graphs:
+            self.graphs[key] = self._fastest([torch.randn_like(x) for x in inputs])
+            self._watch()
+        return self.graphs[key](*inputs)
+
+    def _fastest(self, inputs: Sequence[Tensor]) -> Callable[..., Any]:
+        """The model or its graph."""
+        wanted = self.model(*inputs)
+        try:
+            graph = self._graph(inputs)
+            got = graph(*inputs)
+        except RuntimeError:  # of what its builder does not know
+            return self.model
+        ways: list[Callable[..., Any]] = [self.model]
+        if isinstance(wanted, Tensor):
+            ways.append(graph)
+            pairs = [(got, wanted)]
+        else:
+            ways.append(partial(named, type(wanted), graph))
+            pairs = list(zip(got, wanted, strict=True))
+        limit = 1e-3 if inputs[0].dtype == torch.float32 else 0.1
+        if not all((a - b).norm() <= limit * b.norm() for a, b in pairs):
+            return self.model
+        return min(ways, key=lambda way: seconds(way, inputs))
+
+    def _graph(self, inputs: Sequence[Tensor]) -> Callable[..., Any]:
+        switched = torch.jit.onednn_fusion_enabled()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that sizes are fixed, as they are to be
+            torch.jit.enable_onednn_fusion(True)
+            try:
+                traced = torch.jit.trace(self.model, tuple(inputs), check_trace=False)
+                graph = torch.jit.freeze(traced)
+                for _ in range(3):  # it is put together at the first calls
+                    graph(*inputs)
+            finally:
+                torch.jit.enable_onednn_fusion(switched)
+        return graph
+
+
+def named(kind: type, graph: Callable[..., Any], *inputs: Tensor) -> Any:
+    """A graph's outputs as the named tuple that the model returns."""
+    return kind(*graph(*inputs))
+
+
+def seconds(way: Callable[..., Any], inputs: Sequence[Tensor]) -> float:
+    """The least time of some calls on the CPU."""
+    times = []
+    for _ in range(4):
+        begin = time.perf_counter()
+        way(*inputs)
+        times.append(time.perf_counter() - begin)
+    return min(times)
+
+
+def capture(model: nn.Module, *example: Tensor) -> Callable[..., Any]:
+    """The model's calls as graphs, which spare what each layer's call costs.
+
+    They are CUDA's, or on CPUs oneDNN's where these are faster. The model is in
+    evaluation mode. The graph of the example is made at once, those of other shapes at
+    their first call. New values of the weights are seen; graphs are made anew after
+    `to` and `load_state_dict` with `assign=True`, on CPUs after any change. Gradients
+    are not computed. Raises ValueError where the example is neither on the current GPU
+    nor on the CPU.
+    """
+    if model.training:
+        raise ValueError("a graph needs a model in evaluation mode: model.eval()")
+    captured: Callable[..., Any]
+    if all(x.is_cpu for x in example):
+        has_graphs = hasattr(torch.jit, "enable_onednn_fusion")
+        if not has_graphs or not torch.backends.mkldnn.is_available():
+            return torch.no_grad()(model.__call__)
+        captured = OneDnnGraphs(model)
+    elif all(
+        x.is_cuda and x.get_device() == torch.cuda.current_device() for x in example
+    ):
+        captured = CudaGraphs(model)
+    else:
+        raise ValueError("a graph needs inputs on the CPU, or on the current GPU")
+    captured(*example)
+    return captured

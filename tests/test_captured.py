@@ -1,0 +1,160 @@
+"""`capture` on CPUs: oneDNN's graphs compute what the form computes, or are not used."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import cnnc
+
+torch = pytest.importorskip("torch")
+
+from test_inference import off, shaken, tensors  # noqa: E402
+
+NETWORKS = {
+    "densenet_bc100_k12": "3x32x32",
+    "googlenet_torchvision_aux": "3x64x64",
+    "inception_v3": "3x107x91",
+    "mobilenet_v2": "3x64x64",
+    "preact_resnet164": "3x32x32",
+    "resnet50": "3x65x65",
+    "shufflenet_g3": "3x64x64",
+    "unet": "1x188x188",
+}
+
+
+def prepared(name: str, size: str, *, takes_graphs: bool = True) -> tuple[Any, Any, Any]:
+    """The form, its file as a module, and a batch of three images; its graphs are taken even where they are slower."""
+    net = cnnc.load(f"zoo:{name}", input=size)
+    form = net.module(optimize="inference", state=shaken(net.module()).state_dict())
+    file = sys.modules[type(form).__module__]
+    file.seconds = lambda way, inputs: float((way is form) == takes_graphs)
+    torch.manual_seed(1)
+    return form, file, torch.randn(3, *map(int, size.split("x")))
+
+
+def graphs(run: Any) -> list[Any]:
+    return list(run.graphs.values())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_graphs_compute_the_same(name: str) -> None:
+    form, file, x = prepared(name, NETWORKS[name])
+    run = file.capture(form, x)
+    for batch in (x, x[:1].contiguous(), x.contiguous(memory_format=torch.channels_last)):
+        with torch.no_grad():
+            wanted = copy.deepcopy(form).double()(batch.double())
+        got = run(batch)
+        assert type(got).__name__ == type(wanted).__name__
+        for mine, exact in zip(tensors(got), tensors(wanted), strict=True):
+            assert off(mine, exact) < 1e-4
+    assert len(run.graphs) == (3 if x.size(1) > 1 else 2)  # one channel is laid out in one way
+    assert all(graph is not form for graph in graphs(run))
+    assert not torch.jit.onednn_fusion_enabled()
+
+
+def test_new_weights_are_seen() -> None:
+    form, file, x = prepared("mobilenet_v2", "3x64x64")
+    run = file.capture(form, x)
+    with torch.no_grad():
+        before = run(x)
+        for parameter in form.parameters():
+            parameter.mul_(1.05)
+        assert off(run(x), form(x)) < 1e-5 < off(run(x), before)
+        state = {name: 0.9 * tensor for name, tensor in form.state_dict().items()}
+        for assign in (False, True):
+            form.load_state_dict(state, assign=assign)
+            assert off(run(x), form(x)) < 1e-5
+            state = {name: 1.1 * tensor for name, tensor in state.items()}
+        run(x)
+        made = graphs(run)
+        run(x)
+        assert graphs(run) == made
+
+
+def test_half_the_bits() -> None:
+    form, file, x = prepared("resnet50", "3x64x64")
+    with torch.no_grad():
+        wanted = copy.deepcopy(form).double()(x.double())
+    form.to(torch.bfloat16)
+    run = file.capture(form, x.to(torch.bfloat16))
+    with torch.no_grad():
+        assert off(run(x.bfloat16()), wanted) < 2 * off(form(x.bfloat16()), wanted)
+
+
+@pytest.mark.parametrize("fault", ["off", "fails", "not finite"])
+def test_a_graph_that_is_wrong_is_not_used(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    form, file, x = prepared("mobilenet_v2", "3x64x64")
+
+    def graph(self: Any, inputs: Any) -> Callable[..., Any]:
+        if fault == "fails":
+            raise RuntimeError("could not set attribute to the op")
+        return lambda x: form(x) * (1.01 if fault == "off" else torch.nan)
+
+    monkeypatch.setattr(file.OneDnnGraphs, "_graph", graph)
+    run = file.capture(form, x)
+    assert graphs(run) == [form]
+    with torch.no_grad():
+        assert torch.equal(run(x), form(x))
+
+
+class Twice(torch.nn.Module):
+    """What PyTorch's fusion gets wrong: a product in place of maps that are read again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = torch.nn.Conv2d(8, 8, 1), torch.nn.Conv2d(8, 8, 1)
+        self.scale = torch.nn.Parameter(torch.rand(8, 1, 1) + 0.5)
+
+    def forward(self, x: Any) -> Any:
+        x = self.first(x)
+        return self.second((x * self.scale).relu()) + x
+
+
+def test_faults_of_the_fusion_itself() -> None:
+    _, file, _ = prepared("mobilenet_v2", "3x64x64")
+    model, x = Twice().eval(), torch.randn(2, 8, 9, 9)
+    run = file.capture(model, x)
+    with torch.no_grad():
+        assert off(run(x), model(x)) < 1e-5
+
+
+def test_a_graph_that_is_slower_is_not_used() -> None:
+    form, file, x = prepared("mobilenet_v2", "3x64x64", takes_graphs=False)
+    assert graphs(file.capture(form, x)) == [form]
+
+
+def test_what_has_no_graph_is_called() -> None:
+    form, file, x = prepared("mobilenet_v2", "3x64x64")
+    run = file.capture(form, x)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(run(x), form(x))
+    form.double()
+    assert run(x.double()).dtype == torch.float64
+    assert len(run.graphs) == 1
+
+
+def test_gradients_are_not_computed() -> None:
+    form, file, x = prepared("mobilenet_v2", "3x64x64")
+    assert not file.capture(form, x)(x.requires_grad_()).requires_grad
+
+
+def test_what_capture_refuses() -> None:
+    form, file, x = prepared("mobilenet_v2", "3x64x64")
+    with pytest.raises(ValueError, match=r"in evaluation mode: model.eval\(\)"):
+        file.capture(form.train(), x)
+    with pytest.raises(ValueError, match="inputs on the CPU, or on the current GPU"):
+        file.capture(form.eval(), x.to("meta"))
+
+
+def test_without_graphs_the_model_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    form, file, x = prepared("mobilenet_v2", "3x64x64")
+    monkeypatch.delattr(torch.jit, "enable_onednn_fusion")
+    with torch.no_grad():
+        wanted = form(x)
+    got = file.capture(form, x)(x)
+    assert torch.equal(got, wanted) and not got.requires_grad
