@@ -248,7 +248,7 @@ def test_what_decides_nothing_leaves_a_condition_as_it_is() -> None:
     params = {"n": 2, "p": True, "q": False}
     for text, alone in (
         ("p and yes", "p"), ("yes and p and yes", "p"), ("q or no", "q"), ("no or q", "q"), ("n >= 1 == 1", "n >= 1"),
-        ("1 == 1 and n >= 1", "n >= 1"),
+        ("1 == 1 and n >= 1", "n >= 1"), ("max(n)", "n"), ("min(n)", "n"),
     ):  # fmt: skip
         assert evaluated(text, params).source == evaluated(alone, params).source, text
     for text in ("p or yes", "q and no", "not yes", "1 > 2 and p"):
