@@ -361,6 +361,13 @@ CASES: tuple[tuple[Shape, str, Shape, dict[str, Shape], dict[str, Shape], int, i
     ((2, 3, 7), "adaptivemaxpool(6x7)", (2, 6, 7), NOTHING, NOTHING, 0, 0, Local((Spread(2, 2, 0), Axis(1, 1, 0)))),
     ((2, 3, 7), "adaptiveavgpool1", (2, 1, 1), NOTHING, NOTHING, 0, 0, Whole()),
     ((2, 8, 8), "lrn", (2, 8, 8), NOTHING, NOTHING, 0, 0, P),
+    ((4, 5, 6), "slice(1..)", (3, 5, 6), NOTHING, NOTHING, 0, 0, P),
+    ((4, 5, 6), "slice(1..3, axis=W)", (4, 5, 3), NOTHING, NOTHING, 0, 0, Local((Axis(1, 1, 0), Axis(1, 1, -1)))),
+    ((4, 5, 6), "slice(-3..-2, axis=H)", (4, 2, 6), NOTHING, NOTHING, 0, 0, Local((Axis(1, 1, -2), Axis(1, 1, 0)))),
+    ((4, 5, 6), "mean(axis=C)", (1, 5, 6), NOTHING, NOTHING, 0, 0, P),
+    ((4, 5, 6), "max(axis=H)", (4, 1, 6), NOTHING, NOTHING, 0, 0, Local((Axis(5, 1, 0), Axis(1, 1, 0)))),
+    ((4, 5, 6), "sum(axis=(C, W))", (1, 5, 1), NOTHING, NOTHING, 0, 0, Local((Axis(1, 1, 0), Axis(6, 1, 0)))),
+    ((4, 5, 6), "mean(axis=(H, W))", (4, 1, 1), NOTHING, NOTHING, 0, 0, Whole()),
     ((2, 8, 8), "dropout", (2, 8, 8), NOTHING, NOTHING, 0, 0, P),
 )  # fmt: skip
 
