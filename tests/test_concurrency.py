@@ -102,6 +102,8 @@ def test_a_limit_of_python_is_never_lowered() -> None:
 STATE: dict[str, str] = {
     "cnnc.dsl.record._KEYS": "a cache: what a class is compared by follows from the class",
     "cnnc.compiler.walk.made._MADE": "a cache: what a layer is follows from its class, its arguments and its inputs",
+    "cnnc.compiler.receptive_field._STATES": "a cache: a state follows from the layer, its maps and the states before",
+    "cnnc.compiler.receptive_field._FIELDS": "a cache: a field follows from the state and the map",
     "cnnc.cli.signals.unfinished": "of the command line only: the temporary files that a signal must take along",
     "cnnc.cli.files.unfinished": "the same set",
 }
@@ -114,9 +116,11 @@ CACHES: dict[str, str] = {
     "cnnc.backends.pytorch.helpers._file": "what a text holds",
     "cnnc.compiler.reading._watched": "a subclass of an op follows from the op's class",
     "cnnc.backends.pytorch.helpers.fused.sides": "arithmetic on sizes",
+    "cnnc.compiler.allow._of_used": "what a text allows",
     "cnnc.compiler.walk.arguments.argument_names": "the arguments of a class",
     "cnnc.compiler.walk.library._tree": "the tree of a text",
     "cnnc.dsl.data.specs": "where the package lies",
+    "cnnc.importer.layout._turns": "permutes of so many axes",
     "cnnc.importer.structure.terms._compared": "the fields of a class",
     "cnnc.live.complete._layer_words": "the words that ship",
     "cnnc.live.complete._of_family": "what ships",
@@ -127,7 +131,9 @@ CACHES: dict[str, str] = {
 """Functions that keep their answers; each answer follows from the arguments and the program alone."""
 
 
-NEEDS = {f"cnnc.backends.pytorch.helpers.{name}": "triton" for name in ("fused", "gpu", "inference")}
+NEEDS = {
+    f"cnnc.backends.pytorch.helpers.{name}": "triton" for name in ("captured", "fused", "gpu", "inference")
+}
 """Modules that are imported only where an optional package is; `test_optional_modules_are_imported` says which."""
 
 
