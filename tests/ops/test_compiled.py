@@ -59,6 +59,7 @@ ELSEWHERE = (
     "arithmetic",
     "inference",
     "fused",
+    "captured",
     "gpu",
     "kernels",
     "checkpoint",
