@@ -98,7 +98,7 @@ def _helper(
     decorators = getattr(node, "decorator_list", [])
     first = min([node.lineno, *(d.lineno for d in decorators)])
     source = "".join(lines[first - 1 : node.end_lineno])
-    used = set(_global_names(symtable(source, name, "exec")))
+    used = {*_global_names(symtable(source, name, "exec")), *_annotating_names(node)}
     return Helper(
         source,
         frozenset(imported[n] for n in used & imported.keys()),
@@ -114,6 +114,19 @@ def _global_names(scope: SymbolTable) -> Iterator[str]:
             yield symbol.get_name()
     for inner in scope.get_children():
         yield from _global_names(inner)
+
+
+def _annotating_names(node: ast.AST) -> Iterator[str]:
+    """The names in annotations, which from Python 3.14 on are scopes that a symbol table does not tell of."""
+    for each in ast.walk(node):
+        for field in ("annotation", "returns"):
+            annotation = getattr(each, field, None)
+            if annotation is not None:
+                yield from (
+                    part.id
+                    for part in ast.walk(annotation)
+                    if isinstance(part, ast.Name)
+                )
 
 
 def helper(name: str) -> Helper:
