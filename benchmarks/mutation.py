@@ -71,7 +71,10 @@ GROUPS = {
     ),
     "field": Group(
         "cnnc/compiler/lattice.py cnnc/compiler/receptive_field.py",
-        ("tests/test_field_lattice.py", "cnnc/compiler/receptive_field.py", "tests/test_facts_receptive_field.py"),
+        (
+            "tests/test_field_lattice.py", "cnnc/compiler/receptive_field.py", "tests/test_receptive_field.py",
+            "tests/test_facts_receptive_field.py",
+        ),
     ),
     "cost": Group("cnnc/compiler/cost.py", ("tests/test_cost_properties.py", "tests/test_figures.py", "tests/test_cost.py")),
     "evaluate": Group(
