@@ -234,7 +234,7 @@ _unmarked = functools.cache(_marks_aside)
 class Reach:
     """What a group's tests execute: their processor time in seconds, and by file and line who gets there.
 
-    A line that runs while modules are imported has None among its tests, which stands for all of them.
+    None among the tests of a line means all of them: it runs while modules are imported.
     """
 
     seconds: dict[str, float]

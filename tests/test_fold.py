@@ -25,7 +25,7 @@ SAMPLE = ["googlenet_aux", "lenet5_1998", "mobilenet_v2", "resnet50", "siamese"]
 MODES: tuple[Names, ...] = ("keys", "none")
 SHORTER = 1.25
 LONGER = {
-    "ddpm_cifar10": 1.51,  # its levels stand in each other with others between
+    "ddpm_cifar10": 1.51,  # a level holds the next only through other layers
     "wavenet": 14.5,  # fifty levels that two values leave
     "nasnet_a_large": 1.6,
     "nasnet_a_mobile": 1.5,

@@ -203,7 +203,7 @@ class _State:
 
 _KEPT = 16_384
 _STATES: dict[object, tuple[_State | None, Op, Sequence[_State | None]]] = {}
-"""States by what they come from, of all passes; with all that is told apart by its identity, so that this stays its own."""
+"""States of all passes by what they come from. An entry keeps the objects whose `id` is in its key, so that no other object gets it."""
 _FIELDS: dict[tuple[int, Shape, int, int | None], tuple[_State, ReceptiveField]] = {}
 """Fields by the identity of the state, the extent of the map, the source and the branch that is not centred."""
 

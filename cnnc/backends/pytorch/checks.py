@@ -81,7 +81,7 @@ def _is_general(planner: Planner, cls: ClassDef) -> bool:
 
 
 def _own(planner: Planner, scope: Scope) -> Iterator[Node]:
-    """The layers that stand in the class of a scope itself."""
+    """The layers of a scope that are written in its own class, and not in one that this calls."""
     for child in scope.children:
         if isinstance(child, int):
             yield planner.graph.nodes[child]

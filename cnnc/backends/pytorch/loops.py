@@ -234,9 +234,9 @@ def _same(candidate: Sym, turn: int, sym: Sym) -> bool:
 
 
 def gives(sym: Sym, known: Known, wanted: object) -> bool:
-    """Whether an expression gives a number: exactly, and in Python's arithmetic where floats stand in it.
+    """Whether an expression gives a number: exactly, and also by Python's arithmetic where a parameter is a float.
 
-    Where a float is wanted, it is as near as Python's arithmetic comes to it.
+    Where the number is a float itself, rounding is allowed for.
     """
     params = params_of(sym)
     floats = {p: float(x) if isinstance(x := known.get(p), Fraction) else x for p in params}
@@ -264,26 +264,18 @@ def _candidates(row: Sequence[Val]) -> list[Sym]:
 
 def _growing(one: Sym, other: Sym, turn: int) -> Sym:
     """What is `one` at a turn and `other` at the next, and grows by one step; of quotients, in the numerator."""
-    if (
-        isinstance(one, Binary)
-        and isinstance(other, Binary)
-        and one.op == other.op == "/"
-        and one.right == other.right
-    ):
-        return binary("/", _factor(one.left, other.left, turn), one.right)
+    match one, other:
+        case Binary("/", above, below), Binary("/", next_above, next_below) if below == next_below:
+            return binary("/", _factor(above, next_above, turn), below)
     step = difference(other, one)
     return _grown(difference(one, binary("*", Const(turn), step)) if turn else one, step)
 
 
 def _factor(one: Sym, other: Sym, turn: int) -> Sym:
     """The same of products that have a factor in common."""
-    if (
-        isinstance(one, Binary)
-        and isinstance(other, Binary)
-        and one.op == other.op == "*"
-        and one.left == other.left
-    ):
-        return binary("*", one.left, _growing(one.right, other.right, turn))
+    match one, other:
+        case Binary("*", factor, rest), Binary("*", next_factor, next_rest) if factor == next_factor:
+            return binary("*", factor, _growing(rest, next_rest, turn))
     return _growing(one, other, turn)
 
 

@@ -1,4 +1,4 @@
-"""Levels inside levels alike, as in a U-Net: where they are, and what stands in each in the place of the next."""
+"""Levels that hold the next, as in a U-Net, and are alike but for it: where they are, and what each holds."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def filled(chain: Chain, content: Chain) -> Chain:
 
 
 def filling(pattern: Chain, chain: Chain) -> tuple[Chain, Chain] | None:
-    """A chain as one alike to a pattern with a hole, and what stands in the hole's place; None where it is not alike."""
+    """A chain that equals a pattern but for numbers: with the pattern's hole, and what it has there. None where it differs."""
     place = next((i for i, item in enumerate(pattern) if _has_hole(item)), None)
     if place is None:
         return None
