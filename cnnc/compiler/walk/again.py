@@ -57,22 +57,20 @@ class Again:
 
     # --- again -----------------------------------------------------------------------------
 
-    def place(
-        self, item: s.Item, word: s.Word, label: str | None, flow: Draft, env: Env, spot: Spot
-    ) -> Draft:
+    def place(self, item: s.Item, word: s.Word, label: str | None, flow: Draft, spot: Spot) -> Draft:
         """`again(label, …)` on what flows in."""
-        entry, changes = self._named(word, env)
+        entry, changes = self._named(word, spot.env)
         if flow.poison or entry.tensor.poison:
             return poison(word.span)
         entry, changes = self._first(entry, changes, word)
-        transpose, changes = _take_flag(changes, "transpose", env)
+        transpose, changes = _take_flag(changes, "transpose", spot.env)
         step = CallStep(word.span.text, None, word.span, spot.trace)
         if transpose:
-            bias, changes = _take_flag(changes, "bias", env)
-            return self._transposed(entry, changes, bias, word, label, flow, env, spot.step(step))
+            bias, changes = _take_flag(changes, "bias", spot.env)
+            return self._transposed(entry, changes, bias, word, label, flow, spot.step(step))
         if changes and not self._is_extern(entry):
-            return self._changed(entry, changes, word, label, flow, env, spot.step(step))
-        return self._whole(entry, changes, word, label, item, flow, env, spot, step)
+            return self._changed(entry, changes, word, label, flow, spot.step(step))
+        return self._whole(entry, changes, word, label, item, flow, spot, step)
 
     def _named(self, word: s.Word, env: Env) -> tuple[Labelled, list[s.Argument]]:
         """What the label means here, and the arguments after it. Raises E203, E302 or E303."""
@@ -119,7 +117,7 @@ class Again:
 
     def _whole(
         self, entry: Labelled, changes: list[s.Argument], word: s.Word, label: str | None, item: s.Item,
-        flow: Draft, env: Env, spot: Spot, step: CallStep,
+        flow: Draft, spot: Spot, step: CallStep,
     ) -> Draft:  # fmt: skip
         """Everything that the label has, as it was written there."""
         made = entry.made
@@ -133,20 +131,19 @@ class Again:
                 hint="a tensor is used by its label alone, at the head of a chain",
             )  # fmt: skip
         drafts = self.walk.drafts[made.first : made.last]
-        inside, body_env = spot.step(step), made.env
+        inside = spot.step(step).seeing(made.env)
         scope = None
         if made.scope is not None and made.scope.kind == "bracket":
             scope = self.walk.open("again", None, word.span, flow, spot)
-            body_env = replace(made.env, labels=LabelScope(made.env.labels))
-            self.walk.label_scopes[id(scope)] = body_env.labels
-            inside = Spot(scope, step)
+            labels = self.walk.label_scopes[id(scope)] = LabelScope(made.env.labels)
+            inside = Spot(made.env.within(labels), scope, step)
         before, children = len(self.walk.drafts), len(spot.scope.children)
         self.walk.calls.check_depth(word.span)
         self.walk.calls.depth += 1
         self._replays.append(_Replay(before, drafts))
         try:
             bare = replace(made.item, label=None, core=_with_inputs(core, changes))
-            out = self.walk.item(bare, flow, body_env, inside, head=False)
+            out = self.walk.item(bare, flow, inside, head=False)
         finally:
             self._replays.pop()
             self.walk.calls.depth -= 1
@@ -169,7 +166,7 @@ class Again:
             _pair(placed, kept, word, flow)
         if label is not None:
             inner = None if scope is None else self.walk.label_scopes.get(id(scope))
-            self.walk.labels.define(label, out, inner, item, env, spot)
+            self.walk.labels.define(label, out, inner, item, spot)
         return out
 
     def _is_extern(self, entry: Labelled) -> bool:
@@ -219,8 +216,7 @@ class Again:
         return own[0]
 
     def _changed(
-        self, entry: Labelled, changes: list[s.Argument], word: s.Word, label: str | None, flow: Draft, env: Env,
-        spot: Spot,
+        self, entry: Labelled, changes: list[s.Argument], word: s.Word, label: str | None, flow: Draft, spot: Spot,
     ) -> Draft:  # fmt: skip
         """A layer with the same weights and other arguments, those that shape no weight."""
         made, own = entry.made, self._own(entry, word)
@@ -241,13 +237,14 @@ class Again:
         for change in changes:
             name = self._changeable(op, change, allowed)
             args.forget(name)
-            self.walk.layers.take(args, op, name, change.value, change.span, env)
+            self.walk.layers.take(args, op, name, change.value, change.span, spot.env)
         if "bias" in op.model_fields:
             layer: Any = own.op
             args.values["bias"] = constant(layer.bias)
         names = [change.key or "" for change in changes]
+        home = spot.seeing(made.env)
         before = len(self.walk.drafts)
-        out = self.walk.layers.layer(op, args, word.span, None, flow, made.env, spot, brings_label=label)
+        out = self.walk.layers.layer(op, args, word.span, None, flow, home, brings_label=label)
         if out.poison:
             return out
         first = {d.role: d for d in self.walk.drafts[made.first : made.last]}
@@ -273,7 +270,7 @@ class Again:
 
     def _transposed(
         self, entry: Labelled, changes: list[s.Argument], bias: bool, word: s.Word, label: str | None, flow: Draft,
-        env: Env, spot: Spot,
+        spot: Spot,
     ) -> Draft:  # fmt: skip
         """The weights of a convolution or linear layer the other way, without bias, norm and activation of their own."""
         from cnnc.compiler.ops.bias import Bias
@@ -291,7 +288,7 @@ class Again:
         allowed = (*op.reusable, *_BROUGHT)
         for change in changes:
             name = self._changeable(op, change, allowed)
-            self.walk.layers.take(args, op, name, change.value, change.span, env)
+            self.walk.layers.take(args, op, name, change.value, change.span, spot.env)
         applied = [name for name in args.written if name in op.reusable]
         for name, value in given.items():
             args.values.setdefault(name, constant(value))
@@ -304,7 +301,7 @@ class Again:
         )) if bias else None  # fmt: skip
         before = len(self.walk.drafts)
         out = self.walk.layers.layer(
-            op, args, word.span, None, flow, env, spot, brings_label=label, behind=bias_of, bare=True
+            op, args, word.span, None, flow, spot, brings_label=label, behind=bias_of, bare=True
         )
         if out.poison:
             return out
@@ -322,13 +319,13 @@ class Again:
 
     # --- weight ------------------------------------------------------------------------------
 
-    def weight(self, word: s.Word, head: bool, env: Env, spot: Spot) -> Draft:
+    def weight(self, word: s.Word, head: bool, spot: Spot) -> Draft:
         """`weight(label)`: the weight of a layer as a tensor, channels first."""
         from cnnc.compiler.ops.tensor import Weight
 
         if not head:
             raise in_a_chain(WEIGHT, word.span, "join it, or begin a branch or line with it")
-        entry, changes = self._named(word, env)
+        entry, changes = self._named(word, spot.env)
         if changes:
             raise fail("E301", "`weight` takes a label alone", changes[0].span)
         if entry.tensor.poison:

@@ -36,46 +36,42 @@ class Brackets:
         self._depth = 0
 
     def item(
-        self, item: s.Item, bracket: s.Bracket, label: str | None, flow: Draft | None, env: Env, spot: Spot
+        self, item: s.Item, bracket: s.Bracket, label: str | None, flow: Draft | None, spot: Spot
     ) -> Draft | None:
         """A bracket as one step of a chain: repeated, and in a scope of its own where it is labelled."""
         if label is None:
-            return self._repeated(item, bracket, flow, env, spot)
-        if item.count is None and self.walk.labels.joins_only(bracket, env):
+            return self._repeated(item, bracket, flow, spot)
+        if item.count is None and self.walk.labels.joins_only(bracket, spot.env):
             assert isinstance(bracket.body, s.Sides)
-            turns = [(branch, env, spot) for branch in bracket.body.branches]
+            turns = [(branch, spot) for branch in bracket.body.branches]
             out = self.branches.join(bracket.body.op, turns, bracket, flow, spot, label)
             if out is not None:
-                self.walk.labels.define(label, out, None, item, env, spot)
+                self.walk.labels.define(label, out, None, item, spot)
             return out
-        inner = LabelScope(env.labels)
-        inner_env = env.within(inner)
+        names = spot.env.within(LabelScope(spot.env.labels))
         return self.scoped(
-            item, label, flow, env, spot, inner,
-            lambda inside, x: self._repeated(item, bracket, x, inner_env, inside),
-        )  # fmt: skip
+            item, label, flow, spot, names, lambda inside, x: self._repeated(item, bracket, x, inside)
+        )
 
     def scoped(
-        self, item: s.Item, label: str | None, flow: Draft | None, env: Env, spot: Spot, inner: LabelScope,
+        self, item: s.Item, label: str | None, flow: Draft | None, spot: Spot, names: Env,
         body: Callable[[Spot, Draft | None], Draft | None],
     ) -> Draft | None:  # fmt: skip
-        """Place a body, in a scope of its own where it is labelled."""
+        """Place a body that sees these names, in a scope of its own where it is labelled."""
         if label is None:
-            return body(spot, flow)
+            return body(spot.seeing(names), flow)
         scope = self.walk.open("bracket", label, item.span, flow, spot)
-        self.walk.label_scopes[id(scope)] = inner
-        out = body(Spot(scope, spot.trace), flow)
+        self.walk.label_scopes[id(scope)] = names.labels
+        out = body(Spot(names, scope, spot.trace), flow)
         scope.result = out
         if out is not None:
-            self.walk.labels.define(label, out, inner, item, env, spot, scope)
+            self.walk.labels.define(label, out, names.labels, item, spot, scope)
         return out
 
-    def _repeated(
-        self, item: s.Item, bracket: s.Bracket, flow: Draft | None, env: Env, spot: Spot
-    ) -> Draft | None:
+    def _repeated(self, item: s.Item, bracket: s.Bracket, flow: Draft | None, spot: Spot) -> Draft | None:
         if item.count is None:
-            return self.once(bracket, flow, env, spot)
-        count = integer(item.count, env)
+            return self.once(bracket, flow, spot)
+        count = integer(item.count, spot.env)
         self.walk.decide("count", count, item.count.span, spot)
         times = count.value
         if times < 0:
@@ -90,18 +86,18 @@ class Brackets:
                 loop=item.count.span, index=i, total=times, count=count.source, bindings=(), span=bracket.span,
                 parent=spot.trace,
             )  # fmt: skip
-            flow = self.once(bracket, flow, env, spot.step(turn))
+            flow = self.once(bracket, flow, spot.step(turn))
             if flow is not None and flow.poison:
                 break
             if i == 1:
                 self.foresee(times - 2, before, bracket.span)
         return flow
 
-    def once(self, bracket: s.Bracket, flow: Draft | None, env: Env, spot: Spot) -> Draft | None:
+    def once(self, bracket: s.Bracket, flow: Draft | None, spot: Spot) -> Draft | None:
         """What stands between `[` and `]`, once."""
         self.enter(bracket)
         try:
-            return self.open(bracket, flow, env, spot)
+            return self.open(bracket, flow, spot)
         finally:
             self.leave()
 
@@ -117,9 +113,9 @@ class Brackets:
     def leave(self) -> None:
         self._depth -= 1
 
-    def open(self, bracket: s.Bracket, flow: Draft | None, env: Env, spot: Spot) -> Draft | None:
+    def open(self, bracket: s.Bracket, flow: Draft | None, spot: Spot) -> Draft | None:
         """Place the body of a bracket."""
-        env = env.inside(flow)
+        spot = spot.inside(flow)
         body = bracket.body
         if bracket.args is not None and not (
             isinstance(body, s.Sides) or (isinstance(body, s.Loop) and body.op)
@@ -127,23 +123,23 @@ class Brackets:
             message = "a bracket with arguments, but for [a | b](axis=W), cannot be built yet by this version of cnnc"
             raise fail("E111", message, bracket.span)
         if isinstance(body, s.Pipeline):
-            return self.walk.pipeline(body, flow, env, spot)
+            return self.walk.pipeline(body, flow, spot)
         if isinstance(body, s.Sides):
-            branches = [(branch, env, spot) for branch in body.branches]
+            branches = [(branch, spot) for branch in body.branches]
             return self.branches.join(body.op, branches, bracket, flow, spot)
         if isinstance(body, s.Choice):
             refuse_none(body)
             return self.choice(
-                body, env, spot,
-                lambda arm: flow if arm is None else self.walk.pipeline(arm, flow, env, spot),
+                body, spot,
+                lambda arm: flow if arm is None else self.walk.pipeline(arm, flow, spot),
             )  # fmt: skip
-        turns = self.turns_of(body, bracket, env, spot)
+        turns = self.turns_of(body, bracket, spot)
         if body.op is not None:
             return self.branches.join(body.op, turns, bracket, flow, spot)
-        for i, (pipeline, bound, inside) in enumerate(turns):
+        for i, (pipeline, inside) in enumerate(turns):
             before = self.progress()
             self.count_turn(bracket.span)
-            flow = self.walk.pipeline(pipeline, flow, bound.inside(flow), inside, new_line=i > 0)
+            flow = self.walk.pipeline(pipeline, flow, inside.inside(flow), new_line=i > 0)
             if flow is not None and flow.poison:
                 break
             if i == 1:
@@ -151,13 +147,13 @@ class Brackets:
         return flow
 
     def choice(
-        self, choice: s.Choice, env: Env, spot: Spot, place: Callable[[s.Pipeline | None], Draft | None]
+        self, choice: s.Choice, spot: Spot, place: Callable[[s.Pipeline | None], Draft | None]
     ) -> Draft | None:
         """Place the arm whose condition holds first; None where none does and no `else` ends it."""
         sources: list[Sym] = []
         taken, chosen = len(choice.arms), choice.otherwise
         for i, (arm, condition) in enumerate(choice.arms):
-            found = truth(condition, env)
+            found = truth(condition, spot.env)
             sources.append(found.source)
             if found.value:
                 taken, chosen = i, arm
@@ -170,15 +166,16 @@ class Brackets:
             spot.scope.decisions.insert(at, decision)
         return out
 
-    def turns_of(self, loop: s.Loop, bracket: s.Bracket, env: Env, spot: Spot) -> list[Branch]:
+    def turns_of(self, loop: s.Loop, bracket: s.Bracket, spot: Spot) -> list[Branch]:
         """The turns of a comprehension, each with its names bound."""
-        turns = turns_of(loop, env, self._most, self._longer())
+        turns = turns_of(loop, spot.env, self._most, self._longer())
         for found, span in turns.deciding:
             self.walk.decide("count", found, span, spot)
         out = []
         for i, (found, span) in enumerate(turns.values):
             bound = bindings(loop.targets, found, span)
-            out.append((loop.body, env.bind(bound), spot.step(a_turn(bracket, i, turns, bound, spot))))
+            turn = a_turn(bracket, i, turns, bound, spot)
+            out.append((loop.body, Spot(spot.env.bind(bound), spot.scope, turn)))
         return out
 
     def count_turn(self, span: Span) -> None:

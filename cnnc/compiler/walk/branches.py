@@ -11,7 +11,6 @@ from cnnc.compiler.walk.arguments import Arguments
 from cnnc.compiler.walk.draft import NO_BRANCH, Draft, Spot, poison
 from cnnc.compiler.walk.fit import Fitter, waits_for_siblings
 from cnnc.compiler.walk.misfit import at_its_branch
-from cnnc.compiler.walk.values import Env
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, fail
 from cnnc.dsl.source import Span
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
 _MERGES: dict[str, type[Op]] = {"|": Concat, "+": Add, "&": Multiply, "@": MatMul}
 
-Branch = tuple[s.Pipeline, Env, Spot]
-"""A chain, the names it sees, and where it is placed."""
+Branch = tuple[s.Pipeline, Spot]
+"""A chain, and where it is placed."""
 
 
 class Branches:
@@ -71,44 +70,42 @@ class Branches:
         """What flows out of each branch; None for those that wait."""
         results: list[Draft | None] = []
         before = (0, 0)
-        for i, (pipeline, env, inside) in enumerate(branches):
+        for i, (pipeline, spot) in enumerate(branches):
             if i == 2:
                 self.brackets.foresee(len(branches) - 2, before, bracket.span)
             before = self.brackets.progress()
             self.brackets.count_turn(pipeline.span)
-            if waits_for_siblings(pipeline, op, env):
+            if waits_for_siblings(pipeline, op, spot.env):
                 results.append(None)
-                fitter.defer(len(results) - 1, pipeline, env, inside)
+                fitter.defer(len(results) - 1, pipeline, spot)
             else:
-                results.append(self._branch(pipeline, flow, env, inside))
+                results.append(self._branch(pipeline, flow, spot))
         return results
 
-    def _branch(self, pipeline: s.Pipeline, flow: Draft | None, env: Env, spot: Spot) -> Draft | None:
+    def _branch(self, pipeline: s.Pipeline, flow: Draft | None, spot: Spot) -> Draft | None:
         """One branch. A choice or a comprehension that is the whole of it may leave NO_BRANCH."""
         bracket = _whole(pipeline)
         if bracket is None:
-            return self.walk.pipeline(pipeline, flow, env, spot)
+            return self.walk.pipeline(pipeline, flow, spot)
         self.brackets.enter(bracket)
         try:
-            return self._opened(bracket, flow, env, spot)
+            return self._opened(bracket, flow, spot)
         finally:
             self.brackets.leave()
 
-    def _opened(self, bracket: s.Bracket, flow: Draft | None, env: Env, spot: Spot) -> Draft | None:
+    def _opened(self, bracket: s.Bracket, flow: Draft | None, spot: Spot) -> Draft | None:
         """The bracket that is the whole of a branch."""
-        body, inner = bracket.body, env.inside(flow)
+        body, inner = bracket.body, spot.inside(flow)
         if isinstance(body, s.Pipeline):
-            return self._branch(body, flow, inner, spot)
+            return self._branch(body, flow, inner)
         if isinstance(body, s.Choice):
-            return self._chosen(bracket, body, flow, inner, spot)
+            return self._chosen(bracket, body, flow, inner)
         if isinstance(body, s.Loop) and body.op is not None:
-            turns = self.brackets.turns_of(body, bracket, inner, spot)
+            turns = self.brackets.turns_of(body, bracket, inner)
             return self.join(body.op, turns, bracket, flow, spot) if turns else NO_BRANCH
-        return self.brackets.open(bracket, flow, env, spot)
+        return self.brackets.open(bracket, flow, spot)
 
-    def _chosen(
-        self, bracket: s.Bracket, choice: s.Choice, flow: Draft | None, env: Env, spot: Spot
-    ) -> Draft | None:
+    def _chosen(self, bracket: s.Bracket, choice: s.Choice, flow: Draft | None, spot: Spot) -> Draft | None:
         """The arm of a choice that is a whole branch. Raises E505 where it might be left without one."""
         if choice.otherwise is None:
             raise fail(
@@ -118,9 +115,9 @@ class Branches:
 
         def place(arm: s.Pipeline | None) -> Draft | None:
             assert arm is not None
-            return NO_BRANCH if is_none(arm) else self._branch(arm, flow, env, spot)
+            return NO_BRANCH if is_none(arm) else self._branch(arm, flow, spot)
 
-        return self.brackets.choice(choice, env, spot, place)
+        return self.brackets.choice(choice, spot, place)
 
 
 def _arguments(op: str, bracket: s.Bracket) -> Arguments:

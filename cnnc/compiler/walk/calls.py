@@ -49,12 +49,12 @@ class Calls:
         self.depth = 0
 
     def block(
-        self, block: BlockDef, word: s.Word, label: str | None, flow: Draft | None, env: Env, spot: Spot,
+        self, block: BlockDef, word: s.Word, label: str | None, flow: Draft | None, spot: Spot,
         *, item: s.Item | None = None, inline: bool = False,
     ) -> Draft | None:  # fmt: skip
         """Open a block: bind its parameters, and place its body in a scope of its own."""
         syntax = block.syntax
-        values, given = self._bound(block, word, flow, env)
+        values, given = self._bound(block, word, flow, spot.env)
         trace = CallStep(syntax.name, _shown(values), word.span, spot.trace)
         self.check_depth(word.span)
         if inline:
@@ -63,19 +63,19 @@ class Calls:
             scope = self.walk.open("block", label, word.span, flow, spot)
             scope.is_spare = block.is_model
         scope.block, scope.args, scope.given = syntax, values, given
-        labels = env.labels if inline else LabelScope(None)
+        labels = spot.env.labels if inline else LabelScope(None)
         self.walk.label_scopes[id(scope)] = labels
         names = {name: _parameter(name, value, scope) for name, value in values.items()}
         body_env = Env(block.file, names, flow, labels)
         self.depth += 1
         try:
-            out = self.walk.pipeline(syntax.body, flow, body_env, Spot(scope, trace))
+            out = self.walk.pipeline(syntax.body, flow, Spot(body_env, scope, trace))
         finally:
             self.depth -= 1
         if not inline:
             scope.result = out
         if label is not None and item is not None and out is not None:
-            self.walk.labels.define(label, out, labels, item, env, spot, None if inline else scope)
+            self.walk.labels.define(label, out, labels, item, spot, None if inline else scope)
         return out
 
     def check_depth(self, span: Span) -> None:
@@ -164,7 +164,7 @@ class Calls:
         step = CallStep(name, None, word.span, spot.trace)
         self.depth += 1
         try:
-            out = self.walk.pipeline(shared.syntax.body, flow, env, Spot(scope, step))
+            out = self.walk.pipeline(shared.syntax.body, flow, Spot(env, scope, step))
         finally:
             self.depth -= 1
         placed = tuple(self.walk.drafts[before:])
@@ -201,19 +201,17 @@ class Calls:
 
     # --- externs ---------------------------------------------------------------------------
 
-    def extern(
-        self, extern: ExternDef, word: s.Word, label: str | None, flow: Draft, env: Env, spot: Spot
-    ) -> Draft:
+    def extern(self, extern: ExternDef, word: s.Word, label: str | None, flow: Draft, spot: Spot) -> Draft:
         """Place somebody's own module by what its declaration says."""
         if flow.poison:
             return flow
         syntax = extern.syntax
-        further, word = self._further_inputs(extern, word, flow, env, spot)
+        further, word = self._further_inputs(extern, word, flow, spot)
         if any(x.poison for x in further):
             return poison(word.span)
         values, _ = self._bind(BlockDef(s.Block(
             syntax.name, syntax.params, s.Pipeline((), (), syntax.span), syntax.span, syntax.name_span,
-        ), extern.file), word, env)  # fmt: skip
+        ), extern.file), word, spot.env)  # fmt: skip
         inner = extern.file.env().bind(values).inside(flow)
         args = None
         with self.walk.recovering(CallStep(syntax.name, _shown(values), word.span, spot.trace)):
@@ -223,7 +221,7 @@ class Calls:
         return self.walk.layers.place(Extern, args, (flow, *further), word.span, label, spot, "own")
 
     def _further_inputs(
-        self, extern: ExternDef, word: s.Word, flow: Draft, env: Env, spot: Spot
+        self, extern: ExternDef, word: s.Word, flow: Draft, spot: Spot
     ) -> tuple[list[Draft], s.Word]:
         """The inputs besides what flows in, by position, and the word with the arguments that are left.
 
@@ -238,7 +236,7 @@ class Calls:
             )  # fmt: skip
         drafts = []
         for argument in given[:count]:
-            value = evaluate(argument.value, env).value
+            value = evaluate(argument.value, spot.env).value
             if isinstance(value, Closure):
                 placed = self.walk.closure(value, flow, spot)
                 drafts.append(flow if placed is None else placed)
@@ -248,7 +246,7 @@ class Calls:
                     f"an input of `{extern.syntax.name}` is {describe(value)}; expected a label or a pipeline"
                 )
                 raise fail("E303", message, argument.span)
-            home = env
+            home = spot.env
             if isinstance(value, Handed):
                 home, value.in_chain = value.env, True
             drafts.append(self.walk.labels.tensor(value, argument.span, home))

@@ -8,7 +8,7 @@ from typing import Literal, Protocol, TypeVar
 
 from cnnc.compiler.ops import Op, Shape
 from cnnc.compiler.symbolic import Sourced, Sym
-from cnnc.compiler.walk.values import Trace, Value
+from cnnc.compiler.walk.values import Env, Trace, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.record import record
 from cnnc.dsl.source import Source, Span
@@ -193,13 +193,23 @@ class Decision:
 
 @record(eq=False, repr=False)
 class Spot:
-    """Where things are being placed: the naming scope and the way there."""
+    """Where things are being placed: the names that can be seen there, the naming scope, and the way there."""
 
+    env: Env
     scope: Scope
     trace: Trace | None
 
     def step(self, trace: Trace) -> Spot:
-        return Spot(self.scope, trace)
+        """One step further on the way."""
+        return Spot(self.env, self.scope, trace)
+
+    def seeing(self, env: Env) -> Spot:
+        """The same scope and way for what is placed here and sees other names: those of where it was written."""
+        return Spot(env, self.scope, self.trace)
+
+    def inside(self, flow: Draft | None) -> Spot:
+        """A bracket here into which `flow` flows."""
+        return Spot(self.env.inside(flow), self.scope, self.trace)
 
 
 class _Nested(Protocol):

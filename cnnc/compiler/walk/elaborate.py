@@ -172,72 +172,71 @@ class Walk:
 
     def run(self) -> Walked:
         """Walk the whole file."""
-        spot = Spot(self.root, None)
-        env = self.file.env()
-        self.label_scopes[id(self.root)] = env.labels
-        inputs = self.ends.inputs(env, spot)
+        spot = Spot(self.file.env(), self.root, None)
+        labels = self.label_scopes[id(self.root)] = spot.env.labels
+        inputs = self.ends.inputs(spot)
         flow = next(iter(inputs.values())) if len(inputs) == 1 else None
-        env = env.inside(flow)
+        spot = spot.inside(flow)
         self.root.source = flow
         model = next((st for st in self.spec.statements if isinstance(st, s.Model) and st.call), None)
         if model is not None:
-            flow = self.ends.model_block(model, flow, env, spot)
+            flow = self.ends.model_block(model, flow, spot)
         first = model is None
         begun = not first
         for statement in self.spec.statements:
             if isinstance(statement, s.Flow):
-                flow = self.pipeline(statement.pipeline, flow, env, spot, new_line=begun)
+                flow = self.pipeline(statement.pipeline, flow, spot, new_line=begun)
                 begun = True
         self.root.result = flow
-        outputs = self.ends.outputs(flow if begun else None, env)
+        outputs = self.ends.outputs(flow if begun else None, spot)
         return Walked(
-            spec=self.spec, drafts=self.drafts, root=self.root, inputs=inputs, outputs=outputs, labels=env.labels,
+            spec=self.spec, drafts=self.drafts, root=self.root, inputs=inputs, outputs=outputs, labels=labels,
             problems=self.problems, free=self.free, ledger=self.ledger, taps=self.labels.taps,
         )  # fmt: skip
 
     # --- pipelines -----------------------------------------------------------------------
 
     def pipeline(
-        self, pipeline: s.Pipeline, flow: Draft | None, env: Env, spot: Spot, *, new_line: bool = False
+        self, pipeline: s.Pipeline, flow: Draft | None, spot: Spot, *, new_line: bool = False
     ) -> Draft | None:
         """Place the items one after another on `flow`; what flows out of the last."""
         for i, item in enumerate(pipeline.items):
             self.brackets.count_turn(item.span)
             starts_line = new_line if i == 0 else pipeline.breaks[i]
             head = i == 0 or starts_line
-            if starts_line and self.labels.is_headed(item, env):
+            if starts_line and self.labels.is_headed(item, spot.env):
                 flow = None
-            flow = self.item(item, flow, env, spot, head=head)
+            flow = self.item(item, flow, spot, head=head)
         return flow
 
-    def item(self, item: s.Item, flow: Draft | None, env: Env, spot: Spot, *, head: bool) -> Draft | None:
+    def item(self, item: s.Item, flow: Draft | None, spot: Spot, *, head: bool) -> Draft | None:
         """One step of a chain."""
         if is_anonymous(item.label):
-            return self._level(replace(item, label=None), flow, env, spot, head=head)
-        label = None if item.label is None else self.labels.read(item, env, spot)
+            return self._level(replace(item, label=None), flow, spot, head=head)
+        label = None if item.label is None else self.labels.read(item, spot)
         self.began.append(len(self.drafts))
         if label is not None:
             self.open_labels.append(label)
         try:
             if isinstance(item.core, s.Word):
-                return self._word(item, item.core, label, flow, env, spot, head=head)
-            return self.brackets.item(item, item.core, label, flow, env, spot)
+                return self._word(item, item.core, label, flow, spot, head=head)
+            return self.brackets.item(item, item.core, label, flow, spot)
         except (CnncError, Poisoned) as error:
             self.recover(error, spot.trace)
             if label is not None:
-                self.labels.define(label, poison(item.span), None, item, env, spot)
+                self.labels.define(label, poison(item.span), None, item, spot)
             return poison(item.span)
         finally:
             self.began.pop()
             if label is not None:
                 self.open_labels.pop()
 
-    def _level(self, item: s.Item, flow: Draft | None, env: Env, spot: Spot, *, head: bool) -> Draft | None:
+    def _level(self, item: s.Item, flow: Draft | None, spot: Spot, *, head: bool) -> Draft | None:
         """`_: item`: one child under the name that a counter gives it, and a level of names within.
 
         What opens a level of its own, a call of a block or a shared module, needs no second one.
         """
-        core = item.core
+        core, env = item.core, spot.env
         name = core.literal if isinstance(core, s.Word) and not core.quoted else None
         value = None if name is None else env.value(name)
         if isinstance(core, s.Word) and reusing(core) is not None:
@@ -250,7 +249,7 @@ class Walk:
             (name if value is None else None, env.file) if handed is None else (handed, handed.env.file)
         )
         if named is not None and (named in file.blocks or named in file.shareds or named == "id"):
-            return self.item(item, flow, env, spot, head=head)
+            return self.item(item, flow, spot, head=head)
         if isinstance(core, s.Word) and self.labels.is_headed(item, env):
             hint = "leave the label out"
             raise fail(
@@ -259,8 +258,7 @@ class Walk:
         scope = self.open("bracket", None, item.span, flow, spot)
         inner = LabelScope(env.labels)
         self.label_scopes[id(scope)] = inner
-        inside = Spot(scope, spot.trace)
-        scope.result = self.item(item, flow, env.within(inner), inside, head=head)
+        scope.result = self.item(item, flow, Spot(env.within(inner), scope, spot.trace), head=head)
         return scope.result
 
     def need(self, flow: Draft | None, span: Span) -> Draft:
@@ -278,19 +276,18 @@ class Walk:
         word: s.Word,
         label: str | None,
         flow: Draft | None,
-        env: Env,
         spot: Spot,
         *,
         head: bool,
     ) -> Draft | None:
         text = word.literal
-        meaning = self._meaning(item, word, label, flow, env, spot, head=head)
+        meaning = self._meaning(item, word, label, flow, spot, head=head)
         is_layer = meaning is not None or word.keyword in op_words()
-        tensor_name = self.labels.tensor_name(word, env)
+        tensor_name = self.labels.tensor_name(word, spot.env)
         if tensor_name is not None and (head or not is_layer):
-            return self._head_tensor(item, word, tensor_name, is_layer, head, env, spot)
+            return self._head_tensor(item, word, tensor_name, is_layer, head, spot)
         if word.quoted:
-            raise self.labels.unknown(text or "", word.span, env)
+            raise self.labels.unknown(text or "", word.span, spot.env)
         out: Draft | None
         if meaning is not None:
             out = meaning()
@@ -299,27 +296,27 @@ class Walk:
         elif word.keyword is not None and is_fitted(word):
             raise misplaced(word.keyword, word.span)
         elif reusing(word) == AGAIN:
-            out = self.again.place(item, word, label, self.need(flow, word.span), env, spot)
+            out = self.again.place(item, word, label, self.need(flow, word.span), spot)
         elif reusing(word) is not None:
-            out = self.again.weight(word, head, env, spot)
+            out = self.again.weight(word, head, spot)
         elif text == "none" and word.args is None:
             raise misplaced_none(word.span)
-        elif self.labels.is_source(word, env):
-            out = self.layers.source(word, label, env, spot, head=head)
+        elif self.labels.is_source(word, spot.env):
+            out = self.layers.source(word, label, spot, head=head)
         else:
-            out = self.layers.word(word, label, self.need(flow, word.span), env, spot)
-        if label is not None and label not in env.labels.entries and out is not None:
-            self.labels.define(label, out, None, item, env, spot)
+            out = self.layers.word(word, label, self.need(flow, word.span), spot)
+        if label is not None and label not in spot.env.labels.entries and out is not None:
+            self.labels.define(label, out, None, item, spot)
         return out
 
     def _head_tensor(
-        self, item: s.Item, word: s.Word, name: str, is_layer: bool, head: bool, env: Env, spot: Spot
+        self, item: s.Item, word: s.Word, name: str, is_layer: bool, head: bool, spot: Spot
     ) -> Draft:
         """The tensor that the word of a chain names."""
         self._check_head(item, word, name, is_layer, head)
-        text = interpolate(word.parts, env)
+        text = interpolate(word.parts, spot.env)
         self.decide("name", text, word.span, spot)
-        return self.labels.tensor(text.value, word.span, env)
+        return self.labels.tensor(text.value, word.span, spot.env)
 
     def _tensor_at_head(
         self, item: s.Item, word: s.Word, name: str, is_layer: bool, head: bool, home: Env
@@ -352,41 +349,39 @@ class Walk:
             )  # fmt: skip
 
     def _meaning(
-        self, item: s.Item, word: s.Word, label: str | None, flow: Draft | None, env: Env, spot: Spot, *,
+        self, item: s.Item, word: s.Word, label: str | None, flow: Draft | None, spot: Spot, *,
         head: bool,
     ) -> _Meaning | None:  # fmt: skip
         """What a whole word stands for, layers aside: a value, a block, a shared module, an extern."""
-        found = named_value(word, env)
+        found = named_value(word, spot.env)
         if found is not None:
             text = word.span.text if word.literal is None else word.literal
-            return lambda: self._parameter(text, found, item, word, label, flow, env, spot, head=head)
+            return lambda: self._parameter(text, found, item, word, label, flow, spot, head=head)
         if word.literal is None or word.quoted:
             return None
-        return self._declared(env.file, word.literal, item, word, label, flow, env, spot)
+        return self._declared(spot.env.file, word.literal, item, word, label, flow, spot)
 
     def _declared(
         self, file: FileScope, text: str, item: s.Item, word: s.Word, label: str | None, flow: Draft | None,
-        env: Env, spot: Spot,
+        spot: Spot,
     ) -> _Meaning | None:  # fmt: skip
-        """What a file declares under a name, used with arguments that are worked out in `env`."""
+        """What a file declares under a name, used with arguments that are worked out here."""
         if not file.declares(text):
             return None
         file.used.add(text)
         if text in file.blocks:
-            return lambda: self.calls.block(file.blocks[text], word, label, flow, env, spot, item=item)
+            return lambda: self.calls.block(file.blocks[text], word, label, flow, spot, item=item)
         if text in file.shareds:
             return lambda: self.calls.shared(file.shareds[text], word, self.need(flow, word.span), spot)
-        return lambda: self.calls.extern(
-            file.externs[text], word, label, self.need(flow, word.span), env, spot
-        )
+        return lambda: self.calls.extern(file.externs[text], word, label, self.need(flow, word.span), spot)
 
     def _parameter(
         self, text: str, found: Sourced[Value], item: s.Item, word: s.Word, label: str | None,
-        flow: Draft | None, env: Env, spot: Spot, *, head: bool,
+        flow: Draft | None, spot: Spot, *, head: bool,
     ) -> Draft | None:  # fmt: skip
         """A parameter in a chain: a pipeline is placed, a word is a layer, a name is what its caller means."""
         if isinstance(found.value, Handed):
-            meaning = self._handed(found.value, item, word, label, flow, env, spot, head=head)
+            meaning = self._handed(found.value, item, word, label, flow, spot, head=head)
             if meaning is not None:
                 found.value.in_chain = True
                 return meaning()
@@ -396,37 +391,31 @@ class Walk:
         if isinstance(value, Closure):
             closure = value
             spot = spot.step(CallStep(text, None, word.span, spot.trace))
-            inner = LabelScope(value.env.labels)
             return self.brackets.scoped(
-                item, label, flow, env, spot, inner,
-                lambda inside, x: self.closure(closure, x, inside, inner),
+                item, label, flow, spot, _within(closure),
+                lambda inside, x: self.brackets.once(closure.bracket, x, inside),
             )  # fmt: skip
         if isinstance(value, str | LayerWord):
-            return self.layers.value(found, word, label, self.need(flow, word.span), env, spot)
+            return self.layers.value(found, word, label, self.need(flow, word.span), spot)
         raise fail(
             "E205", f"`{text}` is {describe(value)}; expected a layer", word.span,
             hint=f"did you mean a layer with it, such as conv3-{text if text.isidentifier() else f'{{{text}}}'}?",
         )  # fmt: skip
 
     def _handed(
-        self, name: Handed, item: s.Item, word: s.Word, label: str | None, flow: Draft | None, env: Env,
-        spot: Spot, *, head: bool,
+        self, name: Handed, item: s.Item, word: s.Word, label: str | None, flow: Draft | None, spot: Spot, *, head: bool,
     ) -> _Meaning | None:  # fmt: skip
         """What a name that was handed in means in a chain: what it would mean in its caller's; None for a layer."""
         home = name.env
-        declared = self._declared(home.file, name, item, word, label, flow, env, spot)
+        declared = self._declared(home.file, name, item, word, label, flow, spot)
         is_layer = declared is not None or name.lower() in op_words()
         if not home.labels.sees(name) or (is_layer and not head):
             return declared
         return lambda: self._tensor_at_head(item, word, name, is_layer, head, home)
 
-    def closure(
-        self, closure: Closure, flow: Draft | None, spot: Spot, labels: LabelScope | None = None
-    ) -> Draft | None:
+    def closure(self, closure: Closure, flow: Draft | None, spot: Spot) -> Draft | None:
         """Place a pipeline that was handed in: names as where it was written, modules as where it is placed."""
-        home = closure.env
-        inside = home.within(labels or LabelScope(home.labels))
-        return self.brackets.once(closure.bracket, flow, inside, spot)
+        return self.brackets.once(closure.bracket, flow, spot.seeing(_within(closure)))
 
     def open(self, kind: ScopeKind, label: str | None, span: Span, flow: Draft | None, spot: Spot) -> Scope:
         """A new scope in the scope of `spot`."""
@@ -458,3 +447,8 @@ class Walk:
             spot.scope.decisions.append(
                 Decision(kind, place, (found.source,), in_trace(found.value), spot.trace)
             )
+
+
+def _within(closure: Closure) -> Env:
+    """The names in a pipeline that was handed in: those of where it was written, and a level for its labels."""
+    return closure.env.within(LabelScope(closure.env.labels))

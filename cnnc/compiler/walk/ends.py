@@ -38,7 +38,7 @@ class Ends:
         self._sources: list[Sym] = []
         """Where the sizes of the inputs come from."""
 
-    def inputs(self, env: Env, spot: Spot) -> dict[str, Draft]:
+    def inputs(self, spot: Spot) -> dict[str, Draft]:
         declared = [st for st in self.walk.spec.statements if isinstance(st, s.Input)]
         inputs: dict[str, Draft] = {}
         start = Span(self.walk.spec.source, 0, 0)
@@ -49,7 +49,7 @@ class Ends:
                 if name in inputs:
                     hint = "give each input a name of its own: input left: 3x64x64"
                     raise fail("E204", f"there are two inputs called `{name}`", statement.span, hint=hint)
-                shape = self._input_shape(statement, env)
+                shape = self._input_shape(statement, spot.env)
                 self._note_order(statement, shape)
             inputs[name] = self._input(name, shape, statement.span, spot)
             if statement.name is not None:
@@ -59,8 +59,8 @@ class Ends:
                     nothing = s.Pipeline((), (), statement.span)
                     core = s.Bracket(nothing, None, statement.span, statement.span)
                     item = s.Item(label, core, None, statement.span)
-                    self.walk.labels.define(name, inputs[name], None, item, env, spot)
-                    env.labels.entries[name].used = True
+                    self.walk.labels.define(name, inputs[name], None, item, spot)
+                    spot.env.labels.entries[name].used = True
         if not declared:
             if None not in self.walk.sizes:
                 note = "no input is declared; taking 3x224x224"
@@ -69,7 +69,7 @@ class Ends:
                 "input", self._given(self.walk.sizes.get(None) or (3, 224, 224)), start, spot
             )
         if list(inputs) == ["input"]:  # an input without a name can be named all the same
-            env.labels.entries.setdefault("input", Labelled(inputs["input"], None, start, used=True))
+            spot.env.labels.entries.setdefault("input", Labelled(inputs["input"], None, start, used=True))
         for wanted in self.walk.sizes:
             if wanted is not None and wanted not in inputs:
                 hint = did_you_mean(wanted, inputs) or f"its inputs: {', '.join(inputs)}"
@@ -152,7 +152,7 @@ class Ends:
         self.walk.drafts.append(draft)
         return draft
 
-    def model_block(self, model: s.Model, flow: Draft | None, env: Env, spot: Spot) -> Draft | None:
+    def model_block(self, model: s.Model, flow: Draft | None, spot: Spot) -> Draft | None:
         """`model name = block(…)`: the block's body is the model, no level added."""
         assert model.call is not None
         core = model.call.core
@@ -166,10 +166,10 @@ class Ends:
                     hint=did_you_mean(name or "", self.walk.file.blocks) or "model NAME = BLOCK(arguments)",
                 )  # fmt: skip
             self.walk.file.used.add(name or "")
-            return self.walk.calls.block(block, core, None, flow, env, spot, inline=True)
+            return self.walk.calls.block(block, core, None, flow, spot, inline=True)
         return poison(model.span)
 
-    def outputs(self, flow: Draft | None, env: Env) -> dict[str, Draft]:
+    def outputs(self, flow: Draft | None, spot: Spot) -> dict[str, Draft]:
         declared = [st for st in self.walk.spec.statements if isinstance(st, s.Output)]
         if not declared:
             if flow is None:
@@ -183,12 +183,12 @@ class Ends:
             for name in statement.names:
                 with self.walk.recovering(None):
                     if isinstance(name, s.Interpolated):
-                        found = interpolate(name.parts, env)
-                        self.walk.decide("name", found, name.span, Spot(self.walk.root, None))
+                        found = interpolate(name.parts, spot.env)
+                        self.walk.decide("name", found, name.span, spot)
                         text = found.value
                     else:
                         text = name.value if isinstance(name, s.String) else name.id
                     if text in outputs:
                         raise fail("E204", f"`{text}` is an output twice", name.span)
-                    outputs[text] = self.walk.labels.tensor(text, name.span, env)
+                    outputs[text] = self.walk.labels.tensor(text, name.span, spot.env)
         return outputs

@@ -99,7 +99,6 @@ class _Deferred:
     flow: Draft | None
     label: str | None
     scope: Scope | None
-    env: Env
     spot: Spot
 
 
@@ -112,18 +111,18 @@ class Fitter:
         self.flow = flow
         self.waiting: list[_Deferred] = []
 
-    def defer(self, index: int, branch: s.Pipeline, env: Env, spot: Spot) -> None:
+    def defer(self, index: int, branch: s.Pipeline, spot: Spot) -> None:
         """Place a branch up to its fitted word, and keep that word's place among the names."""
         *before, last = branch.items
         flow = self.flow
         if before:
             head = s.Pipeline(tuple(before), branch.breaks[:-1], branch.span)
-            flow = self.walk.pipeline(head, flow, env, spot)
-        label = self.walk.labels.read(last, env, spot)
+            flow = self.walk.pipeline(head, flow, spot)
+        label = self.walk.labels.read(last, spot)
         scope = None
         if _fitted_word(last) == "shortcut":
             scope = self.walk.open("shortcut", label, last.span, flow, spot)
-        self.waiting.append(_Deferred(index, last, flow, label, scope, env, spot))
+        self.waiting.append(_Deferred(index, last, flow, label, scope, spot))
 
     def settle(self, results: list[Draft | None]) -> None:
         """Fit every waiting branch to the first sibling that has a size."""
@@ -138,7 +137,7 @@ class Fitter:
             result = results[wait.index]
             if wait.label is not None and result is not None and result is not NO_BRANCH:
                 span = wait.item.label.span if wait.item.label else wait.item.span
-                wait.env.labels.entries[wait.label] = Labelled(result, None, span)
+                wait.spot.env.labels.entries[wait.label] = Labelled(result, None, span)
 
     def joined(self, merge: Draft, left: Sequence[int]) -> None:
         """Tell the shortcuts which sum they went into, and as which of its operands; `left` are the branches in it."""
@@ -169,7 +168,7 @@ class Fitter:
         size, span, sized = model.shape[1:], wait.item.span, _SIZED[word]
         assert isinstance(wait.item.core, s.Word)
         args = Arguments(tensors={"to": model})
-        self.walk.layers.complete(args, sized.op, wait.item.core, wait.env)
+        self.walk.layers.complete(args, sized.op, wait.item.core, wait.spot.env)
         is_fitting = [*map(poly_of, flow.shape[1:])] == [
             *map(poly_of, size)
         ]  # for every size, where they are free
@@ -206,7 +205,7 @@ class Fitter:
         impossible = f"`shortcut` cannot make {by_x(flow.shape)} fit {by_x(model.shape)}"
         if stride is None or len(flow.shape) != len(model.shape) or len(flow.shape) == 1:
             raise fail("E503", impossible, span, hint="write the projection out as a branch of layers")
-        inside = Spot(scope, wait.spot.trace)
+        inside = Spot(wait.spot.env, scope, wait.spot.trace)
         sizes: dict[str, Sourced[Value]] = {
             "width": Sourced(model.shape[0], SizeOf("C", model.number)),
             "stride": Sourced(stride, scope.fitted.stride),
@@ -217,7 +216,7 @@ class Fitter:
         else:
             fixed: dict[str, Value] = {"kernel": 1, "act": "none", "pad": 0, "groups": 1, "dilation": 1}
             args = Arguments({**sizes, **{key: constant(n) for key, n in fixed.items()}, "norm": norm})
-            out = self.walk.layers.layer(Conv, args, span, None, flow, wait.env, inside)
+            out = self.walk.layers.layer(Conv, args, span, None, flow, inside)
         scope.result = out
         if not same(out.shape, model.shape):
             raise fail(
@@ -241,7 +240,7 @@ class Fitter:
         assert isinstance(wait.item.core, s.Word)
         given: dict[str, Sourced[Value]] = {}
         for argument in wait.item.core.args or ():
-            key, found = argument.key or "kind", evaluate(argument.value, wait.env)
+            key, found = argument.key or "kind", evaluate(argument.value, wait.spot.env)
             value = found.value
             if key not in ("kind", "norm"):
                 raise fail("E301", f"`shortcut` has no argument `{key}`", argument.span, hint="kind=pad")
@@ -252,8 +251,8 @@ class Fitter:
                     "E303", f"`kind` is {show(value)}; expected projection, pad or same", argument.span
                 )
             given[key] = found
-        default = wait.env.file.defaults.get("conv", {}).get("norm")
-        norm = evaluate(default.value, wait.env.file.env()) if default else constant("none")
+        default = wait.spot.env.file.defaults.get("conv", {}).get("norm")
+        norm = evaluate(default.value, wait.spot.env.file.env()) if default else constant("none")
         kind = given.get("kind", constant("projection"))
         self.walk.decide("word", kind, wait.item.span, wait.spot)
         return str(kind.value), given.get("norm", norm)

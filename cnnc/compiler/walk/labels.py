@@ -32,12 +32,12 @@ class Labels:
         """Labels that name a tensor and no module (`name: id`), and the way to each."""
         self._defined: list[Labelled] = []
 
-    def read(self, item: s.Item, env: Env, spot: Spot) -> str | None:
+    def read(self, item: s.Item, spot: Spot) -> str | None:
         """The text of an item's label, taken in its scope; None where there is none or it is refused."""
         if item.label is None:
             return None
         try:
-            text = interpolate(item.label.parts, env)
+            text = interpolate(item.label.parts, spot.env)
             self.walk.decide("name", text, item.label.span, spot)
             self.take(text.value, item.label.span, spot)
         except (CnncError, Poisoned) as error:
@@ -69,15 +69,15 @@ class Labels:
         spot.scope.labels[text] = span
 
     def define(
-        self, text: str, tensor: Draft, inner: LabelScope | None, item: s.Item, env: Env, spot: Spot,
+        self, text: str, tensor: Draft, inner: LabelScope | None, item: s.Item, spot: Spot,
         scope: Scope | None = None,
     ) -> None:  # fmt: skip
         """Let a label name a tensor from here on; `scope` is the level of names that the item opened."""
         assert item.label is not None
-        made = Made(item, env, self.walk.began[-1], len(self.walk.drafts), scope)
+        made = Made(item, spot.env, self.walk.began[-1], len(self.walk.drafts), scope)
         entry = Labelled(tensor, inner, item.label.span, made=made)
         self._defined.append(entry)
-        env.labels.entries[text] = entry
+        spot.env.labels.entries[text] = entry
         # What a pipeline handed in labels is seen on the level it is placed on, too.
         home = self.walk.label_scopes.get(id(spot.scope))
         if home is not None:

@@ -45,10 +45,10 @@ class Layers:
         self._defaults: dict[tuple[int, int, type[Op]], Sourced[Value]] = {}
         """The values of a file's defaults for a layer, by the file's and the argument's identity."""
 
-    def word(self, word: s.Word, label: str | None, flow: Draft, env: Env, spot: Spot) -> Draft:
-        args = self.arguments(word, env)
+    def word(self, word: s.Word, label: str | None, flow: Draft, spot: Spot) -> Draft:
+        args = self.arguments(word, spot.env)
         try:
-            return self.layer(self._split(word, env).op, args, word.span, label, flow, env, spot)
+            return self.layer(self._split(word, spot.env).op, args, word.span, label, flow, spot)
         except CnncError as error:
             raise self._by_habit(error, word) from None
 
@@ -69,12 +69,12 @@ class Layers:
             self._plain[id(word)] = word, args.copy()
         return args
 
-    def source(self, word: s.Word, label: str | None, env: Env, spot: Spot, *, head: bool) -> Draft:
+    def source(self, word: s.Word, label: str | None, spot: Spot, *, head: bool) -> Draft:
         """A layer into which nothing flows. Raises E504 where it is not at a chain's head, or has no label."""
         first = self.walk.again.source(word.span)
         if first is not None:
             return first
-        op = self._split(word, env).op
+        op = self._split(word, spot.env).op
         if not head:
             raise in_a_chain(op.kind, word.span, "join it: [id + NAME: …], or begin a branch or line with it")
         if label is None:
@@ -83,7 +83,7 @@ class Layers:
                 hint=f"for instance: {op.example}",
             )  # fmt: skip
         args = Arguments()
-        self.complete(args, op, word, env)
+        self.complete(args, op, word, spot.env)
         return self.place(op, args, (), word.span, label, spot, "own")
 
     def complete(self, args: Arguments, op: type[Op], word: s.Word, env: Env) -> None:
@@ -122,15 +122,13 @@ class Layers:
         hint = hint or first.hint
         return CnncError([replace(first, hint=hint)])
 
-    def value(
-        self, value: Sourced[Value], word: s.Word, label: str | None, flow: Draft, env: Env, spot: Spot
-    ) -> Draft:
+    def value(self, value: Sourced[Value], word: s.Word, label: str | None, flow: Draft, spot: Spot) -> Draft:
         """A word handed in as a parameter (`norm`, `act`): `none` passes its input on."""
         self.walk.decide("word", value, word.span, spot)
         if value.value == "none":
             return flow
         op, args = op_of_value(value, word.span)
-        return self.layer(op, args, word.span, label, flow, env, spot)
+        return self.layer(op, args, word.span, label, flow, spot)
 
     def _take_arguments(self, args: Arguments, op: type[Op], given: Sequence[s.Argument], env: Env) -> None:
         bare = [a.value.value for a in given if a.key is None and isinstance(a.value, s.Number)]
@@ -202,7 +200,6 @@ class Layers:
         span: Span,
         label: str | None,
         flow: Draft,
-        env: Env,
         spot: Spot,
         *,
         brings_label: str | None = None,
@@ -215,7 +212,7 @@ class Layers:
         layer has nothing of the file's defaults.
         """
         if not bare:
-            self._apply_defaults(args, op_type, env)
+            self._apply_defaults(args, op_type, spot.env)
         norm, act, act_is_default = self._brought(op_type, args, span, spot)
         if norm is not None and "bias" in op_type.model_fields and "bias" not in args.values:
             args.values["bias"] = constant(False)
@@ -236,11 +233,11 @@ class Layers:
             out = behind(out)
         if norm is not None:
             op, norm_args = brought_layer("norm", "normalisation", norm, args, span)
-            self._apply_defaults(norm_args, op, env)
+            self._apply_defaults(norm_args, op, spot.env)
             out = self.place(op, norm_args, (out,), span, label and f"{label}_{op.kind}", spot, "norm")
         if act is not None:
             op, act_args = brought_layer("act", "activation", act, args, span)
-            self._apply_defaults(act_args, op, env)
+            self._apply_defaults(act_args, op, spot.env)
             out = self.place(op, act_args, (out,), span, label and f"{label}_{op.kind}", spot, "act")
             out.tentative = act_is_default
         return out
