@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from math import gcd, lcm
+from random import Random
 
 import pytest
 from graphs import graph_of
@@ -12,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnnc.compiler import lattice
+from cnnc.compiler.graph import Graph
 from cnnc.compiler.lattice import IDENTITY, FieldLimit, Hull, Interval, Lattice
 from cnnc.compiler.ops.base import Axis, Shares, Spread
 from cnnc.compiler.receptive_field import (
@@ -236,7 +241,7 @@ def test_a_field_has_limits() -> None:
     assert lattice.through(IDENTITY, Axis(1, most, 0))[0].step == most
     assert lattice.at(lattice.through(IDENTITY, Axis(1, 1, most)), 0) == (-most, -most)
     assert lattice.at(lattice.through(IDENTITY, Axis(most + 1, 1, 0)), 0) == (0, most)
-    for window in (Axis(1, most + 1, 0), Axis(1, 1, most + 1), Axis(most + 2, 1, 0)):
+    for window in (Axis(1, most + 1, 0), Axis(1, 1, most + 1), Axis(2, 1, most + 1), Axis(most + 2, 1, 0)):
         with pytest.raises(FieldLimit, match="wide"):
             lattice.through(IDENTITY, window)
     assert lattice.through(lattice.constant(None), Axis(3, 2, 1)) == lattice.constant(None)
@@ -316,6 +321,13 @@ def test_what_a_global_layer_sees_is_clipped_to_what_reaches_it() -> None:
     assert far.axes[0].at(0) is None
     just = field_of("input 1x2\npad((0, 4)) -> crop(2) -> fc-1\n")
     assert just.axes[0].at(0) is None
+    # One position is seen, the first or the last.
+    for pads, place in (((1, 0), 0), ((0, 3), 1)):
+        one = field_of(
+            f"input 1x2\npad({pads}) -> slice({'0..1' if place == 0 else '1..2'}, axis=W) -> fc-1\n"
+        )
+        assert one.axes[0].at(0) == (place, place)
+        assert [axis.length for axis in one.axes] == [1]
 
 
 def test_the_smallest_is_that_of_the_branch_that_sees_least() -> None:
@@ -426,3 +438,222 @@ def test_free_sizes_have_the_field_of_the_size_asked_for() -> None:
         free = receptive_fields(graph, sizes={"W": n})[graph.outputs["output"]]
         assert free is not None
         assert (free.size, free.stride, free.start) == (fixed.size, fixed.stride, fixed.start)
+
+
+# --- several inputs, gates and crops against intervals that are followed by hand ------------
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A map of n positions on one axis, and what each position sees: in all, without gates, and along the least."""
+
+    n: int
+    full: Follow
+    local: Follow
+    least: Follow
+    gated: bool = False
+    """One of the paths leads through a layer that sees all."""
+    whole: bool = False
+    """Every path does."""
+
+    def moved(self, n: int, taps: Callable[[int], Iterable[int]]) -> Seen:
+        """Behind a layer whose position i reads these positions."""
+
+        def behind(follow: Follow) -> Follow:
+            return lambda i: over(follow(j) for j in taps(i))
+
+        full = self.full if self.gated else behind(self.full)
+        return Seen(n, full, behind(self.local), behind(self.least), self.gated, self.whole)
+
+    def largest(self) -> int:
+        spans = [self.least(i) for i in range(self.n)]
+        return max(0 if span is None else span[1] - span[0] + 1 for span in spans)
+
+
+Follow = Callable[[int], Interval | None]
+
+
+def over(spans: Iterable[Interval | None]) -> Interval | None:
+    """The hull of intervals."""
+    found = [span for span in spans if span is not None]
+    return hull_of({end for span in found for end in span})
+
+
+def all_of(seen: Seen, follow: Follow, source: int) -> Follow:
+    """All that a map sees, of the positions that the source has."""
+    span = over(map(follow, range(seen.n)))
+    inside = None if span is None else hull_of(set(range(source)) & set(range(span[0], span[1] + 1)))
+    return lambda i: inside
+
+
+def merged(branches: list[Seen], source: int) -> Seen:
+    gated = any(branch.gated for branch in branches)
+    fulls = [
+        all_of(branch, branch.full, source) if gated and not branch.gated else branch.full
+        for branch in branches
+    ]
+    near = [branch for branch in branches if not branch.whole]
+    return Seen(
+        branches[0].n,
+        lambda i: over(full(i) for full in fulls),
+        lambda i: over(branch.local(i) for branch in near),
+        min(near, key=Seen.largest).least,
+        gated,
+    )
+
+
+class Drawing:
+    """A text of random layers on two axes, and by hand what its output sees on each."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.sources = self.random.sample([8, 12, 16, 20], 2)
+
+    def start(self) -> list[Seen]:
+        return [Seen(n, *[lambda i: (i, i)] * 3) for n in self.sources]
+
+    def chain(self, seen: list[Seen], length: int, nesting: int) -> tuple[str, list[Seen]]:
+        words = []
+        for _ in range(length):
+            word, seen = self.layer(seen, nesting)
+            words.append(word)
+        return " -> ".join(words), seen
+
+    def layer(self, seen: list[Seen], nesting: int) -> tuple[str, list[Seen]]:
+        kinds = ["conv", "conv", "act", "up", "share"] + ["branches", "gate", "strides"] * bool(nesting)
+        kind = self.random.choice(kinds)
+        if kind == "act":
+            return "relu", seen
+        if kind == "conv":
+            pads, kernels, dilations, after = [], [], [], []
+            for one in seen:
+                k, d = self.random.randint(1, 3), self.random.randint(1, 2)
+                before = self.random.randint(0, (k - 1) * d)
+                kernels.append(k)
+                dilations.append(d)
+                pads.append(f"({before}, {(k - 1) * d - before})")
+                after.append(one.moved(one.n, partial(window, before, d, k)))
+            sizes = "x".join(map(str, kernels)), "x".join(map(str, dilations))
+            return f"conv{sizes[0]}-1(pad=({', '.join(pads)}), dilation={sizes[1]}, act=none)", after
+        if kind == "up" and all(one.n % 2 == 0 for one in seen):
+            down = [one.moved(one.n // 2, lambda i: (2 * i, 2 * i + 1)) for one in seen]
+            up = [one.moved(2 * one.n, lambda i: (i // 2,)) for one in down]
+            return "maxpool2/2 -> upsample(2)", up
+        if kind == "share" and all(one.n % 3 == 0 for one in seen):
+            return "adaptiveavgpool({})".format("x".join(str(one.n // 3 * 2) for one in seen)), [
+                one.moved(one.n // 3 * 2, lambda i: (i * 3 // 2, (3 * i + 2) // 2)) for one in seen
+            ]
+        if kind == "gate" and not any(one.gated for one in seen):
+            text, inner = self.chain(seen, self.random.randint(1, 2), 0)
+            wholes = [
+                Seen(1, *[all_of(one, one.local, n)] * 3, gated=True, whole=True)
+                for one, n in zip(inner, self.sources, strict=True)
+            ]
+            gate = f"[id & {text} -> gap -> conv1-1(act=sigmoid)]"
+            return gate, [merged([a, b], n) for a, b, n in zip(seen, wholes, self.sources, strict=True)]
+        if kind == "strides" and all(one.n % 2 == 0 and one.n > 4 for one in seen):
+            down = [one.moved(one.n // 2, lambda i: (2 * i, 2 * i + 1)) for one in seen]
+            cut = [one.moved(one.n // 2, partial(window, -((one.n - one.n // 2) // 2), 1, 1)) for one in seen]
+            word = "[maxpool2/2 + crop({})]".format("x".join(str(one.n // 2) for one in seen))
+            return word, [merged([a, b], n) for a, b, n in zip(down, cut, self.sources, strict=True)]
+        if kind == "branches":
+            made = [self.chain(seen, self.random.randint(1, 3), nesting - 1) for _ in range(2)]
+            if all(a.n == b.n for a, b in zip(made[0][1], made[1][1], strict=True)):
+                (left, a), (right, b) = made
+                joined = [merged([x, y], n) for x, y, n in zip(a, b, self.sources, strict=True)]
+                return f"[{left} + {right}]", joined
+        return "id", seen
+
+
+def window(before: int, dilation: int, kernel: int, i: int) -> Iterable[int]:
+    """What position i of a convolution reads."""
+    return (i - before + t * dilation for t in range(kernel))
+
+
+@pytest.mark.parametrize("part", range(6))
+def test_drawn_networks_against_intervals_followed_by_hand(part: int) -> None:
+    kinds = set()
+    for seed in range(part * 25, part * 25 + 25):
+        drawing = Drawing(seed)
+        text, wanted = drawing.chain(drawing.start(), drawing.random.randint(2, 5), 2)
+        sizes = "x".join(map(str, drawing.sources))
+        before = drawing.random.choice([f"input from: 1x{sizes}", f"input x: 1x{sizes}\nx -> from: conv3-1"])
+        two = drawing.random.random() < 0.5  # so that the source is not the first node
+        graph = graph_of(
+            f"input s: 1x7x5\n{before}\nfrom -> {text} -> y: relu\ns -> b: conv3-1\noutput y, b\n"
+            if two
+            else f"{before}\nfrom -> {text} -> y: relu\n"
+        )
+        field = receptive_fields(graph, wrt=graph.labels["from"])[graph.labels["y"]]
+        assert field is not None
+        assert (field.ungated is not None) == field.whole == wanted[0].gated
+        kinds.add((field.whole, len(field.axes[0].hull) > 1, field.wrt > 1))
+        for axis, one in enumerate(wanted):
+            assert field.axes[axis].length == (1 if field.whole else one.n)
+            for i in range(one.n):
+                assert field.axes[axis].at(i) == one.full(i), (text, axis, i)
+                assert (field.ungated or field.axes)[axis].at(i) == one.local(i), (text, axis, i)
+                assert field.smallest[axis].at(i) == one.least(i), (text, axis, i)
+    assert len(kinds) > 4
+
+
+# --- the work that it takes -----------------------------------------------------------------
+
+
+def test_what_is_alike_is_followed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both axes of a square map, the figures with and without gates, and what an earlier pass has followed."""
+    through, join, calls = lattice.through, lattice.join, Counter[str]()
+
+    def counted_through(hull: Hull, window: Window) -> Hull:
+        calls["through"] += 1
+        return through(hull, window)
+
+    def counted_join(hulls: Sequence[Hull]) -> Hull:
+        calls["join"] += 1
+        return join(hulls)
+
+    def work(graph: Graph) -> tuple[int, int]:
+        calls.clear()
+        fields = receptive_fields(graph)
+        assert all(fields)
+        return calls["through"], calls["join"]
+
+    monkeypatch.setattr(lattice, "through", counted_through)
+    monkeypatch.setattr(lattice, "join", counted_join)
+    monkeypatch.setattr("cnnc.compiler.receptive_field._STATES", {})
+    monkeypatch.setattr("cnnc.compiler.receptive_field._FIELDS", {})
+    body = "conv3-1 -> conv5-1/2 -> [conv3-1 + conv1-1] -> relu"
+    square = graph_of(f"input 1x30x30\n{body} -> conv7-1\n")
+    assert work(square) == (4 + 2, 1)  # the last for all branches and for the smallest
+    assert work(square) == (0, 0)
+    assert work(graph_of(f"input 1x30x30\n{body} -> conv1-1/2\n")) == (2, 0)
+    assert work(graph_of("input 1x30x31\nconv3-1 -> conv3x5-1 -> conv3-1\n")) == (1 + 2 + 2, 0)
+    # Behind a gate the field without it goes on alone, and is the smallest too.
+    gated = "input 1x28x28\n[conv3-1 & gap -> conv1-1(act=sigmoid)]"
+    assert work(graph_of(f"{gated}\n"))[0] == 1
+    assert work(graph_of(f"{gated} -> conv3-1\n")) == (1, 0)
+    fields = receptive_fields(square)
+    assert fields == receptive_fields(square)
+    assert all(a is b for a, b in zip(fields, receptive_fields(square), strict=True))
+
+
+def test_what_is_kept_of_earlier_networks_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    states: dict[object, object] = {}
+    fields: dict[object, object] = {}
+    monkeypatch.setattr("cnnc.compiler.receptive_field._STATES", states)
+    monkeypatch.setattr("cnnc.compiler.receptive_field._FIELDS", fields)
+    monkeypatch.setattr("cnnc.compiler.receptive_field._KEPT", 20)
+    most = []
+    for n in range(20, 40):
+        receptive_fields(graph_of(f"input 1x{n}\n[conv3-1]*5\n"))
+        most.append(max(len(states), len(fields)))
+    assert 20 < max(most) < 35
+    assert min(most[5:]) < 20
+
+
+def test_what_is_undefined_names_the_layer_of_its_own_network() -> None:
+    for label in ("first", "second"):
+        graph = graph_of(f"input 1x9x9\n{label}: upsample(size=11, mode=bilinear) -> conv3-1\n")
+        for field in receptive_fields(graph)[1:]:
+            assert field is not None
+            assert field.undefined == f"interpolation by a fraction, at {label}"

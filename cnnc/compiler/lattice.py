@@ -60,17 +60,16 @@ class Lattice:
         span = self.spans[r]
         return None if span is None else (span[0] + q * self.step, span[1] + q * self.step)
 
-    def offset(self) -> Fraction | int:
+    def offset(self) -> Fraction:
         """Twice the centre of position 0, averaged over the phases once each is moved back by r*rate.
 
         Layers that are symmetric about their centre keep it, up-convolutions included.
         """
-        if len(self.spans) == 1 and self.spans[0] is not None:
-            return sum(self.spans[0])
         seen = [(r, span) for r, span in enumerate(self.spans) if span is not None]
         if not seen:
-            return 0
-        return sum((sum(span) - 2 * r * self.rate for r, span in seen), Fraction(0)) / len(seen)
+            return Fraction(0)
+        ends, moves = sum(a + b for _, (a, b) in seen), 2 * self.step * sum(r for r, _ in seen)
+        return Fraction(ends * self.period - moves, self.period * len(seen))
 
 
 Hull = tuple[Lattice, ...]
@@ -126,9 +125,10 @@ def slide(lattice: Lattice, w: Axis) -> Lattice:
     shared = gcd(m, w.stride)
     period = _phases(m // shared)
     # Taps m apart stand at one phase, so the first m reach lowest and the last m highest.
-    taps = sorted({*range(min(w.kernel, m)), *range(max(0, w.kernel - m), w.kernel)})
+    taps = range(w.kernel)
+    ends = {*taps[:m], *taps[-m:]}
     spans = tuple(
-        union(lattice.at(o * w.stride - w.before + t * w.dilation) for t in taps) for o in range(period)
+        union(lattice.at(o * w.stride - w.before + t * w.dilation) for t in ends) for o in range(period)
     )
     return _reduced(step * (w.stride // shared), spans)
 
@@ -147,8 +147,8 @@ def spread(lattice: Lattice, w: Spread) -> Lattice:
         position = o + w.before
         found = (j for j in range(min(every, w.kernel)) if (position - j * w.dilation) % w.stride == 0)
         first = next(found, None)
-        taps = [] if first is None else range(first, w.kernel, every)
-        ends = [*taps[:m], *taps[max(m, len(taps) - m) :]]
+        taps = range(0) if first is None else range(first, w.kernel, every)
+        ends = {*taps[:m], *taps[-m:]}
         spans.append(union(lattice.at((position - j * w.dilation) // w.stride) for j in ends))
     return _reduced(lattice.step, tuple(spans))
 
@@ -161,11 +161,10 @@ def share(lattice: Lattice, w: Shares) -> Lattice:
     period = _phases(m * turns)
     spans = []
     for o in range(period):
-        first, last = o * n // m, -(-(o + 1) * n // m) - 1
+        seen = range(o * n // m, -(-(o + 1) * n // m))
         # Of more than a period the first phases reach lowest and the last highest.
-        inner = lattice.period
-        seen = {*range(first, min(last, first + inner) + 1), *range(max(first, last - inner), last + 1)}
-        spans.append(union(lattice.at(i) for i in sorted(seen)))
+        ends = {*seen[: lattice.period], *seen[-lattice.period :]}
+        spans.append(union(lattice.at(i) for i in ends))
     return _reduced(lattice.step * n * turns // lattice.period, tuple(spans))
 
 
@@ -186,25 +185,12 @@ def _checked(hull: Hull) -> Hull:
 
 def _reduced(step: int, spans: tuple[Interval | None, ...]) -> Lattice:
     """The lattice with its least period."""
-    for p in _prime_factors(len(spans)):
-        if step % p:
-            continue
-        m, s = len(spans) // p, step // p
-        short = Lattice(s, spans[:m])
-        if all(short.at(i) == span for i, span in enumerate(spans)):
-            step, spans = s, short.spans
+    for period in range(1, len(spans)):
+        if len(spans) % period == 0 and step * period % len(spans) == 0:
+            short = Lattice(step * period // len(spans), spans[:period])
+            if all(short.at(i) == span for i, span in enumerate(spans)):
+                return short
     return Lattice(step, spans)
-
-
-def _prime_factors(n: int) -> Iterator[int]:
-    p = 2
-    while p * p <= n:
-        while n % p == 0:
-            yield p
-            n //= p
-        p += 1
-    if n > 1:
-        yield n
 
 
 # --- where branches meet --------------------------------------------------------------
@@ -219,18 +205,13 @@ def join(hulls: Sequence[Hull]) -> Hull:
     for hull in hulls:
         for lattice in hull:
             by_rate.setdefault(lattice.reduced, []).append(lattice)
-    joined = tuple(map(_join_equal, by_rate.values()))
-    return joined if len(joined) == 1 else tuple(sorted(joined, key=lambda lattice: lattice.rate))
+    return tuple(sorted(map(_join_equal, by_rate.values()), key=lambda lattice: lattice.rate))
 
 
 def _join_equal(lattices: Sequence[Lattice]) -> Lattice:
     """The hull of lattices of one rate."""
-    if len(lattices) == 1:
-        return lattices[0]
     period = _phases(lcm(*(lattice.period for lattice in lattices)))
     step = lattices[0].step * (period // lattices[0].period)
-    if period == 1:
-        return Lattice(step, (union(lattice.spans[0] for lattice in lattices),))
     return _reduced(step, tuple(union(lattice.at(i) for lattice in lattices) for i in range(period)))
 
 
@@ -255,8 +236,6 @@ def sizes(hull: Hull, length: int) -> tuple[int, ...]:
     With several rates the size has no period, and these are the largest at the
     positions of each phase; the size is convex along a phase, so at one of its ends.
     """
-    if len(hull) == 1:
-        return tuple(map(_extent, hull[0].spans[:length]))
     period = lcm(*(lattice.period for lattice in hull))
     return tuple(
         max(_extent(at(hull, r)), _extent(at(hull, length - 1 - (length - 1 - r) % period)))

@@ -16,9 +16,9 @@ hulls over unequal strides and gates go beyond it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from cnnc.compiler import lattice
 from cnnc.compiler.graph import Graph, Node
@@ -29,6 +29,8 @@ from cnnc.compiler.sizes import number
 from cnnc.compiler.walk.values import render_trace
 from cnnc.dsl.diagnostics import Diagnostic
 from cnnc.dsl.record import record
+
+_T = TypeVar("_T")
 
 
 @record
@@ -256,10 +258,7 @@ class _Pass:
 
     def _report(self, track: _Track, out: Shape) -> tuple[AxisField, ...]:
         lengths = (1,) * len(track.axes) if track.whole else out
-        first = AxisField(track.axes[0], lengths[0]) if lengths else None
-        if first is not None and len({*map(id, track.axes)}) == len({*lengths}) == 1:
-            return (first,) * len(lengths)  # square, as most are
-        return tuple(AxisField(hull, n) for hull, n in zip(track.axes, lengths, strict=True))
+        return _by_axis(AxisField, track.axes, lengths)
 
     def _known_state(self, node: Node) -> _State | None:
         """The state of a node, which its layer, the shapes and the states of its inputs decide: of most nodes of a text
@@ -313,12 +312,7 @@ class _Pass:
                 yield place, self._moved(state, window, shape, out, one_sided=one_sided)
 
     def _moved(self, state: _State, window: Window, shape: Shape, out: Shape, *, one_sided: bool) -> _State:
-        if (
-            isinstance(window, Pointwise)
-            and shape == out
-            and state.off is None
-            and one_sided == state.one_sided
-        ):
+        if isinstance(window, Pointwise) and shape == out and state.off is None:
             return state
         full = self._through(state.full, window, shape, out)
         local = full if state.local is state.full else self._through(state.local, window, shape, out)
@@ -345,13 +339,9 @@ class _Pass:
                 assert_never(window)
 
     def _local(self, hulls: tuple[Hull, ...], windows: Sequence[Axis | Spread | Shares]) -> tuple[Hull, ...]:
-        assert len(hulls) == len(windows)
         if self.sizes is not None:
             windows = [self._numbered(window) for window in windows]
-        first, window = hulls[0], windows[0]
-        if all(h is first for h in hulls) and all(w == window for w in windows):
-            return (lattice.through(first, window),) * len(hulls)  # square, as most are
-        return tuple(map(lattice.through, hulls, windows))
+        return _by_axis(lattice.through, hulls, windows)
 
     def _stretched(self, track: _Track, shape: Shape, out: Shape) -> _Track:
         """Position by position, where an axis of size 1 is stretched: all see what its one position sees."""
@@ -377,10 +367,9 @@ class _Pass:
             full = local
         else:
             full = self._full(node, [state.full for _, state in parts])
-        if len(near) == 1:
-            least = states[0].least
-        else:
-            least = _least([state.least for state in states], self.extents[node.index - self.source])
+        least = _least([state.least for state in states], self.extents[node.index - self.source])
+        if least == local:
+            least = local
         off = (None,) * len(self.extent) if local.whole else _off_centre(near)
         aligned = tuple(
             branch is None and all(before)
@@ -421,17 +410,17 @@ def _clip(span: Interval | None, n: int) -> Interval | None:
     return max(span[0], 0), min(span[1], n - 1)
 
 
+def _by_axis(function: Callable[..., _T], *columns: Sequence[object]) -> tuple[_T, ...]:
+    """The function of what is at each axis, called once where all axes are alike: most maps are square."""
+    rows = [*zip(*columns, strict=True)]
+    if rows and all(row == rows[0] for row in rows):
+        return (function(*rows[0]),) * len(rows)
+    return tuple(function(*row) for row in rows)
+
+
 def _joined(tracks: Sequence[_Track]) -> _Track:
-    first = tracks[0]
-    if all(track is first for track in tracks):
-        return first
-    joined: list[Hull] = []
-    for axis, hulls in enumerate(zip(*(track.axes for track in tracks), strict=True)):
-        if axis and all(track.axes[axis] is track.axes[0] for track in tracks):
-            joined.append(joined[0])  # square, as most are
-        else:
-            joined.append(lattice.join(hulls))
-    return _Track(tuple(joined), first.whole)
+    joined = _by_axis(lambda *hulls: lattice.join(hulls), *(track.axes for track in tracks))
+    return _Track(joined, tracks[0].whole)
 
 
 def _least(tracks: Sequence[_Track], out: Shape) -> _Track:
@@ -457,8 +446,9 @@ def _off_centre(parts: Sequence[tuple[int, _State]]) -> tuple[int | None, ...]:
             moving = tuple((*part.reduced, part.offset()) for part in state.local.axes[axis] if part.step)
             if moving:
                 keys[i] = moving
-        if len(set(keys.values())) > 1:
-            usual, _ = Counter(keys.values()).most_common(1)[0]
+        counts = Counter(keys.values())
+        if len(counts) > 1:
+            usual = max(counts, key=counts.__getitem__)
             found.append(next(i for i, key in keys.items() if key != usual))
         else:
             found.append(None)
