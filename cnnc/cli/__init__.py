@@ -6,7 +6,10 @@ import gc
 import os
 import sys
 
+from cnnc.dsl.deep import deep
 
+
+@deep
 def main() -> None:
     """The entry point. Exit codes: 0 fine, 1 the spec is wrong, 2 the command line is."""
     # Nearly all that a run makes lives to its end; looking for garbage every 700 objects finds none.
@@ -22,8 +25,6 @@ def main() -> None:
     if "_CNNC_COMPLETE" in os.environ:
         from cnnc.cli import completion  # noqa: F401  (registers what bash needs)
 
-    # A deep tree is walked by recursion; limits in the language keep it bounded.
-    sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
     try:
         cnnc(prog_name="cnnc")
     except OSError as error:  # from what click itself prints, or while an error is told

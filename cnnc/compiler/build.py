@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -26,6 +25,7 @@ from cnnc.compiler.walk.smallest import with_smallest_input
 from cnnc.compiler.walk.values import FileScope, InputSizes, LabelScope, Value, in_graph, render_trace
 from cnnc.compiler.walk.warn import warnings
 from cnnc.dsl import syntax as s
+from cnnc.dsl.deep import deep
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
 from cnnc.dsl.record import record
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from cnnc.compiler.heads import Heads
 
 
+@deep
 def build(
     spec: s.Spec,
     *,
@@ -52,7 +53,6 @@ def build(
     looking for the smallest input that works, which a mistake then does not name. Raises CnncError with every mistake
     that was found.
     """
-    _make_room_for_recursion()
     asked = Asked(stem, sizes or {}, params or {}, max_layers, patience)
     graph = _built(spec, asked, {})
     if not heads:
@@ -104,19 +104,6 @@ def _finished(spec: s.Spec, asked: Asked, file: FileScope, walked: Walked) -> Gr
         graph = replace(pruned(graph, graph.outputs), claims=graph.claims)
     left, taken = accepted(spec, graph.warnings)
     return replace(graph, warnings=left, accepted=taken, sizes=dict(asked.sizes), max_layers=asked.max_layers)
-
-
-_FRAMES = 20_000
-"""Of Python's stack, for as deep as the limits on nesting allow. Python's own calls take none of the C stack."""
-
-
-def _make_room_for_recursion() -> None:
-    """Raise the limit on recursion, where it is lower.
-
-    It is the whole process's: it is not lowered afterwards, for another thread may be deep in a walk of its own.
-    """
-    if sys.getrecursionlimit() < _FRAMES:
-        sys.setrecursionlimit(_FRAMES)
 
 
 def is_library(spec: s.Spec) -> bool:

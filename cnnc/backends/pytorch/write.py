@@ -17,6 +17,7 @@ from cnnc.compiler.cost import costs
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.ops import by_x, show
 from cnnc.compiler.symbolic import Param, Sourced
+from cnnc.dsl.deep import deep
 from cnnc.dsl.version import VERSION
 
 
@@ -28,6 +29,7 @@ def to_pytorch(graph: Graph, form: Form = PLAIN) -> str:
     return written(form.of(graph), form.note)
 
 
+@deep
 def written(formed: Formed, note: str) -> str:
     """The file of what a form made of a graph; `note` says in it which form that is."""
     import cnnc.backends.pytorch.emitters  # noqa: F401  (registers the emitters)
