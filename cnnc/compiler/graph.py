@@ -188,6 +188,13 @@ class Graph:
     """Whether the outputs are named even where there is only one."""
     lost: Mapping[int, Lost] = field(default_factory=dict)
     """The tensors that sources speak of and that were left out, by the tensor's number."""
+    _ins: tuple[tuple[Shape, ...], ...] = field(init=False)
+    """The shapes that flow into each node."""
+
+    def __post_init__(self) -> None:
+        outs = [node.out for node in self.nodes]
+        ins = tuple([tuple([outs[i] for i in node.inputs]) for node in self.nodes])
+        object.__setattr__(self, "_ins", ins)
 
     def __repr__(self) -> str:
         return f"<Graph {self.name}: {len(self.nodes)} nodes>"
@@ -215,7 +222,7 @@ class Graph:
 
     def ins(self, node: Node) -> tuple[Shape, ...]:
         """The shapes that flow into a node, in operand order."""
-        return tuple([self.nodes[i].out for i in node.inputs])
+        return self._ins[node.index]
 
     def kept(self, node: Node, question: Hashable, answer: Callable[[], _T]) -> _T:
         """An answer that a node's layer and the shapes that flow in decide, worked out once for all equal layers;

@@ -204,6 +204,8 @@ class _State:
 
 
 _KEPT = 16_384
+_TYPED = 4_096
+"""Nodes of the largest graph whose states are kept: nobody types into a larger one."""
 _STATES: dict[object, tuple[_State | None, Op, Sequence[_State | None]]] = {}
 """States of all passes by what they come from. An entry keeps the objects whose `id` is in its key, so that no other object gets it."""
 _FIELDS: dict[tuple[int, Shape, int, int | None], tuple[_State, ReceptiveField]] = {}
@@ -225,7 +227,7 @@ class _Pass:
             _STATES.clear()
             _FIELDS.clear()
         # What is assumed of free sizes is noted each time, and some sizes are this pass's own.
-        is_own = bool(graph.free or sizes)
+        is_own = bool(graph.free or sizes) or len(graph.nodes) > _TYPED
         self._fields = {} if is_own else _FIELDS
         state = self._state if is_own else self._known_state
         for node in graph.nodes[source:]:
