@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from cnnc.compiler.graph import Graph
 from cnnc.dsl.format import format_source
 from cnnc.dsl.source import Source
 from cnnc.importer.structure import Names, same, shorten
+from cnnc.importer.structure.sequences import follows
 from cnnc.importer.structure.shorten import Shortening
 from cnnc.importer.structure.spell import size
 
@@ -355,3 +357,51 @@ def test_the_command_reads_what_expand_writes(tmp_path: Path) -> None:
     net = cnnc.load(tmp_path / "short.cnn")
     assert net.costs.total == cnnc.load("zoo:squeezenet1_1").costs.total
     assert net.fold() == (tmp_path / "short.cnn").read_text()
+
+
+# --- values that follow from a number that counts up ---------------------------------------
+
+COUNTED = {
+    "a power of the rest": "[c{i}: conv3-8(dilation=2**(i%3)) for i in 0..8]",
+    "a power of the rest from the start on": "[c{i}: conv3-8(dilation=2**((i-2)%4)) for i in 2..9]",
+    "a sum": "[c{i}: conv3-{8*i+4} for i in 1..6]",
+    "a share of a power": "[c{i}: conv3-{8*2**i} for i in 0..4]",
+    "two arguments of one number": "[c{i}: conv2-8(dilation=2**i, pad=(2**i, 0)) for i in 0..4]",
+    "tensors by their numbers": "[c{i}: residual(c{i-2}) for i in 2..7]",
+    "branches": "[+ conv3-8(dilation=d, groups=2) for d in 1, 2, 4, 8]",
+}
+
+
+@pytest.mark.parametrize("line", COUNTED.values(), ids=COUNTED)
+def test_turns_that_follow_from_a_number(line: str) -> None:
+    head = "input 8x99\n"
+    if "residual" in line:
+        head += "block residual(map) = [id + map -> conv3-8]\nc0: conv3-8 -> c1: conv3-8(act=none)\n"
+    text = folded(cnnc.parse(f"{head}{line} -> gap -> fc-10").graph)
+    assert line in text
+
+
+NO_ARITHMETIC = ((7, 9), (3, 2, 1), (1, 1, 2), (0, 0, 0), ("a1", "b2", "a3"), ("relu", "tanh", "silu"))
+
+
+@pytest.mark.parametrize(
+    ("values", "counts"),
+    [
+        ((64, 128, 256), (1, 2, 3)),
+        ((5, 10, 20), (2, 3, 4)),
+        ((3, 5, 7), (1, 2, 3)),
+        ((2, 4, 6, 2, 4, 6, 2), range(3, 10)),
+        ((3, 9, 27, 3, 9, 27), range(1, 7)),
+        *((values, range(len(values))) for values in NO_ARITHMETIC),
+    ],
+)
+def test_arithmetic_gives_the_values_it_stands_for(
+    values: Sequence[int | str], counts: Sequence[int]
+) -> None:
+    found = follows(values, counts, "i")
+    assert (found is None) == (values in NO_ARITHMETIC)
+    if found is None:
+        return
+    widths = f"[conv1-{{{found.text}+1}} for i in {counts[0]}..{counts[-1]}]"
+    made = cnnc.parse(f"input 1x8x8\ndefault conv(act=none)\n{widths}").graph
+    assert [node.out[0] - 1 for node in made.layers] == [*values]

@@ -11,7 +11,7 @@ from itertools import pairwise
 from cnnc.dsl.record import record
 from cnnc.importer.structure.copies import Common, Namer, common, skeleton
 from cnnc.importer.structure.folding import Folder
-from cnnc.importer.structure.naming import has_sides, label_of, uncounted
+from cnnc.importer.structure.naming import has_sides, uncounted
 from cnnc.importer.structure.nests import filled, filling, lifted, nests, with_hole
 from cnnc.importer.structure.spell import Speller, size
 from cnnc.importer.structure.terms import (
@@ -26,6 +26,7 @@ from cnnc.importer.structure.terms import (
     Scope,
     Value,
     items_in,
+    label_of,
     mapped,
     rebuilt,
 )

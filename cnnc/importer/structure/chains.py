@@ -119,7 +119,7 @@ class _Body:
         out: list[Item] = []
         for name, index in self.graph.outputs.items():
             if name != "output" and self.names.get(index) != name:
-                out += [Break(), Ref(self.name(index)), Tap(name)]
+                out += [Break(), Ref((self.name(index),)), Tap(name)]
         return out
 
     def _labelled(self, items: list[Item], end: int) -> list[Item]:
@@ -209,7 +209,7 @@ class _Body:
         """A tensor at the head of a line or branch."""
         if index in self.outer:
             return Outer(self._label(index))
-        return Ref(self.name(index))
+        return Ref((self.name(index),))
 
     def _label(self, index: int) -> Leaf:
         """A tensor's label as an argument."""

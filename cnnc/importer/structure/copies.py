@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from cnnc.importer.structure.terms import (
     Leaf,
     Loop,
     Outer,
+    Ref,
     Repeat,
     Scope,
     Value,
@@ -78,6 +80,7 @@ def places(term: Any, flow: int | None, of: str = "") -> Iterator[Place]:
         case Join():
             yield from places(term.branches, term.flow[0] if term.flow else None)
             yield from places(term.label, flow, "label")
+            yield from places(term.rows, None, "row")
         case Scope():
             yield from places(term.body, term.flow[0] if term.flow else None)
             yield from places(term.label, flow, "label")
@@ -86,6 +89,8 @@ def places(term: Any, flow: int | None, of: str = "") -> Iterator[Place]:
                 yield Place(leaf, f"{term.block}:{i}", flow)
             yield from places(term.label, flow, "label")
             yield from places(term.pipes, None)
+        case Ref():
+            yield from places(term.name, flow, "label")
         case Outer():
             yield Place(term.name, "tensor", flow)
         case Repeat():
@@ -173,7 +178,22 @@ def _formula(
         found = _ratio(values, column)
         if found is not None:
             return Formula(found.replace("C", name))
-    return None
+    return _sizes(values, params)
+
+
+def _sizes(values: tuple[Value, ...], params: dict[str, tuple[Value, ...]]) -> Formula | None:
+    """A list of sizes, such as `(d, 0)`, each of whose numbers is the same everywhere or arithmetic on a parameter."""
+    pieces = [re.split(r"(\d+)", value) if isinstance(value, str) else [] for value in values]
+    if any(not parts or re.search(r"[^(), ]", "".join(parts[::2])) for parts in pieces):
+        return None
+    out = []
+    for column in zip(*pieces, strict=False):
+        same = all(part == column[0] for part in column)
+        found = None if same or not column[0].isdecimal() else _formula(tuple(map(int, column)), (), params)
+        if not same and found is None:
+            return None
+        out.append(column[0] if found is None else found.text)
+    return Formula("".join(out)) if len({len(parts) for parts in pieces}) == 1 else None
 
 
 def _ratio(values: Sequence[Any], column: Sequence[Any]) -> str | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cnnc.importer.structure.copies import Namer, common, skeleton
+from cnnc.importer.structure.copies import Common, Namer, common, skeleton
+from cnnc.importer.structure.sequences import follows, is_run, placed
 from cnnc.importer.structure.spell import Speller, size
 from cnnc.importer.structure.terms import (
     Break,
     Call,
     Chain,
+    Fit,
     Formula,
     Item,
     Join,
@@ -23,10 +25,15 @@ from cnnc.importer.structure.terms import (
     Scope,
     Tap,
     items_in,
+    rebuilt,
 )
 
 LONGEST = 40
 """Items of a stretch whose repetition is looked for."""
+MOST = 8
+"""Variables of a comprehension."""
+
+Rows = tuple[tuple[Leaf, ...], ...]
 
 
 class Folder:
@@ -61,7 +68,7 @@ class Folder:
     def _inside(self, item: Item) -> Item:
         match item:
             case Join():
-                return replace(item, branches=tuple(self.fold(b) for b in item.branches))
+                return self._turns(replace(item, branches=tuple(self.fold(b) for b in item.branches)))
             case Scope() | Repeat() | Loop():
                 return replace(item, body=self.fold(item.body))
             case Layer() if item.pipes:
@@ -136,12 +143,55 @@ class Folder:
             return Repeat(self.fold(stretch[:length]), Leaf(times))
         copies = [stretch[i : i + length] for i in range(0, len(stretch), length)]
         found = common(copies, [None] * times, self.namer)
-        if found is None or not found.params or len(found.params) > 8:
+        rows = None if found is None else _rows(found)
+        if found is None or rows is None:
             return None
-        rows = tuple(tuple(Leaf(value) for value in row) for row in found.rows)
-        if any(isinstance(leaf.value, Formula) for row in rows for leaf in row):
-            return None
-        return Loop(found.term, found.params, rows)
+        loop = Loop(found.term, found.params, rows)
+        term, params, rows = _counted(found)
+        return min(loop, Loop(term, params, rows), key=self.cost)
+
+    def _turns(self, join: Join) -> Join:
+        """A join, with a comprehension for branches that are alike, where that is shorter."""
+        branches = join.branches
+        if len(branches) < 3 or len({tuple(map(self.kind, branch)) for branch in branches}) > 1:
+            return join
+        if not branches[0] or any(isinstance(item, Fit | Tap | Break) for item in items_in(branches[0])):
+            return join
+        found = common(branches, [None] * len(branches), self.namer)
+        if found is None or _rows(found) is None:
+            return join
+        term, params, rows = _counted(found)
+        return min(join, replace(join, branches=(term,), targets=params, rows=rows), key=self.cost)
+
+
+def _rows(found: Common) -> Rows | None:
+    """The values of a comprehension's variables, turn by turn; None where these are none, or no values."""
+    rows = tuple(tuple(Leaf(value) for value in row) for row in found.rows)
+    if not 0 < len(found.params) <= MOST or any(
+        isinstance(leaf.value, Formula) for row in rows for leaf in row
+    ):
+        return None
+    return rows
+
+
+def _counted(found: Common) -> tuple[Chain, tuple[str, ...], Rows]:
+    """A comprehension's body, variables and values; what follows from a number that counts up is no variable."""
+    columns = dict(zip(found.params, zip(*found.rows, strict=True), strict=True))
+    counter = next((name for name, column in columns.items() if is_run(column)), None)
+    term = found.term
+    if counter is not None:
+        counts = [int(str(value)) for value in columns[counter]]
+        for name in [name for name in columns if name != counter]:
+            formula = follows(columns[name], counts, counter)
+            if formula is not None:
+                term = rebuilt(term, lambda leaf: _with(leaf, name, formula))  # noqa: B023
+                del columns[name]
+    rows = tuple(tuple(map(Leaf, row)) for row in zip(*columns.values(), strict=True))
+    return term, tuple(columns), rows
+
+
+def _with(leaf: Leaf, name: str, formula: Formula) -> Leaf:
+    return replace(leaf, value=placed(leaf.value, name, formula)) if isinstance(leaf.value, Formula) else leaf
 
 
 def _is_periodic(length: int, periods: Sequence[tuple[int, int]]) -> bool:

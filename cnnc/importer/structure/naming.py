@@ -13,7 +13,6 @@ from cnnc.importer.structure.terms import (
     Fit,
     Item,
     Join,
-    Label,
     Layer,
     Leaf,
     Loop,
@@ -22,6 +21,7 @@ from cnnc.importer.structure.terms import (
     Scope,
     Word,
     items_in,
+    label_of,
     leaves,
     mapped,
 )
@@ -169,7 +169,7 @@ def uncounted(chain: Chain, fixed: Set[str], *, is_model: bool = False) -> Chain
     """
     if not is_model and not has_sides(chain):
         return chain
-    used = {item.name for item in items_in(chain) if isinstance(item, Ref)} | fixed
+    used = {label_of(item.name) for item in items_in(chain) if isinstance(item, Ref)} | fixed
     used |= {leaf.value for leaf in leaves(chain) if isinstance(leaf.value, str)}
     used = {name.partition(".")[0].strip('"') for name in used}
     calls: dict[str, list[Call]] = {}
@@ -202,23 +202,20 @@ def _without_labels(chain: Chain, blocks: set[str]) -> Chain:
     return tuple(out)
 
 
-def label_of(label: Label) -> str:
-    """A label whose numbers are numbers, in one piece."""
-    return "".join(part if isinstance(part, str) else str(part.value) for part in label)
-
-
 def split_labels(chain: Chain) -> Chain:
     """The chain with the numbers in its labels apart, so that labels alike but for a number are alike."""
 
     def change(item: Item) -> tuple[Item, ...]:
-        if not isinstance(item, Layer | Join | Scope | Call) or not item.label:
+        label = item.name if isinstance(item, Ref) else getattr(item, "label", ())
+        if not label or not isinstance(item, Layer | Join | Scope | Call | Ref):
             return (item,)
-        text = label_of(item.label)
+        text = label_of(label)
         parts: list[str | Leaf] = [
             Leaf(int(part)) if part.isdecimal() and str(int(part)) == part else part
             for part in re.split(r"(\d+)", text)
             if part
         ]
-        return (replace(item, label=tuple(parts)),)
+        made = tuple(parts)
+        return (replace(item, name=made) if isinstance(item, Ref) else replace(item, label=made),)
 
     return mapped(chain, change)

@@ -30,6 +30,7 @@ from cnnc.importer.structure.terms import (
     Tap,
     Value,
     Word,
+    label_of,
 )
 
 Defaults = Mapping[tuple[str, str], Value]
@@ -108,6 +109,9 @@ class Speller:
                 return self._fit(item)
             case Join():
                 along = "" if item.axis == "C" else f"(axis={item.axis})"
+                if item.targets:
+                    turns = f"{item.op} {self._branch(item.branches[0])} {self.turns(item)}"
+                    return f"{self._label(item.label)}[{turns}]{along}"
                 branches = [self._branch(b) for b in item.branches]
                 return f"{self._label(item.label)}[{f' {item.op} '.join(branches)}]{along}"
             case Scope():
@@ -124,7 +128,7 @@ class Speller:
             case Loop():
                 return self._loop(item)
             case Ref():
-                return label_text(item.name)
+                return self._reference(item.name)
             case Outer():
                 return self.value(item.name.value)
             case Hole():
@@ -141,6 +145,13 @@ class Speller:
     def _label(self, label: Label) -> str:
         return f"{self.label(label)}: " if label else ""
 
+    def _reference(self, label: Label) -> str:
+        """A tensor's label where it is used."""
+        if all(isinstance(part, str) or not isinstance(part.value, Formula) for part in label):
+            return label_text(label_of(label))
+        text = self.label(label)
+        return f'"{text}"' if label[0] in op_words() else text
+
     def label(self, label: Label) -> str:
         if all(isinstance(part, str) or not isinstance(part.value, Formula) for part in label):
             text = "".join(p if isinstance(p, str) else str(p.value) for p in label)
@@ -156,12 +167,16 @@ class Speller:
         return text if plain else f'"{text}"'
 
     def _loop(self, loop: Loop) -> str:
+        return f"[{self.chain(loop.body)} {self.turns(loop)}]"
+
+    def turns(self, loop: Loop | Join) -> str:
+        """The variables of a comprehension and their values."""
         rows = [[self.value(leaf.value) for leaf in row] for row in loop.rows]
         if len(loop.targets) == 1:
             values = _run([row[0] for row in rows])
         else:
             values = ", ".join(f"({', '.join(row)})" for row in rows)
-        return f"[{self.chain(loop.body)} for {', '.join(loop.targets)} in {values}]"
+        return f"for {', '.join(loop.targets)} in {values}"
 
     def _call(self, call: Call) -> str:
         args = [*zip(call.args, call.defaults or (None,) * len(call.args), strict=True)]

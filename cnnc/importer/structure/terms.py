@@ -47,6 +47,11 @@ Label = tuple[str | Leaf, ...]
 """A label in pieces, its numbers apart."""
 
 
+def label_of(label: Label) -> str:
+    """A label whose numbers are numbers, in one piece."""
+    return "".join(part if isinstance(part, str) else str(part.value) for part in label)
+
+
 @record
 class Layer:
     """A layer word."""
@@ -88,6 +93,9 @@ class Join:
     branches: tuple[tuple[Item, ...], ...]
     axis: str = "C"
     label: Label = ()
+    targets: tuple[str, ...] = ()
+    """The variables of a comprehension, whose turns are the branches; its body is the only one then."""
+    rows: tuple[tuple[Leaf, ...], ...] = ()
     flow: tuple[int, ...] = field(default=(), compare=False)
     """The channels of what flows in, in each copy."""
 
@@ -147,7 +155,7 @@ class Loop:
 class Ref:
     """A tensor by its label, at the head of a line or branch."""
 
-    name: str
+    name: Label
 
 
 @record
@@ -174,7 +182,7 @@ Chain = tuple[Item, ...]
 _T = TypeVar("_T")
 
 
-_HOLDERS = frozenset({Layer, Fit, Join, Scope, Call, Repeat, Loop, Outer})
+_HOLDERS = frozenset({Layer, Fit, Join, Scope, Call, Repeat, Loop, Ref, Outer})
 
 
 @cache
