@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cnnc
-from cnnc.compiler.limits import MAX_SCAN, _line, limits
+from cnnc.compiler.limits import MAX_SCAN, _line, limits, together
 from cnnc.compiler.sizes import (
     Condition,
     Ledger,
@@ -24,6 +24,7 @@ from cnnc.compiler.sizes import (
     period,
     poly_of,
     ratio,
+    require,
     same,
     symbol,
     symbols,
@@ -32,12 +33,6 @@ from cnnc.compiler.sizes import (
 
 Term = Callable[[int, int], int]
 """An arithmetic of two sizes, on free ones and on plain ones alike."""
-
-
-def require(n: int) -> None:
-    """Assume of a size that it is at least 0, whatever it is at the reference."""
-    if isinstance(n, Size):
-        n.ledger.note(n.poly, equal=False)
 
 
 def _binary(op: Callable[[int, int], int]) -> Callable[[Term, Term], Term]:
@@ -141,7 +136,7 @@ def test_how_an_expression_is_written() -> None:
         (-2 * h + 3 * w - 4, "-2*H + 3*W - 4"), ((2 * h) // 3, "(2*H)//3"), (h * (w // 2), "H*(W//2)"),
         ((h * (h // 3)) // 2, "(H*(H//3))//2"), ((h // 2 + h) // 3, "(H + H//2)//3"),
         (5 - h // 2, "-(H//2) + 5"), (h - w // 2, "H - W//2"), (-3 * (h // 2), "-3*(H//2)"),
-        (h // 2 - w // 3, "H//2 - W//3"),
+        (h // 2 - w // 3, "H//2 - W//3"), ((4 * h + 6 * w + 5) // 10, "(2*H + 3*W + 2)//5"),
     ):  # fmt: skip
         assert eval(repr(size), {}, {"H": 64, "W": 48}) == int(size)
         assert repr(size) == f"{size}" == f"{size:>9}" == written
@@ -218,6 +213,16 @@ def test_a_closed_ledger_notes_nothing_and_the_first_layer_is_the_one_named() ->
     }  # fmt: skip
 
 
+def test_whether_a_size_is_0_is_a_condition_too() -> None:
+    for more, noted, turned in ((-3, [], ["H - 3"]), (-7, ["H - 7"], []), (2, [], ["H + 2"])):
+        ledger = Ledger()
+        h = symbol("H", 7, ledger)
+        assert bool(h + more) is (7 + more != 0)
+        assert [text(c.poly) for c in ledger.conditions.values()] == noted
+        assert [text(c.poly) for c in ledger.otherwise.values()] == turned
+        assert all(c.equal for c in [*ledger.conditions.values(), *ledger.otherwise.values()])
+
+
 def _holds(condition: Condition, h: int, w: int) -> bool:
     value = at(condition.poly, {"H": h, "W": w})
     return value == 0 if condition.equal else value >= 0
@@ -271,6 +276,8 @@ def test_two_shapes_are_equal_by_conditions_and_none_is_noted_where_they_are_not
     assert compared(8, 8, lambda h, w: (3, h, 8), lambda h, w: (3, w, h)) == (True, ["H - W", "H - 8"], [])
     assert compared(8, 8, lambda h, w: (3, h, w), lambda h, w: (4, w, h)) == (False, [], [])
     assert compared(8, 8, lambda h, w: (h, w), lambda h, w: (w, h, 1)) == (False, [], [])
+    assert compared(8, 8, lambda h, w: (h, 3), lambda h, w: (8, 4)) == (False, [], [])
+    assert compared(8, 8, lambda h, w: (8, 3), lambda h, w: (h, 4)) == (False, [], [])
     # What would make them equal is noted apart.
     assert compared(8, 9, lambda h, w: (h, 8), lambda h, w: (w, h)) == (False, [], ["H - W"])
 
@@ -405,6 +412,17 @@ def test_bounds_and_gaps_in_words() -> None:
     assert told((lambda h: h // 8 * 10 - h, False)).startswith(
         "H >= 8, but not 11, 12, 13, 14, 15, 21, 22, 23, …"
     )
+    # A gap at the last size that is looked at, and as many gaps as are written out.
+    assert (
+        told((lambda h: h - 10, False), (lambda h: (h - 11) * (h - 11) - 1, False)) == "H >= 10, but not 11"
+    )
+    most = (lambda h: 30 - h, False)
+    assert told(most, (lambda h: (h - 2) * (h - 11), False)).endswith(
+        "<= 30, but not 3, 4, 5, 6, 7, 8, 9, 10"
+    )
+    assert told(most, (lambda h: (h - 2) * (h - 12), False)).endswith(
+        "<= 30, but not 3, 4, 5, 6, 7, 8, 9, 10, …"
+    )
 
 
 def test_limits_in_words() -> None:
@@ -419,6 +437,26 @@ def test_limits_in_words() -> None:
     require(h * w - 5000)  # on two symbols: left to the input that is tried
     assert limits(ledger, "H").smallest == 8
     assert limits(ledger, "W").smallest == 1
+
+
+def test_conditions_on_several_sizes_have_nothing_negative_on_either_side() -> None:
+    def told(*demands: tuple[Callable[[int, int], int], bool]) -> tuple[str, ...]:
+        ledger = Ledger()
+        h, w = symbol("H", 64, ledger), symbol("W", 64, ledger)
+        for term, equal in demands:
+            ledger.note(poly_of(term(h, w)), equal=equal)
+        return together(ledger)
+
+    # Of an equation the longer side comes first; what is at least something stays on the left.
+    assert told((lambda h, w: h - w - 1, True)) == ("W + 1 == H",)
+    assert told((lambda h, w: h - w + 1, True)) == ("H + 1 == W",)
+    assert told((lambda h, w: h - w - 1, False)) == ("H >= W + 1",)
+    assert told((lambda h, w: h - w + 1, False)) == ("H + 1 >= W",)
+    assert told((lambda h, w: 5 - h - w, False)) == ("5 >= H + W",)
+    # Each once, and those on one size alone are told elsewhere.
+    assert told((lambda h, w: h - w, True), (lambda h, w: 2 * h - w, True), (lambda h, w: h - 3, False)) == (
+        "H == W", "2*H == W",
+    )  # fmt: skip
 
 
 def test_what_no_size_can_meet_is_told() -> None:

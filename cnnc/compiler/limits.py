@@ -62,7 +62,6 @@ def limits(ledger: Ledger, name: str) -> Limits:
     8 <= W <= 28 with W % 4 == 0
     """
     own = [c for c in ledger.conditions.values() if symbols(c.poly) == {name}]
-    bounds = {id(c): _line(c.poly) for c in own if _is_linear(c.poly)}
 
     def holds(c: Condition, n: int) -> bool:
         value = at(c.poly, {name: n})
@@ -76,18 +75,22 @@ def limits(ledger: Ledger, name: str) -> Limits:
         return Limits(name, None, "", 1, ())
     broken = [c for c in own if smallest > 1 and not holds(c, smallest - 1)]
 
-    linear = [c for c in own if id(c) in bounds]  # the others are left to the input that is tried
-    steady = [c for c in linear if bounds[id(c)].slope == 0]
-    ends = [bounds[id(c)].crossed(MAX_SCAN) for c in linear if c not in steady]
-    horizon = max([smallest, *ends])  # behind it what rises or falls has the sign that it keeps
-    bounded = any(c.equal or bounds[id(c)].slope < 0 for c in linear if c not in steady)
+    linear = [
+        (c, _line(c.poly)) for c in own if _is_linear(c.poly)
+    ]  # the others are left to the input that is tried
+    steady = [c for c, line in linear if not line.slope]
+    sloped = [(c, line) for c, line in linear if line.slope]
+    horizon = max(
+        [smallest, *(line.crossed(MAX_SCAN) for _, line in sloped)]
+    )  # behind it each keeps its sign
+    bounded = any(c.equal or line.slope < 0 for c, line in sloped)
     largest = next(n for n in range(horizon, 0, -1) if legal(n)) if bounded else None
 
-    modulus = lcm(1, *(period(c.poly) for c in steady))
+    modulus = lcm(*(period(c.poly) for c in steady))
     remainders: tuple[int, ...] = ()
-    if 1 < modulus <= MAX_MODULUS and largest != smallest:
-        fitting = {n % modulus for n in range(modulus) if all(holds(c, n + modulus) for c in steady)}
-        remainders = tuple(sorted(fitting)) if len(fitting) < modulus else ()
+    if modulus <= MAX_MODULUS and largest != smallest:
+        fitting = [n for n in range(modulus) if all(holds(c, n) for c in steady)]
+        remainders = tuple(fitting) if len(fitting) < modulus else ()
     modulus = modulus if remainders else 1
     gaps = tuple(
         n

@@ -48,6 +48,10 @@ def _constant(n: int) -> Poly:
     return (((), n),) if n else ()
 
 
+def _is_constant(poly: Poly) -> bool:
+    return not any(monomial for monomial, _ in poly)
+
+
 def add(a: Poly, b: Poly, times: int = 1) -> Poly:
     """`a + times * b`."""
     terms = dict(a)
@@ -67,28 +71,15 @@ def _multiply(a: Poly, b: Poly) -> Poly:
 
 def _floor(a: Poly, divisor: int) -> Poly:
     """floor(a / divisor) in canonical form: whole multiples outside, nested floors merged."""
-    if divisor == 1:
-        return a
-    outside: dict[tuple[Atom, ...], int] = {}
-    inside: dict[tuple[Atom, ...], int] = {}
-    constant = 0
-    for monomial, c in a:
-        if monomial == ():
-            constant = c
-            continue
-        outside[monomial] = c // divisor
-        if c % divisor:
-            inside[monomial] = c % divisor
+    # floor((q*divisor + r + x)/divisor) = q + floor((r + x)/divisor)
+    outside = {monomial: c // divisor for monomial, c in a}
+    inside = {monomial: c % divisor for monomial, c in a if monomial and c % divisor}
     if not inside:
-        outside[()] = constant // divisor
         return _poly(outside)
     common = gcd(divisor, *inside.values())
-    if common > 1:
-        inside = {monomial: c // common for monomial, c in inside.items()}
-        constant, divisor = constant // common, divisor // common  # still more than 1: what is inside is less
-    # floor((q*divisor + r + x)/divisor) = q + floor((r + x)/divisor)
-    outside[()] = constant // divisor
-    constant %= divisor
+    inside = {monomial: c // common for monomial, c in inside.items()}
+    constant = dict(a).get((), 0) % divisor // common
+    divisor //= common  # still more than 1: what is inside is less
     match tuple(inside.items()):
         case (((Floor() as inner,), 1),):
             numerator = add(inner.numerator, _constant(constant * inner.divisor))
@@ -197,7 +188,7 @@ class Size(int):
     @staticmethod
     def make(value: int, poly: Poly, ledger: Ledger) -> int:
         """The size, or a plain integer where the expression is constant."""
-        if not poly or (len(poly) == 1 and poly[0][0] == ()):
+        if _is_constant(poly):
             return value
         size = Size(value)
         size.poly, size.ledger = poly, ledger
@@ -277,7 +268,7 @@ class Size(int):
         above = add(self.poly, poly_of(least), -1)
         below = add(add((), above, -1), _constant(-1))
         holds = int(self) >= int(least)
-        if above == _constant(int(self) - int(least)):  # the same for every size
+        if _is_constant(above):  # the same for every size
             return holds
         self.ledger.note(above if holds else below, equal=False)
         self.ledger.miss(below if holds else above, equal=False)
@@ -320,20 +311,13 @@ def same(a: Sequence[int], b: Sequence[int]) -> bool:
     """Whether two shapes are equal, for every size or by conditions that are noted; nothing is noted where they are not."""
     if len(a) != len(b):
         return False
-    apart = [(n, m) for n, m in zip(a, b, strict=True) if _are_apart(n, m)]
+    apart = [(n, m) for n, m in zip(a, b, strict=True) if poly_of(n) != poly_of(m)]
     if not apart:
         return True
     if any(not is_free(n) and not is_free(m) for n, m in apart):
         return False
     unequal = [(n, m) for n, m in apart if int(n) != int(m)]
     return all(n == m for n, m in unequal or apart)
-
-
-def _are_apart(n: int, m: int) -> bool:
-    """Whether two sizes are not one expression; nothing is noted."""
-    if isinstance(n, Size) or isinstance(m, Size):
-        return poly_of(n) != poly_of(m)
-    return n != m
 
 
 def ratio(n: int, m: int) -> int | None:
