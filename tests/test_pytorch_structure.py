@@ -69,15 +69,14 @@ map is even, and skip a projection where it is not needed: another matter, and l
 
 TWINS = (
     "nasnet",
-    "xception",
     "ddpm_cifar10",
     "wavenet",
     "yolov8n",
 )
 """Families whose blocks still become several classes, where a person would have written one.
 
-Most would be one class with an `if`, which the text does not say in numbers: whether a map is even (Xception, NASNet), or that a
-size is handed in where the attention is left out (DDPM). YOLOv8's C2f repeat what `forward` joins, which a loop in it would
+NASNet's cells fit the map before to their own where its size says so, which is no number that a constructor has. DDPM's units are
+handed a size where the attention is left out. YOLOv8's C2f repeat what `forward` joins, which a loop in it would
 cover; the last of WaveNet's units gives one tensor, the others two.
 """
 
@@ -87,6 +86,24 @@ def test_no_block_of_the_zoo_becomes_two_classes(name: str) -> None:
     found = classes(cnnc.load(f"zoo:{name}").pytorch())
     copies = [c for c in found if c[-1].isdigit() and c.rstrip("0123456789") in found]
     assert copies == ([NUMBERED[name]] if name in NUMBERED else [])
+
+
+@pytest.mark.parametrize(
+    ("layer", "written"),
+    [
+        ("maxpool3/2(pad=same_tf)", "SameTFMaxPool2d(3, stride=2)"),
+        ("avgpool3/2(pad=same_tf, count_pad=no)", "SameTFAvgPool2d(3, stride=2, count_include_pad=False)"),
+        ("conv3-w/2(pad=same_tf)", "SameTFConv2d(in_channels, w, 3, stride=2)"),
+        ("sepconv3-w/s(pad=same_tf)", "SameTFSeparableConv2d(in_channels, w, 3, stride=s)"),
+    ],
+)
+def test_a_block_on_even_and_odd_maps_is_one_class(layer: str, written: str) -> None:
+    text = f"input 3x19x19\nblock half(w, s) = {layer} -> bn\nhalf(4, 2) -> half(6, 2) -> conv3-6 -> half(8, 1)\n"
+    source = agrees(cnnc.parse(text))
+    assert [name for name in classes(source) if name.startswith("Half")] == ["Half"]
+    assert written in source
+    source = agrees(cnnc.parse(text.replace(layer, "conv3-w/s(pad=same_tf)")))
+    assert "nn.Conv2d(in_channels, w, 3, stride=s, padding=1)" in source  # without a stride no map is copied
 
 
 def test_a_dense_block_is_a_loop() -> None:

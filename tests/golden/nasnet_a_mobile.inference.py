@@ -86,6 +86,12 @@ except ImportError:
 # helper FusedLinear
 
 
+# helper SameTF
+
+
+# helper SameTFAvgPool2d
+
+
 # helper scale_and_shift
 
 
@@ -102,9 +108,6 @@ except ImportError:
 
 
 # helper SeparableMaxPool2d
-
-
-# helper UnevenAvgPool2d
 
 
 # helper UnevenMaxPool2d
@@ -252,27 +255,15 @@ class X22(nn.Module):
 class X3(nn.Module):
     """The bracket `x3`."""
 
-    def __init__(self, in_channels2: int, f: int) -> None:
+    def __init__(
+        self, in_channels2: int, f: int, padding: int | tuple[int, int, int, int]
+    ) -> None:
         super().__init__()
-        self.avgpool1 = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
-        self.sep1 = Sep(in_channels2, 5, f, 2, padding=2)
+        self.avgpool1 = SameTFAvgPool2d(3, stride=2, count_include_pad=False)
+        self.sep1 = Sep(in_channels2, 5, f, 2, padding=padding)
 
     def forward(self, x: Tensor, cell0_bn: Tensor) -> Tensor:
         return self.avgpool1(x) + self.sep1(cell0_bn)
-
-
-class X32(nn.Module):
-    """The bracket `x3`."""
-
-    def __init__(self, in_channels2: int, f: int) -> None:
-        super().__init__()
-        self.avgpool1 = UnevenAvgPool2d(
-            3, stride=2, padding=(0, 1, 0, 1), count_include_pad=False
-        )
-        self.sep1 = Sep(in_channels2, 5, f, 2, padding=(1, 2, 1, 2))
-
-    def forward(self, x: Tensor, x2: Tensor) -> Tensor:
-        return self.avgpool1(x) + self.sep1(x2)
 
 
 class X5(nn.Module):
@@ -380,7 +371,7 @@ class Reduction(nn.Module):
         )
         self.x1 = X1(f, in_channels, f, padding=2, padding2=3)
         self.x2 = X2(in_channels, f)
-        self.x3 = X3(in_channels, f)
+        self.x3 = X3(in_channels, f, padding=2)
         self.x4 = X4()
         self.x5 = X5(f, f)
 
@@ -403,7 +394,7 @@ class Reduction2(nn.Module):
         )
         self.x1 = X1(f, 2 * (g // 2), f, padding=(1, 2, 1, 2), padding2=(2, 3, 2, 3))
         self.x2 = X22(2 * (g // 2), f)
-        self.x3 = X32(2 * (g // 2), f)
+        self.x3 = X3(2 * (g // 2), f, padding=(1, 2, 1, 2))
         self.x4 = X4()
         self.x5 = X52(f, f)
 
@@ -427,7 +418,7 @@ class Reduction3(nn.Module):
         )
         self.x1 = X1(f, g, f, padding=(1, 2, 1, 2), padding2=(2, 3, 2, 3))
         self.x2 = X22(g, f)
-        self.x3 = X32(g, f)
+        self.x3 = X3(g, f, padding=(1, 2, 1, 2))
         self.x4 = X4()
         self.x5 = X52(f, f)
 

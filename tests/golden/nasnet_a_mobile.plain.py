@@ -13,6 +13,78 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+class SameTF(nn.Module):
+    """Pads by TensorFlow's rule before the layer it is mixed into.
+
+    ceil(n/s) windows on each axis, the smaller half of the padding before.
+    """
+
+    fill = 0.0
+
+    def pad(self, x: Tensor) -> Tensor:
+        sides: list[int] = []
+        options: Any = (self.kernel_size, self.stride, getattr(self, "dilation", 1))
+        for i, n in enumerate(x.shape[2:]):
+            k, s, d = (v[i] if isinstance(v, tuple) else v for v in options)
+            last = n - (n - 1) // s * s  # what the last window must cover
+            total = max((k - 1) * d + 1 - last, 0)
+            sides = [total // 2, total - total // 2, *sides]
+        return F.pad(x, sides, value=self.fill)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = super().forward(self.pad(x))
+        return y
+
+
+class SameTFAvgPool2d(SameTF, nn.AvgPool2d):
+    """Average-pool padded by TensorFlow's rule."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        if self.count_include_pad:
+            return y
+        inside: Tensor = super().forward(torch.ones_like(x[:1, :1]))
+        return y / inside
+
+
+class SameTFConv2d(SameTF, nn.Conv2d):
+    """Convolution padded by TensorFlow's rule."""
+
+
+class SameTFMaxPool2d(SameTF, nn.MaxPool2d):
+    """Max-pool padded by TensorFlow's rule; padding never wins."""
+
+    fill = float("-inf")
+
+
+class SameTFSeparableConv2d(nn.Module):
+    """A depthwise convolution padded by TensorFlow's rule, then 1x1 over the channels.
+
+    Chollet 2017, Xception.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        *,
+        multiplier: int = 1,
+        bias: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__()
+        middle = in_channels * multiplier
+        self.depthwise = SameTFConv2d(
+            in_channels, middle, kernel_size, groups=in_channels, bias=False, **kwargs
+        )
+        self.pointwise = nn.Conv2d(middle, out_channels, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.pointwise(self.depthwise(x))
+        return y
+
+
 class SeparableConv2d(nn.Module):
     """A depthwise convolution, then 1x1 over the channels (Chollet 2017, Xception).
 
@@ -51,60 +123,13 @@ class SeparableConv2d(nn.Module):
         return y
 
 
-class UnevenAvgPool2d(nn.AvgPool2d):
-    """Average-pool padded by side: `padding` as `F.pad` has it, last axis first.
-
-    With `ceil_mode` a window must start in the input or the padding before it.
-    """
-
-    def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.sides = padding
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = super().forward(F.pad(x, self.sides))
-        if not self.count_include_pad:
-            y = y / super().forward(F.pad(torch.ones_like(x[:1, :1]), self.sides))
-        stride = self.stride if isinstance(self.stride, tuple) else (self.stride,) * 2
-        for i, s in enumerate(stride):
-            start = x.shape[2 + i] + self.sides[-2 - 2 * i]
-            y = y.narrow(2 + i, 0, min(y.shape[2 + i], -(-start // s)))
-        return y
-
-
-class UnevenMaxPool2d(nn.MaxPool2d):
-    """Max-pool padded by side: `padding` as `F.pad` has it, last axis first.
-
-    With `ceil_mode` a window must start in the input or the padding before it.
-    """
-
-    def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.sides = padding
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = super().forward(F.pad(x, self.sides, value=float("-inf")))
-        stride = self.stride if isinstance(self.stride, tuple) else (self.stride,) * 2
-        for i, s in enumerate(stride):
-            start = x.shape[2 + i] + self.sides[-2 - 2 * i]
-            y = y.narrow(2 + i, 0, min(y.shape[2 + i], -(-start // s)))
-        return y
-
-
 class Sep(nn.Sequential):
     """The block `sep(k, f, s)`."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        k: int,
-        f: int,
-        s: int = 1,
-        padding: int | tuple[int, int, int, int] = 0,
-    ) -> None:
+    def __init__(self, in_channels: int, k: int, f: int, s: int = 1) -> None:
         super().__init__(
             nn.ReLU(),
-            SeparableConv2d(in_channels, f, k, stride=s, bias=False, padding=padding),
+            SameTFSeparableConv2d(in_channels, f, k, stride=s, bias=False),
             nn.BatchNorm2d(f, eps=0.001, momentum=0.0003),
             nn.ReLU(inplace=True),
             SeparableConv2d(f, f, k, bias=False, padding=k // 2),
@@ -158,17 +183,10 @@ class Fit2(nn.Sequential):
 class X1(nn.Module):
     """The bracket `x1`."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        in_channels2: int,
-        f: int,
-        padding: int | tuple[int, int, int, int],
-        padding2: int | tuple[int, int, int, int],
-    ) -> None:
+    def __init__(self, in_channels: int, in_channels2: int, f: int) -> None:
         super().__init__()
-        self.sep1 = Sep(in_channels, 5, f, 2, padding=padding)
-        self.sep2 = Sep(in_channels2, 7, f, 2, padding=padding2)
+        self.sep1 = Sep(in_channels, 5, f, 2)
+        self.sep2 = Sep(in_channels2, 7, f, 2)
 
     def forward(self, x: Tensor, cell0_bn: Tensor) -> Tensor:
         return self.sep1(x) + self.sep2(cell0_bn)
@@ -179,23 +197,11 @@ class X2(nn.Module):
 
     def __init__(self, in_channels2: int, f: int) -> None:
         super().__init__()
-        self.maxpool1 = nn.MaxPool2d(3, stride=2, padding=1)
-        self.sep1 = Sep(in_channels2, 7, f, 2, padding=3)
+        self.maxpool1 = SameTFMaxPool2d(3, stride=2)
+        self.sep1 = Sep(in_channels2, 7, f, 2)
 
     def forward(self, x: Tensor, cell0_bn: Tensor) -> Tensor:
         return self.maxpool1(x) + self.sep1(cell0_bn)
-
-
-class X22(nn.Module):
-    """The bracket `x2`."""
-
-    def __init__(self, in_channels2: int, f: int) -> None:
-        super().__init__()
-        self.maxpool1 = UnevenMaxPool2d(3, stride=2, padding=(0, 1, 0, 1))
-        self.sep1 = Sep(in_channels2, 7, f, 2, padding=(2, 3, 2, 3))
-
-    def forward(self, x: Tensor, x2: Tensor) -> Tensor:
-        return self.maxpool1(x) + self.sep1(x2)
 
 
 class X3(nn.Module):
@@ -203,25 +209,11 @@ class X3(nn.Module):
 
     def __init__(self, in_channels2: int, f: int) -> None:
         super().__init__()
-        self.avgpool1 = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
-        self.sep1 = Sep(in_channels2, 5, f, 2, padding=2)
+        self.avgpool1 = SameTFAvgPool2d(3, stride=2, count_include_pad=False)
+        self.sep1 = Sep(in_channels2, 5, f, 2)
 
     def forward(self, x: Tensor, cell0_bn: Tensor) -> Tensor:
         return self.avgpool1(x) + self.sep1(cell0_bn)
-
-
-class X32(nn.Module):
-    """The bracket `x3`."""
-
-    def __init__(self, in_channels2: int, f: int) -> None:
-        super().__init__()
-        self.avgpool1 = UnevenAvgPool2d(
-            3, stride=2, padding=(0, 1, 0, 1), count_include_pad=False
-        )
-        self.sep1 = Sep(in_channels2, 5, f, 2, padding=(1, 2, 1, 2))
-
-    def forward(self, x: Tensor, x2: Tensor) -> Tensor:
-        return self.avgpool1(x) + self.sep1(x2)
 
 
 class X5(nn.Module):
@@ -229,20 +221,8 @@ class X5(nn.Module):
 
     def __init__(self, in_channels: int, f: int) -> None:
         super().__init__()
-        self.sep1 = Sep(in_channels, 3, f, padding=1)
-        self.maxpool1 = nn.MaxPool2d(3, stride=2, padding=1)
-
-    def forward(self, x: Tensor, x2: Tensor) -> Tensor:
-        return self.sep1(x) + self.maxpool1(x2)
-
-
-class X52(nn.Module):
-    """The bracket `x5`."""
-
-    def __init__(self, in_channels: int, f: int) -> None:
-        super().__init__()
-        self.sep1 = Sep(in_channels, 3, f, padding=1)
-        self.maxpool1 = UnevenMaxPool2d(3, stride=2, padding=(0, 1, 0, 1))
+        self.sep1 = Sep(in_channels, 3, f)
+        self.maxpool1 = SameTFMaxPool2d(3, stride=2)
 
     def forward(self, x: Tensor, x2: Tensor) -> Tensor:
         return self.sep1(x) + self.maxpool1(x2)
@@ -259,14 +239,14 @@ class Normal(nn.Module):
             nn.Conv2d(in_channels, f, 1, bias=False),
             nn.BatchNorm2d(f, eps=0.001, momentum=0.0003),
         )
-        self.sep1 = Sep(f, 5, f, padding=2)
-        self.sep2 = Sep(2 * (f // 2), 3, f, padding=1)
-        self.sep3 = Sep(2 * (f // 2), 5, f, padding=2)
-        self.sep4 = Sep(2 * (f // 2), 3, f, padding=1)
+        self.sep1 = Sep(f, 5, f)
+        self.sep2 = Sep(2 * (f // 2), 3, f)
+        self.sep3 = Sep(2 * (f // 2), 5, f)
+        self.sep4 = Sep(2 * (f // 2), 3, f)
         self.avgpool1 = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
         self.avgpool2 = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
         self.avgpool3 = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
-        self.sep5 = Sep(f, 3, f, padding=1)
+        self.sep5 = Sep(f, 3, f)
 
     def forward(self, x: Tensor, x2: Tensor) -> Tensor:
         p = self.p(x2)
@@ -295,14 +275,14 @@ class Normal2(nn.Module):
             nn.Conv2d(in_channels, f, 1, bias=False),
             nn.BatchNorm2d(f, eps=0.001, momentum=0.0003),
         )
-        self.sep1 = Sep(f, 5, f, padding=2)
-        self.sep2 = Sep(f, 3, f, padding=1)
-        self.sep3 = Sep(f, 5, f, padding=2)
-        self.sep4 = Sep(f, 3, f, padding=1)
+        self.sep1 = Sep(f, 5, f)
+        self.sep2 = Sep(f, 3, f)
+        self.sep3 = Sep(f, 5, f)
+        self.sep4 = Sep(f, 3, f)
         self.avgpool1 = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
         self.avgpool2 = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
         self.avgpool3 = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
-        self.sep5 = Sep(f, 3, f, padding=1)
+        self.sep5 = Sep(f, 3, f)
 
     def forward(self, x: Tensor, x2: Tensor) -> Tensor:
         p = self.p(x2)
@@ -330,7 +310,7 @@ class Reduction(nn.Module):
             nn.Conv2d(in_channels, f, 1, bias=False),
             nn.BatchNorm2d(f, eps=0.001, momentum=0.0003),
         )
-        self.x1 = X1(f, in_channels, f, padding=2, padding2=3)
+        self.x1 = X1(f, in_channels, f)
         self.x2 = X2(in_channels, f)
         self.x3 = X3(in_channels, f)
         self.x4 = X4()
@@ -354,11 +334,11 @@ class Reduction2(nn.Module):
             nn.Conv2d(in_channels, f, 1, bias=False),
             nn.BatchNorm2d(f, eps=0.001, momentum=0.0003),
         )
-        self.x1 = X1(f, 2 * (g // 2), f, padding=(1, 2, 1, 2), padding2=(2, 3, 2, 3))
-        self.x2 = X22(2 * (g // 2), f)
-        self.x3 = X32(2 * (g // 2), f)
+        self.x1 = X1(f, 2 * (g // 2), f)
+        self.x2 = X2(2 * (g // 2), f)
+        self.x3 = X3(2 * (g // 2), f)
         self.x4 = X4()
-        self.x5 = X52(f, f)
+        self.x5 = X5(f, f)
 
     def forward(self, x: Tensor, cell0_bn: Tensor) -> Tensor:
         p = self.p(cell0_bn)
@@ -379,11 +359,11 @@ class Reduction3(nn.Module):
             nn.Conv2d(in_channels, f, 1, bias=False),
             nn.BatchNorm2d(f, eps=0.001, momentum=0.0003),
         )
-        self.x1 = X1(f, g, f, padding=(1, 2, 1, 2), padding2=(2, 3, 2, 3))
-        self.x2 = X22(g, f)
-        self.x3 = X32(g, f)
+        self.x1 = X1(f, g, f)
+        self.x2 = X2(g, f)
+        self.x3 = X3(g, f)
         self.x4 = X4()
-        self.x5 = X52(f, f)
+        self.x5 = X5(f, f)
 
     def forward(self, x: Tensor, x2: Tensor) -> Tensor:
         p = self.p(x2)

@@ -330,3 +330,9 @@ def _steps_between(trace: Trace | None, outer: Trace | None) -> list[Trace]:
 def is_empty(scope: Scope) -> bool:
     """Whether a scope places no layer."""
     return next(scope.nodes(), None) is None
+
+
+def origin(scope: Scope) -> tuple[str, int, int]:
+    """What in the text a scope comes from: its block, or its own bracket."""
+    span = scope.block.span if scope.block is not None else scope.span
+    return (span.source.name, span.start, span.end)

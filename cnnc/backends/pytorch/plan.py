@@ -32,7 +32,7 @@ from cnnc.backends.pytorch.classes import (
     walk,
     walk_items,
 )
-from cnnc.backends.pytorch.context import Sources, is_empty
+from cnnc.backends.pytorch.context import Sources, is_empty, origin
 from cnnc.backends.pytorch.helpers import helper_names
 from cnnc.backends.pytorch.imports import MATH
 from cnnc.backends.pytorch.in_place import overwriting
@@ -326,10 +326,10 @@ class Planner:
         groups: dict[tuple[object, ...], list[Instance]] = {}
         for scope in scopes:
             instance = self.made[id(scope)] = self.instance(scope)
-            key = (_origin(scope), *self._skeleton(instance))
+            key = (origin(scope), *self._skeleton(instance))
             if key not in groups:
                 groups[key] = []
-                origins.setdefault(_origin(scope), []).append(groups[key])
+                origins.setdefault(origin(scope), []).append(groups[key])
             groups[key].append(instance)
         return list(origins.values())
 
@@ -413,9 +413,3 @@ class Planner:
         for position, instance in enumerate(cls.instances):
             instance.cls, instance.position = cls, position
         return cls
-
-
-def _origin(scope: Scope) -> tuple[str, int, int]:
-    """What in the text a scope comes from: its block, or its own bracket."""
-    span = scope.block.span if scope.block is not None else scope.span
-    return (span.source.name, span.start, span.end)

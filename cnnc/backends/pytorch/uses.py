@@ -1,15 +1,17 @@
-"""Shared modules whose padding is another at each use.
+"""Layers whose padding is another at each use of their module, or in each instance of their block.
 
-One module has one padding in numbers. TensorFlow's goes by the size of the map, so where a
-shared module is used at several sizes it is worked out as the module runs.
+One module has one padding in numbers. TensorFlow's depends on the size of the map, so where a
+module is used at several sizes, or a block's maps are even here and odd there, it is worked out as the module runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from cnnc.backends.pytorch.layer import Code, Function, Raw
+from cnnc.backends.pytorch.context import origin
+from cnnc.backends.pytorch.emitters.shared import is_symmetric
+from cnnc.backends.pytorch.layer import Code, Function, Raw, emission_of
 from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.ops import Op
 from cnnc.compiler.ops.base import SameTF
@@ -32,9 +34,50 @@ def padded_by_use(graph: Graph) -> Mapping[int, Op]:
                 "E801", f"the PyTorch backend cannot write `{module}`, which is padded otherwise at each use",
                 nodes[1].span, hint="a padding that depends on the size is pad=same_tf",
             )  # fmt: skip
-        for node, op in zip(nodes, ops, strict=True):
-            found[node.index] = op.model_copy(update={"pad": SameTF(op.pad)})
+        found |= _as_they_run(nodes)
+    for nodes in _by_words(graph):
+        ops = [node.op for node in nodes]
+        if len({is_symmetric(op.pad) for op in ops}) > 1:
+            found |= _as_they_run(nodes)
     return found
+
+
+def _as_they_run(nodes: Iterable[Node]) -> dict[int, Op]:
+    """The ops of some layers, padded as they run."""
+    ops: dict[int, Any] = {node.index: node.op for node in nodes}
+    return {index: op.model_copy(update={"pad": SameTF(op.pad)}) for index, op in ops.items()}
+
+
+def _by_words(graph: Graph) -> Iterator[list[Node]]:
+    """The layers with TensorFlow's padding that one word of a block places in its instances.
+
+    Only those for which to pad as they run costs little: the strided ones, and those that copy their map to pad it in
+    any case.
+    """
+    again = _used_again(graph)
+    words: dict[object, list[Node]] = {}
+    for scope in graph.scopes():
+        for child in scope.children if scope is not graph.root else ():
+            if isinstance(child, int):
+                node = graph.nodes[child]
+                words.setdefault((origin(scope), node.span, type(node.op)), []).append(node)
+    for nodes in words.values():
+        emission = emission_of(type(nodes[0].op))
+        if (
+            emission is not None
+            and emission.same_tf
+            and not any(n.module in again or n.applied for n in nodes)
+        ):
+            ops: list[Any] = [node.op for node in nodes]
+            costs_little = emission.copies or all(max(op.stride) > 1 for op in ops)
+            if costs_little and all(_says_tensorflows(graph, node) for node in nodes):
+                yield nodes
+
+
+def _says_tensorflows(graph: Graph, node: Node) -> bool:
+    """Whether the text asks for TensorFlow's padding."""
+    given = node.args.get("pad")
+    return given is not None and given.value == "same_tf" and _is_tensorflows(graph, node)
 
 
 def sized_by_use(graph: Graph) -> frozenset[int]:
