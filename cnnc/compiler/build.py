@@ -94,11 +94,12 @@ def _finished(spec: s.Spec, asked: Asked, file: FileScope, walked: Walked) -> Gr
     walked.problems += settle_reuses(walked.drafts)
     assign_names(walked.root, walked.inputs)
     walked.problems += warnings(walked, file, consumers)
-    problems = [*walked.problems, *_unreached(walked)]
+    spare = [scope for scope in walked.root.scopes() if scope.is_spare]
+    problems = [*walked.problems, *_unreached(walked, spare)]
     _raise_errors(problems)
     name = next((st.name for st in spec.statements if isinstance(st, s.Model)), asked.stem)
     graph = _freeze(name, spec, file, walked, problems)
-    if any(scope.is_spare for scope in walked.root.scopes()):
+    if spare:
         from cnnc.compiler.prune import pruned
 
         graph = replace(pruned(graph, graph.outputs), claims=graph.claims)
@@ -175,12 +176,14 @@ def _raise_errors(problems: Sequence[Diagnostic]) -> None:
         raise CnncError(sorted(errors, key=lambda d: d.span.start if d.span else -1))
 
 
-def _unreached(walked: Walked) -> list[Diagnostic]:
-    """E501 for the last layer of every chain that reaches no output."""
+def _unreached(walked: Walked, networks: Sequence[DraftScope]) -> list[Diagnostic]:
+    """E501 for the last layer of every chain that reaches no output, those within `networks` that are used from
+    their files left out."""
     kept = [d for d in walked.drafts if not d.dropped]
     taken = {x.settled().number for d in kept for x in d.inputs}
     taken |= {draft.settled().number for draft in walked.outputs.values()}
-    spare = _spare(walked.root)
+    inside = {scope for network in networks for scope in network.scopes()}
+    spare = {child.number for scope in inside for child in scope.children if isinstance(child, Draft)}
     problems = []
     for draft in kept:
         if draft.number in taken or draft.number in spare:
@@ -190,13 +193,6 @@ def _unreached(walked: Walked) -> list[Diagnostic]:
         trace = render_trace(draft.trace, draft.span)
         problems.append(Diagnostic("E501", f"{what} reaches no output", draft.span, trace, hint))
     return problems
-
-
-def _spare(root: DraftScope) -> set[int]:
-    """The numbers of the drafts within networks that are used from their files."""
-    tops = [scope for scope in root.scopes() if scope.is_spare]
-    scopes = [scope for top in tops for scope in top.scopes()]
-    return {child.number for scope in scopes for child in scope.children if isinstance(child, Draft)}
 
 
 def _freeze(

@@ -207,12 +207,12 @@ class Sources:
         if level is None or (param.owner == FILE and param.name not in self.kept):
             self.fixed |= self.dependence.of(param)
             return Const(value)
-        return param if param.owner == level else replace(param, owner=level)
+        return param if param.owner == level else Param(param.name, level, param.kind)
 
     def handed_on(self, param: Param, home: Scope, scope: Scope) -> Sym | None:
         """What a call in the class of `scope` hands to a parameter that is the file's or that of the block `home`."""
         owner = home.number if param.name in home.args else FILE
-        return self.of(replace(param, owner=owner), scope)
+        return self.of(Param(param.name, owner, param.kind), scope)
 
     def _size(self, sym: SizeOf, scope: Scope) -> Sym | None:
         lost = self.graph.lost.get(sym.tensor)

@@ -18,6 +18,7 @@ from cnnc.backends.pytorch.form import form_of
 from cnnc.backends.pytorch.write import to_pytorch
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.sizes import is_free
+from cnnc.dsl.deep import deep
 from cnnc.dsl.diagnostics import fail
 from cnnc.dsl.record import record
 
@@ -226,6 +227,7 @@ def _largest(held: Sequence[Entry], count: int) -> tuple[Held, ...]:
     return tuple(Held(layer, kind, size) for (layer, kind), size in found)
 
 
+@deep
 def memory_plan(
     graph: Graph, question: Question, *, limit: int | None = None, reserve: float = RESERVE
 ) -> MemoryPlan:

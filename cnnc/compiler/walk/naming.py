@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import TypeGuard
 
@@ -20,11 +20,12 @@ def assign_names(root: Scope, inputs: Mapping[str, Draft]) -> None:
     Raises CnncError: E204 where a label is also a name that a counter gives, E901 for a name that is too long.
     """
     problems: list[Diagnostic] = []
-    taken: dict[str, Draft | Scope] = {**inputs, **_shared_modules(root)}
-    for scope in _own(root):
+    scopes = list(root.scopes())
+    taken: dict[str, Draft | Scope] = {**inputs, **_shared_modules(scopes)}
+    for scope in _own(root) if any(scope.kind == "again" for scope in scopes) else scopes:
         _name_children(scope, problems, taken if scope is root else {})
-    _name_reuses(root, problems)
-    problems += _counted_taps(root)
+    _name_reuses(scopes, problems)
+    problems += _counted_taps(scopes)
     if problems:
         raise CnncError(problems)
 
@@ -34,9 +35,9 @@ def is_numbered(scope: Scope) -> bool:
     return scope.kind != "model" and not scope.has_sides and not scope.is_spare
 
 
-def _shared_modules(root: Scope) -> dict[str, Scope]:
+def _shared_modules(scopes: Iterable[Scope]) -> dict[str, Scope]:
     """The shared modules that are used, by their names."""
-    return {s.label: s for s in root.scopes() if s.kind == "shared" and s.label is not None}
+    return {s.label: s for s in scopes if s.kind == "shared" and s.label is not None}
 
 
 def _name_children(scope: Scope, problems: list[Diagnostic], given: Mapping[str, Draft | Scope]) -> None:
@@ -94,10 +95,10 @@ def _own(root: Scope) -> Iterator[Scope]:
         todo.extend(inner)
 
 
-def _name_reuses(root: Scope, problems: list[Diagnostic]) -> None:
+def _name_reuses(scopes: Sequence[Scope], problems: list[Diagnostic]) -> None:
     """What uses a module again is called after that, `c@2`, in the order of the text; a weight `c@weight`."""
-    scopes = sorted((c for c in root.scopes() if c.kind == "again"), key=lambda scope: scope.number)
-    drafts = [c for scope in root.scopes() for c in scope.children if isinstance(c, Draft) and c.reused]
+    further = sorted((c for c in scopes if c.kind == "again"), key=lambda scope: scope.number)
+    drafts = [c for scope in scopes for c in scope.children if isinstance(c, Draft) and c.reused]
     counts: dict[tuple[str, str], int] = {}
 
     def after(name: str, kind: str = "") -> str:
@@ -108,7 +109,7 @@ def _name_reuses(root: Scope, problems: list[Diagnostic]) -> None:
         assert draft.op is not None
         if not draft.dropped:
             draft.name = after(draft.owner.name, "weight" if draft.op.kind == "weight" else "")
-    for scope in scopes:
+    for scope in further:
         assert scope.again is not None
         scope.name = after(scope.again.name)
         for inner in _own(scope):
@@ -133,9 +134,8 @@ def _clash(label: str, span: Span) -> Diagnostic:
     return Diagnostic("E204", f"the label `{label}` is also a name that a counter gives", span, hint=hint)
 
 
-def _counted_taps(root: Scope) -> Iterator[Diagnostic]:
+def _counted_taps(scopes: Sequence[Scope]) -> Iterator[Diagnostic]:
     """E204 for every label that names no child and has the name of a child that a counter named."""
-    scopes = list(root.scopes())
     labelled = [scope for scope in scopes if scope.labels]
     if not labelled:
         return
