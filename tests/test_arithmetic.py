@@ -210,9 +210,12 @@ def test_numbers_have_a_largest_size() -> None:
     assert value_of(f"2 ** {ev.MAX_BITS - 1} - 1 + 2 ** {ev.MAX_BITS - 1}") == most
     assert value_of(f"-(2 ** {ev.MAX_BITS - 1} - 1) - 2 ** {ev.MAX_BITS - 1}") == -most
     assert value_of(f"1 / (2 ** {ev.MAX_BITS - 1})") == Fraction(1, 2 ** (ev.MAX_BITS - 1))
+    assert value_of("1 ** (10 ** 9)") == value_of("(-1) ** -(10 ** 9)") == 1
+    assert value_of("z ** (10 ** 9)") == 0
+    assert value_of("3 ** 323") == 3**323  # 512 bits
     for text in (
         f"2 ** {ev.MAX_BITS}", f"1 / 2 ** {ev.MAX_BITS - 1} / 2", f"2 ** -{ev.MAX_BITS}", f"-2 ** {ev.MAX_BITS - 1} * 2",
-        f"half ** {ev.MAX_BITS}", "2 ** (10 ** 9)", "(1 / 3) ** (10 ** 12)", "2 ** -(10 ** 9)", "10 ** 200 * 10 ** 200",
+        f"half ** {ev.MAX_BITS}", "2 ** (10 ** 9)", "3 ** 324", "(1 / 3) ** (10 ** 12)", "2 ** -(10 ** 9)", "10 ** 200 * 10 ** 200",
     ):  # fmt: skip
         assert code_of(text) == "E901", text
 

@@ -38,7 +38,7 @@ def of_python(text: str, params: Mapping[str, Any]) -> Any:
     """Python's value. Raises ArithmeticError or IndexError where there is none."""
     functions = {
         "F": Fraction, "floor": math.floor, "ceil": math.ceil, "min": min, "max": max, "sum": sum, "len": len,
-        "at": _at, "part": _part, "round": lambda x: math.floor(x + Fraction(1, 2)) if x >= 0 else -math.floor(-x + Fraction(1, 2)),
+        "at": _at, "part": _part, "within": _within, "round": lambda x: math.floor(x + Fraction(1, 2)) if x >= 0 else -math.floor(-x + Fraction(1, 2)),
     }  # fmt: skip
     try:
         return eval(text, {}, {**params, **functions})
@@ -58,6 +58,12 @@ def _part(items: tuple[Any, ...], low: Fraction | None, high: Fraction | None) -
     if not whole or not ((last == first - 1 and 0 <= first <= len(items)) or 0 <= first <= last < len(items)):
         raise IndexError
     return items[int(first) : int(last) + 1]
+
+
+def _within(x: Fraction, first: Fraction, last: Fraction) -> bool:
+    if first.denominator != 1 or last.denominator != 1:
+        raise IndexError
+    return x.denominator == 1 and first <= x <= last
 
 
 class Draw:
@@ -131,7 +137,7 @@ class Draw:
         if depth == 0:
             name = rng.choice((*FLAGS, "yes", "no"))
             return name, {"yes": "True", "no": "False"}.get(name, name)
-        kind = rng.choice(("order", "order", "chain", "and", "or", "not", "in", "same"))
+        kind = rng.choice(("order", "order", "chain", "and", "or", "not", "in", "within", "same"))
         (a, x), (b, y) = (self.flag if kind in ("and", "or") else self.number)(depth - 1), (
             self.flag if kind in ("and", "or") else self.number)(depth - 1)  # fmt: skip
         op = rng.choice(("<", "<=", ">", ">="))
@@ -149,6 +155,9 @@ class Draw:
         if kind == "in":
             (c, z), word = self.list(depth - 1), rng.choice(("in", "not in"))
             return f"({a} {word} {c})", f"(F({x}) {word} {z})"
+        if kind == "within":
+            (c, z), word = self.number(0), rng.choice(("", "not "))
+            return f"({a} {word}in {c}..{b})", f"({word}within(F({x}), F({z}), F({y})))"
         op = rng.choice(("==", "!="))
         return f"({a} {op} {b})", f"(F({x}) {op} F({y}))"
 
@@ -192,7 +201,7 @@ def _plain(value: Any) -> Any:
 @pytest.mark.parametrize("seed", range(6))
 def test_values_are_pythons_and_sources_give_those_of_other_params(seed: int) -> None:
     draw, seen = Draw(seed), Counter[str]()
-    for turn in range(300):
+    for turn in range(360):
         text, python = draw.flag(3) if turn % 3 == 0 else draw.number(3)
         known = drawn_params(draw.random)
         try:
@@ -251,6 +260,49 @@ def test_what_decides_nothing_leaves_a_condition_as_it_is() -> None:
         ("1 == 1 and n >= 1", "n >= 1"), ("max(n)", "n"), ("min(n)", "n"),
     ):  # fmt: skip
         assert evaluated(text, params).source == evaluated(alone, params).source, text
-    for text in ("p or yes", "q and no", "not yes", "1 > 2 and p"):
+    for text in (
+        "p or yes",
+        "q and no",
+        "not yes",
+        "1 > 2 and p",
+        "1 not in (1, 2)",
+        "3 not in (1, 2)",
+        "-(1 + 1)",
+        "+3",
+    ):
         assert evaluated(text, params).source == Const(evaluated(text, params).value), text
     assert evaluated("not p", params).source != evaluated("p", params).source
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "k if n > 2 else m", "k if p else n if n > 1 else 9", "k if no else m", "k if n > 2 else m if yes else 7",
+        "k if n not in (1, m) else 5", "sum((n, m, k))", "min((n, m))", "len((n, m))", "max(n, 2, m)",
+        "-n", "+n", "n - m - k", "n * m // 2 % 3", "floor(n / 2)", "(n, m, k)[1]", "(n, m, k)[1..2][0]",
+    ],
+)  # fmt: skip
+def test_a_source_gives_the_value_for_every_other_params(text: str) -> None:
+    """Whatever the params were when it was read, also along arms that were not taken."""
+    python = text.replace("no ", "False ").replace("yes", "True")
+    python = python.replace("1..2", "1:3").replace("floor(n / 2)", "n // 2")
+    grid = [
+        {"n": n, "m": m, "k": k, "p": p}
+        for n in (0, 1, 3)
+        for m in (1, 2)
+        for k in (4, 6)
+        for p in (True, False)
+    ]
+    for known in grid:
+        found = evaluated(text, known)
+        assert found.value == eval(python, {}, dict(known))
+        for other in grid:
+            values = {Param(name, FILE, kind_of(value)): value for name, value in other.items()}
+            assert symbolic.value(found.source, values) == eval(python, {}, dict(other)), (known, other)
+
+
+def test_a_word_of_a_layer_depends_on_what_its_arguments_do() -> None:
+    fixed, free = evaluated("gn(4, affine=no)", {}), evaluated("gn(n, affine=no)", {"n": 4})
+    assert fixed.source == Const(fixed.value)
+    assert fixed.value == free.value
+    assert {param.name for param in symbolic.params_of(free.source)} == {"n"}

@@ -266,13 +266,19 @@ def _interpolated(expr: s.Interpolated, env: Env) -> Sourced[Value]:
 
 
 def _unary(expr: s.Unary, env: Env) -> Sourced[Value]:
-    if expr.op == "not":
-        found = truth(expr.operand, env)
-        return Sourced(not found.value, logic_of("not", [found.source], not found.value))
-    operand = number(expr.operand, env)
-    if expr.op == "-":
-        return Sourced(-operand.value, symbolic.binary("-", Const(0), operand.source))
-    return Sourced(operand.value, operand.source)
+    match expr.op:
+        case "not":
+            return _not(truth(expr.operand, env))
+        case "-":
+            operand = number(expr.operand, env)
+            return Sourced(-operand.value, symbolic.binary("-", Const(0), operand.source))
+        case "+":
+            operand = number(expr.operand, env)
+            return Sourced(operand.value, operand.source)
+
+
+def _not(found: Sourced[bool]) -> Sourced[Value]:
+    return Sourced(not found.value, logic_of("not", [found.source], not found.value))
 
 
 def _arithmetic(expr: s.Arithmetic, env: Env) -> Sourced[Value]:
@@ -350,9 +356,7 @@ def _if_else(expr: s.IfElse, env: Env) -> Sourced[Value]:
             rest = s.IfElse(expr.arms[len(arms) + 1 :], expr.otherwise, expr.span)
             other = _quietly(_if_else, rest, env) if rest.arms else _quietly(evaluate, rest.otherwise, env)
             return Sourced(found.value, choice_of(arms, IfElse(holds.source, found.source, other)))
-        arms.append(
-            (holds.source, Const(None) if isinstance(holds.source, Const) else _quietly(evaluate, arm, env))
-        )
+        arms.append((holds.source, _quietly(evaluate, arm, env)))
     found = evaluate(expr.otherwise, env)
     return Sourced(found.value, choice_of(arms, found.source))
 
@@ -383,9 +387,7 @@ def _range(expr: s.Range, env: Env) -> Sourced[Value]:
 
 def _membership(expr: s.Membership, env: Env) -> Sourced[Value]:
     found = is_in(evaluate(expr.item, env), evaluate(expr.members, env), expr.members.span)
-    if expr.negated:
-        return Sourced(not found.value, logic_of("not", [found.source], not found.value))
-    return Sourced(found.value, found.source)
+    return _not(found) if expr.negated else Sourced(found.value, found.source)
 
 
 def _subscript(expr: s.Subscript, env: Env) -> Sourced[Value]:
@@ -411,12 +413,14 @@ def _call(expr: s.Call, env: Env) -> Sourced[Value]:
             wanted = "a list" if expr.name in ("len", "sum") else "plain numbers"
             raise fail("E303", f"`{expr.name}` takes {wanted}", arg.span)
         exprs.append(arg.value)
-    if len(exprs) == 1 and expr.name in OF_LISTS:
-        found = evaluate(exprs[0], env)
-        if expr.name in ("len", "sum") or isinstance(found.value, tuple):
-            return of_list(expr, a_list(found, exprs[0].span))
-    values = [number(x, env) for x in exprs]
-    return called(expr, values)
+    match exprs:
+        case [only] if expr.name in OF_LISTS:
+            found = evaluate(only, env)
+            if expr.name in ("len", "sum") or isinstance(found.value, tuple):
+                return of_list(expr, a_list(found, only.span))
+    if expr.name in ("len", "sum"):
+        raise fail("E303", f"`{expr.name}` takes a list", expr.span, hint=f"{expr.name}((1, 2, 3))")
+    return called(expr, [number(x, env) for x in exprs])
 
 
 def _guarded_arithmetic(expr: s.Arithmetic, env: Env) -> Sourced[Value]:

@@ -28,12 +28,10 @@ from cnnc.dsl.source import Span
 
 MAX_BITS = 512
 FLAGS = {"yes": True, "no": False}
-FUNCTIONS: dict[str, tuple[Callable[..., Exact], int, int | None]] = {
-    name: (function, *{"min": (1, None), "max": (1, None), "divisible": (2, 2)}.get(name, (1, 1)))
-    for name, function in symbolic.FUNCTIONS.items()
-} | {"len": (len, 1, 1), "sum": (sum, 1, 1)}
-"""Name to (function, fewest arguments, most arguments)."""
 OF_LISTS: dict[str, Callable[..., Exact]] = {"len": len, "sum": sum, "min": min, "max": max}
+FUNCTIONS: dict[str, Callable[..., Exact]] = OF_LISTS | symbolic.FUNCTIONS
+_COUNTS: dict[str, tuple[int, int | None]] = {"min": (1, None), "max": (1, None), "divisible": (2, 2)}
+"""How many numbers a function takes, at least and at most (None: any); the others take one."""
 
 
 class NoValue(Exception):
@@ -48,7 +46,7 @@ def _power(base: Exact, exponent: Exact) -> Exact:
     if not isinstance(exponent, int):
         raise NoValue("a power's exponent must be an integer")
     size = max(abs(Fraction(base).numerator), Fraction(base).denominator)
-    if size.bit_length() * abs(exponent) > 4 * MAX_BITS:
+    if (size.bit_length() - 1) * abs(exponent) >= MAX_BITS:  # it is at least 2 to this power
         raise TooLarge
     return Fraction(base) ** exponent
 
@@ -95,22 +93,23 @@ def choice_of(arms: Sequence[tuple[Sym, Sym]], last: Sym) -> Sym:
 
 def called(expr: s.Call, values: Sequence[Sourced[Exact]]) -> Sourced[Value]:
     """A function of numbers. Raises E303 for too few or too many, E306 where it has no value."""
-    function, least, most = FUNCTIONS[expr.name]
+    least, most = _COUNTS.get(expr.name, (1, 1))
     if len(values) < least or (most is not None and len(values) > most):
         wanted = f"{least}" if most == least else f"at least {least}"
-        if expr.name in ("len", "sum"):
-            raise fail("E303", f"`{expr.name}` takes a list", expr.span, hint=f"{expr.name}((1, 2, 3))")
         noun = "number" if wanted in ("1", "at least 1") else "numbers"
         raise fail("E303", f"`{expr.name}` takes {wanted} {noun}, not {len(values)}", expr.span)
     try:
-        total = bounded(function(*(value.value for value in values)), expr.span)
+        total = bounded(FUNCTIONS[expr.name](*(value.value for value in values)), expr.span)
     except ZeroDivisionError:
         raise fail("E306", f"`{expr.span.text}` divides by zero", expr.span) from None
     sources = tuple(value.source for value in values)
     if all(isinstance(source, Const) for source in sources):
         return constant(total)
-    if expr.name in ("min", "max"):
-        return Sourced(total, sources[0] if len(sources) == 1 else Extreme(expr.name, sources))
+    match expr.name, sources:
+        case "min" | "max", (alone,):
+            return Sourced(total, alone)
+        case "min" | "max", _:
+            return Sourced(total, Extreme(expr.name, sources))
     return Sourced(total, Rounded(expr.name, sources))
 
 
@@ -122,9 +121,10 @@ def of_list(expr: s.Call, found: Sourced[tuple[Value, ...]]) -> Sourced[Value]:
     for item in found.value:
         if not is_number(item):
             raise fail("E303", f"`{expr.name}` takes numbers, and {describe(item)} is in the list", expr.span)
-    if expr.name != "sum" and not found.value:
-        raise fail("E306", f"`{expr.span.text}` has no value: the list is empty", expr.span)
-    value = bounded(OF_LISTS[expr.name](found.value), expr.span)
+    try:
+        value = bounded(OF_LISTS[expr.name](found.value), expr.span)
+    except ValueError:  # the least of nothing
+        raise fail("E306", f"`{expr.span.text}` has no value: the list is empty", expr.span) from None
     if not isinstance(found.source, Items):
         return opaque(value, found.source)
     sources = found.source.items
