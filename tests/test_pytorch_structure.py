@@ -115,6 +115,49 @@ def test_a_dense_block_is_a_loop() -> None:
     assert source.count("\n") < 100
 
 
+UNIT = "block unit(d) = [x: id\n z: conv3-8(dilation=d)\n skip: conv1-6\n [x + z -> conv1-8]]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "made", "called"),
+    [
+        ("[[id + conv3-4 -> conv3-4]]*8", 'self.add_module(f"relu{i + 1}", nn.ReLU(', 'x = x + getattr(self, f"conv{2 * i + 2}")'),
+        ("[c{i}: [conv3-4 + conv1-4(bias=no)] for i in 3..12]", 'f"c{i}"', 'x = getattr(self, f"c{i}")(x)'),
+        ("[conv3-4(dilation=3*i) for i in 1..12]", "padding=3 * i", ""),
+        (UNIT + "conv1-8\n[u{i}: unit(2**(i%3)) for i in 0..8]\n[u8 + [+ u{i}.skip for i in 0..8] -> conv1-8]", "Unit(8, 2 ** (i % 3))", "skip = skip + "),
+    ],
+)  # fmt: skip
+def test_a_long_repeat_of_the_classs_own_children_is_a_loop(
+    text: str, made: str, called: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = cnnc.parse(f"input 4x9x9\n{text}\n")
+    source = agrees(net)
+    assert source.count("for i in range(") == 2
+    assert made in source
+    assert called in source
+    with torch.device("cpu"):
+        loops = executed(source)["Net"]().eval()
+        monkeypatch.setattr("cnnc.backends.pytorch.body.rolled", lambda *lines: lines[:2])
+        plain = executed(net.pytorch())["Net"]().eval()
+    assert [*loops.state_dict()] == [*plain.state_dict()]
+    plain.load_state_dict(loops.state_dict())
+    x = torch.randn(2, 4, 9, 9)
+    assert torch.equal(loops(x), plain(x))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[conv3-4]*3",
+        "[conv3-w for w in 3, 1, 4, 1, 5, 9, 2, 6, 5, 3]",
+        "[c{i%5}x{i//5}: conv3-4 for i in 0..9]",
+        "c: conv3-4 -> [again(c)]*9",
+    ],
+)
+def test_a_short_or_irregular_repeat_is_written_out(body: str) -> None:
+    assert "for i in" not in agrees(cnnc.parse(f"input 4x9x9\n{body}\n"))
+
+
 def test_repeats_of_one_kind_are_a_comprehension() -> None:
     source = cnnc.load("zoo:densenet100_k12").pytorch()
     assert "super().__init__(*[DenseLayer(in_channels + i * k, k) for i in range(n)])" in source

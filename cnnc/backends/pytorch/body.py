@@ -21,10 +21,11 @@ from cnnc.backends.pytorch.classes import (
     Text,
     is_positional,
 )
-from cnnc.backends.pytorch.forward import Step, end_of_maps, forward_lines
+from cnnc.backends.pytorch.forward import Step, end_of_maps, forward_lines, with_running_sums
 from cnnc.backends.pytorch.layer import Raw, Val
 from cnnc.backends.pytorch.loops import numeral, stem
 from cnnc.backends.pytorch.names import MODULE_ATTRIBUTES, attribute, is_plain, quote, variable
+from cnnc.backends.pytorch.rolled import rolled
 from cnnc.backends.pytorch.sym import mentions
 from cnnc.backends.pytorch.sym import text as sym_text
 from cnnc.compiler.symbolic import TURN
@@ -56,9 +57,12 @@ class Body:
         returned: str | None,
         shapes: Mapping[int, str] | None = None,
         slices: Slices | None = None,
+        *,
+        is_whole: bool = True,
     ) -> None:
         """`inputs` are the names of forward's parameters; `returned` is the named tuple it returns, if any;
-        `shapes` those of nodes, where forward is to tell them; `slices` where it takes a few images at a time."""
+        `shapes` those of nodes, where forward is to tell them; `slices` where it takes a few images at a time;
+        `is_whole` that it is no class under one of several conditions."""
         self.cls = cls
         self.params = cls.params
         self.names = cls.names
@@ -79,8 +83,25 @@ class Body:
             }
             if slices is not None:
                 steps = self._sliced(steps, inputs, slices, told)
-            lines = forward_lines(steps, inputs, cls.first.returns, returned, modules, told)
-            self.forward = [(0, line) for line in lines]
+            ways = [steps]
+            if slices is None and is_whole and any(cls.first.turns.values()):
+                ways.append(with_running_sums(steps))
+            forwards = [
+                forward_lines(way, inputs, cls.first.returns, returned, modules, told) for way in ways
+            ]
+            self.forward = [(0, line) for line in forwards[0]]
+            if len(ways) > 1:
+                self._roll(forwards)
+
+    def _roll(self, ways: Sequence[Sequence[str]]) -> None:
+        """Write long repeats as loops, by that way of writing forward with which it saves most, if by any."""
+        lines = tuple(" " * indent + line for chunk in self.constructor for indent, line in chunk)
+        found = [(rolled(lines, tuple(way), self.cls.first.turns), way) for way in ways]
+        loops = [parts for parts, way in found if len(parts[1]) < len(way)]
+        if loops:
+            constructor, forward = min(loops, key=lambda parts: len(parts[0]) + len(parts[1]))
+            self.constructor = [[_indented(line) for line in constructor]]
+            self.forward = [_indented(line) for line in forward]
 
     def _sliced(
         self, steps: list[Step], inputs: Sequence[str], slices: Slices, told: Mapping[int, str]
@@ -303,6 +324,12 @@ class Body:
         if isinstance(text, str):
             return kept.get(text, text)
         return sym_text(text, {sym: kept.get(name, name) for sym, name in self.names.items()})
+
+
+def _indented(line: str) -> Line:
+    """A line apart from the spaces that it begins with."""
+    bare = line.lstrip(" ")
+    return len(line) - len(bare), bare
 
 
 def _filled(template: str, key: str, text: str) -> str:

@@ -12,6 +12,7 @@ from cnnc.backends.pytorch.layer import Argument, Module, Raw, Val
 from cnnc.backends.pytorch.sym import functions
 from cnnc.compiler.graph import Scope
 from cnnc.compiler.symbolic import Param, Sym
+from cnnc.compiler.walk.values import Turn
 
 # --- constructor expressions ------------------------------------------------------------
 
@@ -119,6 +120,8 @@ class Instance:
     returns: tuple[int, ...] = ()
     nodes: Mapping[int, int] = field(default_factory=dict)
     """The node that each value of the steps is the output of."""
+    turns: Mapping[str, Sequence[Turn]] = field(default_factory=dict)
+    """The turns of the repeats in which each child that is a module is placed."""
     slots: list[Slot] = field(default_factory=list)
     cls: ClassDef | None = None
     position: int = 0

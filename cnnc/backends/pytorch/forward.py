@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from cnnc.backends.pytorch.infix import filled
 from cnnc.backends.pytorch.names import attribute, variable
@@ -30,6 +31,8 @@ class Step:
     labels: tuple[str | None, ...]
     modules: tuple[str, ...] = ()
     """Shared modules that are handed on to the child that is called."""
+    is_running: bool = False
+    """Whether it adds to a running sum, on a line of its own."""
 
 
 def forward_lines(
@@ -48,6 +51,37 @@ def forward_lines(
     makes it, if there is room and the line before it does not say the same.
     """
     return _Writer(steps, inputs, returns, constructor, modules, comments or {}).lines()
+
+
+def with_running_sums(steps: Sequence[Step]) -> list[Step]:
+    """The steps, with what only a later sum of more than two reads added up as it is made, in the same order."""
+    readers: dict[int, list[Step]] = {}
+    for step in steps:
+        for value in step.ins:
+            readers.setdefault(value, []).append(step)
+    makers = {value: at for at, step in enumerate(steps) for value in step.outs}
+    number = 1 + max((value for step in steps for value in (*step.ins, *step.outs)), default=-1)
+    added: dict[int, list[Step]] = {}
+    left_out: set[int] = set()
+    for step in steps:
+        count = len(step.ins)
+        made = [makers.get(value, -1) for value in step.ins]
+        is_sum = count > 2 and step.template == " + ".join(f"{{{i}}}" for i in range(count))
+        if not is_sum or made[0] < 0 or any(a >= b for a, b in pairwise(made)):
+            continue
+        if any(readers[value] != [step] for value in step.ins):
+            continue
+        left_out.add(id(step))
+        total = step.ins[0]
+        for i, value in enumerate(step.ins[1:], 2):
+            outs = step.outs if i == count else (number,)
+            adds = Step(None, "{0} + {1}", (total, value), outs, False, step.labels, is_running=i < count)
+            added.setdefault(makers[value], []).append(adds)
+            total, number = outs[0], number + 1
+    out: list[Step] = []
+    for at, step in enumerate(steps):
+        out += [*([] if id(step) in left_out else [step]), *added.get(at, [])]
+    return out
 
 
 def end_of_maps(
@@ -98,7 +132,7 @@ class _Writer:
         for i, step in enumerate(self.steps):
             size = 4 + sum(self.length.get(v, 1) if v in self.inlined else 6 for v in step.ins)
             size += len(step.target or step.template) + 5
-            for value in step.outs:
+            for value in step.outs if not step.is_running else ():
                 self.length[value] = size
                 users = self.uses.get(value, [])
                 if len(step.outs) == 1 and len(users) == 1 and self._fits(i, users[0], size):
@@ -177,7 +211,7 @@ class _Writer:
         }
 
     def _is_line(self, i: int) -> bool:
-        return any(value not in self.inlined for value in self.steps[i].outs)
+        return any(value not in self.inlined for value in self.steps[i].outs) and not self.steps[i].is_running
 
     def _variable(
         self, value: int, label: str | None, step: Step, at: int, name: dict[int, str],

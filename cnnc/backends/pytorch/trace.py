@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cnnc.backends.pytorch.classes import DictNew, Instance, LayerNew, New
 from cnnc.backends.pytorch.context import is_empty
 from cnnc.backends.pytorch.forward import Step
 from cnnc.backends.pytorch.layer import Function, Module, Val
+from cnnc.backends.pytorch.loops import turns_between
 from cnnc.backends.pytorch.names import check_child, tensor_attribute
 from cnnc.compiler.graph import Node, Scope
+from cnnc.compiler.walk.values import Turn
 from cnnc.dsl.diagnostics import fail
 
 if TYPE_CHECKING:
@@ -46,7 +48,14 @@ class _Tracer:
             scope=self.scope, children=children, sequential=False, inputs=takes,
             modules=self.planner.ends.module_names(self.scope), steps=self.steps, values=self.values, returns=returns,
             nodes={value: node for node, value in self.number.items()},
+            turns=self._turns(name for name, new in children if not _is_tensor(new)),
         )  # fmt: skip
+
+    def _turns(self, names: Iterable[str]) -> dict[str, tuple[Turn, ...]]:
+        """The turns of the repeats in which children are placed."""
+        inner = [c if isinstance(c, Scope) else self.graph.nodes[c] for c in self.scope.children]
+        traces = {child.local: child.trace for child in inner}
+        return {name: turns_between(traces[name], self.scope.trace) for name in names if name in traces}
 
     def _shared_elsewhere(self) -> list[tuple[str, New]]:
         """For the model: the shared modules whose first use stands in a block or labelled bracket."""

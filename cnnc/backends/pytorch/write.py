@@ -122,7 +122,7 @@ class _File:
         inputs = self._input_names(cls)
         returned = self._outputs_name() if cls is self.model and self.tupled else None
         if cls.leaves:
-            bodies = [Body(leaf.cls, inputs, returned) for leaf in cls.leaves]
+            bodies = [Body(leaf.cls, inputs, returned, is_whole=False) for leaf in cls.leaves]
             constructor, forward = joined(cls, bodies, self.graph)
             self.calls |= set().union(*(body.calls for body in bodies))
         else:
