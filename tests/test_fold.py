@@ -28,7 +28,7 @@ MODES: tuple[Names, ...] = ("keys", "none")
 SHORTER = 1.25
 LONGER = {
     "ddpm_cifar10": 1.51,  # a level holds the next only through other layers
-    "wavenet": 14.5,  # fifty levels that two values leave
+    "wavenet": 2.3,  # without names
     "nasnet_a_large": 1.6,
     "nasnet_a_mobile": 1.5,
     "two_stream": 1.35,
@@ -214,7 +214,7 @@ def test_a_dense_block_whose_concats_join_all_that_came_before() -> None:
     graph = cnnc.parse("\n".join([*lines, f"[{' | '.join(maps)}] -> gap -> fc: fc-10"])).graph
     text = shorten(graph)
     assert "block layer = norm: bn -> relu -> conv: conv3-4" in text
-    assert "[[id | block.layer{i}: layer] for i in 1..5]" in text
+    assert "block: [[[id | layer]]*5]" in text
     assert same(graph, cnnc.parse(text).graph, names="keys", nested=True) is None
     assert same(graph, cnnc.parse(text).graph, names="keys") is not None
 
@@ -405,3 +405,75 @@ def test_arithmetic_gives_the_values_it_stands_for(
     widths = f"[conv1-{{{found.text}+1}} for i in {counts[0]}..{counts[-1]}]"
     made = cnnc.parse(f"input 1x8x8\ndefault conv(act=none)\n{widths}").graph
     assert [node.out[0] - 1 for node in made.layers] == [*values]
+
+
+# --- levels that several values leave ------------------------------------------------------
+
+UNITS = """input 8x32
+default conv(act=none)
+block unit(d) = [
+  x: id
+  z: [filter: conv2-8(dilation=d, pad=(d, 0), act=tanh) & gate: conv2-8(dilation=d, pad=(d, 0), act=sigmoid)]
+  skip: conv1-16
+  z -> dense: conv1-8 -> [x + id]
+]
+"""
+SEVERAL = {
+    "summed": f"{UNITS}[u{{i}}: unit(2**(i%4)) for i in 0..8] -> u9: [z: conv1-4 -> skip: conv1-16]\n"
+    "[+ u{i}.skip for i in 0..9] -> relu",
+    "joined": f"{UNITS}[u{{i}}: unit(i+1) for i in 0..5] -> relu -> end: id\n[[| u{{i}}.skip for i in 0..5] | end]",
+    "in a list": f'{UNITS}blocks: [["{{i}}": unit(2**i) for i in 0..4] -> "5": [z: conv1-4 -> skip: conv1-16]]\n'
+    "[+ blocks.{i}.skip for i in 0..5] -> relu",
+    "each with two ends": f'{UNITS}blocks: [["{{i}}": unit(2**i) for i in 0..4]]\n'
+    "[[| blocks.{i}.skip for i in 0..4] -> relu | blocks]",
+    "the end is needed later": """input 8x16x16
+enc: [a: conv3-8 -> b: conv3-16 -> c: conv3-24]
+enc.a -> conv3-4 -> x: id
+[x | enc.b] -> conv3-8 -> [id | enc.c]""",
+    "needed in between": """input 8x16x16
+enc.a: conv3-8
+x: conv3-4
+enc.a -> enc.b: conv3-16
+[id | x | enc.a] -> conv3-8""",
+    "an output": """input 8x16x16
+enc: [a: conv3-8 -> b: conv3-16 -> c: conv3-24]
+enc.a -> side: conv1-2
+enc.c -> gap -> main: fc-10
+output side, main, enc.b""",
+    "without words of its own": """input 8x16x16
+m: [l1: [c1: conv3-8 -> c2: conv3-8] -> l2: [c1: conv3-8 -> c2: conv3-8]]
+head: [d: conv3-4 -> upsample(like=m.l1) -> [id | m.l1.c1]]""",
+    "handed on": """input 8x16x16
+default conv(norm=bn)
+block fuse(map, w) = [id + map -> conv1-w]
+enc: [a: conv3-8 -> s: [b: conv3-16 -> c: conv3-24]]
+dec: [u: fuse(enc.s.b, 24) -> v: fuse(enc.a, 24) -> w: fuse(enc.s.b, 24)]""",
+    "counted": """input 8x16x16
+block unit(w) = [conv3-w -> [id + conv3-w]]
+m: [unit1: unit(8) -> unit2: unit(16) -> unit3: unit(24) -> [id | conv1-8]]
+[id | m.unit1] -> conv1-4 -> [id | m.unit2]""",
+    "by numbers": """input 8x16x16
+features: [conv3-8 -> conv3-16 -> x: id -> pool -> conv3-16 -> pool -> y: id -> conv3-24]
+conv1-8 -> upsample(2) -> [id | features.y -> upsample(2)] -> upsample(2) -> [id | features.x]""",
+}
+
+
+@pytest.mark.parametrize("text", SEVERAL.values(), ids=SEVERAL)
+def test_levels_that_several_values_leave(text: str) -> None:
+    graph = cnnc.parse(text).graph
+    for names in MODES:
+        folded(graph, names)
+
+
+def test_units_that_all_feed_one_sum_are_one_line() -> None:
+    text = folded(cnnc.parse(SEVERAL["summed"]).graph)
+    assert "[u{i}: residual(2**(i%4)) for i in 0..8]" in text
+    assert "-> [+ u{i}.skip for i in 0..9] -> relu" in text
+
+
+def test_what_leaves_a_level_is_known_by_its_path() -> None:
+    text = folded(cnnc.parse(SEVERAL["by numbers"]).graph)
+    assert "features: [conv3-8 -> conv3-16 -> x1: id -> maxpool" in text and "[id | features.x1]" in text
+    text = folded(cnnc.parse(SEVERAL["in a list"]).graph)
+    assert '(2**i) for i in 0..4]\n  "5": [z: ' in text
+    assert '[+ "{i}.skip" for i in 0..5]' in text

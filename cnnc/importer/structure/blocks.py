@@ -217,7 +217,12 @@ class _Maker:
     def _is_counted(self, name: str, scope: Scope, block: Block) -> bool:
         """Whether a level inside another alike has the name that a counter gives it."""
         others = any(isinstance(item, Call) and item.block == name for item in items_in(block.body))
-        counted = self.fixed is not None and has_sides(block.body) and not others
+        counted = (
+            self.fixed is not None
+            and label_of(scope.label) not in self.fixed
+            and has_sides(block.body)
+            and not others
+        )
         return counted and label_of(scope.label) == f"{name}1"
 
     def _folded(self, body: Chain) -> Chain:

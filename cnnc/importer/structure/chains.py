@@ -38,6 +38,8 @@ class Chains:
         self.core = _Core(graph)
         """It writes externs, and keeps their declarations."""
         self.made: dict[tuple[str, tuple[tuple[str, int], ...]], Chain] = {}
+        self.sides: dict[str, dict[int, str]] = {}
+        """The labels of the values that leave a level, but for that at its end, by the level's name."""
 
     def chain(self, level: Level, outer: Mapping[int, tuple[str, int]] | None = None) -> Chain:
         """The chain of a level, of the whole model for the root.
@@ -52,7 +54,8 @@ class Chains:
         return self.made[key]
 
     def _chain(self, level: Level, outer: Mapping[int, tuple[str, int]]) -> Chain:
-        taps: set[int] = set(level.exits[:-1])
+        taps: set[int] = set(level.sides)
+        taps |= {atom.out for atom in level.atoms.values() if atom.level is not None and atom.level.sides}
         taps |= {ref for atom in level.atoms.values() for ref in atom.refs}
         if not level.name:
             taps |= {i for name, i in self.graph.outputs.items() if name != "output"}
@@ -77,9 +80,11 @@ class _Body:
         self.known = set(level.inflows)
         """What can be named here: what flows in, and the values of the lines above."""
         self.done: set[int] = set()
+        self.sides = {side for a in level.atoms.values() if a.level is not None for side in a.level.sides}
+        """What levels on this one are known for by their labels."""
         self.outer = outer
         self.names: dict[int, str] = {i: name for i, (name, _) in outer.items()}
-        self.used: set[str] = set(self.names.values())
+        self.used: set[str] = {name.partition(".")[0] for name in self.names.values()}
         names = [atom.level.name for atom in level.atoms.values() if atom.level is not None]
         names += [atom.unit.own.name for atom in level.atoms.values() if atom.unit is not None]
         self.reserved = {self._local(name).partition(".")[0] for name in names}
@@ -100,19 +105,26 @@ class _Body:
         inflows = level.inflows
         current = inflows[0] if len(inflows) == 1 or not self.is_root else None
         out: list[Item] = []
-        for end in [*sorted(self.taps - set(inflows) - {last}), last]:
+        inside = self.sides - level.atoms.keys()
+        ends = sorted(self.taps - {*inflows, *inside})
+        for end in ends if ends and ends[-1] == last else [*ends, last]:
             items = self.chain(end, current)
             if items and isinstance(items[0], Ref | Outer) and out:
                 out.append(Break())
-            out += self._labelled(items, end) if end in self.taps else items
-            self.known.add(end)
+            out += self._labelled(items, end) if end in self.taps - self.known else items
+            self.known |= {end, *self._sides_of(end)}
             current = end
         if self.is_root:
             out += self._more_names()
         if self.inflow_named:
             new_line = [Break()] if out and isinstance(out[0], Ref | Outer) else []
             out = [Tap(self.names[inflows[0]]), *new_line, *out]
+        self.home.sides[level.name] = {side: self.name(side) for side in level.sides}
         return tuple(out)
+
+    def _sides_of(self, index: int) -> tuple[int, ...]:
+        atom = self.level.atoms.get(index)
+        return () if atom is None or atom.level is None else atom.level.sides
 
     def _more_names(self) -> list[Item]:
         """Taps for outputs that are inputs, or have two names."""
@@ -124,8 +136,10 @@ class _Body:
 
     def _labelled(self, items: list[Item], end: int) -> list[Item]:
         """The items of a line with a label at its end."""
-        name = self.name(end)
         last = items[-1] if items else None
+        if isinstance(last, Scope) and self._sides_of(end):
+            return items
+        name = self.name(end)
         if isinstance(last, Layer | Scope | Call) and last.label == (name,):
             return items
         is_plain = isinstance(last, Layer | Scope | Call) and not last.label
@@ -267,9 +281,10 @@ class _Body:
             )
             flow = self.graph.nodes[atom.ins[0]].out[0]
             name = self._local(atom.level.name)
+            label = (self._level_label(atom.level, atom.out),) if atom.level.sides else ()
             holds = any(isinstance(item, Tap) or getattr(item, "label", ()) for item in items_in(body))
             return Scope(
-                body, flow=(int(flow),), name=name, names=(name,), bound=self.home.keep or holds,
+                body, label=label, flow=(int(flow),), name=name, names=(name,), bound=self.home.keep or holds,
                 name_in_model=atom.level.name,
             )  # fmt: skip
         if atom.use is not None:
@@ -282,9 +297,19 @@ class _Body:
             return Join(atom.join, tuple(map(tuple, branches)), axis, flow=(flow,))
         return self._layer(atom, branches)
 
+    def _level_label(self, level: Level, out: int) -> str:
+        """The label of a level that several values leave, by which these are known from here on."""
+        label = self._local(level.name) if self.home.keep else self.name(out)
+        self.used.add(label)
+        self.names[out] = label
+        self.names |= {side: f"{label}.{inner}" for side, inner in self.home.sides[level.name].items()}
+        return label
+
     def _branches(self, atom: Atom, before: int | None) -> list[list[Item]]:
         if len(atom.ins) == 1 and atom.ins[0] == before:
             return [[]]
+        if atom.join is not None and len(atom.ins) > 2 and self.sides.issuperset(atom.ins):
+            return [[self._head(index)] for index in atom.ins]
         return [self.chain(index, before) for index in atom.ins]
 
     def _layer(self, atom: Atom, branches: list[list[Item]]) -> Item:

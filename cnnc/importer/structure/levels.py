@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
+from math import inf
 
 from cnnc.compiler.expand import _JOINS
 from cnnc.compiler.graph import Graph, Node, Scope
@@ -41,11 +42,16 @@ class Level:
     atoms: dict[int, Atom] = field(default_factory=dict)
     inflows: tuple[int, ...] = ()
     exits: tuple[int, ...] = ()
-    """The values that leave it, the last of them where its chain ends."""
+    """The values that leave it, the last of them where its chain ends; those before it are known by their labels."""
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """The values that are known from outside by their labels; its last one may be among them."""
+        return self.exits[:-1]
 
 
 def levels(graph: Graph, found: Mapping[int, Unit], *, keep: bool) -> Level:
-    """The root level of a graph, with those inside it that have one value flowing in and one out.
+    """The root level of a graph, with those inside it that can be levels of names.
 
     `keep` says that the keys of the state dict are kept, so that norms are brought only where their names allow it.
     """
@@ -169,6 +175,13 @@ def _joined(graph: Graph) -> Callable[[Node, Node], bool]:
     return joined
 
 
+def _common(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """What paths begin with alike."""
+    first, last = min(paths, default=()), max(paths, default=())
+    count = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return first[:count]
+
+
 def _scope_of(atom: Atom, within: str) -> tuple[str, ...]:
     if atom.unit is None:
         return ()
@@ -196,7 +209,7 @@ class _Tree:
         """Place atoms, in topological order, by their names.
 
         A join of what all comes from outside its level stands before it: a module that begins by joining its
-        inputs is one of one input.
+        inputs is one of one input. One of what all comes from inside a level ends it, in the same way.
         """
         paths: dict[int, tuple[str, ...]] = {}
         for atom in atoms:
@@ -204,6 +217,9 @@ class _Tree:
             before = [paths.get(i, ()) for i in atom.ins]
             while atom.join is not None and path and not any(p[: len(path)] == path for p in before):
                 path = path[:-1]
+            around = _common(before)
+            if atom.join is not None and len(set(atom.ins)) > 1 and around[: len(path)] == path:
+                path = around
             paths[atom.out] = path
             self.place(path, atom)
 
@@ -220,7 +236,9 @@ class _Consumers:
     def __init__(self, atoms: Iterable[Atom], ends: Iterable[int]) -> None:
         self.ends = set(ends)
         self.of: dict[int, list[int]] = {}
+        self.names: dict[int, str] = {}
         for atom in atoms:
+            self.names[atom.out] = "" if atom.unit is None else atom.unit.own.name
             for source in (*atom.ins, *atom.refs):
                 self.of.setdefault(source, []).append(atom.out)
 
@@ -237,6 +255,10 @@ class _Consumers:
                     seen.add(taker)
                     todo.append(taker)
         return False
+
+    def takers(self, outs: Iterable[int], inside: Container[int]) -> list[int]:
+        """What takes values, of that outside a set of atoms."""
+        return [taker for out in outs for taker in self.of.get(out, ()) if taker not in inside]
 
     def ways(self, atoms: Iterable[Atom]) -> tuple[list[int], list[int]]:
         """The values that flow into a set of atoms from outside, and those of theirs that are used outside."""
@@ -257,14 +279,58 @@ def _fill(level: Level, tree: _Tree, consumers: _Consumers, keep: bool) -> None:
     for inner in tree.inner.values():
         everything = inner.all()
         ins, outs = consumers.ways(everything)
-        is_piece = len(outs) == 1 and ins and (keep or len(everything) > 1)
-        is_piece = is_piece and not consumers.leads(outs[0], ins, {atom.out for atom in everything})
-        if not is_piece:
+        exits = _exits(outs, {atom.out for atom in everything}, ins, consumers, level.name)
+        if not (exits and ins and (keep or len(everything) > 1)):
             _fill(level, inner, consumers, keep)
             continue
         main = max(ins)
         others = tuple(i for i in ins if i != main)
-        made = Level(inner.name, inflows=(main, *others), exits=tuple(outs))
+        made = Level(inner.name, inflows=(main, *others), exits=exits)
         _fill(made, inner, consumers, keep)
         made.atoms = dict(sorted(made.atoms.items()))
-        level.atoms[outs[0]] = Atom(outs[0], (main,), others, level=made)
+        level.atoms[exits[-1]] = Atom(exits[-1], (main,), others, level=made)
+    _name_ends(level)
+
+
+def _exits(
+    outs: Sequence[int], inside: set[int], ins: Sequence[int], consumers: _Consumers, around: str
+) -> tuple[int, ...]:
+    """The values that leave a set of atoms, that where its chain ends as the last; none where it is no piece.
+
+    Of several, all have to be there before anything outside needs one, and the chain ends at the last one that the
+    next thing on the level `around` takes.
+    """
+    if any(consumers.leads(out, ins, inside) for out in outs):
+        return ()
+    if len(outs) < 2:
+        return tuple(outs)
+    first: dict[str, int] = {}
+    for taker in sorted(consumers.takers(outs, inside)):
+        first.setdefault(_child(consumers.names[taker], around), taker)
+
+    def needed(out: int) -> float:
+        takers = consumers.takers((out,), inside)
+        return min((first[_child(consumers.names[taker], around)] for taker in takers), default=inf)
+
+    main = min(outs, key=lambda out: (needed(out), -out))
+    if max(ins, default=inf) > main or min(consumers.takers(outs, inside), default=inf) < max(outs):
+        return ()
+    return (*(out for out in outs if out != main), main)
+
+
+def _child(name: str, around: str) -> str:
+    """What a layer is in, of the children of a level."""
+    inner = name.removeprefix(f"{around}.") if around else name
+    return inner.partition(".")[0]
+
+
+def _name_ends(level: Level, group: Sequence[int] = ()) -> None:
+    """Give the end of a level inside a label where it is joined to, or leaves with, values of others that have one."""
+    inner = {atom.out: atom.level for atom in level.atoms.values() if atom.level is not None}
+    sides = {side for found in inner.values() for side in found.sides}
+    for values in [group] if group else [a.ins for a in level.atoms.values() if a.join is not None]:
+        others = {i for i in values if i not in sides}
+        if len(others) < len(values) - 1 and all(i in inner for i in others):
+            for i in others:
+                inner[i].exits = (*inner[i].exits, i)
+                _name_ends(inner[i], inner[i].exits[:-1])

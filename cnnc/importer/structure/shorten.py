@@ -26,7 +26,7 @@ from cnnc.importer.structure.levels import levels, nested_concats, shared_levels
 from cnnc.importer.structure.naming import named, split_labels
 from cnnc.importer.structure.pieces import marked
 from cnnc.importer.structure.spell import Defaults, Speller
-from cnnc.importer.structure.terms import Tap, items_in
+from cnnc.importer.structure.terms import Ref, Tap, items_in, label_of, leaves
 from cnnc.importer.structure.welcome import welcomes
 from cnnc.importer.structure.words import Words
 
@@ -141,7 +141,7 @@ class Shortening:
         defaults = chosen(program) if steps.defaults else {}
         namer = Namer(self.taken(program))
         folder = Folder(Speller(defaults, self.labels(program)), namer, loops=steps.loops)
-        fixed = frozenset(self.graph.outputs) if self.keep else None
+        fixed = frozenset(self.graph.outputs) | _on_paths(program) if self.keep else None
         if steps.blocks and not self.keep:
             marked(program, folder)
         program = with_blocks(program, folder, namer, self.classes, fixed=fixed, blocks=steps.blocks)
@@ -190,6 +190,14 @@ class Shortening:
         if list(graph.outputs) != ["output"]:
             lines.append("output " + ", ".join(map(label_text, graph.outputs)))
         return "\n".join(lines) + "\n"
+
+
+def _on_paths(program: Program) -> frozenset[str]:
+    """The labels inside levels by which their values are known from outside."""
+    chains = (program.root, *program.shared.values())
+    names = {label_of(i.name) for chain in chains for i in items_in(chain) if isinstance(i, Ref)}
+    names |= {leaf.value for chain in chains for leaf in leaves(chain) if isinstance(leaf.value, str)}
+    return frozenset(step for name in names for step in name.split(".")[1:])
 
 
 def _default_lines(defaults: Defaults, speller: Speller) -> Iterator[str]:
