@@ -76,9 +76,28 @@ TWINS = (
 """Families whose blocks still become several classes, where a person would have written one.
 
 NASNet's cells fit the map before to their own where its size says so, which is no number that a constructor has. DDPM's units are
-handed a size where the attention is left out. YOLOv8's C2f repeat what `forward` joins, which a loop in it would
-cover; the last of WaveNet's units gives one tensor, the others two.
+called otherwise by their children's names. YOLOv8's C2f repeat what `forward` joins, once here and twice there; the last of
+WaveNet's units gives one tensor, the others two.
 """
+
+
+def test_what_is_handed_to_a_child_of_both_arms_is_one_parameter() -> None:
+    text = """
+        input 4x16x16
+        block low(w) = conv3-w -> [id + avgpool{H} -> upsample(H)]
+        block unit(w, deep) = a: low(w) -> [b: [conv1-w + conv3-w] if deep]
+        unit(4, yes) -> maxpool2 -> unit(6, no) -> maxpool2 -> unit(6, yes)
+        """
+    source = agrees(cnnc.parse(text))
+    assert [name for name in classes(source) if name.startswith("Unit")] == ["Unit"]
+    assert "self.a = Low(in_channels, w, kernel_size=kernel_size, scale_factor=scale_factor)" in source
+    assert "self.unit2 = Unit(4, 6, False, kernel_size=8, scale_factor=8)" in source
+
+
+def test_a_flag_is_kept_under_its_own_name() -> None:
+    source = cnnc.load("zoo:ddpm_cifar10").pytorch()
+    assert "        self.attends = attends\n" in source
+    assert "        if self.attends:\n            x = self.block(x, x2)\n" in source
 
 
 @pytest.mark.parametrize("name", sampled([name for name in ZOO if not name.startswith(TWINS)], 2))

@@ -21,7 +21,7 @@ def joined(cls: ClassDef, bodies: Sequence[Body], graph: Graph) -> tuple[list[Li
     super_call, *_ = bodies[0].constructor
     flags: list[Line] = []
     if any(body.forward != bodies[0].forward for body in bodies):
-        names = _flag_names(cls, graph)
+        names = _flag_names(cls, conditions, graph)
         flags = [(0, f"self.{name} = {condition}") for name, condition in zip(names, conditions, strict=True)]
         conditions = [f"self.{name}" for name in names]
     if flags:
@@ -99,17 +99,21 @@ def _indented(lines: Sequence[Line]) -> list[Line]:
     return [(indent + 4, line) for indent, line in lines]
 
 
-def _flag_names(cls: ClassDef, graph: Graph) -> list[str]:
-    """The attributes that keep the conditions for forward."""
-    taken = MODULE_ATTRIBUTES | {name for leaf in cls.leaves for name, _ in leaf.cls.first.children}
-    taken |= {param.name for param in cls.params}
+def _flag_names(cls: ClassDef, conditions: Sequence[str], graph: Graph) -> list[str]:
+    """The attributes that keep the conditions for forward; for one that is a parameter, the parameter's name."""
+    children = MODULE_ATTRIBUTES | {name for leaf in cls.leaves for name, _ in leaf.cls.first.children}
+    taken = children | {param.name for param in cls.params}
     kinds = [_merges(leaf.cls, graph) for leaf in cls.leaves]
     names: list[str] = []
     for i, leaf in enumerate(cls.leaves):
         if leaf.condition is None:
             continue
         others = set().union(*(kinds[:i] + kinds[i + 1 :]))
-        name = next((_FLAGS[kind] for kind in sorted(kinds[i] - others)), "chosen")
+        name = next((_FLAGS[kind] for kind in sorted(kinds[i] - others)), "")
+        if not name and conditions[i].isidentifier() and conditions[i] not in (*children, *names):
+            names.append(conditions[i])
+            continue
+        name = name or "chosen"
         while name in taken or name in names:
             name += "_"
         names.append(name)

@@ -7,8 +7,9 @@ after:  class Unit(nn.Module): if s == 1: … else: …
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from cnnc.backends.pytorch.classes import ClassDef, HandedNew, Instance, Leaf
+from cnnc.backends.pytorch.classes import ClassDef, ClassParam, HandedNew, Instance, Leaf, LoopText, walk
 from cnnc.backends.pytorch.context import Sources, word_of
 from cnnc.backends.pytorch.loops import turns_between
 from cnnc.backends.pytorch.unify import Unlike, ordered, settle
@@ -34,8 +35,9 @@ def merged(groups: Sequence[Group], sources: Sources) -> ClassDef | None:
             leaves.append(Leaf(condition, settle(group, sources, instances)))
         except Unlike:
             return None
-    if any(param.given for leaf in leaves for param in leaf.cls.params):
-        return None  # what only calls know is not known for the other arm's
+    extras = _in_common(leaves, instances, sources)
+    if extras is None:
+        return None
     used: list[Param] = [p.sym for leaf in leaves for p in leaf.cls.params if p.sym is not None]
     exact = [p.sym for leaf in leaves for p in leaf.cls.params if p.sym is not None and not p.is_rounded]
     asked = [p for leaf in leaves if leaf.condition is not None for p in params_of(leaf.condition)]
@@ -43,11 +45,64 @@ def merged(groups: Sequence[Group], sources: Sources) -> ClassDef | None:
     if any(p not in sources.param_values(i.scope) for i in instances for p in used):
         return None
     handed = [p for p in leaves[0].cls.params if p.pipeline is not None]
-    params = sorted([*ordered(instances[0].scope, used, exact), *handed], key=lambda p: p.default is not None)
+    own = ordered(instances[0].scope, used, exact, [p.name for p in extras])
+    params = sorted([*own, *extras, *handed], key=lambda p: p.default is not None)
     for leaf in leaves:
         leaf.cls.params = params
     first = leaves[0].cls
     return ClassDef("", instances, params, first.texts, first.shortcuts, leaves)
+
+
+def _in_common(
+    leaves: Sequence[Leaf], instances: Sequence[Instance], sources: Sources
+) -> Sequence[ClassParam] | None:
+    """What only calls know, where it is handed to children that all have: one parameter for all of them.
+
+    None where one of them has it for something that the others lack.
+    """
+    if not any(param.given for leaf in leaves for param in leaf.cls.params):
+        return ()
+    wanted: dict[_Place, None] = {}
+    for leaf in leaves:
+        names = {param.name for param in leaf.cls.params if param.given}
+        for place, text in zip(_places(leaf.cls.first), leaf.cls.texts, strict=True):
+            if isinstance(text, str) and text in names:
+                wanted[place] = None
+            elif isinstance(text, LoopText) and names.intersection(t for t in text.all if isinstance(t, str)):
+                return None
+    if any(place == _FORWARD for place in wanted):
+        return None
+    joint: list[Instance] = []
+    for instance in instances:
+        slots = dict(zip(_places(instance), instance.slots, strict=True))
+        if any(place not in slots for place in wanted):
+            return None
+        joint.append(replace(instance, children=[], slots=[slots[place] for place in wanted]))
+    found = settle(joint, sources)
+    texts = dict(zip(wanted, found.texts, strict=True))
+    for leaf in leaves:
+        cls = leaf.cls
+        cls.texts = [
+            texts.get(place, text) for place, text in zip(_places(cls.first), cls.texts, strict=True)
+        ]
+        cls.params = [param for param in (*cls.params, *found.params) if not param.given]
+    return [param for param in found.params if param.given]
+
+
+_Place = tuple[str, tuple[str, ...], int]
+"""Where a value is handed on: a child's name, how the child is written, and which of its values it is."""
+_FORWARD: _Place = ("", (), 0)
+"""Somewhere in forward."""
+
+
+def _places(instance: Instance) -> list[_Place]:
+    """The places of an instance's slots."""
+    found: list[_Place] = []
+    for name, new in instance.children:
+        skeleton: list[str] = []
+        count = len(list(walk(new, skeleton)))
+        found += [(name, tuple(skeleton), k) for k in range(count)]
+    return found + [_FORWARD] * (len(instance.slots) - len(found))
 
 
 def _apart(group: Group, sources: Sources) -> list[Group]:
