@@ -57,6 +57,49 @@ def test_graphs_compute_the_same(name: str) -> None:
     assert not torch.jit.onednn_fusion_enabled()
 
 
+def test_norms_that_fall_or_are_flat() -> None:
+    """A norm before a convolution is a bound of the maps and a part of the weights, whatever its factors."""
+    form, file, x = prepared("densenet_bc100_k12", "3x32x32")
+    for module in form.modules():
+        if isinstance(module, file.ScaleShift):
+            module.weight[1::3] *= -1
+            module.weight[2::7] = 0
+            module.weight[3::7] = 1e-35
+    run = file.capture(form, x)
+    with torch.no_grad():
+        assert off(run(x), copy.deepcopy(form).double()(x.double())) < 1e-4
+    (graph,) = graphs(run)
+    text = str(graph.inlined_graph)
+    assert "aten::maximum" in text and "aten::minimum" in text
+    assert text.count("aten::addcmul") == 1  # of the last, which no convolution reads
+    assert "aten::masked_fill" not in text  # the weights are made once
+
+
+def test_slices_have_graphs_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the model takes a few images at a time, of those; the rest of the batch is of another shape."""
+    form, file, x = prepared("mobilenet_v2", "3x64x64")
+    by_slices = file.by_slices
+    monkeypatch.setattr(file, "by_slices", lambda maps, x, images: by_slices(maps, x, 2))
+    file.seconds = lambda way, inputs: float(way is form or isinstance(way, torch.jit.ScriptModule))
+    run = file.capture(form, x)
+    (way,) = graphs(run)
+    assert way is not form and way.maps is not form.maps
+    with torch.no_grad():
+        wanted = copy.deepcopy(form).double()(x.double())
+        assert off(run(x), wanted) < 1e-4
+        for parameter in form.parameters():
+            parameter.mul_(1.05)
+        assert off(run(x), form(x)) < 1e-5 < off(run(x), wanted)
+    assert "maps" not in vars(form)
+
+
+def test_the_random_state_stays() -> None:
+    form, file, x = prepared("mobilenet_v2", "3x64x64")
+    before = torch.get_rng_state()
+    file.capture(form, x)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_new_weights_are_seen() -> None:
     form, file, x = prepared("mobilenet_v2", "3x64x64")
     run = file.capture(form, x)
@@ -90,7 +133,7 @@ def test_half_the_bits() -> None:
 def test_a_graph_that_is_wrong_is_not_used(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     form, file, x = prepared("mobilenet_v2", "3x64x64")
 
-    def graph(self: Any, inputs: Any) -> Callable[..., Any]:
+    def graph(self: Any, model: Any, inputs: Any) -> Callable[..., Any]:
         if fault == "fails":
             raise RuntimeError("could not set attribute to the op")
         return lambda x: form(x) * (1.01 if fault == "off" else torch.nan)

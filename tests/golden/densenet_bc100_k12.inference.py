@@ -6,6 +6,7 @@ out  output: 10
 Written by cnnc 0.1.0, inference form.
 """
 
+import copy
 import math
 import time
 import warnings
@@ -28,6 +29,9 @@ except ImportError:
 
 
 # helper Fused
+
+
+# helper InGraph
 
 
 # helper cudnn_has_sums
@@ -100,6 +104,9 @@ except ImportError:
 
 
 # helper CudaGraphs
+
+
+# helper is_close
 
 
 # helper named

@@ -6,6 +6,7 @@ out  output: 1000
 Written by cnnc 0.1.0, inference form.
 """
 
+import copy
 import math
 import time
 import warnings
@@ -30,6 +31,9 @@ except ImportError:
 
 
 # helper Fused
+
+
+# helper InGraph
 
 
 # helper cudnn_has_sums
@@ -102,6 +106,9 @@ except ImportError:
 
 
 # helper CudaGraphs
+
+
+# helper is_close
 
 
 # helper named

@@ -6,6 +6,7 @@ out  output: 1000
 Written by cnnc 0.1.0, inference form.
 """
 
+import copy
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -27,6 +28,9 @@ except ImportError:
 
 
 # helper Fused
+
+
+# helper InGraph
 
 
 # helper cudnn_has_sums
@@ -99,6 +103,9 @@ except ImportError:
 
 
 # helper CudaGraphs
+
+
+# helper is_close
 
 
 # helper named

@@ -6,18 +6,25 @@ out  feature_left: 2, feature_right: 2
 Written by cnnc 0.1.0, inference form.
 """
 
+import copy
 import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 
 # helper CudaGraphs
+
+
+# helper InGraph
+
+
+# helper is_close
 
 
 # helper named

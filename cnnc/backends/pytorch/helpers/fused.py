@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnc.backends.pytorch.helpers.gpu import (
+    InGraph,
     blocks,
     cudnn_has_sums,
     empty_rows,
@@ -91,6 +92,7 @@ class FusedConv2d(Fused, nn.Conv2d):
         self.packed: tuple[tuple[object, ...], Tensor] | None = None
         self.made: tuple[tuple[object, ...], Tensor] | None = None
         self.chosen: dict[tuple[object, ...], Any] = {}
+        self.ready: Any = None
         self.weight.data = self.weight.contiguous(memory_format=torch.channels_last)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -98,6 +100,8 @@ class FusedConv2d(Fused, nn.Conv2d):
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
         inputs = (x,) if other is None else (x, other)
+        if InGraph.now:
+            return self.of_graph(x, other)
         if not self.has_kernel("_convolution_pointwise", self.weight, *inputs):
             return self.plain(x, other, self.weight)
         if other is not None:
@@ -107,6 +111,18 @@ class FusedConv2d(Fused, nn.Conv2d):
     def plain(self, x: Tensor, other: Tensor | None, weight: Tensor) -> Tensor:
         x = self._conv_forward(x, weight, self.bias)
         return self.activated(x if other is None else x + other)
+
+    def of_graph(self, x: Any, other: Tensor | None) -> Tensor:
+        """What oneDNN's graphs are made of, with the rest of a norm before it."""
+        if self.ready is None:
+            self.ready = (self.weight, self.bias)
+            if hasattr(x, "before"):
+                factor, offset = x.before
+                bias = self.weight.flatten(1) @ offset.flatten()
+                bias = bias if self.bias is None else bias + self.bias
+                self.ready = (self.weight * factor, bias)
+        y = self._conv_forward(x, *self.ready)
+        return self.activated(y if other is None else y + other)
 
     def on_cpu(self, x: Tensor, other: Tensor | None) -> Tensor:
         weight = self.weight

@@ -1,7 +1,7 @@
 """How the inference form runs on GPUs: what is there, which of several ways is the fastest, graphs of calls."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,15 @@ def takes_kernels(x: Tensor, *more: Tensor) -> bool:
         if each.numel() == 0 or (each.requires_grad and torch.is_grad_enabled()):
             return False
     return not torch.is_autocast_enabled(device.type)
+
+
+class InGraph:
+    """Whether `capture` makes a graph of oneDNN's, for which some layers differ.
+
+    They are called twice, to prepare and to be traced, and `ready` is what they keep.
+    """
+
+    now: ClassVar[bool] = False
 
 
 def takes_triton(x: Tensor) -> bool:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnc.backends.pytorch.helpers.gpu import (
+    InGraph,
     blocks,
     empty_rows,
     in_rows,
@@ -85,7 +86,8 @@ class ScaleShift(nn.Module):
     """A batch norm with fixed statistics: a factor and an offset for each channel.
 
     Where it `defers`, the 1x1 convolution that alone reads it does its work on GPUs: it
-    gets the maps as they are, with the numbers beside them.
+    gets the maps as they are, with the numbers beside them. In a graph of oneDNN's the
+    convolution's weights take the factor and the offset.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class ScaleShift(nn.Module):
         self.weight = nn.Parameter(torch.ones(shape), requires_grad=False)
         self.bias = nn.Parameter(torch.zeros(shape), requires_grad=False)
         self.relu = relu
+        self.ready: Any = None
 
     def forward(self, x: Tensor) -> Tensor:
         if takes_triton(x):
@@ -112,8 +115,30 @@ class ScaleShift(nn.Module):
             ahead: Any = x.detach()
             ahead.before = before
             return ahead
+        if self.defers and self.relu and InGraph.now:
+            return self.bounded(x)
         x = torch.addcmul(self.bias, x, self.weight)
         return x.relu_() if self.relu else x
+
+    def bounded(self, x: Tensor) -> Tensor:
+        """`x` between bounds, with what is left to do: to multiply and to add.
+
+        relu(a * x + b) is a * max(x, -b / a) + b where a > 0, with min where a < 0.
+        """
+        if self.ready is None:
+            none = self.weight.abs() < 1e-30
+            bound = -self.bias / self.weight.masked_fill(none, 1.0)
+            falls = self.weight < 0
+            low = bound.masked_fill(falls, -torch.inf)
+            high = bound.masked_fill(~falls, torch.inf) if falls.any() else None
+            factor = self.weight.masked_fill(none, 0.0)
+            self.ready = (low, high, factor, self.bias.where(~none, self.bias.relu()))
+        low, high, *before = self.ready
+        y: Any = torch.maximum(x, low)
+        if high is not None:
+            y = torch.minimum(y, high)
+        y.before = before
+        return y
 
     def take_norm(self, state: dict[str, Tensor], name: str) -> None:
         """Replace the tensors of the norm by its factor and offset."""
@@ -129,7 +154,7 @@ def append(x: Tensor, *more: Tensor) -> Tensor:
     In a dense block the maps so far are then not copied at each step. Maps that
     something has been appended to already are copied, so nobody's are overwritten.
     """
-    if not takes_kernels(x, *more):
+    if not (takes_kernels(x, *more) or InGraph.now):
         return torch.cat([x, *more], 1)
     have, wanted = x.size(1), x.size(1) + sum(t.size(1) for t in more)
     # The memory that x is the beginning of, and how many of its channels are taken.
