@@ -804,3 +804,29 @@ def test_a_gate_that_is_overwritten_is_not_what_it_opens() -> None:
             return gate * 3 + x
 
     hold(Overwritten(), (3, 4, 4))
+
+
+class Summed(nn.Module):
+    """Sums after one another: in one module, through another, and of a value that is needed twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = (nn.Conv2d(4, 4, 1) for _ in range(3))
+        self.inner = Adder()
+
+    def forward(self, x: Any) -> Any:
+        y = self.a(x) + self.b(x)
+        y = y + self.c(x) + x
+        z = self.inner(y, x) + y
+        twice = z + x
+        return twice + self.a(x).relu(), twice
+
+
+class Adder(nn.Module):
+    def forward(self, x: Any, y: Any) -> Any:
+        return x.relu() + y
+
+
+def test_what_a_module_adds_up_one_after_the_other_is_one_sum() -> None:
+    sums = [node for node in hold(Summed(), (4, 3, 5)).graph.nodes if node.op.kind == "add"]
+    assert [len(node.inputs) for node in sums] == [4, 2, 3, 2]

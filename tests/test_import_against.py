@@ -100,3 +100,19 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code, told = verify("swapped")
     assert code == 1
     assert "kernel is" in told
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "found"),
+    [
+        ("[a + b + id]", "[id + [a + b]]", None),
+        ("[a + [b + [id + a]]]", "[[b + a] + [a + id]]", None),
+        ("[a + b + id + id]", "[[a + b] + id + a]", "is wired otherwise in the module"),
+        ("[a + b + id]", "[a + [b + a + id]]", "the number of inputs is 3, and 4 in the module"),
+        ("[a + b + id] -> c: id\n[c + [c & a]]", "[a + b + id + [a & b]]", "in the module"),
+    ],
+)
+def test_how_a_sum_is_nested_does_not_matter(one: str, other: str, found: str | None) -> None:
+    head = "input 4x8x8\na: conv3-4(act=none)\nb: conv1-4(act=none) -> conv5-4(act=none)\n"
+    told = difference(cnnc.parse(head + one).graph, cnnc.parse(head + other).graph)
+    assert told is None if found is None else told is not None and found in told

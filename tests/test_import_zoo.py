@@ -17,7 +17,6 @@ ANOTHER_WAY = {
     "ssd300_vgg16": "is concat, and permute in the module",  # boxes joined before they are turned
     **dict.fromkeys(("fcn16s", "fcn32s", "fcn8s"), "is tconv, and slice in the module"),
     "mnist_800_dropout": "is dropout, and flatten in the module",  # a view is written where a layer needs it
-    "wavenet": "the number of inputs is 50",  # one sum of fifty, and a chain of sums in the module
     "xception": "is sepconv, and conv in the module",  # one word for two convolutions
     "yolov8n": "is wired otherwise",  # which half of a chunk is written first
 }

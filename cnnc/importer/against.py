@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
@@ -20,7 +21,7 @@ from cnnc.importer.structure import same
 def difference(spec: Graph, module: Graph) -> str | None:
     """The first difference of two graphs in words, None where they compute the same.
 
-    Names of layers do not matter, nor the order of what is added or multiplied, nor whether a concat is nested;
+    Names of layers do not matter, nor the order of what is added or multiplied, nor whether a concat or sum is nested;
     inputs and outputs are compared in their order.
 
     >>> import cnnc
@@ -42,7 +43,8 @@ def difference(spec: Graph, module: Graph) -> str | None:
 
 
 def _plain(graph: Graph) -> Graph:
-    """The graph with operands that may change places in one order, and without pools that keep every value."""
+    """The graph with operands that may change places in one order, sums of sums as one, without pools that keep every value."""
+    alone = _taken_once(graph)
     keys: list[tuple[int, str]] = []  # how many layers lie before, then what they are
     nodes: list[Node] = []
     stands: dict[int, int] = {}
@@ -51,6 +53,8 @@ def _plain(graph: Graph) -> Graph:
         inputs = tuple(stands.get(i, i) for i in node.inputs)
         if isinstance(node.op, AdaptiveAvgPool) and graph.nodes[inputs[0]].out == node.out:
             stands[node.index] = inputs[0]
+        if isinstance(node.op, Add):
+            inputs = tuple(part for i in inputs for part in (nodes[i].inputs if i in alone else (i,)))
         if isinstance(node.op, Add | Multiply):
             inputs = tuple(sorted(inputs, key=lambda i: keys[i]))
         op = _told(node.op)
@@ -67,6 +71,13 @@ def _plain(graph: Graph) -> Graph:
         keys.append((depth, blake2b(text.encode(), digest_size=12).hexdigest()))
         nodes.append(replace(node, inputs=inputs, op=op))
     return replace(graph, nodes=tuple(nodes), outputs=_standing(graph.outputs, stands))
+
+
+def _taken_once(graph: Graph) -> set[int]:
+    """Sums that nothing takes but one other layer."""
+    takers = Counter(i for node in graph.nodes for i in (*node.inputs, *node.named.values()))
+    takers.update(graph.outputs.values())
+    return {node.index for node in graph.nodes if isinstance(node.op, Add) and takers[node.index] == 1}
 
 
 _STARTS = ("init", "bias_init", "start")

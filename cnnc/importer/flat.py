@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,6 +63,15 @@ class Flat:
         )  # fmt: skip
         self.lines.append(line)
         return index
+
+    def join_sums(self) -> None:
+        """Make one sum of what a module adds up one after the other: `a + b + c` is `[a + b + c]`."""
+        readers = Counter([i for line in self.lines for i in line.reads()] + [*self.outputs.values()])
+        for line in self.lines:
+            first = self.lines[line.inputs[0]] if line.kind == "add" else line
+            here = (first.kind, first.where.path, first.where.call) == ("add", line.where.path, line.where.call)
+            if here and first is not line and readers[first.index] == 1:
+                line.inputs = (*first.inputs, *line.inputs[1:])
 
     def pruned(self) -> Flat:
         """Without the lines that no output needs; an input is kept."""

@@ -162,6 +162,7 @@ def translate(traced: Traced, progress: Callable[[int, int], None] | None = None
         except Refusal as refusal:
             raise at(step, refusal) from Refused(step, refusal)
     _outputs(work, steps)
+    work.spec.join_sums()
     spec = work.spec.pruned()
     _hold_numbers(spec)
     return spec
