@@ -27,7 +27,7 @@ SAMPLE = ["googlenet_aux", "lenet5_1998", "mobilenet_v2", "resnet50", "siamese"]
 MODES: tuple[Names, ...] = ("keys", "none")
 SHORTER = 1.25
 LONGER = {
-    "ddpm_cifar10": 1.51,  # a level holds the next only through other layers
+    "ddpm_cifar10": 1.4,  # without names
     "wavenet": 2.3,  # without names
     "nasnet_a_large": 1.6,
     "nasnet_a_mobile": 1.5,
@@ -136,6 +136,18 @@ conv1-2""",
     "a level of another kind in between": """input 4x32x32
 block level(w, inner) = conv3-w -> [id | m: [conv1-w -> inner -> bn]] -> conv3-w
 level(8, [level(16, [level(8, [conv3-4])])]) -> conv1-2""",
+    "two kinds in turn": """input 8x64x64
+block level(w, inner) = a: conv3-w -> [id | b: [inner -> bn]] -> c: conv3-w
+block half(inner) = pool -> conv3-C -> inner -> upsample(2) -> conv1-C
+level(8, [half([level(16, [half([level(24, [half([conv3-8 -> bn])])])])])]) -> conv1-2""",
+    "two kinds in turn, with a tensor for one": """input x: 8x64x64
+input t: 8x1x1
+block level(w, t, inner) = a: conv3-w -> [id | b: [inner -> linear-8 & t]] -> c: conv3-w
+block half(inner) = down: pool -> inner -> upsample(2) -> [id + conv3-C]
+x -> level(8, t, [half([level(16, t, [half([level(24, t, [conv3-8 -> bn])])])])]) -> conv1-2""",
+    "another kind between each two": """input 8x64x64
+block level(w, inner) = conv3-w -> [id | m: inner] -> conv3-w
+level(8, [[x: conv1-8 -> level(16, [y: [conv5-8 -> [id | x] -> level(24, [gap -> upsample(64)])]])]]) -> conv1-2""",
     "several in one": """input 4x16x16
 block level(w, inner, k=3) = conv{k}-w -> [id | pool -> inner -> upsample(2)] -> conv3-w
 a: level(8, [level(16, [conv3-4 -> bn], 5)])
@@ -148,6 +160,12 @@ def test_nests_fold_to_themselves(text: str) -> None:
     graph = cnnc.parse(text).graph
     for names in MODES:
         folded(graph, names)
+
+
+def test_levels_of_two_kinds_inside_each_other_in_turn_are_two_blocks() -> None:
+    text = folded(cnnc.parse(NESTS["two kinds in turn"]).graph)
+    assert "block level(w, inner) = a: conv3-w -> [id | inner] -> c: conv3-w" in text
+    assert text.count("(inner) = ") == 2  # `half`, and the bracket in each level
 
 
 def test_a_block_is_handed_the_same_tensor_at_every_depth() -> None:

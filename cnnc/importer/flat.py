@@ -69,7 +69,11 @@ class Flat:
         readers = Counter([i for line in self.lines for i in line.reads()] + [*self.outputs.values()])
         for line in self.lines:
             first = self.lines[line.inputs[0]] if line.kind == "add" else line
-            here = (first.kind, first.where.path, first.where.call) == ("add", line.where.path, line.where.call)
+            here = (first.kind, first.where.path, first.where.call) == (
+                "add",
+                line.where.path,
+                line.where.call,
+            )
             if here and first is not line and readers[first.index] == 1:
                 line.inputs = (*first.inputs, *line.inputs[1:])
 

@@ -178,52 +178,90 @@ class _Maker:
         return chain
 
     def _nest(self, line: Sequence[Scope]) -> tuple[Scope, Call] | None:
-        """Of levels inside each other the innermost that are alike: the first of them, and the call in its place."""
+        """Of levels inside each other those that are alike but for what they hold: the first of them, and the call in
+        its place, which is handed all that stands inside."""
         hole = Hole(next(name for name in ("inner", "below", "within") if name not in self.namer.taken))
         bodies = [self._folded(with_hole(outer.body, inner, hole)) for outer, inner in pairwise(line)]
-        start = len(bodies) - 1
-        while start and skeleton(bodies[start - 1]) == skeleton(bodies[-1]):
-            start -= 1
-        scopes, bodies, content = line[start:-1], bodies[start:], tuple[Item, ...](line[-1:])
-        last = filling(bodies[-1], self._folded(line[-1].body))
+        content = tuple[Item, ...](line[-1:])
+        innermost = self._folded(line[-1].body)
+        last = next((found for body in reversed(bodies) if (found := filling(body, innermost))), None)
         if last is not None:
-            scopes, bodies, content = line[start:], [*bodies, last[0]], last[1]
-        lifted_content = lifted(content, len(scopes))
-        flows = [scope.flow[0] if scope.flow else None for scope in scopes]
-        found = common(bodies, flows, self.namer, is_block=True) if len(scopes) > 1 else None
-        if found is None or len(found.params) > 12 or lifted_content is None:
+            bodies, content = [*bodies, last[0]], last[1]
+        calls = self._handed(line, bodies, hole)
+        made = self._inside_each_other(line, bodies, content, calls) if calls else None
+        written: Chain = content
+        for scope, body in reversed([*zip(line, bodies, strict=False)][min(calls, default=0) :]):
+            written = _in_place(scope, filled(body, written))
+        blocks = {block.name: block for block, _ in calls.values()}
+        cost = sum(map(self._declaration, blocks.values()))
+        if made is None or cost + size(self.speller.item(made)) >= size(self.speller.chain(written)):
+            for name in blocks:
+                del self.namer.blocks[name]
             return None
-        name = self.namer.block(self._name(scopes))
-        block, order = _declared(name, found)
-        block = replace(block, hole=hole.name)
-        inside: Chain = lifted_content
-        written = content
-        for number in reversed(range(len(scopes))):
-            scope, row = scopes[number], found.rows[number]
-            ups = [found.outer.get(found.params[i], (number + 1,) * len(scopes))[number] for i in order]
-            if min(ups, default=number + 1) <= number:
-                return None  # it needs a tensor of a level that is no longer around it
-            args = tuple(Leaf(row[i], outer=up - number - 1) for i, up in zip(order, ups, strict=True))
-            label = () if number and self._is_counted(name, scope, block) else scope.label
-            call = Call(name, args, label, block.defaults, scope.bound, (inside,))
-            inside = (call,)
-            written = _in_place(scope, filled(bodies[number], written))
-        if self._declaration(block) + size(self.speller.item(call)) >= size(self.speller.chain(written)):
-            return None
-        self.namer.blocks[name] = block.params
-        self.program.blocks.append(block)
-        return scopes[0], call
+        self.program.blocks += blocks.values()
+        return line[min(calls)], made
 
-    def _is_counted(self, name: str, scope: Scope, block: Block) -> bool:
-        """Whether a level inside another alike has the name that a counter gives it."""
-        others = any(isinstance(item, Call) and item.block == name for item in items_in(block.body))
-        counted = (
-            self.fixed is not None
-            and label_of(scope.label) not in self.fixed
-            and has_sides(block.body)
-            and not others
-        )
-        return counted and label_of(scope.label) == f"{name}1"
+    def _handed(
+        self, line: Sequence[Scope], bodies: Sequence[Chain], hole: Hole
+    ) -> dict[int, tuple[Block, list[Leaf]]]:
+        """For each level that is like another of a line: the block of both, and the arguments."""
+        groups: dict[object, list[int]] = {}
+        for i, body in enumerate(bodies):
+            groups.setdefault(skeleton(body), []).append(i)
+        calls: dict[int, tuple[Block, list[Leaf]]] = {}
+        for members in groups.values():
+            scopes = [line[i] for i in members]
+            flows = [scope.flow[0] if scope.flow else None for scope in scopes]
+            found = None
+            if len(members) > 1:
+                found = common([bodies[i] for i in members], flows, self.namer, is_block=True)
+            if found is None or len(found.params) > 12:
+                continue
+            block, order = _declared(self.namer.block(self._name(scopes)), found)
+            block = replace(block, hole=hole.name)
+            self.namer.blocks[block.name] = block.params
+            ups = [found.outer.get(found.params[i], (0,) * len(members)) for i in order]
+            for number, (i, row) in enumerate(zip(members, found.rows, strict=True)):
+                calls[i] = block, [Leaf(row[j], outer=up[number]) for j, up in zip(order, ups, strict=True)]
+        return calls
+
+    def _inside_each_other(
+        self,
+        line: Sequence[Scope],
+        bodies: Sequence[Chain],
+        content: Chain,
+        calls: Mapping[int, tuple[Block, list[Leaf]]],
+    ) -> Call | None:
+        """The call for the first level of a line that is one, with those inside it; None where a chain that is handed
+        on needs a tensor of a level that is no longer around it."""
+
+        def gone(place: int) -> int:
+            """How many levels right around one are calls, so that it is written outside them."""
+            return next(n for n in range(place + 1) if place - n - 1 not in calls)
+
+        inside = lifted(content, gone(len(bodies)))
+        for i in reversed(range(min(calls), len(bodies))):
+            if inside is None:
+                return None
+            if i not in calls:
+                inside = lifted((replace(line[i], body=filled(bodies[i], inside)),), gone(i))
+                continue
+            block, args = calls[i]
+            if any(0 < leaf.outer <= gone(i) for leaf in args):
+                return None
+            args = [replace(leaf, outer=max(0, leaf.outer - gone(i) - 1)) for leaf in args]
+            around = bodies[i - 1] if i > min(calls) else ()
+            label = () if self._is_counted(block.name, line[i], around) else line[i].label
+            inside = (Call(block.name, tuple(args), label, block.defaults, line[i].bound, (inside,)),)
+        made = inside[0] if inside else None
+        assert made is None or isinstance(made, Call)
+        return made
+
+    def _is_counted(self, name: str, scope: Scope, around: Chain) -> bool:
+        """Whether a level inside another has the name that a counter gives it."""
+        others = any(isinstance(item, Call) and item.block == name for item in items_in(around))
+        counted = self.fixed is not None and label_of(scope.label) not in self.fixed
+        return counted and has_sides(around) and not others and label_of(scope.label) == f"{name}1"
 
     def _folded(self, body: Chain) -> Chain:
         return self.folder.fold(self.uncounted(body))
