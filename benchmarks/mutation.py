@@ -93,9 +93,14 @@ GROUPS = {
             "plan", "checks", "body", "branches", "class_names", "classes", "context", "forward", "in_place", "infix", "layer", "loops", "names",
             "sym", "tensors", "trace", "unify", "uses", "variants", "wrap", "write", "emitters/*",
         )),
-        tuple(f"tests/test_{name}.py" for name in (
-            "golden", "plain_lines", "in_place", "pytorch_structure", "constructor_params", "reading",
-        )),
+        (
+            *(f"cnnc/backends/pytorch/{name}.py" for name in ("infix", "names", "wrap")),
+            *(f"tests/test_{name}.py" for name in (
+                "golden", "plain_lines", "in_place", "pytorch_structure", "constructor_params", "reading", "pytorch", "shortcut",
+                "second_half",
+            )),
+            "tests/ops/test_tensors.py",
+        ),
     ),
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import pytest
@@ -10,8 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import cnnc
+from cnnc.reference import Layer, layers
 
 torch = pytest.importorskip("torch")
+
+LAYERS = [record for record in layers() if record.sample is not None]
 
 
 def model_of(net: cnnc.Net) -> Any:
@@ -76,6 +80,15 @@ def agrees(text: str, values: dict[str, list[object]]) -> set[str]:
         ("param norm = bn\nconv3-8 -> norm -> gap", ["none", "in"], set()),
         ("param on = yes\nconv3-8(bias=on) -> gap", ["no"], set()),
         ("param n = 8\ninput 3x{n}x{n}\nconv3-8 -> flatten -> fc-4", [4, 16], set()),
+        ("param n = 8\ninput 3x6x10\n[conv3-{n * H}] -> [conv1-{n + W}] -> [conv1-{n * C - H}] -> gap", [4, 16], {"n"}),
+        ("param p = same\nconv3-8(pad=p) -> gap", ["valid"], set()),
+        ("param p = 2\nconv4-8(pad=p) -> gap", [1, 3], set()),
+        ("param n = 8\nblock b(k, w) = conv{k}-{w}(pad=k // 2)\nb(4, n) -> b(2, n) -> b(3, n)", [4, 16], {"n"}),
+        ("param n = 8\nblock b(k, w) = conv{k}-{w}\nb(1, n) -> b(3, n) -> b(5, 2 * n)", [4, 16], {"n"}),
+        ("param n = 8\nblock b(k, w) = conv{k}-{w}\n[b(2 * k - 1, n) for k in 1..3]", [4, 16], {"n"}),
+        ("param on = yes\nparam n = 4\nconv3-{8 if on else n} -> gap", ["no"], set()),
+        ("param n = 4\nparam on = yes\nconv3-{8 if on else n} -> gap -> fc-n", [5], {"n"}),
+        ("param n = 4\nblock b(on, w) = conv3-{w if on else 8}\nb(yes, n) -> b(no, n) -> b(yes, 2 * n)", [5], {"n"}),
         ("param n = 1\ninput 3x16x16\ndefault conv(groups=n)\nconv3-9 -> conv3-9", [3], {"n"}),
         ("param n = 4\nx: conv3-n -> [id | conv3-4 -> conv3-{n if n > 5 else 6}] -> conv3-{C + n} -> dwconv3 -> bn", [2, 9], {"n"}),
     ],
@@ -86,6 +99,62 @@ def test_a_param_is_an_argument_only_where_it_may_change(
     text = body if "input" in body else f"input 3x16x16\n{body}"
     name = text.partition("param ")[2].partition(" ")[0]
     assert agrees(text, {name: values}) & {name} == taken
+
+
+# --- every layer ------------------------------------------------------------------------------
+
+OF_THE_MAP = {
+    "bias", "local", "mean", "max", "sum", "ln", "l2norm", "softmax", "logsoftmax", "crop", "squeeze", "permute", "slice", "resize",
+    "capsule", "stn",
+}  # fmt: skip
+"""Layers whose text is worked out of the sizes that flow in, so that these stay as they are."""
+MAY_CHANGE = """
+[id & gain: tensor(m, 1, 1, init=1)]; [id & gain: tensor(64, m, 1, init=1)]; [id & gain: tensor(64, 1, m, init=1)]
+conv3-{m}/2; sepconv3-{m}/2; tconv2-{m}/2; fc-{m}; linear-{m}; rbf-{m}; adaptiveavgpool{m}; adaptivemaxpool{m}
+fractionalmaxpool{m}(ratio=0.7); gn(m); lrn{m}(k=2); evonorm(groups=m); maxout(m); squash(m); shuffle(m)
+shortcut_pad(width=m, stride=2); chunk(m, 0); chunk(2, m); lstm-{m}(bidirectional=yes); gru-{m}; capslength(m); capsmask(m)
+attend(q=[conv1-{m}], k=[conv1-64], v=[conv1-64], heads=8); attend(q=[conv1-64], k=[conv1-{m}], v=[conv1-64], heads=8)
+attend(q=[conv1-64], k=[conv1-64], v=[conv1-{m}], heads=8); stn([conv7-{m}(pad=valid) -> pool -> fc-32])
+"""
+"""Of the numbers in the layers' examples, those that the text of a module leaves open; others shape what is written."""
+
+
+def numbers_of(example: str) -> list[tuple[str, int]]:
+    """An example with each of its whole numbers in turn as `m`, and the number."""
+    out = []
+    for found in re.finditer(r"(?<![\d.e])(?<!\de-)\d+(?![\d.]|e-)", example):
+        before, after = example[: found.start()], example[found.end() :]
+        in_word = re.search(r"[a-z/]\d*-?$", before) is not None or before.count("(") == before.count(")")
+        out.append((f"{before}{'{m}' if in_word else 'm'}{after}", int(found[0])))
+    return out
+
+
+@pytest.mark.parametrize("record", LAYERS, ids=lambda record: record.kind)
+def test_every_layer_behind_a_width_that_may_change(record: Layer) -> None:
+    first, *rest = str(record.sample.inflow).split("x")
+    word = "conv1" if rest else "fc"
+    text = (
+        f"param n = 8\ninput {record.sample.inflow}\n{word}-{{n * {int(first) // 8}}} -> {record.example}\n"
+    )
+    assert ("n" in agrees(text, {"n": [16, 4, 7]})) is (record.kind not in OF_THE_MAP)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        record for record in LAYERS if record.kind not in ("relu6", "l2norm", "reshape")
+    ],  # names, and sizes joined by x
+    ids=lambda record: record.kind,
+)
+def test_every_number_of_every_layer_as_a_param_and_as_a_blocks(record: Layer) -> None:
+    open_ones = {line.strip() for line in re.split(r"[;\n]", MAY_CHANGE)}
+    for body, number in numbers_of(record.example):
+        for lines in (body, f"block b(m) = {body}\nb(k)"):
+            name = "k" if lines.startswith("block") else "m"
+            head, _, layer = lines.rpartition("\n")
+            text = f"param {name} = {number}\n{head}\ninput {record.sample.inflow}\n{layer}\n"
+            taken = agrees(text, {name: [number + 1, max(number - 1, 0), 2 * number]})
+            assert (name in taken) is (body in open_ones), text
 
 
 # --- whatever can be written ----------------------------------------------------------------

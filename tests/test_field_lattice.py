@@ -321,6 +321,7 @@ def test_what_a_global_layer_sees_is_clipped_to_what_reaches_it() -> None:
     assert far.axes[0].at(0) is None
     just = field_of("input 1x2\npad((0, 4)) -> crop(2) -> fc-1\n")
     assert just.axes[0].at(0) is None
+    assert field_of("input 1x2\npad((0, 8)) -> crop(2) -> fc-1\n").axes[0].at(0) is None
     # One position is seen, the first or the last.
     for pads, place in (((1, 0), 0), ((0, 3), 1)):
         one = field_of(
@@ -374,6 +375,18 @@ def test_branches_of_unequal_strides_are_off_unless_their_centres_agree() -> Non
     symmetric = field_of("input 1x41\n[conv3-1/2 | id -> maxpool1/2]\n")
     assert symmetric.aligned
     assert symmetric.size == (3,)
+
+
+def test_a_branch_that_lies_to_one_side_on_purpose_is_not_told_to_be_off() -> None:
+    for branch, told in (
+        ("conv2-1(pad=causal)", 0), ("conv2-1(pad=causal) -> conv3-1", 0), ("conv3-1 -> conv2-1(pad=causal)", 0),
+        ("conv2-1(pad=causal) -> relu", 0), ("conv2-1(pad=(1, 0))", 1), ("conv2-1(pad=(1, 0)) -> conv3-1", 1),
+    ):  # fmt: skip
+        graph = graph_of(f"input 1x40\n[{branch} + id] -> relu\n")
+        field = receptive_field(graph, graph.outputs["output"])
+        assert field is not None
+        assert not field.aligned
+        assert len([*misalignments(graph, receptive_fields(graph))]) == told, branch
 
 
 def test_what_is_not_defined_stays_so_and_says_why() -> None:

@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,32 @@ def test_a_long_line_is_laid_out_as_ruff_would(line: str) -> None:
     pytest.importorskip("ruff")
     body = ["    pass"] if line.startswith("def ") else []
     source = "\n".join([*lay_out(line, 0), *body, ""])
+    assert ruff(source, "format").stdout == source
+
+
+def _statements() -> Iterator[str]:
+    """What a written module is made of, each long by itself or with its line's indent, a column apart."""
+    for n in range(4, 45):
+        name = "x" * n
+        yield f"self.{name} = nn.Conv2d(in_channels, 64, 3, padding=1)"
+        yield f"self.{name} = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU())"
+        yield f"{name} = torch.cat([first, second, third, fourth], 1)"
+        yield f"{name} = self.conv(self.pool(first_of_all, second), third)"
+        yield f"{name} = one + self.two(first, second) + three - four"
+        yield f"return one + {name} + self.two(first, second) - three"
+        yield f"{name}, second = self.block(first, second, third)"
+        yield f"return {name}, self.block(first, second), third"
+        yield f"{name} = nn.Sequential(*[Block(64, i) for i in range(n)])"
+        yield f"{name} = 2 * (first_of_all + second_of_all - third)"
+        yield f"layers += [Block({name}, 3), nn.ReLU(inplace=True)]"
+        yield f"{name} = f(({name}, 3), key=(1, 2), other=[1, *rest])"
+
+
+@pytest.mark.parametrize("indent", [4, 8, 12])
+def test_every_line_that_is_too_long_by_a_column_is_laid_out_as_ruff_would(indent: int) -> None:
+    pytest.importorskip("ruff")
+    heads = ["def f():", "    if x:", "        if y:"][: indent // 4]
+    source = "\n".join([*heads, *(part for line in _statements() for part in lay_out(line, indent)), ""])
     assert ruff(source, "format").stdout == source
 
 

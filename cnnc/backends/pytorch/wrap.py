@@ -19,6 +19,9 @@ def lay_out(line: str, indent: int) -> list[str]:
     pad = " " * indent
     if indent + len(line) <= WIDTH:
         return [pad + line]
+    if (values := _values(line)) is not None:
+        lines = [part for value in values[1:] for part in lay_out(f"{value},", indent + 4)]
+        return [f"{pad}{values[0]}(", *lines, f"{pad})"]
     if (operands := _operands(line)) is not None:
         return _in_parentheses(*operands, indent)
     bracket = _first_bracket(line) if line.startswith("def ") else _last_bracket(line)
@@ -27,7 +30,7 @@ def lay_out(line: str, indent: int) -> list[str]:
     start, end = bracket
     head, body, tail = line[: start + 1], line[start + 1 : end], line[end:]
     parts = _split(body)
-    one_a_line = head.endswith(_ONE_A_LINE) and len(parts) > 1
+    one_a_line = len(parts) > 1 and (head.endswith(_ONE_A_LINE) or not _follows(head[:-1]))
     if not one_a_line and indent + 4 + len(body) <= WIDTH:
         return [pad + head, f"{pad}    {body}", *_closing(tail, indent)]
     # A comprehension is one element and its `for`, with no comma after either.
@@ -44,6 +47,13 @@ def _closing(tail: str, indent: int) -> list[str]:
     """What follows the contents of a bracket, from its closing half on: the result's type of a `def` may be long."""
     first, *rest = lay_out("_" + tail[1:], indent)
     return [" " * indent + tail[0] + first[indent + 1 :], *rest]
+
+
+def _values(line: str) -> list[str] | None:
+    """`x = ` or `return `, and the values of the bare tuple after it; None where there is no tuple."""
+    statement = _STATEMENT.match(line)
+    values = [] if statement is None else _split(line[statement.end() :])
+    return None if statement is None or len(values) == 1 else [statement[0], *values]
 
 
 def _operands(line: str) -> tuple[str, list[str]] | None:
@@ -78,13 +88,14 @@ def _in_parentheses(head: str, terms: list[str], indent: int) -> list[str]:
 
 def _groups(head: str, body: str, parts: list[str]) -> bool:
     """Whether a bracket groups one expression, and neither calls nor makes a tuple."""
-    before = head[:-1]
     return (
-        len(parts) == 1
-        and not body.rstrip().endswith(",")
-        and head.endswith("(")
-        and not re.search(r"[\w)\]}\"']$", before)
+        len(parts) == 1 and not body.rstrip().endswith(",") and head.endswith("(") and not _follows(head[:-1])
     )
+
+
+def _follows(before: str) -> bool:
+    """Whether a bracket after this calls or subscripts what is before it, and is no tuple, list or group."""
+    return re.search(r"[\w)\]}\"']$", before) is not None
 
 
 def _clause(part: str) -> int | None:
