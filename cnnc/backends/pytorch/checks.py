@@ -57,6 +57,9 @@ def _is_if(planner: Planner, cls: ClassDef, scope: Scope) -> bool:
         or not all(map(is_open, [instance.scope for instance in cls.instances]))
     ):
         return False
+    made = [instance.scope.decisions[0] for instance in cls.instances]
+    if any(one.is_after_default for one in made) and not all(one.keeps_default for one in made):
+        return False  # the other arm might leave out the activation before it
     ends = [planner.ends.gives(i.scope) for i in cls.instances]
     gives = {
         planner.sources.channels(nodes[0], i.scope) for nodes, i in zip(ends, cls.instances, strict=True)

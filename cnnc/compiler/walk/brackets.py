@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from cnnc.compiler.ops.merge import Multiply
 from cnnc.compiler.symbolic import Const, Sym
 from cnnc.compiler.walk.branches import Branch, Branches, refuse_none
 from cnnc.compiler.walk.draft import Decision, Draft, Spot
@@ -130,7 +131,7 @@ class Brackets:
         if isinstance(body, s.Choice):
             refuse_none(body)
             return self.choice(
-                body, spot,
+                body, flow, spot,
                 lambda arm: flow if arm is None else self.walk.pipeline(arm, flow, spot),
             )  # fmt: skip
         turns = self.turns_of(body, bracket, spot)
@@ -147,7 +148,11 @@ class Brackets:
         return flow
 
     def choice(
-        self, choice: s.Choice, spot: Spot, place: Callable[[s.Pipeline | None], Draft | None]
+        self,
+        choice: s.Choice,
+        flow: Draft | None,
+        spot: Spot,
+        place: Callable[[s.Pipeline | None], Draft | None],
     ) -> Draft | None:
         """Place the arm whose condition holds first; None where none does and no `else` ends it."""
         sources: list[Sym] = []
@@ -161,8 +166,16 @@ class Brackets:
         at, before = len(spot.scope.decisions), len(self.walk.drafts)
         out = place(chosen)
         if not all(isinstance(source, Const) for source in sources):
-            is_closed = len(choice.arms) == 1 and not _ends_open(out, self.walk.drafts[before:])
-            decision = Decision("choice", choice.span, tuple(sources), taken, spot.trace, is_closed)
+            decision = Decision(
+                kind="choice",
+                place=choice.span,
+                sources=tuple(sources),
+                taken=taken,
+                trace=spot.trace,
+                is_closed=len(choice.arms) == 1 and not _is_open(out),
+                is_after_default=_is_open(flow),
+                keeps_default=_keep(flow, self.walk.drafts[before:]),
+            )
             spot.scope.decisions.insert(at, decision)
         return out
 
@@ -208,13 +221,29 @@ class Brackets:
         return f"repeat less, or raise the limit: --max-layers {10 * self.walk.max_layers}"
 
 
-def _ends_open(out: Draft | None, placed: Sequence[Draft]) -> bool:
-    """Whether what follows some layers decides on a default activation among them."""
-    seen = {id(out)}
-    for draft in reversed(placed):
-        if id(draft) in seen:
-            if draft.tentative:
-                return True
-            if draft.op is not None and draft.op.transparent:
-                seen.update(map(id, draft.inputs))
+def _is_open(end: Draft | None) -> bool:
+    """Whether what follows a layer decides on a default activation at it or before it."""
+    seen: set[int] = set()
+    todo = [] if end is None else [end]
+    while todo:
+        draft = todo.pop()
+        if draft.tentative:
+            return True
+        if draft.op is not None and draft.op.transparent and id(draft) not in seen:
+            seen.add(id(draft))
+            todo += draft.inputs
     return False
+
+
+def _keep(flow: Draft | None, placed: Sequence[Draft]) -> bool:
+    """Whether some layers alone decide that a default activation of what flows into them stays."""
+    values, stays = {id(flow)}, False
+    for draft in placed:
+        if draft.op is not None and any(id(source.settled()) in values for source in draft.inputs):
+            if draft.op.transparent:
+                values.add(id(draft))
+            elif isinstance(draft.op, Multiply):
+                return False
+            else:
+                stays = stays or not (draft.op.takes_linear or draft.op.only_sized)
+    return stays

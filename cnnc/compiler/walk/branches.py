@@ -117,7 +117,7 @@ class Branches:
             assert arm is not None
             return NO_BRANCH if is_none(arm) else self._branch(arm, flow, spot)
 
-        return self.brackets.choice(choice, spot, place)
+        return self.brackets.choice(choice, flow, spot, place)
 
 
 def _arguments(op: str, bracket: s.Bracket) -> Arguments:

@@ -189,6 +189,10 @@ class Decision:
     trace: Trace | None
     is_closed: bool = False
     """Whether it is a choice between two arms, the default activations in which do not depend on what follows."""
+    is_after_default: bool = False
+    """Whether what flows into the choice ends in a default activation, which may depend on the arm."""
+    keeps_default: bool = False
+    """Whether the arm that is placed has such an activation stay, whatever else takes it."""
 
 
 @record(eq=False, repr=False)
