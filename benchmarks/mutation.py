@@ -83,7 +83,8 @@ GROUPS = {
     ),
     "ops": Group("cnnc/compiler/ops/*.py", (
         "tests/test_op_model.py", "tests/test_op_contract.py", "tests/test_op_arguments.py", "tests/test_reference.py",
-        "tests/test_docs.py::test_layers_page_is_fresh", "tests/test_errors.py",
+        "tests/test_docs.py::test_layers_page_is_fresh", "tests/test_errors.py", "tests/test_size_algebra.py", "tests/test_same_tf.py",
+        "cnnc/compiler/ops/geometry.py",
         *(f"tests/ops/test_{name}.py" for name in (
             "axes", "borders", "causal", "join", "matmul", "resize", "stretch", "tensors", "round_trip",
         )),

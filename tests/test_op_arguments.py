@@ -15,6 +15,7 @@ from cnnc.compiler.ops import Op, all_ops, op_words
 from cnnc.compiler.ops.base import OpError, Place, Shape
 from cnnc.compiler.ops.fields import one_of
 from cnnc.compiler.walk.labels import SOURCES
+from cnnc.dsl.diagnostics import CnncError
 
 
 def test_forms_of_padding_in_numbers() -> None:
@@ -92,6 +93,13 @@ REFUSED = (
     ((6, 8, 8), "conv3-4(init=he(1))", "E303", "conv3-4(init=he(mode=fan_out))"), ((6, 8, 8), "conv3-4(init=normal(1, std=2))", "E303", "conv3-4(init=normal(1, mean=2))"),
     ((6, 8, 8), "conv3-4(bias_init=he)", "E303", "conv3-4(bias_init=1)"), ((6, 8, 8), "conv3-4(init=bogus)", "E303", "conv3-4(init=he)"),
     ((6, 8, 8), "conv3-4(init=yes)", "E303", "conv3-4(init=1/2)"),
+    ((6, 8, 8), "reshape(Foo, _)", "E303", "reshape(6, _)"), ((6, 8, 8), "reshape((1, 2), _)", "E303", "reshape(1, 2, _)"),
+    ((6, 8, 8), "reshape(0)", "E303", "reshape(384)"), ((6, 8, 8), "reshape(0, _)", "E303", "reshape(2, _)"),
+    ((6, 8, 8), "reshape(_, _)", "E303", "reshape(_)"), ((6, 8, 8), "mean(axis=(H, H))", "E303", "mean(axis=(H, W))"),
+    ((6, 8, 8), "[id & t: tensor(0, 1, 1)]", "E303", "[id & t: tensor(1, 1, 1)]"),
+    ((6, 8, 8), "conv3-4(pad=(2, 1), pad_mode=reflect)", "E307", "conv3-4(pad=2, pad_mode=reflect)"),
+    ((6, 8, 8), "conv3-4(pad=(1, 2), pad_mode=reflect)", "E307", "conv3-4(pad=1, pad_mode=reflect)"),
+    ((6, 8, 8), "slice(-1)", "E303", "slice(-1..-1)"), ((6, 8, 8), "slice(6)", "E403", "slice(5)"),
 )  # fmt: skip
 
 
@@ -328,3 +336,19 @@ def test_widths_that_stand_in_the_word_are_given_by_no_position() -> None:
     for op in all_ops():
         if not op.internal and op.word.width is not None:
             assert op.positional == 0, op.kind
+
+
+def test_what_was_meant_is_hinted() -> None:
+    def hint(word: str) -> str | None:
+        with pytest.raises(CnncError) as caught:
+            graph_on((6, 8, 8), word)
+        (diagnostic,) = caught.value.diagnostics
+        return diagnostic.hint
+
+    for values in ((6, 64), (6, 8, 8), (2, 3, 8, 8)):
+        written = "x".join(map(str, values))
+        assert hint(f"reshape({values})") == f"sizes are joined by x, channels first: reshape({written})"
+    for word in ("reshape((384,))", "reshape((1, 2, 3, 8, 8))", "reshape((6, 0))", "reshape((6, -1))"):
+        assert hint(word) == "for instance: reshape(64x7x7), reshape(C//2, 2, _)", word
+    assert hint("slice(-1)") == "the last one is -1..-1"
+    assert hint("slice(-2)") is None

@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 import pytest
-from graphs import graph_on
+from graphs import graph_of, graph_on
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layer_words import codes
@@ -369,6 +369,12 @@ CASES: tuple[tuple[Shape, str, Shape, dict[str, Shape], dict[str, Shape], int, i
     ((4, 5, 6), "sum(axis=(C, W))", (1, 5, 1), NOTHING, NOTHING, 0, 0, Local((Axis(1, 1, 0), Axis(6, 1, 0)))),
     ((4, 5, 6), "mean(axis=(H, W))", (4, 1, 1), NOTHING, NOTHING, 0, 0, Whole()),
     ((2, 8, 8), "dropout", (2, 8, 8), NOTHING, NOTHING, 0, 0, P),
+    ((4, 5, 6), "slice(1..-1, axis=W)", (4, 5, 5), NOTHING, NOTHING, 0, 0, Local((Axis(1, 1, 0), Axis(1, 1, -1)))),
+    ((4, 5, 6), "permute(C, H, W)", (4, 5, 6), NOTHING, NOTHING, 0, 0, P),
+    ((4, 1, 1), "permute(W, H, C)", (1, 1, 4), NOTHING, NOTHING, 0, 0, Whole()),
+    ((4, 5, 6), "scale(each=one)", (4, 5, 6), {"weight": (1,)}, NOTHING, 0, 0, P),
+    ((4, 5, 6), "scale(each=position)", (4, 5, 6), {"weight": (4, 5, 6)}, NOTHING, 0, 0, P),
+    ((4, 5, 6), "upsample(size=10x6)", (4, 10, 6), NOTHING, NOTHING, 0, 0, Local((Spread(2, 2, 0), Axis(1, 1, 0)))),
 )  # fmt: skip
 
 
@@ -384,7 +390,7 @@ def test_answers(
     [
         ((2, 7, 7), "upsample(size=9, mode=bilinear)"), ((2, 7, 7), "upsample(size=5)"), ((2, 7, 7), "resize(1.5)"),
         ((2, 7, 7), "upsample(2, mode=bilinear, align_corners=yes)"), ((2, 9, 9), "fractionalmaxpool2(ratio=0.5)"),
-        ((2, 3, 1), "squeeze"), ((2, 3, 4), "reshape(2x4x3)"), ((2, 8, 8), "stn([fc-4])"),
+        ((2, 3, 1), "squeeze"), ((4, 5, 6), "permute(W, H, C)"), ((4, 5, 6), "permute(C, W, H)"), ((2, 3, 4), "reshape(2x4x3)"), ((2, 8, 8), "stn([fc-4])"),
     ],
 )  # fmt: skip
 def test_what_an_output_sees_is_not_always_fixed(shape: Shape, word: str) -> None:
@@ -590,3 +596,24 @@ def test_what_is_drawn_and_counted_follows_from_the_class(found: type[Op]) -> No
     if found.brings is not None:
         assert found.weighted
     assert not (found.weighted and found.transparent)
+
+
+def test_a_border_and_a_cut_as_large_as_a_tensor() -> None:
+    """The centre of what is larger, an odd rest after; the first places, or the last."""
+    graph = graph_of(
+        "input x: 2x4x5\ninput y: 3x7x9\nx -> p: pad(to=y)\ny -> a: slice(to=x, axis=W) -> e: relu\n"
+        "y -> b: slice(to=x, axis=H, last=yes) -> f: relu\noutput p, e, f\n"
+    )
+    ops: Any = {name: graph.nodes[graph.labels[name]].op for name in "pab"}
+    shapes = {name: graph.nodes[graph.labels[name]].out for name in "pab"}
+    assert shapes == {"p": (2, 7, 9), "a": (3, 7, 5), "b": (3, 4, 9)}
+    assert ops["p"].borders((2, 4, 5), (3, 7, 9)) == ((1, 2), (2, 2))
+    assert ops["a"].ends((3, 7, 9), (2, 4, 5)) == (0, 4)
+    assert ops["b"].ends((3, 7, 9), (2, 4, 5)) == (3, 6)
+
+
+def test_biases_of_a_recurrent_layer_are_added_at_each_step() -> None:
+    node, ins = placed((4, 6), "gru-3")
+    bare, _ = placed((4, 6), "gru-3(bias=no)")
+    assert bare.op.flops(*ins) == 2 * bare.op.macs(*ins) == 2 * node.op.macs(*ins)
+    assert node.op.flops(*ins) - bare.op.flops(*ins) == 6 * 2 * 9

@@ -24,7 +24,6 @@ from cnnc.compiler.sizes import (
     period,
     poly_of,
     ratio,
-    require,
     same,
     symbol,
     symbols,
@@ -33,6 +32,12 @@ from cnnc.compiler.sizes import (
 
 Term = Callable[[int, int], int]
 """An arithmetic of two sizes, on free ones and on plain ones alike."""
+
+
+def require(n: int) -> None:
+    """Assume of a size that it is at least 0, whatever it is at the reference."""
+    if isinstance(n, Size):
+        n.ledger.note(n.poly, equal=False)
 
 
 def _binary(op: Callable[[int, int], int]) -> Callable[[Term, Term], Term]:
@@ -617,6 +622,19 @@ def test_a_comparison_at_the_reference_holds_where_its_conditions_do(
             n: [(at(c.poly, {name: n}), c.equal) for c in own] for n in range(1, 8 if max(legal) < 8 else 20)
         }
         assert {n for n, found in values.items() if all(v == 0 if e else v >= 0 for v, e in found)} == legal
+
+
+def test_a_cut_needs_the_places_that_it_takes() -> None:
+    for layers, told in (
+        ("slice(2..4, axis=W)", "W >= 5"), ("slice(-3..-2, axis=W)", "W >= 3"), ("slice(3..-3, axis=W)", "W >= 6"),
+        ("slice(4.., axis=W)", "W >= 5"), ("blurpool5/2", "W >= 3"), ("blurpool3/2", "W >= 2"),
+    ):  # fmt: skip
+        (found,) = cnnc.parse(f"input 4xW\n{layers}").limits
+        assert str(found).partition(" (")[0] == told
+    (found,) = cnnc.parse(
+        "input x: 4xW\ninput y: 2x9\nx -> slice(to=y, axis=W) -> z: relu\noutput z, y\n"
+    ).limits
+    assert str(found).partition(" (")[0] == "W >= 9"
 
 
 def test_conditions_on_several_sizes_are_told() -> None:

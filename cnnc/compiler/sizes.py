@@ -301,12 +301,6 @@ def poly_of(n: int) -> Poly:
     return _constant(int(n))
 
 
-def require(n: int) -> None:
-    """Note that a size is taken to be at least 0."""
-    if isinstance(n, Size):
-        n.ledger.note(n.poly, equal=False)
-
-
 def same(a: Sequence[int], b: Sequence[int]) -> bool:
     """Whether two shapes are equal, for every size or by conditions that are noted; nothing is noted where they are not."""
     if len(a) != len(b):

@@ -20,7 +20,7 @@ from cnnc.compiler.ops.base import (
     WordSlots,
 )
 from cnnc.compiler.ops.model import BeforeValidator, Field, PlainValidator, ValidationInfo
-from cnnc.compiler.sizes import is_free, require
+from cnnc.compiler.sizes import is_free
 
 
 def _pool_pad(value: Any, info: ValidationInfo) -> tuple[Sides, ...]:
@@ -343,7 +343,6 @@ class BlurPool(Weightless):
                 raise OpError(
                     "E403", f"a border of {after} cannot be reflected on an axis of {n}", arg="kernel"
                 )
-            require(n - 1 - after)
         ones = (1,) * len(self.kernel)
         return (ins[0][0], *geometry.slide(ins[0], self.kernel, self.stride, self.sides, ones))
 

@@ -25,7 +25,7 @@ from cnnc.compiler.ops.base import (
 )
 from cnnc.compiler.ops.model import Field, PlainValidator, ValidationInfo
 from cnnc.compiler.ops.sized import Sized, or_tensor, size_or_tensor
-from cnnc.compiler.sizes import exact_quotient, is_free, require
+from cnnc.compiler.sizes import exact_quotient, is_free
 
 
 @base.op
@@ -408,8 +408,6 @@ class Slice(Weightless):
                 "E403", f"`bounds` (={self.bounds}) takes {first} to {last} of an axis of {n}, from 0 to {n - 1}",
                 arg="bounds",
             )  # fmt: skip
-        for room in (first, last - first, n - 1 - last):
-            require(room)
         return first, last
 
     def _ends_of_tensor(self, n: int, to: Shape) -> tuple[int, int]:
@@ -418,7 +416,6 @@ class Slice(Weightless):
         count = to[self.dim(to)]
         if count > n:
             raise OpError("E403", f"`to` has {count} places along {self.axis}, and there are {n}", arg="to")
-        require(n - count)
         return (n - count, n - 1) if self.last else (0, count - 1)
 
     def out_shape(self, *ins: Shape) -> Shape:
