@@ -113,7 +113,7 @@ def test_no_block_of_the_zoo_becomes_two_classes(name: str) -> None:
         ("maxpool3/2(pad=same_tf)", "SameTFMaxPool2d(3, stride=2)"),
         ("avgpool3/2(pad=same_tf, count_pad=no)", "SameTFAvgPool2d(3, stride=2, count_include_pad=False)"),
         ("conv3-w/2(pad=same_tf)", "SameTFConv2d(in_channels, w, 3, stride=2)"),
-        ("sepconv3-w/s(pad=same_tf)", "SameTFSeparableConv2d(in_channels, w, 3, stride=s)"),
+        ("sepconv3-w/2(pad=same_tf)", "SameTFSeparableConv2d(in_channels, w, 3, stride=2)"),
     ],
 )
 def test_a_block_on_even_and_odd_maps_is_one_class(layer: str, written: str) -> None:

@@ -47,42 +47,10 @@ class SameTFAvgPool2d(SameTF, nn.AvgPool2d):
         return y / inside
 
 
-class SameTFConv2d(SameTF, nn.Conv2d):
-    """Convolution padded by TensorFlow's rule."""
-
-
 class SameTFMaxPool2d(SameTF, nn.MaxPool2d):
     """Max-pool padded by TensorFlow's rule; padding never wins."""
 
     fill = float("-inf")
-
-
-class SameTFSeparableConv2d(nn.Module):
-    """A depthwise convolution padded by TensorFlow's rule, then 1x1 over the channels.
-
-    Chollet 2017, Xception.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Any,
-        *,
-        multiplier: int = 1,
-        bias: bool = True,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__()
-        middle = in_channels * multiplier
-        self.depthwise = SameTFConv2d(
-            in_channels, middle, kernel_size, groups=in_channels, bias=False, **kwargs
-        )
-        self.pointwise = nn.Conv2d(middle, out_channels, 1, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.pointwise(self.depthwise(x))
-        return y
 
 
 class SeparableConv2d(nn.Module):
@@ -105,7 +73,7 @@ class SeparableConv2d(nn.Module):
     ) -> None:
         super().__init__()
         by_side = isinstance(padding, tuple) and len(padding) == 4
-        self.sides = padding if by_side else (0,) * 4
+        self.sides = padding if by_side else None
         self.depthwise = nn.Conv2d(
             in_channels,
             in_channels * multiplier,
@@ -119,17 +87,25 @@ class SeparableConv2d(nn.Module):
         self.pointwise = nn.Conv2d(in_channels * multiplier, out_channels, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.pointwise(self.depthwise(F.pad(x, self.sides)))
+        padded = x if self.sides is None else F.pad(x, self.sides)
+        y: Tensor = self.pointwise(self.depthwise(padded))
         return y
 
 
 class Sep(nn.Sequential):
     """The block `sep(k, f, s)`."""
 
-    def __init__(self, in_channels: int, k: int, f: int, s: int = 1) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        k: int,
+        f: int,
+        s: int = 1,
+        padding: int | tuple[int, int, int, int] = 0,
+    ) -> None:
         super().__init__(
             nn.ReLU(),
-            SameTFSeparableConv2d(in_channels, f, k, stride=s, bias=False),
+            SeparableConv2d(in_channels, f, k, stride=s, bias=False, padding=padding),
             nn.BatchNorm2d(f, eps=0.001, momentum=0.0003),
             nn.ReLU(inplace=True),
             SeparableConv2d(f, f, k, bias=False, padding=k // 2),
@@ -183,10 +159,17 @@ class Fit2(nn.Sequential):
 class X1(nn.Module):
     """The bracket `x1`."""
 
-    def __init__(self, in_channels: int, in_channels2: int, f: int) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        in_channels2: int,
+        f: int,
+        padding: int | tuple[int, int, int, int],
+        padding2: int | tuple[int, int, int, int],
+    ) -> None:
         super().__init__()
-        self.sep1 = Sep(in_channels, 5, f, 2)
-        self.sep2 = Sep(in_channels2, 7, f, 2)
+        self.sep1 = Sep(in_channels, 5, f, 2, padding=padding)
+        self.sep2 = Sep(in_channels2, 7, f, 2, padding=padding2)
 
     def forward(self, x: Tensor, cell0_bn: Tensor) -> Tensor:
         return self.sep1(x) + self.sep2(cell0_bn)
@@ -195,10 +178,12 @@ class X1(nn.Module):
 class X2(nn.Module):
     """The bracket `x2`."""
 
-    def __init__(self, in_channels2: int, f: int) -> None:
+    def __init__(
+        self, in_channels2: int, f: int, padding: int | tuple[int, int, int, int]
+    ) -> None:
         super().__init__()
         self.maxpool1 = SameTFMaxPool2d(3, stride=2)
-        self.sep1 = Sep(in_channels2, 7, f, 2)
+        self.sep1 = Sep(in_channels2, 7, f, 2, padding=padding)
 
     def forward(self, x: Tensor, cell0_bn: Tensor) -> Tensor:
         return self.maxpool1(x) + self.sep1(cell0_bn)
@@ -207,10 +192,12 @@ class X2(nn.Module):
 class X3(nn.Module):
     """The bracket `x3`."""
 
-    def __init__(self, in_channels2: int, f: int) -> None:
+    def __init__(
+        self, in_channels2: int, f: int, padding: int | tuple[int, int, int, int]
+    ) -> None:
         super().__init__()
         self.avgpool1 = SameTFAvgPool2d(3, stride=2, count_include_pad=False)
-        self.sep1 = Sep(in_channels2, 5, f, 2)
+        self.sep1 = Sep(in_channels2, 5, f, 2, padding=padding)
 
     def forward(self, x: Tensor, cell0_bn: Tensor) -> Tensor:
         return self.avgpool1(x) + self.sep1(cell0_bn)
@@ -221,7 +208,7 @@ class X5(nn.Module):
 
     def __init__(self, in_channels: int, f: int) -> None:
         super().__init__()
-        self.sep1 = Sep(in_channels, 3, f)
+        self.sep1 = Sep(in_channels, 3, f, padding=1)
         self.maxpool1 = SameTFMaxPool2d(3, stride=2)
 
     def forward(self, x: Tensor, x2: Tensor) -> Tensor:
@@ -239,14 +226,14 @@ class Normal(nn.Module):
             nn.Conv2d(in_channels, f, 1, bias=False),
             nn.BatchNorm2d(f, eps=0.001, momentum=0.0003),
         )
-        self.sep1 = Sep(f, 5, f)
-        self.sep2 = Sep(2 * (f // 2), 3, f)
-        self.sep3 = Sep(2 * (f // 2), 5, f)
-        self.sep4 = Sep(2 * (f // 2), 3, f)
+        self.sep1 = Sep(f, 5, f, padding=2)
+        self.sep2 = Sep(2 * (f // 2), 3, f, padding=1)
+        self.sep3 = Sep(2 * (f // 2), 5, f, padding=2)
+        self.sep4 = Sep(2 * (f // 2), 3, f, padding=1)
         self.avgpool1 = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
         self.avgpool2 = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
         self.avgpool3 = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
-        self.sep5 = Sep(f, 3, f)
+        self.sep5 = Sep(f, 3, f, padding=1)
 
     def forward(self, x: Tensor, x2: Tensor) -> Tensor:
         p = self.p(x2)
@@ -275,14 +262,14 @@ class Normal2(nn.Module):
             nn.Conv2d(in_channels, f, 1, bias=False),
             nn.BatchNorm2d(f, eps=0.001, momentum=0.0003),
         )
-        self.sep1 = Sep(f, 5, f)
-        self.sep2 = Sep(f, 3, f)
-        self.sep3 = Sep(f, 5, f)
-        self.sep4 = Sep(f, 3, f)
+        self.sep1 = Sep(f, 5, f, padding=2)
+        self.sep2 = Sep(f, 3, f, padding=1)
+        self.sep3 = Sep(f, 5, f, padding=2)
+        self.sep4 = Sep(f, 3, f, padding=1)
         self.avgpool1 = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
         self.avgpool2 = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
         self.avgpool3 = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
-        self.sep5 = Sep(f, 3, f)
+        self.sep5 = Sep(f, 3, f, padding=1)
 
     def forward(self, x: Tensor, x2: Tensor) -> Tensor:
         p = self.p(x2)
@@ -310,9 +297,9 @@ class Reduction(nn.Module):
             nn.Conv2d(in_channels, f, 1, bias=False),
             nn.BatchNorm2d(f, eps=0.001, momentum=0.0003),
         )
-        self.x1 = X1(f, in_channels, f)
-        self.x2 = X2(in_channels, f)
-        self.x3 = X3(in_channels, f)
+        self.x1 = X1(f, in_channels, f, padding=2, padding2=3)
+        self.x2 = X2(in_channels, f, padding=3)
+        self.x3 = X3(in_channels, f, padding=2)
         self.x4 = X4()
         self.x5 = X5(f, f)
 
@@ -334,9 +321,9 @@ class Reduction2(nn.Module):
             nn.Conv2d(in_channels, f, 1, bias=False),
             nn.BatchNorm2d(f, eps=0.001, momentum=0.0003),
         )
-        self.x1 = X1(f, 2 * (g // 2), f)
-        self.x2 = X2(2 * (g // 2), f)
-        self.x3 = X3(2 * (g // 2), f)
+        self.x1 = X1(f, 2 * (g // 2), f, padding=(1, 2, 1, 2), padding2=(2, 3, 2, 3))
+        self.x2 = X2(2 * (g // 2), f, padding=(2, 3, 2, 3))
+        self.x3 = X3(2 * (g // 2), f, padding=(1, 2, 1, 2))
         self.x4 = X4()
         self.x5 = X5(f, f)
 
@@ -359,9 +346,9 @@ class Reduction3(nn.Module):
             nn.Conv2d(in_channels, f, 1, bias=False),
             nn.BatchNorm2d(f, eps=0.001, momentum=0.0003),
         )
-        self.x1 = X1(f, g, f)
-        self.x2 = X2(g, f)
-        self.x3 = X3(g, f)
+        self.x1 = X1(f, g, f, padding=(1, 2, 1, 2), padding2=(2, 3, 2, 3))
+        self.x2 = X2(g, f, padding=(2, 3, 2, 3))
+        self.x3 = X3(g, f, padding=(1, 2, 1, 2))
         self.x4 = X4()
         self.x5 = X5(f, f)
 

@@ -277,15 +277,14 @@ class Emission:
 
     `spare(node)`: its output is memory of its own that its gradient does not read, so that an
     activation may overwrite it. `in_place`: its module takes `inplace`, and `in_place(op)` tells
-    whether its gradient can do without the input. `same_tf`: it can pad by a size that is known as it runs; `copies`: it
-    copies its map to pad it in any case. `counted(op)`: PyTorch's counter finds the multiply-adds that the analysis counts.
+    whether its gradient can do without the input. `same_tf`: it can pad by a size that is known as it runs. `counted(op)`:
+    PyTorch's counter finds the multiply-adds that the analysis counts.
     """
 
     emitter: Emitter
     spare: Callable[[Node], bool]
     in_place: Callable[[Any], bool] | None
     same_tf: bool
-    copies: bool
     counted: Callable[[Any], bool]
 
 
@@ -297,7 +296,6 @@ def emits(
     spare: Callable[[Node], bool] = never,
     in_place: Callable[[Any], bool] | None = None,
     same_tf: bool = False,
-    copies: bool = False,
     counted: Callable[[Any], bool] = always,
 ) -> Callable[[_E], _E]:
     """Register the emitter of one or more ops; the keys are those of `Emission`."""
@@ -306,9 +304,7 @@ def emits(
         for op in ops:
             if op in _EMISSIONS:
                 raise TypeError(f"two emitters for {op.__name__}")
-            _EMISSIONS[op] = Emission(
-                emitter=emitter, spare=spare, in_place=in_place, same_tf=same_tf, copies=copies, counted=counted
-            )  # fmt: skip
+            _EMISSIONS[op] = Emission(emitter, spare, in_place, same_tf, counted)
         return emitter
 
     return register

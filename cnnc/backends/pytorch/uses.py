@@ -51,8 +51,7 @@ def _as_they_run(nodes: Iterable[Node]) -> dict[int, Op]:
 def _by_words(graph: Graph) -> Iterator[list[Node]]:
     """The layers with TensorFlow's padding that one word of a block places in its instances.
 
-    Only those for which to pad as they run costs little: the strided ones, and those that copy their map to pad it in
-    any case.
+    Only the strided ones: to pad as they run costs a copy of the map.
     """
     again = _used_again(graph)
     words: dict[object, list[Node]] = {}
@@ -69,8 +68,8 @@ def _by_words(graph: Graph) -> Iterator[list[Node]]:
             and not any(n.module in again or n.applied for n in nodes)
         ):
             ops: list[Any] = [node.op for node in nodes]
-            costs_little = emission.copies or all(max(op.stride) > 1 for op in ops)
-            if costs_little and all(_says_tensorflows(graph, node) for node in nodes):
+            is_strided = all(max(op.stride) > 1 for op in ops)
+            if is_strided and all(_says_tensorflows(graph, node) for node in nodes):
                 yield nodes
 
 

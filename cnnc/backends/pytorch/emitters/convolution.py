@@ -104,7 +104,7 @@ def dwconv(layer: Layer) -> Code:
     return Module(name, args, options, helper=None if symmetric else name, init=initial(layer))
 
 
-@emits(SeparableConv, spare=always, same_tf=True, copies=True)
+@emits(SeparableConv, spare=always, same_tf=True)
 def sepconv(layer: Layer) -> Code:
     op = layer.op
     options = kwargs(

@@ -254,7 +254,7 @@ class SeparableConv1d(nn.Module):
     ) -> None:
         super().__init__()
         by_side = isinstance(padding, tuple) and len(padding) == 2
-        self.sides = padding if by_side else (0,) * 2
+        self.sides = padding if by_side else None
         self.depthwise = nn.Conv1d(
             in_channels,
             in_channels * multiplier,
@@ -268,7 +268,8 @@ class SeparableConv1d(nn.Module):
         self.pointwise = nn.Conv1d(in_channels * multiplier, out_channels, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.pointwise(self.depthwise(F.pad(x, self.sides)))
+        padded = x if self.sides is None else F.pad(x, self.sides)
+        y: Tensor = self.pointwise(self.depthwise(padded))
         return y
 
 
@@ -292,7 +293,7 @@ class SeparableConv2d(nn.Module):
     ) -> None:
         super().__init__()
         by_side = isinstance(padding, tuple) and len(padding) == 4
-        self.sides = padding if by_side else (0,) * 4
+        self.sides = padding if by_side else None
         self.depthwise = nn.Conv2d(
             in_channels,
             in_channels * multiplier,
@@ -306,7 +307,8 @@ class SeparableConv2d(nn.Module):
         self.pointwise = nn.Conv2d(in_channels * multiplier, out_channels, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.pointwise(self.depthwise(F.pad(x, self.sides)))
+        padded = x if self.sides is None else F.pad(x, self.sides)
+        y: Tensor = self.pointwise(self.depthwise(padded))
         return y
 
 
@@ -330,7 +332,7 @@ class SeparableConv3d(nn.Module):
     ) -> None:
         super().__init__()
         by_side = isinstance(padding, tuple) and len(padding) == 6
-        self.sides = padding if by_side else (0,) * 6
+        self.sides = padding if by_side else None
         self.depthwise = nn.Conv3d(
             in_channels,
             in_channels * multiplier,
@@ -344,7 +346,8 @@ class SeparableConv3d(nn.Module):
         self.pointwise = nn.Conv3d(in_channels * multiplier, out_channels, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.pointwise(self.depthwise(F.pad(x, self.sides)))
+        padded = x if self.sides is None else F.pad(x, self.sides)
+        y: Tensor = self.pointwise(self.depthwise(padded))
         return y
 
 
