@@ -7,6 +7,7 @@ another number has the tensors of the spec compiled with that number.
 from __future__ import annotations
 
 import re
+import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from reruns import printed_under_seeds
 from sampling import sampled
 
 import cnnc
+from cnnc.backends.pytorch.write import to_pytorch
 from cnnc.compiler.ops.regularisation import Dropout, DropPath, SpatialDropout
 
 torch = pytest.importorskip("torch")
@@ -175,6 +177,27 @@ def test_a_long_repeat_of_the_classs_own_children_is_a_loop(
 )
 def test_a_short_or_irregular_repeat_is_written_out(body: str) -> None:
     assert "for i in" not in agrees(cnnc.parse(f"input 4x9x9\n{body}\n"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[c{i}: [conv3-4 + conv1-4] for i in 1..400]\n[| c{i} for i in 1..400]",
+        "[[id + [conv3-4]*4 -> conv1-4]]*100",
+        "[[id + [conv3-4]*9 -> conv1-4(bias=no)]]*40 -> [[id + [conv3-4]*9 -> conv3-4]]*40",
+    ],
+)
+def test_to_look_for_loops_costs_little(body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = cnnc.parse(f"input 4x9x9\n{body}\n").graph
+
+    def seconds() -> float:
+        start = time.process_time()
+        to_pytorch(graph)
+        return time.process_time() - start
+
+    with_loops = min(seconds() for _ in range(3))
+    monkeypatch.setattr("cnnc.backends.pytorch.body.rolled", lambda *lines: lines[:2])
+    assert with_loops < 3 * min(seconds() for _ in range(3)) + 0.05
 
 
 def test_repeats_of_one_kind_are_a_comprehension() -> None:

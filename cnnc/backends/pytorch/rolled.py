@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 
 from cnnc.backends.pytorch.loops import numeral, stem
 from cnnc.compiler.walk.values import Turn
@@ -20,13 +21,15 @@ LEAST_SAVED = 12
 """A loop has so many turns at least, and so many lines fewer than its turns one by one."""
 MOST_PEELED = 2
 """So many turns at either end may differ from the others, and are written before and after the loop."""
+MOST_PERIOD = 32
+"""Numbers that come back after so many turns at most are seen to do so."""
 
 _TOKEN = re.compile(
     r'"(?:[^"\\]|\\.)*"|self\.(?P<child>[A-Za-z]\w*)|[A-Za-z_]\w*|\d+\.\d*(?:e[+-]?\d+)?|\d+e[+-]?\d+|(?P<int>\d+)|.'
 )
 _TARGET = re.compile(r"(\w+) = ")
 _COMMENT = re.compile(r"  # [\dx]+$")
-_NAMES = ("i", "j", "index", "turn", "turn_")
+_NAMES = ("i", "j", "index", "turn")
 
 Lines = tuple[str, ...]
 
@@ -68,7 +71,8 @@ class _Counter:
         straight = _linear(self.name, self.values, numbers) or _geometric(self.name, self.values, numbers)
         if straight is not None:
             return straight
-        for period in range(2, len(numbers) // 2 + 1) if self.values.step == 1 else ():
+        most = min(MOST_PERIOD, len(numbers) // 2) if self.values.step == 1 else 0
+        for period in range(2, most + 1):
             rests = [i % period for i in self.values]
             rest = f"({self.name} % {period})"
             found = _linear(rest, rests, numbers) or _geometric(rest, rests, numbers)
@@ -103,104 +107,157 @@ def rolled(constructor: Lines, forward: Lines, turns: Mapping[str, Sequence[Turn
 
     `turns` are the turns of the repeats in which each child is placed, by its name.
     """
-    while True:
-        found = [
-            loop for names in _repeats(turns) for lines in _without_return(forward)
-            if (loop := _longest(constructor, lines, names)) is not None
-        ]  # fmt: skip
-        if not found:
-            return constructor, forward
-        constructor, forward = min(found, key=lambda lines: len(lines[0]) + len(lines[1]))
+    repeats = sorted(_repeats(turns), key=len, reverse=True)  # those around others first
+    return _Roller(constructor, forward).rolled(repeats) if repeats else (constructor, forward)
 
 
-def _repeats(turns: Mapping[str, Sequence[Turn]]) -> Iterator[dict[str, int]]:
+def _repeats(turns: Mapping[str, Sequence[Turn]]) -> list[dict[str, int]]:
     """The children of each repeat that is long enough, with the number of their turn."""
     repeats: dict[object, dict[str, int]] = {}
     for name, around in turns.items():
         for turn in around if numeral(name) >= 0 else ():
             if turn.total >= LEAST_TURNS:
                 repeats.setdefault((turn.loop, id(turn.parent)), {})[name] = turn.index
-    yield from repeats.values()
+    return list(repeats.values())
 
 
-def _without_return(forward: Lines) -> Iterator[Lines]:
-    """The lines of forward; and with what they return given a name that they use, before it is returned."""
-    yield forward
-    for name in dict.fromkeys(found[1] for line in forward if (found := _TARGET.match(line))):
-        yield (*forward[:-1], f"{name} = {forward[-1].removeprefix('return ')}", f"return {name}")
+@dataclass(frozen=True, slots=True)
+class _Loop:
+    """What is written in place of the lines from `start` up to `end`."""
+
+    start: int
+    end: int
+    lines: Lines
 
 
-def _longest(constructor: Lines, forward: Lines, names: Mapping[str, int]) -> tuple[Lines, Lines] | None:
-    """The lines with most turns of a repeat as a loop; None where it saves too little."""
-    made, called = _turns(constructor, names), _turns(forward, names)
-    total = len(made)
-    if len(called) != total:
-        return None
-    ends = [(first, total - rest) for first in range(MOST_PEELED + 1) for rest in range(MOST_PEELED + 1)]
-    for first, last in sorted(ends, key=lambda pair: pair[0] - pair[1]):
-        parts = (made[first:last], called[first:last])
-        saved = sum((last - first - 1) * (part[0].end - part[0].start) for part in parts if part)
-        if last - first < LEAST_TURNS or saved < LEAST_SAVED:
-            continue
-        if not all(turn.skeleton == part[0].skeleton for part in parts for turn in part):
-            continue
-        for counter in _counters(parts[0], (*constructor, *forward)):
-            making, calling = (_body(part, counter) for part in parts)
-            if making is not None and calling is not None:
-                return (
-                    _with_loop(constructor, parts[0], counter, tuple(map(_added, making))),
-                    _with_loop(forward, parts[1], counter, calling),
-                )
-    return None
+class _Text:
+    """Lines, and where each child is mentioned in them."""
 
+    def __init__(self, lines: Lines) -> None:
+        self.lines = lines
+        self.tokens = [list(_TOKEN.finditer(line)) for line in lines]
+        self.mentions: dict[str, list[int]] = {}
+        for at, line in enumerate(self.tokens):
+            for found in line:
+                if found["child"]:
+                    self.mentions.setdefault(found["child"], []).append(at)
 
-def _turns(lines: Lines, names: Mapping[str, int]) -> list[_Turn]:
-    """The turns in some lines; none where they do not follow one another."""
-    spoken = [[names[name] for name in _children(line) if name in names] for line in lines]
-    starts: dict[int, int] = {}
-    for at, found in enumerate(spoken):
-        for turn in found:
-            starts.setdefault(turn, at)
-    if len(starts) < LEAST_TURNS or list(starts) != list(range(len(starts))):
-        return []
-    begins = list(starts.values())
-    ends = [*begins[1:], min(2 * begins[-1] - begins[-2], len(lines))]
-    for turn, (begin, end) in enumerate(zip(begins, ends, strict=True)):
-        if any(other != turn for found in spoken[begin:end] for other in found):
+    def turns(self, names: Mapping[str, int]) -> list[tuple[int, int]]:
+        """Where each turn of a repeat begins and ends; none where they do not follow one another."""
+        spoken = sorted((at, turn) for name, turn in names.items() for at in self.mentions.get(name, ()))
+        begins: dict[int, int] = {}
+        for at, turn in spoken:
+            begins.setdefault(turn, at)
+        starts = list(begins.values())
+        if (
+            len(starts) < LEAST_TURNS
+            or list(begins) != list(range(len(starts)))
+            or len({*starts}) < len(starts)
+        ):
             return []
-    if any(spoken[ends[-1] :]):
-        return []  # called again, after the others
-    return [_turn(lines, begin, end, names) for begin, end in zip(begins, ends, strict=True)]
+        ends = [*starts[1:], min(2 * starts[-1] - starts[-2], len(self.lines))]
+        if any(not starts[turn] <= at < ends[turn] for at, turn in spoken):
+            return []  # called again, in another turn
+        return list(zip(starts, ends, strict=True))
+
+    def turn(self, start: int, end: int, names: Mapping[str, int]) -> _Turn:
+        """The lines of one turn."""
+        skeleton: list[object] = []
+        numbers: list[int] = []
+        comments: list[str] = []
+        for at in range(start, end):
+            comment = _COMMENT.search(self.lines[at])
+            comments.append(comment[0] if comment else "")
+            code = len(self.lines[at]) - len(comments[-1])
+            for found in self.tokens[at]:
+                if found.start() >= code:
+                    break
+                if found["child"] in names:
+                    skeleton.append((stem(found["child"]), "self.{}"))
+                    numbers.append(numeral(found["child"]))
+                elif found["int"]:
+                    skeleton.append(("", "{}"))
+                    numbers.append(int(found["int"]))
+                else:
+                    skeleton.append(found[0])
+            skeleton.append("\n")
+        return _Turn(start, end, tuple(skeleton), tuple(numbers), tuple(comments))
 
 
-def _children(line: str) -> Iterator[str]:
-    return (found["child"] for found in _TOKEN.finditer(line) if found["child"])
+class _Roller:
+    """Finds loops in the two methods of one class."""
+
+    def __init__(self, constructor: Lines, forward: Lines) -> None:
+        self.made, self.called = _Text(constructor), _Text(forward)
+        words = {found[0] for text in (self.made, self.called) for line in text.tokens for found in line}
+        names = chain(_NAMES, (f"turn{number}" for number in count(2)))
+        self.name = next(name for name in names if name not in words)
+
+    def rolled(self, repeats: Sequence[Mapping[str, int]]) -> tuple[Lines, Lines]:
+        """Both with the repeats as loops that are none in a longer one."""
+        loops: list[tuple[_Loop, _Loop]] = []
+        taken: tuple[set[int], set[int]] = (set(), set())
+        for names in repeats:
+            loop = self._with_return_named(names) or self._longest(self.called, names)
+            lines = () if loop is None else [range(part.start, part.end) for part in loop]
+            if loop is not None and all(map(set.isdisjoint, taken, lines)):
+                loops.append(loop)
+                for known, part in zip(taken, lines, strict=True):
+                    known.update(part)
+        return (
+            _with_loops(self.made.lines, [made for made, _ in loops]),
+            _with_loops(self.called.lines, [called for _, called in loops]),
+        )
+
+    def _with_return_named(self, names: Mapping[str, int]) -> tuple[_Loop, _Loop] | None:
+        """The loop whose last turn is what forward returns: that is given the name that the turns before give it."""
+        lines = self.called.lines
+        turns = self.called.turns(names)
+        if not turns or turns[-1][1] < len(lines):
+            return None
+        target = _TARGET.match(lines[turns[-1][0] - 1])
+        if target is None or not lines[-1].startswith("return "):
+            return None
+        named = _Text((*lines[:-1], f"{target[1]} = {lines[-1].removeprefix('return ')}"))
+        loop = self._longest(named, names)
+        if loop is None or loop[1].end < len(lines):
+            return None
+        made, called = loop
+        return made, _Loop(called.start, called.end, (*called.lines, f"return {target[1]}"))
+
+    def _longest(self, called: _Text, names: Mapping[str, int]) -> tuple[_Loop, _Loop] | None:
+        """The loop over most turns of a repeat; None where it saves too little."""
+        spans = (self.made.turns(names), called.turns(names))
+        total = len(spans[0])
+        if not total or len(spans[1]) != total:
+            return None
+        length = sum(span[1][1] - span[1][0] for span in spans)
+        if (total - 1) * length < LEAST_SAVED:
+            return None
+        made, calls = (
+            [text.turn(*ends, names) for ends in span]
+            for text, span in zip((self.made, called), spans, strict=True)
+        )
+        peels = [(first, total - rest) for first in range(MOST_PEELED + 1) for rest in range(MOST_PEELED + 1)]
+        for first, last in sorted(peels, key=lambda pair: pair[0] - pair[1]):
+            parts = (made[first:last], calls[first:last])
+            saved = sum((last - first - 1) * (part[0].end - part[0].start) for part in parts if part)
+            if last - first < LEAST_TURNS or saved < LEAST_SAVED:
+                continue
+            if not all(turn.skeleton == part[0].skeleton for part in parts for turn in part):
+                continue
+            for counter in _counters(parts[0], self.name):
+                making, calling = (_body(part, counter) for part in parts)
+                if making is not None and calling is not None:
+                    return (
+                        _loop(parts[0], counter, tuple(map(_added, making))),
+                        _loop(parts[1], counter, calling),
+                    )
+        return None
 
 
-def _turn(lines: Lines, start: int, end: int, names: Mapping[str, int]) -> _Turn:
-    skeleton: list[object] = []
-    numbers: list[int] = []
-    comments: list[str] = []
-    for line in lines[start:end]:
-        comment = _COMMENT.search(line)
-        comments.append(comment[0] if comment else "")
-        for found in _TOKEN.finditer(line.removesuffix(comments[-1])):
-            if found["child"] in names:
-                skeleton.append((stem(found["child"]), "self.{}"))
-                numbers.append(numeral(found["child"]))
-            elif found["int"]:
-                skeleton.append(("", "{}"))
-                numbers.append(int(found["int"]))
-            else:
-                skeleton.append(found[0])
-        skeleton.append("\n")
-    return _Turn(start, end, tuple(skeleton), tuple(numbers), tuple(comments))
-
-
-def _counters(turns: Sequence[_Turn], lines: Lines) -> Iterator[_Counter]:
+def _counters(turns: Sequence[_Turn], name: str) -> Iterator[_Counter]:
     """What could count some turns: the number of the first child that each makes, or the turns from 0."""
-    words = {found[0] for line in lines for found in _TOKEN.finditer(line)}
-    name = next(name for name in _NAMES if name not in words)
     first, second = turns[0].numbers[0], turns[1].numbers[0]
     if second > first:
         yield _Counter(name, range(first, first + len(turns) * (second - first), second - first))
@@ -239,10 +296,15 @@ def _added(line: str) -> str:
     return re.sub(r'^( *)getattr\(self, (f"\w*\{[^"]*\}")\) = (.*)$', r"\1self.add_module(\2, \3)", line)
 
 
-def _with_loop(lines: Lines, turns: Sequence[_Turn], counter: _Counter, body: Lines) -> Lines:
-    return (
-        *lines[: turns[0].start],
-        counter.head,
-        *(f"    {line}" for line in body),
-        *lines[turns[-1].end :],
-    )
+def _loop(turns: Sequence[_Turn], counter: _Counter, body: Lines) -> _Loop:
+    lines = (counter.head, *(f"    {line}" for line in body))
+    return _Loop(turns[0].start, turns[-1].end, lines)
+
+
+def _with_loops(lines: Lines, loops: Sequence[_Loop]) -> Lines:
+    out: list[str] = []
+    at = 0
+    for loop in sorted(loops, key=lambda loop: loop.start):
+        out += [*lines[at : loop.start], *loop.lines]
+        at = loop.end
+    return (*out, *lines[at:])
