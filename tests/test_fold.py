@@ -31,7 +31,6 @@ LONGER = {
     "wavenet": 2.3,  # without names
     "nasnet_a_large": 1.6,
     "nasnet_a_mobile": 1.5,
-    "two_stream": 1.35,
 }
 """How much longer than what somebody wrote, where that is more, and why."""
 
@@ -276,6 +275,7 @@ c1: conv3-32
 p1: maxpool
 conv3-64 -> conv3-32 -> unpool(of=p1)
 conv3-32/2 -> upsample(like=c1)""",
+    "a convolution of as many maps beside an identity": "input 8x9x9\n[id + conv1-8(act=none)] -> conv3-8/2 -> fc-2",
     "nothing": "input 3x32x32\nid",
     "an input that is an output": "input a: 3x8x8\ninput b: 3x8x8\n[a + b] -> x: relu\noutput x, a",
     "two names": "input 3x8x8\nconv3-4 -> p: id\nq: id\nrelu -> r: id\noutput p, q, r",
@@ -495,3 +495,37 @@ def test_what_leaves_a_level_is_known_by_its_path() -> None:
     text = folded(cnnc.parse(SEVERAL["in a list"]).graph)
     assert '(2**i) for i in 0..4]\n  "5": [z: ' in text
     assert '[+ "{i}.skip" for i in 0..5]' in text
+
+
+# --- levels alike but for a chain ----------------------------------------------------------
+
+TOWER = """input left: 3x32x32
+input right: 3x32x32
+default conv(norm=bn)
+left -> a: [c1: conv3-16 -> {0} -> c2: conv3-16 -> pool -> c3: conv3-32 -> c4: conv3-32(act=none) -> gap -> fc: fc-10]
+right -> b: [c1: conv3-16 -> {1} -> c2: conv3-24 -> pool -> c3: conv3-32 -> c4: conv3-32(act=none) -> gap -> fc: fc-10]
+[a + b]"""
+ONE_CHAIN = {
+    "one lacks it": ("lrn(5)", "id"),
+    "another layer": ("pool(pad=1)", "conv3-8 -> upsample(1)"),
+    "with a key": ("extra: conv1-16", "id"),
+    "with branches": ("[id & gap -> se: conv1-C(norm=none, act=sigmoid)]", "drop: dropout"),
+    "with a label that is needed": ("e: conv1-16 -> conv1-16 -> [id + e]", "conv1-16 -> [id & gap]"),
+    "with one that leaves the level": ("e: conv1-16 -> conv1-8", "e: conv1-16 -> conv1-8 -> bn"),
+}
+
+
+@pytest.mark.parametrize("chains", ONE_CHAIN.values(), ids=ONE_CHAIN)
+def test_levels_alike_but_for_a_chain(chains: tuple[str, str]) -> None:
+    text = TOWER.format(*chains)
+    if chains[1].startswith("e: "):
+        text = text.replace("[a + b]", "[a + b] -> out: id\n[a.e + b.e] -> more: id\noutput out, more")
+    graph = cnnc.parse(text).graph
+    for names in MODES:
+        folded(graph, names)
+
+
+def test_a_block_is_handed_the_chain_in_which_its_levels_differ() -> None:
+    text = folded(cnnc.parse(TOWER.format("lrn(5)", "id")).graph)
+    assert "block b_block(inner, w=16) = [" in text or "(w, inner) = [" in text
+    assert text.count("[lrn]") == text.count("[id]") == 1

@@ -12,7 +12,7 @@ from cnnc.dsl.record import record
 from cnnc.importer.structure.copies import Common, Namer, common, skeleton
 from cnnc.importer.structure.folding import Folder
 from cnnc.importer.structure.naming import has_sides, uncounted
-from cnnc.importer.structure.nests import filled, filling, lifted, nests, with_hole
+from cnnc.importer.structure.nests import differing, filled, filling, lifted, nests, with_hole
 from cnnc.importer.structure.spell import Speller, size
 from cnnc.importer.structure.terms import (
     Break,
@@ -30,6 +30,9 @@ from cnnc.importer.structure.terms import (
     mapped,
     rebuilt,
 )
+
+NEAR = 8
+"""Levels after one among which its like is looked for."""
 
 
 @record
@@ -124,31 +127,72 @@ class _Maker:
         groups: dict[object, list[int]] = {}
         for i, body in enumerate(bodies):
             groups.setdefault(skeleton(body), []).append(i)
-        out: list[tuple[Item, ...]] = [()] * len(scopes)
+        out = [_in_place(scope, body) for scope, body in zip(scopes, bodies, strict=True)]
+        alone: list[int] = []
         for members in groups.values():
             block = None
             if self.blocks and len(members) > 1:
                 block = self._block([scopes[i] for i in members], [bodies[i] for i in members])
-            for n, i in enumerate(members):
-                scope = scopes[i]
-                if block is not None:
-                    out[i] = (block[n],)
-                else:
-                    out[i] = _in_place(scope, bodies[i])
+            if block is None:
+                alone += members[:1]
+            for i, call in zip(members, block or (), strict=False):
+                out[i] = (call,)
+        while self.blocks and len(alone) > 1:
+            first = alone.pop(0)
+            members, calls = self._but_for_one_chain(first, alone[:NEAR], scopes, bodies)
+            alone = [i for i in alone if i not in members]
+            for i, call in zip(members, calls, strict=True):
+                out[i] = (call,)
         return out
 
-    def _block(self, scopes: Sequence[Scope], bodies: Sequence[Chain]) -> list[Call] | None:
+    def _but_for_one_chain(
+        self, first: int, others: Sequence[int], scopes: Sequence[Scope], bodies: Sequence[Chain]
+    ) -> tuple[list[int], list[Call]]:
+        """The levels that are alike but for a chain in one place, with the first of them, and calls of one block that is
+        handed it; none where that is not shorter."""
+        hole = self._hole()
+        for other in others:
+            found = differing(bodies[first], bodies[other], hole, self.folder.kind)
+            if found is None:
+                continue
+            pattern = found[0]
+            matches = {i: filling(pattern, bodies[i]) for i in (first, *others)}
+            members = [i for i, match in matches.items() if match is not None]
+            holed = [match[0] for match in matches.values() if match is not None]
+            chains = [lifted(match[1], 1) for match in matches.values() if match is not None]
+            handed = [chain for chain in chains if chain is not None]
+            labels = {label_of(getattr(item, "label", ())) for chain in handed for item in items_in(chain)}
+            if len(handed) != len(members) or labels & ((self.fixed or set()) - {""}):
+                continue
+            calls = self._block([scopes[i] for i in members], [bodies[i] for i in members], holed, handed)
+            if calls is not None:
+                return members, calls
+        return [], []
+
+    def _hole(self) -> Hole:
+        return Hole(next(name for name in ("inner", "below", "within") if name not in self.namer.taken))
+
+    def _block(
+        self,
+        scopes: Sequence[Scope],
+        bodies: Sequence[Chain],
+        holed: Sequence[Chain] = (),
+        handed: Sequence[Chain] = (),
+    ) -> list[Call] | None:
+        """Calls of one block for levels with these bodies; of bodies with a hole, for which each is handed a chain."""
         flows = [scope.flow[0] if scope.flow else None for scope in scopes]
-        found = common(bodies, flows, self.namer, is_block=True)
+        found = common(holed or bodies, flows, self.namer, is_block=True)
         if found is None or len(found.params) > 12:
             return None
         name = self.namer.block(self._name(scopes))
         block, order = _declared(name, found)
+        block = replace(block, hole=self._hole().name) if holed else block
         ups = [found.outer.get(found.params[i], (1,) * len(scopes)) for i in order]
         calls = []
         for number, (scope, row) in enumerate(zip(scopes, found.rows, strict=True)):
             args = tuple(Leaf(row[i], outer=up[number] - 1) for i, up in zip(order, ups, strict=True))
-            calls.append(Call(name, args, scope.label, block.defaults, scope.bound))
+            pipes = (handed[number],) if handed else ()
+            calls.append(Call(name, args, scope.label, block.defaults, scope.bound, pipes))
         inline, called = 0, self._declaration(block)
         last: object = None
         for scope, body, call in zip(scopes, bodies, calls, strict=True):
@@ -180,12 +224,12 @@ class _Maker:
     def _nest(self, line: Sequence[Scope]) -> tuple[Scope, Call] | None:
         """Of levels inside each other those that are alike but for what they hold: the first of them, and the call in
         its place, which is handed all that stands inside."""
-        hole = Hole(next(name for name in ("inner", "below", "within") if name not in self.namer.taken))
+        hole = self._hole()
         bodies = [self._folded(with_hole(outer.body, inner, hole)) for outer, inner in pairwise(line)]
         content = tuple[Item, ...](line[-1:])
         innermost = self._folded(line[-1].body)
         last = next((found for body in reversed(bodies) if (found := filling(body, innermost))), None)
-        if last is not None:
+        if last is not None and last[1]:
             bodies, content = [*bodies, last[0]], last[1]
         calls = self._handed(line, bodies, hole)
         made = self._inside_each_other(line, bodies, content, calls) if calls else None

@@ -67,6 +67,8 @@ def _fit(branch: Chain, join: Join) -> Fit | None:
         return None
     if len(item.stride) != 1 or item.stride[0].value != _stride(sibling):
         return None
+    if item.stride[0].value == 1 and item.width is not None and item.flow == (item.width.value,):
+        return None  # of one shape, a `shortcut` is the identity
     return Fit(Leaf("projection"), item.norm, label)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from cnnc.importer.structure.copies import skeleton
 from cnnc.importer.structure.terms import (
     Break,
     Chain,
+    Fit,
     Hole,
     Item,
     Join,
@@ -18,6 +19,7 @@ from cnnc.importer.structure.terms import (
     Tap,
     chains_in,
     items_in,
+    label_of,
     leaves,
     mapped,
     rebuilt,
@@ -70,7 +72,7 @@ def filling(pattern: Chain, chain: Chain) -> tuple[Chain, Chain] | None:
     item = pattern[place]
     end = len(chain) - (len(pattern) - place - 1)
     around = skeleton((chain[:place], chain[end:])) == skeleton((pattern[:place], pattern[place + 1 :]))
-    if end <= place or not around:
+    if end < place or not around:
         return None
     if isinstance(item, Hole):
         return (*chain[:place], item, *chain[end:]), chain[place:end]
@@ -95,6 +97,30 @@ def _filling_inside(pattern: Item, item: Item) -> tuple[Item, Chain] | None:
 
 def _has_hole(item: Item) -> bool:
     return any(isinstance(inner, Hole) for inner in items_in((item,)))
+
+
+def differing(
+    one: Chain, other: Chain, hole: Hole, kind: Callable[[Item], int]
+) -> tuple[Chain, Chain, Chain] | None:
+    """Two chains that are alike but for numbers, and for a chain in one place: the first with a hole there, and both
+    chains. None where they differ in more; `kind` is a number for an item that leaves its numbers out."""
+    mine, theirs = [*map(kind, one)], [*map(kind, other)]
+    least = min(len(mine), len(theirs))
+    start = next((i for i in range(least) if mine[i] != theirs[i]), least)
+    end = next((i for i in range(least - start) if mine[-1 - i] != theirs[-1 - i]), least - start)
+    inner, others = one[start : len(one) - end], other[start : len(other) - end]
+    if start + end == 0 or any(isinstance(item, Hole | Tap | Fit) for item in items_in((*inner, *others))):
+        return None
+    labels = {label_of(getattr(item, "label", ())) for item in items_in((*inner, *others))}
+    if any(name.partition(".")[0] in labels for name in _used(one) | _used(other)):
+        return None
+    return (*one[:start], hole, *one[len(one) - end :]), inner, others
+
+
+def _used(chain: Chain) -> set[str]:
+    """What could be the labels of tensors that a chain needs."""
+    names = {label_of(item.name) for item in items_in(chain) if isinstance(item, Ref)}
+    return names | {leaf.value for leaf in leaves(chain) if isinstance(leaf.value, str)}
 
 
 def lifted(chain: Chain, levels: int) -> Chain | None:
