@@ -33,11 +33,7 @@ def chosen(program: Program) -> Defaults:
         _best(mine, kind, "act", out)
         _best(mine, kind, "bias", out)
         for key in sorted({key for layer in mine for key, _ in layer.args}):
-            if (
-                all(layer.kind == kind for layer in mine)
-                and kind in op_words()
-                and key in op_words()[kind].model_fields
-            ):
+            if all(layer.kind in op_words() and key in op_words()[layer.kind].model_fields for layer in mine):
                 _best(mine, kind, key, out)
     return out
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from cnnc.compiler.expand import _value
 from cnnc.compiler.graph import Graph, Node
-from cnnc.compiler.ops import Op, OpError, Place
+from cnnc.compiler.ops import Op, OpError, Place, op_words
 from cnnc.compiler.ops.base import Sizes
 from cnnc.compiler.ops.model import ValidationError
 from cnnc.compiler.sizes import is_free
@@ -85,6 +85,21 @@ class Words:
         self.graph = graph
         self.welcome = welcome
         self._left_out: dict[Any, bool] = {}
+        self.paddings = self._paddings()
+        """The padding that says what most layers of a kind have, where that is not the usual one."""
+
+    def _paddings(self) -> dict[str, str]:
+        padded: dict[str, list[Node]] = {}
+        for node in self.graph.nodes:
+            if "pad" in type(node.op).model_fields:
+                padded.setdefault(_kin(node), []).append(node)
+        out = {}
+        for kin, nodes in padded.items():
+            if any(before != after for node in nodes for before, after in _sides(node)):
+                usual = sum(self._may_leave_out(node, "pad") for node in nodes)
+                if sum(self._makes(node, "pad", "same_tf") for node in nodes) > usual:
+                    out[kin] = "same_tf"
+        return out
 
     def layer(
         self,
@@ -183,6 +198,9 @@ class Words:
 
     def _pad(self, node: Node, value: Any, usual: Any) -> Leaf:
         usual = usual if isinstance(usual, int | str) else None
+        wanted = self.paddings.get(_kin(node))
+        if wanted is not None and self._makes(node, "pad", wanted):
+            return Leaf(wanted, usual, None if not any(map(any, _sides(node))) else True)
         if usual is not None and self._may_leave_out(node, "pad"):
             none = all(pair == (0, 0) for pair in value)
             return Leaf(_scalar(usual), _scalar(usual), None if none else True)
@@ -216,6 +234,19 @@ class Words:
         except (OpError, ValidationError):
             return False
         return type(getattr(made, name)) is type(getattr(op, name)) and made == op
+
+
+def _kin(node: Node) -> str:
+    """The word whose defaults hold for a layer."""
+    word = op_words().get(node.op.kind)
+    return (word.kin if word is not None else None) or node.op.kind
+
+
+def _sides(node: Node) -> tuple[tuple[int, int], ...]:
+    """The padding of a layer before and after each axis; none where it has another form."""
+    pad = getattr(node.op, "pad")  # noqa: B009
+    pairs = pad if isinstance(pad, tuple) else ()
+    return tuple(pair for pair in pairs if isinstance(pair, tuple) and all(type(n) is int for n in pair))
 
 
 def _is(value: Any, usual: Any) -> bool:
