@@ -546,3 +546,36 @@ def test_a_block_is_handed_the_chain_in_which_its_levels_differ() -> None:
     text = folded(cnnc.parse(TOWER.format("lrn(5)", "id")).graph)
     assert "block b_block(inner, w=16) = [" in text or "(w, inner) = [" in text
     assert text.count("[lrn]") == text.count("[id]") == 1
+
+
+# --- outputs and inputs of levels ----------------------------------------------------------
+
+OUTPUTS = {
+    "two of one level": """input 8x16x16
+head: [a: conv3-8 -> list: [p1: permute(H, W, C) -> p2: permute(W, C, H)]]
+output head.list.p1, head.list.p2""",
+    "of its inner levels": """input 8x16x16
+body: [a: conv3-8 -> s: [b: conv3-8 -> c: relu]]
+body -> gap -> main: fc-4
+output body.a, body.s.c, main""",
+    "one known by a label of a level": """input 8x16x16
+body: [a: conv3-8 -> s: [b: conv3-8]]
+body.a -> conv1-2 -> side: id
+output body.s, side""",
+}
+
+
+@pytest.mark.parametrize("text", OUTPUTS.values(), ids=OUTPUTS)
+def test_outputs_inside_levels_are_known_by_their_paths(text: str) -> None:
+    graph = cnnc.parse(text).graph
+    for names in MODES:
+        assert folded(graph, names).splitlines()[-1] == text.splitlines()[-1]
+
+
+def test_a_chain_goes_on_with_what_comes_of_the_first_input() -> None:
+    graph = cnnc.parse(
+        "input x: 8x9x9\ninput t: 8x1x1\nx -> stem: conv3-8\nt -> temb: linear-8\n"
+        "a: [stem -> u: [n: bn -> m: [id & temb] -> c: conv3-8] -> d: conv3-8]\n[id + stem] -> fc-2"
+    ).graph
+    text = folded(graph)
+    assert "x -> stem: conv3-8\n[a: [u: [n: bn -> [id & temb] -> c: conv3-8] -> d: conv3-8] + id]" in text

@@ -40,6 +40,8 @@ class Chains:
         self.made: dict[tuple[str, tuple[tuple[str, int], ...]], Chain] = {}
         self.sides: dict[str, dict[int, str]] = {}
         """The labels of the values that leave a level, but for that at its end, by the level's name."""
+        self.outputs_inside: set[str] = set()
+        """The outputs of the model that are known by their paths."""
 
     def chain(self, level: Level, outer: Mapping[int, tuple[str, int]] | None = None) -> Chain:
         """The chain of a level, of the whole model for the root.
@@ -57,6 +59,7 @@ class Chains:
         taps: set[int] = set(level.sides)
         taps |= {atom.out for atom in level.atoms.values() if atom.level is not None and atom.level.sides}
         taps |= {ref for atom in level.atoms.values() for ref in atom.refs}
+        taps |= {i for name, i in self.graph.outputs.items() if self.names_output(level, name, i)}
         if not level.name:
             taps |= {i for name, i in self.graph.outputs.items() if name != "output"}
         while True:
@@ -65,6 +68,13 @@ class Chains:
             if body.taps == taps:
                 return chain
             taps = body.taps
+
+    def names_output(self, level: Level, name: str, index: int) -> bool:
+        """Whether a label on a level gives an output of the model its name."""
+        atom = level.atoms.get(index)
+        if not self.keep or atom is None or not level.name or not name.startswith(f"{level.name}."):
+            return False
+        return atom.level is None or not name.startswith(f"{atom.level.name}.")
 
 
 class _Body:
@@ -130,7 +140,7 @@ class _Body:
         """Taps for outputs that are inputs, or have two names."""
         out: list[Item] = []
         for name, index in self.graph.outputs.items():
-            if name != "output" and self.names.get(index) != name:
+            if name not in ("output", *self.home.outputs_inside) and self.names.get(index) != name:
                 out += [Break(), Ref((self.name(index),)), Tap(name)]
         return out
 
@@ -157,7 +167,12 @@ class _Body:
         found = self.names.get(index)
         if found is not None:
             return found
-        wanted = next((name for name, i in self.graph.outputs.items() if i == index and self.is_root), None)
+        wanted = next(
+            (name for name, i in self.graph.outputs.items() if self._is_output(name, i, index)), None
+        )
+        if wanted is not None and not self.is_root:
+            self.home.outputs_inside.add(wanted)
+            wanted = self._local(wanted)
         if wanted is None and index in self.level.inflows:
             self.inflow_named = True
         elif wanted is None:
@@ -174,6 +189,12 @@ class _Body:
         self.used.add(wanted)
         self.names[index] = wanted
         return wanted
+
+    def _is_output(self, name: str, output: int, index: int) -> bool:
+        """Whether a value is the output of that name, and a label here gives it the name."""
+        if not self.is_root:
+            return output == index and self.home.names_output(self.level, name, index)
+        return output == index and name not in self.home.outputs_inside
 
     def _is_source(self, index: int) -> bool:
         atom = self.level.atoms.get(index)

@@ -58,7 +58,9 @@ def levels(graph: Graph, found: Mapping[int, Unit], *, keep: bool) -> Level:
     root = _Tree("")
     root.place_all(_atoms(graph, found), "")
     level = Level("", inflows=tuple(graph.inputs.values()), exits=tuple(sorted(set(graph.outputs.values()))))
-    _fill(level, root, _Consumers(root.all(), graph.outputs.values()), keep)
+    consumers = _Consumers(root.all(), graph.outputs.values())
+    consumers.follow(next(iter(graph.inputs.values())))
+    _fill(level, root, consumers, keep)
     level.atoms = dict(sorted(level.atoms.items()))
     return level
 
@@ -235,6 +237,8 @@ class _Tree:
 class _Consumers:
     def __init__(self, atoms: Iterable[Atom], ends: Iterable[int]) -> None:
         self.ends = set(ends)
+        self.stream: set[int] = set()
+        """What the first input flows into."""
         self.of: dict[int, list[int]] = {}
         self.names: dict[int, str] = {}
         for atom in atoms:
@@ -255,6 +259,15 @@ class _Consumers:
                     seen.add(taker)
                     todo.append(taker)
         return False
+
+    def follow(self, start: int) -> None:
+        """Note what the first input flows into."""
+        todo = [start]
+        while todo:
+            index = todo.pop()
+            if index not in self.stream:
+                self.stream.add(index)
+                todo += self.of.get(index, ())
 
     def takers(self, outs: Iterable[int], inside: Container[int]) -> list[int]:
         """What takes values, of that outside a set of atoms."""
@@ -283,7 +296,7 @@ def _fill(level: Level, tree: _Tree, consumers: _Consumers, keep: bool) -> None:
         if not (exits and ins and (keep or len(everything) > 1)):
             _fill(level, inner, consumers, keep)
             continue
-        main = max(ins)
+        main = max(ins, key=lambda i: (i in consumers.stream, i))
         others = tuple(i for i in ins if i != main)
         made = Level(inner.name, inflows=(main, *others), exits=exits)
         _fill(made, inner, consumers, keep)
