@@ -247,6 +247,42 @@ def test_a_question_comes_from_the_page_itself(served: Page) -> None:
     assert ask(served, path, {"ask": "open", "zoo": "../../secret"}, Origin=origin(served))[0] == 400
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [{"params": "w"}, {"params": [1]}, {"sizes": 3}, {"params": {"w": [1]}}, {"sizes": {"H": {}}}, {"zoo": "\ud800"}],
+)  # fmt: skip
+def test_a_question_that_makes_no_sense_is_told_so(served: Page, odd: dict[str, object]) -> None:
+    body = {**question("input 3xHxH\nparam w = 4\nconv3-w"), **odd}
+    status, told = ask(served, f"/{served.token}/ask", body, Origin=origin(served))
+    assert status == 400, told
+
+
+def test_a_question_of_brackets_in_brackets_is_told_so() -> None:
+    assert Answers("net.cnn").reply("[" * 100_000)[0] == 400
+
+
+def test_places_of_a_text_with_a_byte_order_mark_are_those_of_the_text() -> None:
+    text = "input 3x8x8\r\nkonv3-4 -> pool"
+    answers = Answers("net.cnn")
+
+    def told(text: str) -> list[dict[str, Any]]:
+        asked = {"text": text, "offset": len(text), "finding": 0}
+        first = answers.answer({**asked, "ask": "analyse"})["findings"][0]
+        at = {**asked, "offset": first["from"]}
+        fixed = answers.answer({**asked, "ask": "fixes"})["fixes"][0]
+        fine = text.replace("konv", "conv")
+        card = answers.answer({**at, "ask": "hover", "text": fine})
+        items = answers.answer({**asked, "ask": "complete"})["items"]
+        return [first, fixed, card, *items]
+
+    plain, marked = told(text), told("\ufeff" + text)
+    assert len(plain) > 3
+    for one, two in zip(plain, marked, strict=True):
+        places = {key: one[key] + 1 for key in ("from", "to") if key in one}
+        assert places
+        assert two == one | places
+
+
 def test_a_proxy_is_known_by_its_name(served: Page) -> None:
     home, body = f"/{served.token}/", question("input 3x8x8\nconv3-4")
     name, address = "code.example.org:8443", "https://code.example.org:8443"

@@ -35,6 +35,7 @@ KEPT = 8
 SHOWN = ("shape", "params", "macs", "field")
 
 
+_MARK = "\ufeff"
 _FILE = re.compile(r"[\w-]+\.cnn")
 FIRST = "resnet50"
 """The network of a page that is asked for none."""
@@ -75,9 +76,7 @@ class Answers:
     def reply(self, text: str | bytes) -> tuple[int, str]:
         """The status and the text, of HTTP and JSON, that answer a question as it comes from the page."""
         try:
-            asked = json.loads(text)
-            if not isinstance(asked, dict):
-                raise BadQuestion("no object")
+            asked = _read(text)
             return 200, to_json(self.answer(asked))
         except (BadQuestion, ValueError) as error:
             return 400, f"{error}\n"
@@ -94,11 +93,11 @@ class Answers:
         if not isinstance(text, str):
             raise BadQuestion("no text")
         name = self._name(asked)
-        params, sizes = (asked.get(part) or {} for part in ("params", "sizes"))
+        params, sizes = _values(asked, "params"), _values(asked, "sizes")
         files = self._put(asked)
         known = (name, text, files, tuple(sorted(params.items())), tuple(sorted(sizes.items())))
         if known not in self._kept:
-            source = Source(name, text.removeprefix("\ufeff"), self.allow_outside)
+            source = Source(name, text.removeprefix(_MARK), self.allow_outside)
             self._kept[known] = analyse(source, self._setting(source, params, sizes))
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
@@ -139,7 +138,7 @@ class Answers:
         found = self.analysis(asked)
         told: Json = {
             "good": found.is_good,
-            "findings": [_finding(found, finding) for finding in found.findings],
+            "findings": [_finding(found, finding, _mark(asked)) for finding in found.findings],
             "lines": [_line(found, line) for line in found.lines],
             "sliders": sliders(found),
             "figures": None,
@@ -172,18 +171,19 @@ class Answers:
             document.parsed = next(
                 (one for one in reversed(self._kept.values()) if one.tree is not None), None
             )
+        mark = _mark(asked)
         items = complete(document, found.source.text, offset)
         return {"items": [
-            {"label": item.label, "kind": item.kind, "from": item.start, "text": item.text, "detail": item.detail}
+            {"label": item.label, "kind": item.kind, "from": item.start + mark, "text": item.text, "detail": item.detail}
             for item in items
         ]}  # fmt: skip
 
     def _hover(self, asked: Json) -> Json:
-        card = hover(self.analysis(asked), _offset(asked))
+        card, mark = hover(self.analysis(asked), _offset(asked)), _mark(asked)
         return (
             {"card": None}
             if card is None
-            else {"card": card.text, "from": card.span.start, "to": card.span.end}
+            else {"card": card.text, "from": card.span.start + mark, "to": card.span.end + mark}
         )
 
     def _fixes(self, asked: Json) -> Json:
@@ -191,8 +191,9 @@ class Answers:
         found, number = self.analysis(asked), asked.get("finding")
         if not isinstance(number, int) or not 0 <= number < len(found.findings):
             raise BadQuestion("no such finding")
+        mark = _mark(asked)
         return {"fixes": [
-            {"title": fix.title, "from": fix.edit.start, "to": fix.edit.end, "text": fix.edit.text}
+            {"title": fix.title, "from": fix.edit.start + mark, "to": fix.edit.end + mark, "text": fix.edit.text}
             for fix in fixes(found, found.findings[number])
         ]}  # fmt: skip
 
@@ -218,22 +219,47 @@ def to_json(found: Mapping[str, Any]) -> str:
     return json.dumps(found, separators=(",", ":"))
 
 
+def _read(text: str | bytes) -> Json:
+    """A question as it comes. Raises BadQuestion, ValueError."""
+    try:
+        asked = json.loads(text)
+    except RecursionError:
+        raise BadQuestion("brackets within brackets without end") from None
+    if not isinstance(asked, dict):
+        raise BadQuestion("no object")
+    return asked
+
+
+def _values(asked: Json, key: str) -> dict[str, int | float | str]:
+    """What the sliders set, by name."""
+    values = asked.get(key) or {}
+    if not isinstance(values, dict) or not all(isinstance(v, int | float | str) for v in values.values()):
+        raise BadQuestion(f"the {key} are no numbers by name")
+    return values
+
+
+def _mark(asked: Json) -> int:
+    """How many characters come before those that are read: a byte order mark, or none."""
+    return int(asked["text"].startswith(_MARK))
+
+
 def _offset(asked: Json) -> int:
-    offset = asked.get("offset")
+    """A place in the text that is read."""
+    offset, mark = asked.get("offset"), _mark(asked)
     if not isinstance(offset, int):
         raise BadQuestion("no offset")
-    return max(0, min(offset, len(asked["text"])))
+    return max(0, min(offset, len(asked["text"])) - mark)
 
 
-def _finding(found: Analysis, finding: Diagnostic) -> Json:
-    """One finding: as `cnnc check` prints it, and where it is in this text."""
+def _finding(found: Analysis, finding: Diagnostic, mark: int) -> Json:
+    """One finding: as `cnnc check` prints it, and where it is in this text, `mark` characters after its start."""
     told: Json = {"code": finding.code, "severity": finding.severity, "from": None}
     # The file is the one that the page shows, and those that ship lie somewhere: their folders say nothing.
     text = finding.render().replace(found.source.name, os.path.basename(found.source.name))
     told["text"] = text.replace(f"{specs()}{os.sep}", "")
     span = finding.span
     if span is not None and span.source is found.source:
-        told |= {"from": span.start, "to": span.end, "line": span.line}
+        told |= {"from": span.start + mark, "to": span.end + mark, "line": span.line}
     told["message"] = finding.message + (f"\n{finding.hint}" if finding.hint else "")
     return told
 

@@ -127,13 +127,15 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > MAX_BODY:
+        if not length.isdecimal() or int(length) > MAX_BODY:
             self._send(413, "text/plain", b"too long\n")
             self.close_connection = True
             return
         status, text = self.server.answers.reply(self.rfile.read(int(length)))
         self._send(
-            status, "application/json" if status == 200 else "text/plain; charset=utf-8", text.encode()
+            status,
+            "application/json" if status == 200 else "text/plain; charset=utf-8",
+            text.encode(errors="backslashreplace"),
         )
 
     # --- what may be asked --------------------------------------------------------------------
