@@ -55,3 +55,16 @@ def test_parts_hold_every_layer_once() -> None:
 def test_more_stages_than_parts() -> None:
     with pytest.raises(CnncError, match="between 1 and 2"):
         split(graph_of("input 3x8x8\nconv3-4(act=none)\nconv3-4(act=none)\n"), 5)
+
+
+def test_weights_that_several_stages_use_count_in_each() -> None:
+    twice = "input 8x16x16\na: conv3-8\nb: conv1-8\nagain(a) -> c: conv1-8 -> again(a, transpose=yes)\n"
+    shared = (
+        "input l: 8x8x8\ninput r: 8x8x8\nshared t = [conv3-8]\nl -> t -> a: id\nr -> t -> b: id\n[a | b]\n"
+    )
+    gate = "input 8x16x16\na: conv3-8\nconv3-8 -> [id & weight(a) -> mean(axis=(H, W)) -> mean(axis=C) -> reshape(8, 1, 1)]\n"
+    a, one = 8 * 8 * 9 + 8, 8 * 8 + 8
+    for text, params in ((twice, [a, a + one, a + one]), (shared, [a, a]), (gate, [a, 2 * a])):
+        net = cnnc.parse(text)
+        assert sum(params) > net.params
+        assert [stage.params for stage in net.split(len(params)).stages] == params

@@ -23,7 +23,10 @@ class Crossing:
 
 @record
 class Stage:
-    """Consecutive parts of the model, in order; `macs` of one image; `crossing` is what flows on from it."""
+    """Consecutive parts of the model, in order; `macs` of one image; `crossing` is what flows on from it.
+
+    `params` are those of the modules in it: one that several stages use counts in each.
+    """
 
     parts: tuple[str, ...]
     macs: int
@@ -58,13 +61,14 @@ def split(graph: Graph, count: int, *, slack: float = 0.05) -> Split:
     """
     parts, crossings, cuts = _cut(graph, count, slack)
     before = [0, *accumulate(part.macs for part in parts)]
+    owners = {node.module: node for node in graph.nodes if node.module == node.name}
     stages = []
     for a, b in zip((0, *cuts), (*cuts, len(parts)), strict=True):
-        nodes = range(parts[a].first, parts[b - 1].last + 1)
-        owned = [n for n in (graph.nodes[i] for i in nodes) if n.module == n.name]
+        nodes = graph.nodes[parts[a].first : parts[b - 1].last + 1]
+        held = {n.module: owners[n.module] for n in nodes}
         stages.append(Stage(
             parts=tuple(part.name for part in parts[a:b]), macs=before[b] - before[a],
-            params=sum(prod(shape) for n in owned for shape in n.op.params(*graph.ins(n)).values()),
+            params=sum(prod(shape) for n in held.values() for shape in n.op.params(*graph.ins(n)).values()),
             crossing=crossings[b - 1] if b < len(parts) else (),
         ))  # fmt: skip
     slowest, total = max(stage.macs for stage in stages), before[-1]
