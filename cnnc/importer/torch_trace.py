@@ -24,6 +24,7 @@ BATCH = 2
 MOST_VALUES = 1 << 16
 _DROPS = {"DropPath": "drop_prob", "StochasticDepth": "p", "DropPath2d": "drop_prob"}
 """Classes that leave no operator in evaluation, and where they keep their probability."""
+_CASTS = {"to", "_to_copy", "type_as", "half", "bfloat16"}
 
 
 def trace_with_heads(module: torch.nn.Module, shapes: Sequence[Shape], name: str, origin: str = "") -> Traced:
@@ -46,7 +47,8 @@ def trace(
     inputs = _zeros(module, shapes)
     with _mode(module, training=training):
         macs = _macs(module, inputs)
-        return _read(_exported(module, inputs), module, name, origin, macs)
+        traced = _read(_exported(module, inputs), module, name, origin, macs)
+    return replace(traced, evaluation=not training)
 
 
 def _zeros(module: torch.nn.Module, shapes: Sequence[Shape]) -> tuple[torch.Tensor, ...]:
@@ -54,18 +56,32 @@ def _zeros(module: torch.nn.Module, shapes: Sequence[Shape]) -> tuple[torch.Tens
     import torch
 
     device = next((t.device for t in (*module.parameters(), *module.buffers())), torch.device("cpu"))
-    kind = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
-    return tuple(torch.zeros((BATCH, *shape), device=device, dtype=kind) for shape in shapes)
+    return tuple(torch.zeros((BATCH, *shape), device=device, dtype=_kind(module)) for shape in shapes)
+
+
+def _kind(module: torch.nn.Module) -> torch.dtype:
+    """The type of a module's numbers."""
+    import torch
+
+    return next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
 
 
 @contextmanager
 def _mode(module: torch.nn.Module, *, training: bool) -> Iterator[None]:
-    """Put a module into training or evaluation, and every part of it back as it was."""
+    """Put a module into training or evaluation, and every part of it back as it was.
+
+    Attention runs by its usual operators meanwhile: its fast path is one operator, which torch counts as nothing.
+    """
+    import torch
+
     was = {child: child.training for child in module.modules()}
+    fast = torch.backends.mha.get_fastpath_enabled()
     try:
+        torch.backends.mha.set_fastpath_enabled(False)
         module.train(training)
         yield
     finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
         for child, before in was.items():
             child.training = before
 
@@ -197,12 +213,15 @@ def _macs(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> int | No
 
 def _read(program: Any, module: torch.nn.Module, name: str, origin: str, macs: int | None) -> Traced:
     state = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
+    tied = _tied(module)
     held, inputs = _held(program)
-    steps = tuple(_step(node) for node in program.graph.nodes if node.op == "call_function")
+    held = {name: replace(one, key=tied.get(one.key, one.key)) for name, one in held.items()}
+    kind = _kind(module)
+    steps = tuple(_step(node, kind) for node in program.graph.nodes if node.op == "call_function")
     return Traced(
         name=name, inputs=inputs, held=held, steps=steps, outputs=_outputs(program), batch=BATCH, state=state,
         learnt=frozenset(key for key, _ in module.named_parameters(remove_duplicate=False)),
-        classes={path: type(child).__name__ for path, child in module.named_modules() if path}, tied=_tied(module), macs=macs, origin=origin,
+        classes={path: type(child).__name__ for path, child in module.named_modules() if path}, tied=tied, macs=macs, origin=origin,
         live=module,
     )  # fmt: skip
 
@@ -266,13 +285,20 @@ def with_values(traced: Traced, build: Callable[[], torch.nn.Module]) -> Traced:
 
 
 def _outputs(program: Any) -> dict[str, Ref]:
-    """The outputs by the names that the module gives them: keys of a dict, fields of a named tuple, a number."""
+    """The outputs by the names that the module gives them: keys of a dict, fields of a named tuple, a number.
+
+    What is None is none. Raises CnncError (E805) for a number or a text, and where there is no tensor.
+    """
     import torch.utils._pytree as pytree
 
-    names = [
-        spec.arg.name for spec in program.graph_signature.output_specs if spec.kind.name == "USER_OUTPUT"
-    ]
-    if len(names) == 1:
+    outputs = [spec.arg for spec in program.graph_signature.output_specs if spec.kind.name == "USER_OUTPUT"]
+    plain = [repr(arg.value) for arg in outputs if getattr(arg, "value", None) is not None]
+    if plain:
+        raise fail("E805", f"the module gives {plain[0]}, which is no tensor")
+    names = [None if hasattr(arg, "value") else arg.name for arg in outputs]
+    if not any(names):
+        raise fail("E805", "the module gives no tensor")
+    if len(names) == 1 and names[0] is not None:
         return {"output": Ref(names[0])}
     tree = pytree.tree_unflatten(names, program.call_spec.out_spec)
     paths, _ = pytree.tree_flatten_with_path(tree)
@@ -286,7 +312,7 @@ def _outputs(program: Any) -> dict[str, Ref]:
     return found
 
 
-def _step(node: Any) -> Step:
+def _step(node: Any, kind: torch.dtype) -> Step:
     target = node.target
     if not hasattr(target, "_schema"):  # operator.getitem, or arithmetic on sizes
         names = (
@@ -300,14 +326,22 @@ def _step(node: Any) -> Step:
     namespace, _, op = target._schema.name.partition("::")
     in_place = op.endswith("_") and not op.endswith("__")
     op = op.rstrip("_") if in_place else op
+    op = op if namespace == "aten" else f"{namespace}_{op}"
     return Step(
         node.name,
-        op if namespace == "aten" else f"{namespace}_{op}",
+        "half" if op in _CASTS and _rounds(node, kind) else op,
         args,
         _shapes(node),
         _where(node),
         in_place,
     )
+
+
+def _rounds(node: Any, kind: torch.dtype) -> bool:
+    """Whether a cast is to a half type, of values that have more digits, in a module that is not of that type."""
+    before, after = node.args[0].meta["val"].dtype, node.meta["val"].dtype
+    is_half = [found.is_floating_point and found.itemsize <= 2 for found in (before, after)]
+    return is_half == [False, True] and after is not kind
 
 
 def _argument(value: Any) -> Any:

@@ -102,6 +102,8 @@ class Traced:
     """The keys that are parameters."""
     tied: Mapping[str, str] = field(default_factory=dict)
     """Keys that are the same tensor as another key, which is the one used."""
+    evaluation: bool = False
+    """Whether the module was in evaluation; of a file nobody knows."""
     macs: int | None = None
     """Multiply-adds of one image as torch counts them, where it ran."""
     origin: str = ""

@@ -80,6 +80,9 @@ class Translation:
             raise Refusal(f"its {what} is computed, and the language has no such weights")
         if found.role == "constant" or not found.kept:
             raise Refusal(f"its {what} is a constant that the state dict does not have")
+        if (found.role == "buffer") != what.startswith("running_"):
+            kind = "a parameter" if found.role == "parameter" else "a buffer, which nobody learns"
+            raise Refusal(f"its {what} is {kind}")
         return found
 
     def held(self, held: Held) -> Value:

@@ -19,6 +19,8 @@ def attention(work: Translation, step: Step) -> Value:
     q, k, v = (work.value(step.args[key]) for key in ("query", "key", "value"))
     if step.args.get("attn_mask") is not None:
         raise Refusal("attention with a mask or a bias")
+    if work.traced.evaluation and step.args.get("dropout_p"):
+        raise Refusal("a dropout that drops in evaluation too")
     if step.args.get("enable_gqa"):
         raise Refusal("attention in which heads share keys")
     args: dict[str, Any] = {}

@@ -42,7 +42,11 @@ def batch_norm(work: Translation, step: Step) -> Value:
     if len(weights) == 1:
         raise Refusal("a batch norm with a gain and no shift")
     weights |= {key: work.weight(step.args[key], key) for key in ("running_mean", "running_var")}
+    if work.traced.evaluation and step.args.get("training"):
+        raise Refusal("a batch norm with the statistics of the batch in evaluation")
     momentum = step.args.get("momentum", 0.1)
+    if not momentum:
+        raise Refusal("a batch norm whose momentum is None or 0")
     args = {**eps_of(step, 1e-5), **({} if momentum == 0.1 else {"momentum": momentum}), **args}
     return replace(value, node=work.layer("bn", (value.node,), args=args, weights=weights))
 

@@ -141,21 +141,31 @@ def on_axis(work: Translation, value: Value, dim: int) -> tuple[Value, str]:
 
 @rule("dropout", "native_dropout", "alpha_dropout")
 def dropout(work: Translation, step: Step) -> Value:
-    p = step.args.get("p", 0.5)
     if step.op == "alpha_dropout":
         raise Refusal("an alpha dropout")
-    if p in (0, 0.0):
-        return work.value(step.first)
+    p = _dropped(work, step)
+    return (
+        pointwise(work, step.first, "dropout", {} if p == 0.5 else {"": p}) if p else work.value(step.first)
+    )
+
+
+def _dropped(work: Translation, step: Step) -> float:
+    """The probability of a dropout; 0 where it is none."""
+    p: float = step.args.get("p", 0.5)
     if p >= 1:
         raise Refusal("a dropout of everything")
-    return pointwise(work, step.first, "dropout", {} if p == 0.5 else {"": p})
+    if p and work.traced.evaluation and step.args.get("train"):
+        raise Refusal("a dropout that drops in evaluation too")
+    return p
 
 
 @rule("feature_dropout")
 def feature_dropout(work: Translation, step: Step) -> Value:
     value = work.value(step.first)
+    p = _dropped(work, step)
+    if not p:
+        return value
     value = relaid(work, value, value.axes[1:])
-    p = step.args.get("p", 0.5)
     return replace(value, node=work.layer("spatialdropout", (value.node,), args={} if p == 0.5 else {"": p}))
 
 
@@ -177,6 +187,11 @@ def droppath(work: Translation, step: Step) -> Value:
 )
 def identity(work: Translation, step: Step) -> Any:
     return work.get(step.first)
+
+
+@rule("half")
+def rounding(work: Translation, step: Step) -> Any:
+    raise Refusal("a cast that rounds")
 
 
 @rule("to", "_to_copy", "type_as", "float")
