@@ -39,6 +39,13 @@ def test_forms_of_padding_in_numbers() -> None:
 
 REFUSED = (
     # word, on which shape, its code; and the nearest that is taken
+    ((6, 8, 8), "mean(axis=())", "E303", "mean(axis=(C,))"), ((6, 8, 8), "softmax(axis=())", "E303", "softmax(axis=(W,))"),
+    ((6, 8, 8), "[id | id](axis=())", "E303", "[id | id](axis=C)"),
+    ((6, 8, 8), "times(3.5*10**38)", "E901", "times(3.4*10**38)"), ((6, 8, 8), "clamp(low=-10**39)", "E901", "clamp(low=-10**38)"),
+    ((6, 8, 8), "bn(eps=10**39)", "E901", "bn(eps=10**38)"), ((6, 8, 8), "pad(1, value=10**39)", "E901", "pad(1, value=10**38)"),
+    ((6, 8, 8), "normalize(mean=10**39, std=1)", "E901", "normalize(mean=10**38, std=1)"),
+    ((6, 8, 8), "conv3-4(init=10**39)", "E901", "conv3-4(init=10**38)"),
+    ((6, 8, 8), "conv3-4(init=normal(10**39))", "E901", "conv3-4(init=normal(10**38))"),
     ((6, 8, 8), "conv3-6(groups=4)", "E402", "conv3-6(groups=3)"), ((6, 8, 8), "conv3-4(groups=3)", "E402", "conv3-4(groups=2)"),
     ((6, 8, 8), "tconv2-4/2(groups=3)", "E402", "tconv2-4/2(groups=2)"),
     ((6, 8, 8), "conv3-0", "E303", "conv3-1"), ((6, 8, 8), "conv3-4/0", "E303", "conv3-4/1"),

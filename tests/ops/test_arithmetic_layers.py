@@ -33,6 +33,7 @@ MATH: dict[str, Callable[[float], float]] = {
     "clamp(0.3, 0.9)": lambda v: min(max(v, 0.3), 0.9),
     "clamp(low=0.5)": lambda v: max(v, 0.5),
     "clamp(high=1)": lambda v: min(v, 1),
+    "normalize(mean=10**30, std=10**30)": lambda v: (v - 1e30) / 1e30,
     "normalize(mean=0.5, std=1/4)": lambda v: (v - 0.5) / 0.25,
 }
 
@@ -65,6 +66,17 @@ def test_values_and_gradients(word: str, rank: int) -> None:
 def test_is_written_as_a_person_would(layers: str, line: str) -> None:
     source = compiled(graph_on((2, 3, 3), layers)).source
     assert line in source, source
+
+
+@pytest.mark.parametrize(
+    ("word", "wanted"),
+    [
+        ("times(10**30)", 2e30), ("plus(-(2**64))", -(2.0**64)), ("pow(10**30)", math.inf), ("clamp(low=10**30)", 1e30),
+        ("times(2**53)", 2.0**54), ("clamp(high=-(10**30))", -1e30),
+    ],
+)  # fmt: skip
+def test_numbers_that_64_bits_do_not_hold(word: str, wanted: float) -> None:
+    assert compiled(graph_on((1,), word)).module(torch.full((1, 1), 2.0)) == torch.tensor([[wanted]])
 
 
 def test_a_difference_and_a_quotient_are_those() -> None:

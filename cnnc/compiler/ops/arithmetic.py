@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC
-from fractions import Fraction
 from typing import Annotated, Any
 
 from cnnc.compiler.ops import base, fields
@@ -14,10 +13,9 @@ Number = int | float
 
 
 def plain(value: Any, name: str, wanted: str = "a number") -> Number:
-    """A number as Python writes it: 2 and not 2.0; anything else is refused by name and value."""
-    if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
-        raise OpError("E303", f"`{name}` is {base.show(value)}; expected {wanted}", arg=name)
-    return int(value) if value == int(value) else float(value)
+    """A number as Python writes it: 2 and not 2.0, if torch takes it so; anything else is refused by name and value."""
+    number = fields.real(value, name, wanted)
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
 def _plain(value: Any, info: ValidationInfo) -> Number:

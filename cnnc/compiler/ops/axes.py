@@ -29,7 +29,7 @@ def places(axes: tuple[str, ...], shape: Shape) -> tuple[int, ...]:
 def read(value: Any, name: str, shape: Shape) -> tuple[str, ...]:
     """One letter or a tuple of them, in the order of the shape's axes. Raises OpError."""
     known = letters_of(shape)
-    given = value if isinstance(value, tuple) else (value,)
+    given = value if isinstance(value, tuple) and value else (value,)
     for letter in given:
         if not isinstance(letter, str) or letter not in tuple(known):
             wanted = ", ".join(known[:-1]) + (" or " if known[1:] else "") + known[-1]

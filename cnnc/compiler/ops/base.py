@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 MAX_SIZE = 2**31 - 1
 """Of every axis, and of every argument that counts something."""
+MAX_REAL = (2 - 2**-23) * 2.0**127
+"""Of every other number: the largest of float32."""
 COUNTER = "num_batches_tracked"
 """The state of a batch norm that counts its training steps: one integer, which inference does not read."""
 Family = Literal[

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Annotated, Any
 
-from cnnc.compiler.ops.base import MAX_SIZE, OpError, Place, Shape, Sides, Sizes, show
+from cnnc.compiler.ops.base import MAX_REAL, MAX_SIZE, OpError, Place, Shape, Sides, Sizes, show
 from cnnc.compiler.ops.model import BeforeValidator, ValidationInfo
 
 
@@ -75,11 +75,13 @@ def _flag(value: Any, info: ValidationInfo) -> bool:
     )  # fmt: skip
 
 
-def real(value: Any, name: str) -> float:
-    """A number as a float; anything else is refused by name and value."""
-    if isinstance(value, int | float | Fraction) and not isinstance(value, bool):
-        return float(value)
-    raise OpError("E303", f"`{name}` is {show(value)}; expected a number", arg=name)
+def real(value: Any, name: str, wanted: str = "a number") -> float:
+    """A number as a float that float32 has room for; anything else is refused by name and value."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
+        raise OpError("E303", f"`{name}` is {show(value)}; expected {wanted}", arg=name)
+    if not -MAX_REAL <= value <= MAX_REAL:
+        raise OpError("E901", f"`{name}` is beyond the largest number of float32, 3.4e38", arg=name)
+    return float(value)
 
 
 def _real(value: Any, info: ValidationInfo) -> float:

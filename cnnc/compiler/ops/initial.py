@@ -67,7 +67,7 @@ def rule_of(value: Any, info: ValidationInfo) -> Init | None:
     if value is None or isinstance(value, Init):
         return value
     if isinstance(value, int | float | Fraction) and not isinstance(value, bool):
-        return Init("constant", (float(value),))
+        return Init("constant", (fields.real(value, argument),))
     if isinstance(value, str):
         return _ruled(value, (), argument)
     if isinstance(value, _Word):
@@ -103,7 +103,7 @@ def _ruled(name: str, args: tuple[tuple[str | None, Any], ...], argument: str) -
             raise OpError(
                 "E303", f"the std in `{argument}` (={show(value)}) must be at least 0", arg=argument
             )
-        numbers.append(float(value))
+        numbers.append(fields.real(value, argument))
     if name == "truncated_normal" and numbers[0] == 0:
         raise OpError(
             "E303",
