@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+import cnnc.claimed  # noqa: F401  (answers `memory(…)`)
 from cnnc.compiler.build import build
 from cnnc.compiler.cost import Costs, costs
 from cnnc.compiler.depth import depth
 from cnnc.compiler.expect import Claim, check_claims
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.limits import Limits
-from cnnc.compiler.queries import provide_memory
 from cnnc.compiler.walk.layers import MAX_LAYERS
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
@@ -36,16 +36,6 @@ Head = int | Mapping[str, int]
 """A number of classes: of the last weighted layer before the only output, or of layers by label."""
 Form = Literal["inference", "checkpoint"] | None
 """A form of the PyTorch module other than the plain one."""
-
-
-def _memory(graph: Graph, asked: Mapping[str, object]) -> int:
-    """What `memory(train, batch=32)` claims: the peak in bytes. Raises CnncError, ValueError."""
-    from cnnc.backends.pytorch.memory import claimed_peak
-
-    return claimed_peak(graph, asked)
-
-
-provide_memory(_memory)
 
 
 class Net:

@@ -146,3 +146,11 @@ def test_a_caller_sees_the_message_and_not_the_way_to_it() -> None:
     assert [frame.name for frame in frames][1:] == ["parse", "from_source"]
     assert caught.value.__suppress_context__
     assert caught.value._render_traceback_()[0].startswith("<text>:1:1: error E201")
+
+
+@pytest.mark.parametrize("words", [("plan", "--fits", "1GiB", "--reserve"), ("bench", "--seconds")])
+@pytest.mark.parametrize("number", ["nan", "inf", "-0.1", "x"])
+def test_an_option_that_is_a_number_is_one(words: tuple[str, ...], number: str) -> None:
+    found = run(*words, number, "zoo:lenet5")
+    assert found.exit_code == 2
+    assert f"Invalid value for '{words[-1]}'" in found.output

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -222,3 +224,33 @@ def test_memory_can_be_claimed() -> None:
     assert not other.claims[0].holds
     assert other.claims[0].left == net.plan(batch=32, train="adamw", amp=True).memory.peak
     assert cnnc.parse(text.format("inference", "<= 4 MiB")).claims[0].left == net.plan().memory.peak
+
+
+def test_memory_is_a_wish_of_a_process_that_does_nothing_else(tmp_path: Path) -> None:
+    """Nothing but the command imports what answers `memory(…)`."""
+    spec = tmp_path / "net.cnn"
+    spec.write_text("input 3x8x8\nparam w = 4 within 1..40\nconv3-w -> gap -> fc-2\n", encoding="utf8")
+    options = ["--where", "memory(train, batch=2) <= 20 KiB", "--json"]
+    command = [sys.executable, "-m", "cnnc", "solve", str(spec), *options]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 0, run.stderr
+    w = json.loads(run.stdout)["params"]["w"]
+    fits = [
+        n for n in range(1, 41) if cnnc.load(spec, w=n).plan(batch=2, train="sgd").memory.peak <= 20 * 1024
+    ]
+    assert 1 <= w == max(fits) < 40
+
+
+def test_a_param_with_a_value_does_not_vary(tmp_path: Path) -> None:
+    spec = str(tmp_path / "net.cnn")
+    text = "input 3x8x8\nparam w = 4 within 1..40\nparam n = 1 within 1..3\n[conv3-w]*n\n"
+    Path(spec).write_text(text, encoding="utf8")
+    assert cnnc.solve(spec).params == {"w": 40, "n": 3}
+    assert cnnc.solve(spec, w=7).params == {"n": 3}
+    assert cnnc.solve(spec, w=7).figures["params"] == cnnc.load(spec, w=7, n=3).params
+    assert cnnc.solve(spec, {"w": "1..9"}, n=2).params == {"w": 9}
+    for vary in ({"w": "1..9"}, ["w"]):
+        with pytest.raises(CnncError, match="E304: `w` is given a value, and is to vary"):
+            cnnc.solve(spec, vary, w=7)
+    with pytest.raises(CnncError, match="E303: no param has a range"):
+        cnnc.solve(spec, w=7, n=1)

@@ -25,7 +25,7 @@ MAX_MIB = 60
 OTHERS = {"click"}
 # Beside these everything in `cnnc.dsl` and `cnnc.compiler` that is not in REST.
 OURS = {
-    "cnnc", "cnnc.given", "cnnc.net", "cnnc.cli", "cnnc.cli.check_run", "cnnc.cli.checking", "cnnc.cli.commands", "cnnc.cli.common",
+    "cnnc", "cnnc.claimed", "cnnc.given", "cnnc.net", "cnnc.cli", "cnnc.cli.check_run", "cnnc.cli.checking", "cnnc.cli.commands", "cnnc.cli.common",
     "cnnc.cli.files", "cnnc.cli.group", "cnnc.cli.out", "cnnc.cli.project", "cnnc.cli.settings", "cnnc.cli.signals",
     "cnnc.cli.verdict",
 }  # fmt: skip

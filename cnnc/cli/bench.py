@@ -10,7 +10,7 @@ import click
 
 from cnnc.backends.pytorch.runtime_bench import Bench, DTypeName, Setting
 from cnnc.backends.pytorch.runtime_bench import bench as measure
-from cnnc.cli.common import Sizes, Values, guarded, load, spec_options
+from cnnc.cli.common import Real, Sizes, Values, guarded, load, spec_options
 from cnnc.cli.out import progress
 
 
@@ -38,7 +38,7 @@ from cnnc.cli.out import progress
     help="Time the forward beside another's, in turn, on the same weights and images.",
 )  # fmt: skip
 @click.option(
-    "--seconds", default=3.0, show_default=True, type=click.FloatRange(min=0),
+    "--seconds", default=3.0, show_default=True, type=Real(min=0),
     help="Seconds to repeat each measurement; at least 5 times.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")

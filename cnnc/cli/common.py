@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,6 +38,16 @@ class Params(click.ParamType[tuple[str, str]]):
         if not equals or not name.isidentifier():
             self.fail(f"{value!r} is not name=value", param, ctx)
         return name, text
+
+
+class Real(click.FloatRange):
+    """A number in a range; nan, which compares with nothing, and infinity are in none."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not isfinite(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
 
 
 class Size(click.ParamType[tuple[str | None, str]]):

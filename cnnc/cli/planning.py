@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cnnc.backends.pytorch.memory import OPTIMISERS, RESERVE
-from cnnc.cli.common import Sizes, Values, guarded, load, spec_options, tell, write
+from cnnc.cli.common import Real, Sizes, Values, guarded, load, spec_options, tell, write
 from cnnc.compiler.units import bytes_of
 
 
@@ -45,7 +45,7 @@ class Amount(click.ParamType[int]):
     "--fits", type=Amount(), metavar="80GiB", help="Find the largest batch that fits in this much memory."
 )
 @click.option(
-    "--reserve", default=RESERVE, show_default=True, type=click.FloatRange(0, 1, max_open=True),
+    "--reserve", default=RESERVE, show_default=True, type=Real(0, 1, max_open=True),
     help="The share of --fits kept free for workspace.",
 )  # fmt: skip
 @click.option(

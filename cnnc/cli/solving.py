@@ -27,7 +27,10 @@ from cnnc.solving.space import Space
 @click.command()
 @spec_options
 @click.option(
-    "--vary", multiple=True, metavar="NAME=A..B", help="A param to vary; without it, those with `within`."
+    "--vary",
+    multiple=True,
+    metavar="NAME=A..B",
+    help="A param to vary; without it, those with `within` and no -D.",
 )
 @click.option(
     "--where",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -128,7 +128,7 @@ def setting_of(
 ) -> Setting:  # fmt: skip
     """Everything that is settled before the first point. Raises CnncError with what is wrong with the spec or a range.
 
-    Without `vary` the params with a `within` vary; a range given replaces theirs.
+    Without `vary` the params with a `within` vary that `params` gives no value; a range given replaces theirs.
     """
     syntax = parse_source(source)
     sizes: dict[str | None, tuple[int | str, ...]] = {}
@@ -140,7 +140,7 @@ def setting_of(
     options: dict[str, object] = {"stem": stem, "sizes": sizes, "params": given, "max_layers": max_layers}
     graph = build(syntax, **options)  # type: ignore[arg-type]
     defaults = {name: found.value for name, found in graph.params.items()}
-    ranges = _ranges(vary, graph.bounds, defaults)
+    ranges = _ranges(vary, graph.bounds, defaults, given)
     numbers = {name: value for name, value in defaults.items() if isinstance(value, int | Fraction)}
     space = _buildable(syntax, space_of(ranges, numbers), ranges, options)
     return Setting(source=source, syntax=syntax, model=graph.name, space=space, options=options)
@@ -192,13 +192,15 @@ def _is_uneven(found: Found) -> bool:
 
 
 def _ranges(
-    vary: Ranges, declared: Mapping[str, Bounds], defaults: Mapping[str, object]
+    vary: Ranges, declared: Mapping[str, Bounds], defaults: Mapping[str, object], given: Container[str]
 ) -> dict[str, tuple[Bounds, int | None]]:
     pairs = vary.items() if isinstance(vary, Mapping) else [_pair(text) for text in vary]
     found: dict[str, tuple[Bounds, int | None]] = {}
     for name, text in pairs:
         if name not in defaults:
             raise fail("E206", f"the spec has no param `{name}`", hint=did_you_mean(name, defaults))
+        if name in given:
+            raise fail("E304", f"`{name}` is given a value, and is to vary", hint="leave one of the two out")
         if isinstance(defaults[name], bool) or not isinstance(defaults[name], int | Fraction):
             raise fail("E303", f"the param `{name}` is not a number and cannot vary")
         if text:
@@ -210,7 +212,7 @@ def _ranges(
                 "E303", f"`{name}` has no range", hint=f"{name}=0.25..2, or `within 0.25..2` in the spec"
             )
     if not found:
-        found = {name: (bounds, None) for name, bounds in declared.items()}
+        found = {name: (bounds, None) for name, bounds in declared.items() if name not in given}
     if not found:
         hint = "--vary width=0.25..2, or in the spec `param width = 1.0 within 0.25..2`"
         raise fail("E303", "no param has a range to vary in", hint=hint)
@@ -296,7 +298,7 @@ def solve(
     """Values for the params of a spec (a file, or `zoo:NAME`) that meet a budget.
 
     `vary` are ranges by param, `{"width": "0.25..2"}` or `["width=0.25..2"]`; without it the params that the spec gives a
-    range by `within` vary. `where` are comparisons as `expect` has them, `"params <= 5M, rf(layer4) >= 400"`. Of
+    range by `within`, and `params` no value, vary. `where` are comparisons as `expect` has them, `"params <= 5M, rf(layer4) >= 400"`. Of
     what meets them all the point with the `most` of a figure, or the `least`, is returned: most params, unless
     said. Further keywords set params that do not vary. Raises CnncError.
     """
