@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -372,6 +374,50 @@ def test_bad_messages_do_not_end_the_server(client: Client) -> None:
     client.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
     with pytest.raises(Failed, match="is not open"):
         client.ask("hover", uri)
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "wrong"),
+    [
+        ("hover", {"textDocument": 3, "position": {"line": 0, "character": 0}}, "params.textDocument"),
+        ("hover", {"textDocument": {}, "position": {"line": 0, "character": 0}}, "params.textDocument.uri"),
+        ("hover", {"position": {"line": "0", "character": 0}}, "params.position.line"),
+        ("hover", {"position": {"line": 1.5, "character": 0}}, "params.position.line"),
+        ("hover", {"position": {"line": 1}}, "params.position.character"),
+        ("rename", {"position": {"line": 0, "character": 0}}, "params.newName"),
+        ("inlayHint", {"range": {"start": {"line": 0, "character": 0}}}, "params.range.end"),
+        ("codeAction", {"range": []}, "params.range"),
+        ("completion", [1], "params"),
+    ],
+)
+def test_params_that_the_protocol_has_not_are_told(
+    client: Client, method: str, params: Any, wrong: str
+) -> None:
+    uri = client.open(NET)
+    given = {"textDocument": {"uri": uri}, **params} if isinstance(params, dict) else params
+    with pytest.raises(Failed, match=f"`{re.escape(wrong)}` of `textDocument/{method}`"):
+        client.request(f"textDocument/{method}", given)
+
+
+def test_a_change_that_the_protocol_has_not_leaves_the_text_as_it_is(client: Client) -> None:
+    uri = client.open(NET)
+    before = client.inlays(uri)
+    for change in ({"text": 3}, {"range": 3, "text": ""}, {"range": {}, "text": ""}, 3):
+        client.change(uri, {"text": "input 3x8x8"}, change)  # type: ignore[arg-type]
+    assert client.inlays(uri) == before
+    told = [n["params"]["message"] for n in client.notices if n.get("method") == "window/logMessage"]
+    assert len(told) == 4
+    assert told[0].startswith("`params.contentChanges[1].text` of `textDocument/didChange`")
+
+
+@pytest.mark.parametrize(
+    "settings", [None, [], 3, {"cnnc": None}, {"cnnc": []}, {"cnnc": {"params": {"w": [1]}}}]
+)
+def test_settings_that_say_nothing(client: Client, settings: Any) -> None:
+    uri = client.open(NET)
+    before = client.inlays(uri)
+    client.notify("workspace/didChangeConfiguration", {"settings": settings})
+    assert client.inlays(uri) == before
 
 
 def test_the_end_is_in_order(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def references(space: Workspace, held: Open, params: Any) -> Answer:
     place = held.analysis.names.at(_offset(held, params))
     if place is None:
         return []
-    whole = params.get("context", {}).get("includeDeclaration", True)
+    whole = (params.get("context") or {}).get("includeDeclaration", True)
     places = [p for p in held.analysis.names.of(place.symbol) if whole or not p.declares]
     return [{"uri": held.uri, "range": held.text.range(p.span.start, p.span.end)} for p in places]
 
@@ -209,7 +209,7 @@ def formatting(space: Workspace, held: Open, params: Any) -> Answer:
 def code_actions(space: Workspace, held: Open, params: Any) -> Answer:
     """The hints of what was found in a stretch of the text, as edits."""
     start, end = held.text.offset(params["range"]["start"]), held.text.offset(params["range"]["end"])
-    only = params.get("context", {}).get("only")
+    only = (params.get("context") or {}).get("only")
     if only is not None and not any("quickfix".startswith(kind) for kind in only):
         return []
     actions = []

@@ -13,10 +13,58 @@ from typing import IO, Any
 
 Message = dict[str, Any]
 
-PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INTERNAL_ERROR = -32700, -32600, -32601, -32603
+PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR = (
+    -32700, -32600, -32601, -32602, -32603,
+)  # fmt: skip
 REQUEST_CANCELLED, REQUEST_FAILED, NOT_INITIALIZED = -32800, -32803, -32002
 MAX_MESSAGE = 64 * 1024 * 1024
 """Bytes of one message; a spec has 4 MiB at most."""
+
+
+_PLACE = {"line": int, "character": int}
+_RANGE = {"start": _PLACE, "end": _PLACE}
+_FILE = {"textDocument": {"uri": str}}
+_AT = {**_FILE, "position": _PLACE}
+PARAMS: Mapping[str, Any] = {
+    "initialize": {"rootUri?": str, "workspaceFolders?": [{"uri": str}], "capabilities?": {"workspace?": {"inlayHint?": {}}}},
+    "textDocument/didOpen": {"textDocument": {"uri": str, "text": str}},
+    "textDocument/didChange": {**_FILE, "contentChanges": [{"text": str, "range?": _RANGE}]},
+    "textDocument/didClose": _FILE,
+    "textDocument/didSave": _FILE,
+    "workspace/didChangeConfiguration": {},
+    "workspace/didChangeWatchedFiles": {},
+    "textDocument/rename": {**_AT, "newName": str},
+    "textDocument/inlayHint": {**_FILE, "range": _RANGE},
+    "textDocument/codeAction": {**_FILE, "range": _RANGE, "context?": {"only?": [str]}},
+    "textDocument/references": {**_AT, "context?": {}},
+    **{f"textDocument/{method}": _AT for method in ("hover", "completion", "signatureHelp", "definition", "documentHighlight", "prepareRename")},
+    **{f"textDocument/{method}": _FILE for method in ("documentSymbol", "foldingRange", "formatting", "semanticTokens/full")},
+}  # fmt: skip
+"""What is read of the params of each method: types, objects by key and lists of one. A key with ? may be missing or null."""
+
+
+def misfit(value: Any, wanted: Any, path: str = "params") -> str | None:
+    """The path of the first part of a message that is not what is read there; None where all is.
+
+    >>> misfit({"textDocument": {"uri": 3}}, PARAMS["textDocument/didClose"])
+    'params.textDocument.uri'
+    """
+    if isinstance(wanted, list):
+        if not isinstance(value, list):
+            return path
+        parts = ((inner, wanted[0], f"{path}[{i}]") for i, inner in enumerate(value))
+    elif isinstance(wanted, dict):
+        if not isinstance(value, dict):
+            return path
+        keys = ((key, key.removesuffix("?"), inner) for key, inner in wanted.items())
+        parts = (
+            (value.get(name), inner, f"{path}.{name}")
+            for key, name, inner in keys
+            if key == name or value.get(name) is not None
+        )
+    else:
+        return None if type(value) is wanted else path
+    return next((found for part in parts if (found := misfit(*part)) is not None), None)
 
 
 class BadMessage(Exception):

@@ -13,15 +13,18 @@ from typing import IO, TYPE_CHECKING, Any
 
 from cnnc.lsp.protocol import (
     INTERNAL_ERROR,
+    INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
     NOT_INITIALIZED,
+    PARAMS,
     PARSE_ERROR,
     REQUEST_CANCELLED,
     REQUEST_FAILED,
     BadMessage,
     Inbox,
     Message,
+    misfit,
     write_message,
 )
 
@@ -116,6 +119,14 @@ class Server:
         if not isinstance(method, str):
             if "result" not in message and "error" not in message:
                 self._answer(request, error=(INVALID_REQUEST, "a message without a method"))
+            return
+        wrong = misfit(params, PARAMS[method]) if method in PARAMS else None
+        if wrong is not None:
+            told = f"`{wrong}` of `{method}` is not what the protocol has there"
+            if "id" in message:
+                self._answer(request, error=(INVALID_PARAMS, told))
+            else:
+                self.log(told, 2)
             return
         if "id" not in message:
             self._notified(method, params)

@@ -173,7 +173,9 @@ class Workspace:
 
     def _configure(self, settings: Any) -> None:
         """`{"inlay": ["shape", "params"], "params": {"width": 0.5}, "allowOutside": false}`, bare or under `cnnc`."""
-        given = settings.get("cnnc", settings) if isinstance(settings, dict) else {}
+        given = settings.get("cnnc", settings) if isinstance(settings, dict) else None
+        if not isinstance(given, dict):
+            return
         if isinstance(given.get("inlay"), list):
             self.shown = tuple(str(word) for word in given["inlay"])
         if isinstance(given.get("params"), dict):
