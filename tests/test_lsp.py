@@ -95,6 +95,21 @@ def test_figures_by_option(tmp_path: Path) -> None:
     assert other.close() == 0
 
 
+@pytest.mark.parametrize(
+    ("param", "word", "value", "label"),
+    [
+        ("width = 1.0", "conv3-{10*width}", 0.1, "-> 1x8x8"), ("n = 2", "conv3-{2*n}", 4.0, "-> 8x8x8"), ("se = no", "[conv3-5 if se]", "yes", "-> 5x8x8"),
+        ("ws = (1, 2)", "[conv3-w for w in ws]", [7, 8], "-> 7x8x8 … 8x8x8  (2 times)"), ("n = 2", "conv3-n", {"a": 1}, "-> 2x8x8"), ("m = 2", "conv3-m", 3, "-> 3x8x8"),
+    ],
+)  # fmt: skip
+def test_params_by_option(client: Client, param: str, word: str, value: Any, label: str) -> None:
+    uri = client.open(f"input 3x8x8\nparam {param}\n{word}")
+    options = {"params": {param.split()[0]: value, "elsewhere": 3}}
+    client.notify("workspace/didChangeConfiguration", {"settings": options})
+    assert client.inlays(uri)[2] == label
+    assert client.diagnostics(uri) == []
+
+
 def test_a_diagnostic_has_its_place_code_and_hint(client: Client) -> None:
     uri = client.open("input 3x32x32\nkonv3-64 -> pool\n", "wrong.cnn")
     (found,) = client.diagnostics(uri)

@@ -113,17 +113,31 @@ class Workspace:
         if not held.is_stale:
             return
         held.is_stale = False
-        held.document.put(held.text.text, self._setting())
+        held.document.put(held.text.text, self._setting(held))
         diagnostics = import_module("cnnc.lsp.diagnostics").diagnostics(held)
         self.server.notify(
             "textDocument/publishDiagnostics",
             {"uri": held.uri, "version": held.version, "diagnostics": diagnostics},
         )
 
-    def _setting(self) -> Setting:
+    def _setting(self, held: Open) -> Setting:
+        """What the options say, of those params that the text declares."""
         from cnnc.live.engine import Setting
 
-        return Setting(params=self.params, allow_outside=self.allow_outside)
+        if not self.params:
+            return Setting(allow_outside=self.allow_outside)
+        from cnnc.dsl.diagnostics import CnncError
+        from cnnc.dsl.parse import parse
+        from cnnc.dsl.source import Source
+        from cnnc.page.sliders import setting_of
+
+        try:
+            tree = parse(
+                Source(held.document.name, held.text.text.removeprefix("\ufeff"), self.allow_outside)
+            )
+        except CnncError:
+            tree = None  # the analysis tells it
+        return setting_of(tree, self.params, {}, outside=self.allow_outside)
 
     # --- what the client tells ---------------------------------------------------------------
 

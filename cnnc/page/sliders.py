@@ -90,7 +90,7 @@ def setting_of(
     known = {st.name for st in statements if isinstance(st, s.Param)}
     values: dict[str, Value] = {}
     for name, value in params.items():
-        if name in known and isinstance(value, int | float | str):
+        if name in known:
             try:
                 values[name] = parse_value(name, value)
             except CnncError:
