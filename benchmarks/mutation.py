@@ -86,7 +86,7 @@ GROUPS = {
         "tests/test_docs.py::test_layers_page_is_fresh", "tests/test_errors.py", "tests/test_size_algebra.py", "tests/test_same_tf.py",
         "cnnc/compiler/ops/geometry.py",
         *(f"tests/ops/test_{name}.py" for name in (
-            "axes", "borders", "causal", "join", "matmul", "resize", "stretch", "tensors", "round_trip",
+            "axes", "borders", "causal", "join", "matmul", "resize", "reparam", "stretch", "tensors", "round_trip",
         )),
     )),
     "pytorch": Group(
@@ -100,7 +100,7 @@ GROUPS = {
                 "golden", "plain_lines", "in_place", "pytorch_structure", "constructor_params", "reading", "pytorch", "shortcut",
                 "second_half",
             )),
-            "tests/ops/test_tensors.py",
+            "tests/ops/test_tensors.py", "tests/ops/test_again.py",
         ),
     ),
 }  # fmt: skip

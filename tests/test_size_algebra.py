@@ -281,6 +281,7 @@ def test_two_shapes_are_equal_by_conditions_and_none_is_noted_where_they_are_not
     assert compared(8, 8, lambda h, w: (3, h, 8), lambda h, w: (3, w, h)) == (True, ["H - W", "H - 8"], [])
     assert compared(8, 8, lambda h, w: (3, h, w), lambda h, w: (4, w, h)) == (False, [], [])
     assert compared(8, 8, lambda h, w: (h, w), lambda h, w: (w, h, 1)) == (False, [], [])
+    assert compared(8, 8, lambda h, w: (w, h, 1), lambda h, w: (h, w)) == (False, [], [])
     assert compared(8, 8, lambda h, w: (h, 3), lambda h, w: (8, 4)) == (False, [], [])
     assert compared(8, 8, lambda h, w: (8, 3), lambda h, w: (h, 4)) == (False, [], [])
     # What would make them equal is noted apart.
