@@ -124,9 +124,11 @@ class Reads:
         """A field of the layer is read as it is; one that is not given may be worked out of those before it."""
         self.unread.discard(name)
         given = self.node.args.get(name)
-        if given is not None and kind_of(given.value) != "str":
+        if given is not None:
             self.fixed |= self.dependence.of(given.source)
-        elif fold(getattr(self.node.op, name)) != type(self.node.op).model_fields[name].default:
+            if kind_of(given.value) != "str":
+                return
+        if fold(getattr(self.node.op, name)) != type(self.node.op).model_fields[name].default:
             for earlier in self._before(name):
                 self.fixed |= self.dependence.of(self.node.args[earlier].source)
             if given is not None and given.value == "same_tf":  # the one rule that looks at the map's size
