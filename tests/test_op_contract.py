@@ -374,6 +374,8 @@ CASES: tuple[tuple[Shape, str, Shape, dict[str, Shape], dict[str, Shape], int, i
     ((4, 1, 1), "permute(W, H, C)", (1, 1, 4), NOTHING, NOTHING, 0, 0, Whole()),
     ((4, 5, 6), "scale(each=one)", (4, 5, 6), {"weight": (1,)}, NOTHING, 0, 0, P),
     ((4, 5, 6), "scale(each=position)", (4, 5, 6), {"weight": (4, 5, 6)}, NOTHING, 0, 0, P),
+    ((4, 5, 6), "resize(size=10x6)", (4, 10, 6), NOTHING, NOTHING, 0, 0, Local((Spread(2, 2, 0), Axis(1, 1, 0)))),
+    ((4, 5, 6), "resize(size=5x6)", (4, 5, 6), NOTHING, NOTHING, 0, 0, Local((Axis(1, 1, 0), Axis(1, 1, 0)))),
     ((4, 5, 6), "upsample(size=10x6)", (4, 10, 6), NOTHING, NOTHING, 0, 0, Local((Spread(2, 2, 0), Axis(1, 1, 0)))),
 )  # fmt: skip
 

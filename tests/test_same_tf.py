@@ -49,7 +49,7 @@ def _at(size: int, sizes: dict[str, int]) -> int:
     return int(eval(str(size), {}, sizes))
 
 
-@pytest.mark.parametrize("text", [CHAIN, JOINED])
+@pytest.mark.parametrize("text", [CHAIN, MIXED, JOINED])
 def test_the_field_by_remainder_is_that_of_each_size(text: str) -> None:
     found = residues(cnnc.parse(text.format(size="HxW")).graph)
     told = [one for one in found if one.symbol == "H"]
