@@ -183,7 +183,7 @@ def test_a_range_has_both_ends() -> None:
         ("not bogus", "E202"), ("1 if a else 2", "E303"), ("a and on", "E303"), ("1 ~= 1", "E101"),
         ("H + 1", "E407"), ("C", "E407"), ("min()", "E303"), ("max()", "E303"), ("floor()", "E303"), ("ceil()", "E303"), ("round()", "E303"), ("floor(1, 2)", "E303"), ("ceil(1, 2)", "E303"),  ("round(1, 2)", "E303"), ("divisible(1)", "E303"),
         ("floor(x=1)", "E303"), ("max(word)", "E303"), ("divisible(1, 2, 3)", "E303"), ("bogus(1)", "E202"),
-        ("word < 1", "E303"),
+        ("word < 1", "E303"), ("len(1..)", "E303"), ("sum(..3)", "E303"),
     ],
 )  # fmt: skip
 def test_what_has_no_value_is_refused(text: str, code: str) -> None:
@@ -328,6 +328,11 @@ def test_functions_of_lists_take_one_list(text: str) -> None:
     assert code_of(text) == "E303"
     assert value_of("len((1, word, on))") == 3
     assert value_of("sum((a, b, half))") == Fraction(21, 2)
+
+
+def test_a_quoted_name_is_a_label_and_no_value() -> None:
+    net = cnnc.parse('param a = 3\ninput 3x8x8\n"a": conv3-4\n"a" -> conv1-{a}\n')
+    assert net.outputs["output"] == (3, 8, 8)
 
 
 def test_an_underscore_is_not_read() -> None:

@@ -363,17 +363,15 @@ def _if_else(expr: s.IfElse, env: Env) -> Sourced[Value]:
 
 def _bounds(expr: s.Range, env: Env) -> Sourced[Value]:
     """A range as an argument: counting from the end needs the minus sign in the text."""
-    ends = [None if end is None else integer(end, env) for end in (expr.low, expr.high)]
-    for end, found in zip((expr.low, expr.high), ends, strict=True):
-        if end is None or found is None:
-            continue
+    ends = [None if end is None else (end, integer(end, env)) for end in (expr.low, expr.high)]
+    for end, found in filter(None, ends):
         from_end = isinstance(end, s.Unary) and end.op == "-"
         if from_end != (found.value < 0):
             what = "a place from the end" if from_end else "a place from 0"
             hint = None if from_end else "a place from the end has a minus sign in the text: ..-2"
             raise fail("E303", f"`{end.span.text}` is {found.value}; expected {what}", end.span, hint=hint)
-    low, high = (None if found is None else found.value for found in ends)
-    return opaque(OpenRange(low, high), *(found.source for found in ends if found is not None))
+    low, high = (None if pair is None else pair[1].value for pair in ends)
+    return opaque(OpenRange(low, high), *(found.source for _, found in filter(None, ends)))
 
 
 def _range(expr: s.Range, env: Env) -> Sourced[Value]:
