@@ -579,3 +579,13 @@ def test_a_chain_goes_on_with_what_comes_of_the_first_input() -> None:
     ).graph
     text = folded(graph)
     assert "x -> stem: conv3-8\n[a: [u: [n: bn -> [id & temb] -> c: conv3-8] -> d: conv3-8] + id]" in text
+
+
+def test_a_list_of_branches_is_no_level() -> None:
+    """Of which each goes elsewhere, as HRNet's `branches` and what brings them to one size."""
+    text = folded(cnnc.parse(
+        "input 8x16x16\n\"input\" -> b.0.c: conv3-8 -> b.0.d: conv3-8\n\"input\" -> b.1.c: conv3-8 -> b.1.d: conv3-8\n"
+        "b.0.d -> f.0: conv1-8(act=none)\n[f.0 + b.1.d] -> relu -> x: conv3-4\n"
+        "b.1.d -> f.1: conv1-8(act=none)\n[b.0.d + f.1] -> relu -> [id | x] -> gap -> fc: fc-5"
+    ).graph)  # fmt: skip
+    assert "b.0: " in text and "b.1: " in text and "b: " not in text

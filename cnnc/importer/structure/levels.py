@@ -293,7 +293,8 @@ def _fill(level: Level, tree: _Tree, consumers: _Consumers, keep: bool) -> None:
         everything = inner.all()
         ins, outs = consumers.ways(everything)
         exits = _exits(outs, {atom.out for atom in everything}, ins, consumers, level.name)
-        if not (exits and ins and (keep or len(everything) > 1)):
+        apart = len(exits) > 1 and not _hangs_together(inner, consumers)
+        if apart or not (exits and ins and (keep or len(everything) > 1)):
             _fill(level, inner, consumers, keep)
             continue
         main = max(ins, key=lambda i: (i in consumers.stream, i))
@@ -303,6 +304,16 @@ def _fill(level: Level, tree: _Tree, consumers: _Consumers, keep: bool) -> None:
         made.atoms = dict(sorted(made.atoms.items()))
         level.atoms[exits[-1]] = Atom(exits[-1], (main,), others, level=made)
     _name_ends(level)
+
+
+def _hangs_together(tree: _Tree, consumers: _Consumers) -> bool:
+    """Whether anything in a tree takes a value of another of its children; a list of branches does not."""
+    child = {atom.out: number for number, atom in enumerate(tree.atoms)}
+    for inner in tree.inner.values():
+        child |= dict.fromkeys((atom.out for atom in inner.all()), -1 - len(child))
+    return any(
+        child.get(taker, child[out]) != child[out] for out in child for taker in consumers.of.get(out, ())
+    )
 
 
 def _exits(
