@@ -554,6 +554,15 @@ OUTPUTS = {
     "two of one level": """input 8x16x16
 head: [a: conv3-8 -> list: [p1: permute(H, W, C) -> p2: permute(W, C, H)]]
 output head.list.p1, head.list.p2""",
+    "joins by a counter's name": """input 8x16x16
+a: conv3-8
+b: conv3-8/2
+c: conv1-4
+a -> d: conv1-4
+concat1: [a | d]
+b -> e: conv5-8
+concat2: [e | c]
+output concat1, concat2""",
     "of its inner levels": """input 8x16x16
 body: [a: conv3-8 -> s: [b: conv3-8 -> c: relu]]
 body -> gap -> main: fc-4

@@ -157,6 +157,10 @@ class _Body:
         if isinstance(last, Join):
             is_plain = all(not b or (len(b) == 1 and isinstance(b[0], Ref)) for b in last.branches)
             free = True
+            if not is_plain and not _is_a_name(name):
+                self.taps |= set(
+                    self.level.atoms[end].ins
+                )  # a bracket of labels alone can have a counter's name
         if is_plain and (free or self._own_name(end) == name):
             assert isinstance(last, Layer | Scope | Call | Join)
             return [*items[:-1], replace(last, label=(name,))]
