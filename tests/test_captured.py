@@ -75,6 +75,43 @@ def test_norms_that_fall_or_are_flat() -> None:
     assert "aten::masked_fill" not in text  # the weights are made once
 
 
+@pytest.mark.parametrize("name", ["resnet18", "googlenet_torchvision_aux", "vgg11"])
+def test_convolutions_by_tiles(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    form, file, x = prepared(name, "3x75x70")
+    monkeypatch.setattr(file.FusedConv2d, "known", {})
+    convolutions = [layer.on_cpu for layer in form.modules() if hasattr(layer, "on_cpu")]
+    file.seconds = lambda way, inputs: float(way is form or getattr(way, "func", way) in convolutions)
+    run = file.capture(form, x)
+    with torch.no_grad():
+        wanted = copy.deepcopy(form).double()(x.double())
+        for mine, exact in zip(tensors(run(x)), tensors(wanted), strict=True):
+            assert off(mine, exact) < 1e-4
+    (graph,) = graphs(run)
+    graph = getattr(graph, "args", [graph])[-1]
+    assert "aten::bmm" in str(graph.inlined_graph)
+    assert all(layer.ready is None for layer in form.modules() if hasattr(layer, "ready"))
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1, 1), (2, 3, 4, 5), (3, 16, 13, 9), (9, 64, 40, 41), (1, 128, 150, 161)]
+)
+@pytest.mark.parametrize("relu", [False, True])
+def test_tiles_give_the_convolution(shape: tuple[int, ...], relu: bool) -> None:
+    """Of one tile and of several times as many as are taken at once; in both layouts, with and without a bias."""
+    _, file, _ = prepared("mobilenet_v2", "3x64x64")
+    torch.manual_seed(0)
+    x, weight = torch.randn(shape), torch.randn(5, shape[1], 3, 3)
+    for bias in (None, torch.randn(5)):
+        wanted = torch.nn.functional.conv2d(
+            x.double(), weight.double(), None if bias is None else bias.double(), padding=1
+        )
+        for layout in (torch.contiguous_format, torch.channels_last):
+            maps = x.contiguous(memory_format=layout)
+            got = file.winograd(maps, file.tiled_filters(weight), bias, relu)
+            assert got.shape == wanted.shape
+            assert off(got, wanted.relu() if relu else wanted) < 1e-5
+
+
 def test_slices_have_graphs_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the model takes a few images at a time, of those; the rest of the batch is of another shape."""
     form, file, x = prepared("mobilenet_v2", "3x64x64")

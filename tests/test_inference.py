@@ -96,6 +96,35 @@ def test_convolution_norm_sum_and_activation_are_one() -> None:
     assert_same(net)
 
 
+def test_means_of_a_1x1_convolution_are_taken_first() -> None:
+    net, source = forms(
+        "conv1-4(act=none) -> avgpool2 -> conv1-8(norm=bn, act=none, groups=4, bias=no) -> avgpool2x1",
+        "8x9x8",
+    )
+    assert "PooledConv2d(8, 4, 1, pool=2)" in source
+    assert "PooledConv2d(4, 8, 1, groups=4, pool=(2, 1))" in source
+    assert_same(net)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        "conv3-4(act=none) -> avgpool2",
+        "conv1-4(act=relu) -> avgpool2",
+        "conv1-4/2(act=none) -> avgpool2",
+        "conv1-4(act=none, pad=1) -> avgpool2",
+        "conv1-4(act=none) -> avgpool3/2",
+        "conv1-4(act=none) -> avgpool2(pad=1)",
+        "conv1-4(act=none) -> avgpool2(ceil=yes)",
+        "conv1-4(act=none) -> maxpool2",
+    ],
+)
+def test_other_pools_stay_where_they_are(layers: str) -> None:
+    net, source = forms(layers)
+    assert "PooledConv2d" not in source
+    assert_same(net)
+
+
 def test_a_fully_connected_layer_of_some_size_has_a_kernel() -> None:
     net, source = forms("fc-256(act=relu) -> fc-10", "1024")
     assert 'FusedLinear(1024, 256, act="relu")' in source

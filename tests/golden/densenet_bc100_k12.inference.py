@@ -8,6 +8,7 @@ Written by cnnc 0.1.0, inference form.
 
 import copy
 import math
+import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -31,9 +32,6 @@ except ImportError:
 # helper Fused
 
 
-# helper InGraph
-
-
 # helper cudnn_has_sums
 
 
@@ -53,6 +51,12 @@ except ImportError:
 
 
 # helper finish
+
+
+# helper InGraph
+
+
+# helper in_graph
 
 
 # helper pixel_step
@@ -82,10 +86,25 @@ except ImportError:
 # helper scaled
 
 
+# helper seconds
+
+
 # helper sides
 
 
+# helper tile_transforms
+
+
+# helper tiled_filters
+
+
+# helper winograd
+
+
 # helper FusedConv2d
+
+
+# helper PooledConv2d
 
 
 # helper scale_and_shift
@@ -110,9 +129,6 @@ except ImportError:
 
 
 # helper named
-
-
-# helper seconds
 
 
 # helper OneDnnGraphs
@@ -153,9 +169,10 @@ class Transition(nn.Sequential):
         self.add_module("0", ScaleShift(in_channels, relu=True, defers=True))
         self.add_module(
             "2",
-            FusedConv2d(in_channels, math.floor(theta * in_channels), 1, bias=False),
+            PooledConv2d(
+                in_channels, math.floor(theta * in_channels), 1, bias=False, pool=2
+            ),
         )
-        self.add_module("3", nn.AvgPool2d(2))
 
 
 class DenseBlock(nn.Sequential):

@@ -8,6 +8,7 @@ Written by cnnc 0.1.0, inference form.
 
 import copy
 import math
+import threading
 import time
 import warnings
 from collections import OrderedDict
@@ -32,9 +33,6 @@ except ImportError:
 # helper Fused
 
 
-# helper InGraph
-
-
 # helper cudnn_has_sums
 
 
@@ -54,6 +52,12 @@ except ImportError:
 
 
 # helper finish
+
+
+# helper InGraph
+
+
+# helper in_graph
 
 
 # helper pixel_step
@@ -83,7 +87,19 @@ except ImportError:
 # helper scaled
 
 
+# helper seconds
+
+
 # helper sides
+
+
+# helper tile_transforms
+
+
+# helper tiled_filters
+
+
+# helper winograd
 
 
 # helper FusedConv2d
@@ -111,9 +127,6 @@ except ImportError:
 
 
 # helper named
-
-
-# helper seconds
 
 
 # helper OneDnnGraphs

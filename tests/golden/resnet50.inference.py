@@ -7,6 +7,7 @@ Written by cnnc 0.1.0, inference form.
 """
 
 import copy
+import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -30,9 +31,6 @@ except ImportError:
 # helper Fused
 
 
-# helper InGraph
-
-
 # helper cudnn_has_sums
 
 
@@ -52,6 +50,12 @@ except ImportError:
 
 
 # helper finish
+
+
+# helper InGraph
+
+
+# helper in_graph
 
 
 # helper pixel_step
@@ -81,7 +85,19 @@ except ImportError:
 # helper scaled
 
 
+# helper seconds
+
+
 # helper sides
+
+
+# helper tile_transforms
+
+
+# helper tiled_filters
+
+
+# helper winograd
 
 
 # helper FusedConv2d
@@ -109,9 +125,6 @@ except ImportError:
 
 
 # helper named
-
-
-# helper seconds
 
 
 # helper OneDnnGraphs

@@ -7,6 +7,7 @@ Written by cnnc 0.1.0, inference form.
 """
 
 import copy
+import threading
 import time
 import warnings
 from collections import OrderedDict

@@ -62,6 +62,7 @@ ELSEWHERE = (
     "captured",
     "gpu",
     "kernels",
+    "winograd",
     "checkpoint",
     "parallel",
 )

@@ -12,7 +12,7 @@ from cnnc.backends.pytorch.inference.ops import (
     ScaleShift,
     SeparablePool,
 )
-from cnnc.backends.pytorch.layer import Argument, Code, Function, Layer, Module, Raw, Val, emit, emits
+from cnnc.backends.pytorch.layer import Argument, Code, Function, Layer, Module, Raw, Val, emit, emits, fold
 from cnnc.backends.pytorch.names import quote
 from cnnc.compiler.graph import Node
 from cnnc.compiler.ops import Op
@@ -47,8 +47,12 @@ def fused(layer: Layer) -> Code:
         options["act"] = Raw(quote(FUSED_ACTS[type(act)]))
         if isinstance(act, LeakyReLU):
             options["slope"] = Val(act.slope)
-    depthwise = isinstance(layer.op.of, DepthwiseConv)
-    name = "FusedDepthwiseConv2d" if depthwise else module.cls.replace("nn.", "Fused")
+    name = module.cls.replace("nn.", "Fused")
+    if isinstance(layer.op.of, DepthwiseConv):
+        name = "FusedDepthwiseConv2d"
+    elif layer.op.pool is not None:
+        name = "PooledConv2d"
+        options["pool"] = Val(fold(layer.op.pool.kernel))
     return replace(module, cls=name, kwargs=options, helper=name)
 
 

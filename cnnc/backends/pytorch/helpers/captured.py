@@ -1,6 +1,7 @@
 """The inference form's calls as graphs: CUDA's on GPUs, oneDNN's on CPUs."""
 
 import copy
+import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -109,7 +110,7 @@ class OneDnnGraphs:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that sizes are fixed, as they are to be
             torch.jit.enable_onednn_fusion(True)
-            InGraph.now = True
+            InGraph.thread = threading.get_ident()
             try:
                 model(*inputs)
                 traced = torch.jit.trace(model, tuple(inputs), check_trace=False)
@@ -117,7 +118,7 @@ class OneDnnGraphs:
                 for _ in range(3):  # it is put together at the first calls
                     graph(*inputs)
             finally:
-                InGraph.now = False
+                InGraph.thread = None
                 layers: list[Any] = list(model.modules())
                 for layer in layers:
                     if hasattr(layer, "ready"):

@@ -8,13 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cnnc.backends.pytorch.helpers.captured import seconds
 from cnnc.backends.pytorch.helpers.gpu import (
-    InGraph,
     blocks,
     cudnn_has_sums,
     empty_rows,
     fastest,
     finish,
+    in_graph,
     in_rows,
     power_of_2,
     scale_maps,
@@ -26,6 +27,7 @@ from cnnc.backends.pytorch.helpers.kernels import (
     row_kernel,
     triton,
 )
+from cnnc.backends.pytorch.helpers.winograd import tiled_filters, winograd
 
 
 class Fused(nn.Module):
@@ -100,7 +102,7 @@ class FusedConv2d(Fused, nn.Conv2d):
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
         inputs = (x,) if other is None else (x, other)
-        if InGraph.now:
+        if in_graph():
             return self.of_graph(x, other)
         if not self.has_kernel("_convolution_pointwise", self.weight, *inputs):
             return self.plain(x, other, self.weight)
@@ -112,17 +114,43 @@ class FusedConv2d(Fused, nn.Conv2d):
         x = self._conv_forward(x, weight, self.bias)
         return self.activated(x if other is None else x + other)
 
-    def of_graph(self, x: Any, other: Tensor | None) -> Tensor:
-        """What oneDNN's graphs are made of, with the rest of a norm before it."""
-        if self.ready is None:
-            self.ready = (self.weight, self.bias)
-            if hasattr(x, "before"):
-                factor, offset = x.before
-                bias = self.weight.flatten(1) @ offset.flatten()
-                bias = bias if self.bias is None else bias + self.bias
-                self.ready = (self.weight * factor, bias)
-        y = self._conv_forward(x, *self.ready)
+    def of_graph(self, x: Tensor, other: Tensor | None) -> Tensor:
+        """What oneDNN's graphs are made of."""
+        ready = self.ready
+        if ready is None:
+            ready = self.ready = self.prepared(x)
+        weight, bias, tiled = ready
+        if tiled is None:
+            y = self._conv_forward(x, weight, bias)
+        else:
+            relu = other is None and self.act == "relu"
+            y = winograd(x, tiled, bias, relu)
+            if relu:
+                return y
         return self.activated(y if other is None else y + other)
+
+    def prepared(self, x: Any) -> tuple[Tensor, Tensor | None, Any]:
+        """Weights and bias with the rest of a norm before, filters if tiles pay."""
+        weight, bias = self.weight, self.bias
+        if hasattr(x, "before"):
+            factor, offset = x.before
+            more = weight.flatten(1) @ offset.flatten()
+            return weight * factor, more if bias is None else bias + more, None
+        pairs = (self.stride, self.padding, self.dilation)
+        dense = self.kernel_size == (3, 3) and self.groups == 1
+        has_kernel = self.has_kernel("_convolution_pointwise", weight, x)
+        if not (dense and has_kernel and all(pair == (1, 1) for pair in pairs)):
+            return weight, bias, None
+        key = ("tiles", self.extra_repr(), x.shape)
+        tiled = tiled_filters(weight)
+        if key not in self.known:
+            ways = [partial(self.on_cpu, other=None), partial(self.by_tiles, tiled)]
+            usual, tiles = (seconds(way, [x]) for way in ways)
+            self.known[key] = int(tiles < 0.9 * usual)
+        return weight, bias, tiled if self.known[key] else None
+
+    def by_tiles(self, tiled: Any, x: Tensor) -> Tensor:
+        return winograd(x, tiled, self.bias, self.act == "relu")
 
     def on_cpu(self, x: Tensor, other: Tensor | None) -> Tensor:
         weight = self.weight
@@ -338,6 +366,25 @@ class FusedDepthwiseConv2d(FusedConv2d):
             num_warps=4 if size < 4096 else 8,
         )
         return y
+
+
+class PooledConv2d(FusedConv2d):
+    """A 1x1 convolution, then means of windows of `pool`, which stand side by side.
+
+    On CPUs it is that of the means: the same with fewer products.
+    """
+
+    def __init__(self, *args: Any, pool: int | tuple[int, ...], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.pool = pool
+
+    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        if not x.is_cpu:
+            return F.avg_pool2d(super().forward(x, other), self.pool, self.pool)
+        means: Any = F.avg_pool2d(x, self.pool, self.pool)
+        if hasattr(x, "before"):
+            means.before = x.before
+        return super().forward(means, other)
 
 
 class FusedLinear(Fused, nn.Linear):

@@ -1,5 +1,6 @@
 """How the inference form runs on GPUs: what is there, which of several ways is the fastest, graphs of calls."""
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -27,12 +28,17 @@ def takes_kernels(x: Tensor, *more: Tensor) -> bool:
 
 
 class InGraph:
-    """Whether `capture` makes a graph of oneDNN's, for which some layers differ.
+    """The thread that makes a graph of oneDNN's, in which some layers differ.
 
     They are called twice, to prepare and to be traced, and `ready` is what they keep.
     """
 
-    now: ClassVar[bool] = False
+    thread: ClassVar[int | None] = None
+
+
+def in_graph() -> bool:
+    """Whether this call is a part of a graph of oneDNN's that is being made."""
+    return InGraph.thread is not None and InGraph.thread == threading.get_ident()
 
 
 def takes_triton(x: Tensor) -> bool:

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from cnnc.backends.pytorch.helpers.gpu import (
-    InGraph,
     blocks,
     empty_rows,
+    in_graph,
     in_rows,
     scale_maps,
     takes_kernels,
@@ -115,7 +115,7 @@ class ScaleShift(nn.Module):
             ahead: Any = x.detach()
             ahead.before = before
             return ahead
-        if self.defers and self.relu and InGraph.now:
+        if self.defers and self.relu and in_graph():
             return self.bounded(x)
         x = torch.addcmul(self.bias, x, self.weight)
         return x.relu_() if self.relu else x
@@ -125,15 +125,17 @@ class ScaleShift(nn.Module):
 
         relu(a * x + b) is a * max(x, -b / a) + b where a > 0, with min where a < 0.
         """
-        if self.ready is None:
+        ready = self.ready
+        if ready is None:
             none = self.weight.abs() < 1e-30
             bound = -self.bias / self.weight.masked_fill(none, 1.0)
             falls = self.weight < 0
             low = bound.masked_fill(falls, -torch.inf)
             high = bound.masked_fill(~falls, torch.inf) if falls.any() else None
             factor = self.weight.masked_fill(none, 0.0)
-            self.ready = (low, high, factor, self.bias.where(~none, self.bias.relu()))
-        low, high, *before = self.ready
+            offset = self.bias.where(~none, self.bias.relu())
+            ready = self.ready = (low, high, factor, offset)
+        low, high, *before = ready
         y: Any = torch.maximum(x, low)
         if high is not None:
             y = torch.minimum(y, high)
@@ -154,7 +156,7 @@ def append(x: Tensor, *more: Tensor) -> Tensor:
     In a dense block the maps so far are then not copied at each step. Maps that
     something has been appended to already are copied, so nobody's are overwritten.
     """
-    if not (takes_kernels(x, *more) or InGraph.now):
+    if not (takes_kernels(x, *more) or in_graph()):
         return torch.cat([x, *more], 1)
     have, wanted = x.size(1), x.size(1) + sum(t.size(1) for t in more)
     # The memory that x is the beginning of, and how many of its channels are taken.

@@ -3,6 +3,7 @@
 before: conv -> bn -> relu            after: conv (the norm in its weights, the activation in its kernel)
 before: [id + conv -> bn] -> relu     after: conv with a second input
 before: [… | …] -> bn -> relu         after: a factor and an offset for each channel, then relu
+before: conv1 -> avgpool2             after: the means, then the convolution, on CPUs
 before: maxpool3/2                    after: the maxima along one axis, then along the other
 before: [id | …]*n                    after: each step appends to maps that have room, and copies none
 """
@@ -28,7 +29,7 @@ from cnnc.compiler.ops.convolution import Conv, DepthwiseConv, SeparableConv
 from cnnc.compiler.ops.linear import FC
 from cnnc.compiler.ops.merge import Add, Concat
 from cnnc.compiler.ops.normalisation import BatchNorm
-from cnnc.compiler.ops.pooling import MaxPool
+from cnnc.compiler.ops.pooling import AvgPool, MaxPool
 from cnnc.compiler.ops.transposed import TransposedConv
 
 WORTH_A_KERNEL = 65_536
@@ -118,6 +119,9 @@ class _Matcher:
         if after is not None and type(after.op) in takes:
             act = after.op
             nodes.append(after)
+        elif other is None and after is not None and _is_mean_of(op, after.op):
+            nodes.append(after)
+            return Fusion(_indices(nodes), Fused(of=op, pool=after.op, **norm))
         return Fusion(_indices(nodes), Fused(of=op, act=act, adds=other is not None, **norm), other)
 
     def _norm(self, node: Node) -> Fusion | None:
@@ -183,6 +187,20 @@ def _has_weights(op: Op) -> bool:
     if isinstance(op, FC):
         return not op.dropconnect
     return isinstance(op, DepthwiseConv | SeparableConv | TransposedConv)
+
+
+def _is_mean_of(op: Op, after: Op) -> bool:
+    """Whether `after` takes means of windows side by side of a 1x1 convolution: its inputs' means do as well."""
+    if (
+        not isinstance(op, Conv)
+        or not isinstance(after, AvgPool)
+        or after.ceil
+        or not is_symmetric(after.pad)
+    ):
+        return False
+    sizes = (*op.kernel, *op.stride)
+    pads = (*op.pad, *after.pad)
+    return set(sizes) == {1} and set(pads) == {(0, 0)} and after.stride == after.kernel
 
 
 def _is_sum(node: Node) -> bool:

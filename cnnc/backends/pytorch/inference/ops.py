@@ -10,7 +10,7 @@ from cnnc.compiler.ops.activation import HardSwish, LeakyReLU, ReLU, ReLU6, Sigm
 from cnnc.compiler.ops.base import Pointwise, PositionWise, SameShape, Weightless, Window, WordSlots
 from cnnc.compiler.ops.merge import Concat
 from cnnc.compiler.ops.normalisation import BatchNorm
-from cnnc.compiler.ops.pooling import MaxPool
+from cnnc.compiler.ops.pooling import AvgPool, MaxPool
 
 FUSED_ACTS: dict[type[Op], str] = {
     ReLU: "relu", ReLU6: "relu6", LeakyReLU: "leaky_relu", SiLU: "silu", HardSwish: "hardswish",
@@ -25,7 +25,7 @@ class Fused(Op):
     """A weighted layer with what is done at its output: a sum with a second input if `adds`, then `act`.
 
     `norm` is the name of the batch norm after it, whose numbers are in its weights, and `eps` that norm's;
-    without a `kernel` of its own the layer is PyTorch's.
+    without a `kernel` of its own the layer is PyTorch's. `pool` is an average pool after a 1x1 convolution.
     """
 
     kind = "fused"
@@ -40,16 +40,18 @@ class Fused(Op):
     norm: str = ""
     eps: float = 1e-5
     kernel: bool = True
+    pool: AvgPool | None = None
 
     @property
     def stride(self) -> tuple[int, ...]:
-        """The convolution's: the stride of a shortcut goes by that of its path."""
-        here: Any = self.of
+        """The stride of a shortcut goes by that of its path."""
+        here: Any = self.pool or self.of
         stride: tuple[int, ...] = here.stride
         return stride
 
     def out_shape(self, *ins: Shape) -> Shape:
-        return self.of.out_shape(ins[0])
+        out = self.of.out_shape(ins[0])
+        return out if self.pool is None else self.pool.out_shape(out)
 
     def params(self, *ins: Shape) -> Mapping[str, Shape]:
         return self.of.params(ins[0])
@@ -61,7 +63,7 @@ class Fused(Op):
         return self.of.macs(ins[0])
 
     def window(self, *ins: Shape) -> Window:
-        return self.of.window(ins[0])
+        return (self.pool or self.of).window(ins[0])
 
     def windows(self, *ins: Shape) -> tuple[Window | None, ...]:
         return (self.window(*ins), *[Pointwise()] * (len(ins) - 1))
