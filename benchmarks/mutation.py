@@ -91,8 +91,8 @@ GROUPS = {
     )),
     "pytorch": Group(
         " ".join(f"cnnc/backends/pytorch/{name}.py" for name in (
-            "plan", "checks", "body", "branches", "class_names", "classes", "context", "forward", "in_place", "infix", "layer", "loops", "names",
-            "sym", "tensors", "trace", "unify", "uses", "variants", "wrap", "write", "emitters/*",
+            "plan", "checks", "body", "branches", "class_names", "classes", "context", "forward", "in_place", "infix", "layer", "loops", "names", "rolled",
+            "scope_ends", "sym", "tensors", "trace", "unify", "uses", "variants", "wrap", "write", "emitters/*",
         )),
         (
             *(f"cnnc/backends/pytorch/{name}.py" for name in ("infix", "names", "wrap")),
