@@ -86,7 +86,8 @@ GROUPS = {
         "tests/test_docs.py::test_layers_page_is_fresh", "tests/test_errors.py", "tests/test_size_algebra.py", "tests/test_same_tf.py",
         "cnnc/compiler/ops/geometry.py",
         *(f"tests/ops/test_{name}.py" for name in (
-            "axes", "borders", "causal", "join", "matmul", "resize", "reparam", "stretch", "tensors", "round_trip",
+            "axes", "attention", "borders", "causal", "join", "matmul", "refusals", "resize", "reparam", "standardised", "stretch", "tensors",
+            "round_trip", "windows",
         )),
     )),
     "pytorch": Group(

@@ -65,3 +65,9 @@ def test_it_expands_to_itself(layers: str) -> None:
     text = expand(graph)
     again = graph_of(text)
     assert [(n.name, n.op, n.inputs) for n in again.nodes] == [(n.name, n.op, n.inputs) for n in graph.nodes]
+
+
+@pytest.mark.parametrize(("joined", "codes"), [("[a @ a]", []), ("[a + a]", ["W202"])])
+def test_a_product_of_a_tensor_with_itself_is_no_linear_step(joined: str, codes: list[str]) -> None:
+    graph = graph_of(f"input 4x4\na: conv1-4\n{joined} -> conv1-4\n")
+    assert [warning.code for warning in graph.warnings] == codes

@@ -176,3 +176,29 @@ def test_refused_where_pytorch_fails(kind: str, rank: int) -> None:
     run()
     assert True in seen, "nothing was refused: the draws are too tame"
     assert False in seen, "nothing was accepted: the draws are too wild"
+
+
+@pytest.mark.parametrize(
+    ("shape", "layers", "code"),
+    [
+        ((3, 8, 8), "upsample(3/2)", "E305"),
+        ((3, 8, 8, 8), "resize((2, 3))", "E401"),
+        ((3, 8, 8), "resize((2, 3, 4))", "E401"),
+        ((3, 8, 8), "pad(1, value=-1, mode=reflect)", "E307"),
+        ((3, 8, 8), "pad(1, value=1, mode=reflect)", "E307"),
+        ((3, 8, 8), "attend(q=[conv1-4], k=[conv1-8])", "E405"),
+        ((3, 8, 8), "attend(q=[conv1-8], k=[conv1-4])", "E405"),
+        ((3, 8, 8), "conv3-4(standardise(scale=1/2))", "E307"),
+        ((3, 8, 8), "conv3-4(standardise(scale=2))", "E307"),
+    ],
+)
+def test_refused_by_a_rule_of_the_language(shape: tuple[int, ...], layers: str, code: str) -> None:
+    refusal = refused(shape, layers)
+    assert refusal is not None
+    assert [d.code for d in refusal.diagnostics] == [code]
+
+
+def test_a_fraction_is_told_where_it_may_stand() -> None:
+    refusal = refused((3, 8, 8), "upsample(3/2)")
+    assert refusal is not None
+    assert refusal.diagnostics[0].hint == "any factor may stand in resize(3/2)"

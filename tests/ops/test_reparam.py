@@ -139,3 +139,11 @@ def test_masks_expand_and_go_past_free_sizes() -> None:
 
     graph = graph_of("input 1xHxW\nconv7-8(mask=a) -> conv3-8(mask=b, reparam=weight_norm)")
     assert [n.op for n in graph_of(expand(graph)).layers] == [n.op for n in graph.layers]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_tensors_have_whole_sizes(rule: str) -> None:
+    graph = graph_of(f"input 3x9x9\nconv3-4(reparam={rule})\n")
+    sizes = [n for _, _, shape in graph.tensors() for n in shape]
+    assert sizes
+    assert {type(n) for n in sizes} == {int}

@@ -14,6 +14,7 @@ from graphs import graph_of, graph_on  # noqa: E402
 
 import cnnc  # noqa: E402
 from cnnc.compiler.ops.base import Axis, Local, Spread  # noqa: E402
+from cnnc.compiler.receptive_field import receptive_field  # noqa: E402
 from ops.oracle import compiled  # noqa: E402
 
 FACTORS = ("1.5", "0.5", "2", "0.7", "1/3", "5/3", "(0.5, 1.5)", "2x3")
@@ -190,3 +191,15 @@ def test_filters_give_the_same_in_every_layout(layers: str, size: str) -> None:
         other = net.module(optimize="inference", state=plain.state_dict()).eval()
         torch.testing.assert_close(other(x), y)
         torch.testing.assert_close(plain(x.to(memory_format=torch.channels_last)), y)
+
+
+@pytest.mark.parametrize(("mode", "seen"), [("nearest", 1), ("trilinear", 2)])
+def test_half_a_volume_sees_what_flows_back(mode: str, seen: int) -> None:
+    graph = graph_on((1, 8, 8, 8), f"resize(1/2, mode={mode})")
+    x = torch.rand(1, 1, 8, 8, 8, requires_grad=True)
+    F.interpolate(x, scale_factor=0.5, mode=mode)[0, 0, 1, 1, 1].backward()
+    assert x.grad is not None
+    assert int((x.grad != 0).sum()) == seen**3
+    field = receptive_field(graph, graph.outputs["output"])
+    assert field is not None
+    assert field.size == (seen,) * 3

@@ -41,8 +41,6 @@ def _of_pool(value: Any, info: ValidationInfo) -> Any:
     if isinstance(value, int | tuple) and not isinstance(value, bool):
         rank = fields.place_of(info).rank
         value = fields.sides(value, name, rank) if name == "pad" else fields.per_axis(value, info, 1)
-    elif value in ("yes", "no"):
-        value = value == "yes"
     return _alike(value, name, getattr(pool, name))
 
 
