@@ -96,7 +96,7 @@ GROUPS = {
             "scope_ends", "sym", "tensors", "trace", "unify", "uses", "variants", "wrap", "write", "emitters/*",
         )),
         (
-            *(f"cnnc/backends/pytorch/{name}.py" for name in ("infix", "names", "wrap")),
+            *(f"cnnc/backends/pytorch/{name}.py" for name in ("infix", "names", "rolled", "wrap")),
             *(f"tests/test_{name}.py" for name in (
                 "golden", "plain_lines", "in_place", "pytorch_structure", "constructor_params", "reading", "pytorch", "shortcut",
                 "second_half",

@@ -181,3 +181,34 @@ def test_without_torch_module_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(cnnc.CnncError, match="pip install torch"):
         cnnc.parse("input 4\nfc-3").module()
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("param a = yes\nparam b = no\nconv3-{8 if a or b else 16}", "nn.Conv2d(2, 8, 3, padding=1)"),
+        ("param a = yes\nparam b = no\nconv3-{8 if a and b else 16}", "nn.Conv2d(2, 16, 3, padding=1)"),
+        ("param s = 2\nconv3-{8 if s > 1 else 16}/{s}", "nn.Conv2d(2, 8, 3, stride=2, padding=1)"),
+        ("param a = no\nparam m = 4\nconv3-{8 if a or m < 5 else m}", "nn.Conv2d(2, 8 if m < 5 else m, 3, padding=1)"),
+        ("param a = yes\nparam m = 4\nconv3-{8 if not a or m < 5 else m}", "nn.Conv2d(2, 8 if m < 5 else m, 3, padding=1)"),
+        ("dwconv3", "nn.Conv2d(2, 2, 3, padding=1, groups=2)"),
+        ("bias(each=one)", "PositionBias(1)"),
+    ],
+)  # fmt: skip
+def test_what_is_known_is_written_as_it_is(text: str, written: str) -> None:
+    params, _, layers = text.rpartition("\n")
+    source = cnnc.parse(f"{params}\ninput 2x8x8\n{layers}").pytorch()
+    assert f" = {written}\n" in source
+
+
+def test_an_axis_that_a_crop_leaves_whole_is_whole() -> None:
+    torch = pytest.importorskip("torch")
+    x = torch.randn(1, 4, 8, 8)
+    y = cnnc.parse("input 4x8x8\ncrop(3x8)").module()(x)
+    torch.testing.assert_close(y, x[:, :, 2:5])
+
+
+@pytest.mark.parametrize("eps", ["1e-6", "1e-3"])
+def test_the_inference_form_is_told_the_eps_of_a_norm(eps: str) -> None:
+    source = cnnc.parse(f"input 2x8x8\nconv3-4(norm=bn(eps={eps}))").pytorch(optimize="inference")
+    assert str(float(eps)) in source

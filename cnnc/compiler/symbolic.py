@@ -190,11 +190,26 @@ def rebuilt(sym: Sym, items: tuple[Sym, ...]) -> Sym:
     if isinstance(sym, Binary):
         return binary(sym.op, *items)
     if isinstance(sym, Compare):
-        return Compare(sym.op, *items)
+        known = Compare(sym.op, *items)
+        return Const(value(known, {})) if all(isinstance(item, Const) for item in items) else known
+    if isinstance(sym, Logic):
+        return _logic(sym.op, items)
     if isinstance(sym, IfElse):
         then, condition, otherwise = items
         return IfElse(condition, then, otherwise)
     return sym if isinstance(sym, Const | Param | SizeOf) else replace(sym, items=items)
+
+
+def _logic(op: str, items: tuple[Sym, ...]) -> Sym:
+    """Conditions joined, or one turned round; without those that are known."""
+    if op == "not":
+        (item,) = items
+        return Const(not item.value) if isinstance(item, Const) else Logic(op, items)
+    decides = op == "or"
+    if any(isinstance(item, Const) and bool(item.value) is decides for item in items):
+        return Const(decides)
+    kept = tuple(item for item in items if not isinstance(item, Const))
+    return Logic(op, kept) if len(kept) > 1 else kept[0] if kept else Const(not decides)
 
 
 def substituted(sym: Sym, known: Mapping[Param, Sym]) -> Sym:

@@ -65,6 +65,8 @@ class _Counter:
         >>> counter = _Counter("i", range(8))
         >>> counter.formula([5] * 8), counter.formula([3 + 2 * i for i in range(8)]), counter.formula([1, 2, 4, 8] * 2)
         ('5', '2 * i + 3', '2 ** (i % 4)')
+        >>> counter.formula([3, 5] * 4), _Counter("i", range(5)).formula([1, 2, 4, 1, 2])
+        ('2 * (i % 2) + 3', None)
         """
         if len(set(numbers)) == 1:
             return str(numbers[0])

@@ -109,7 +109,11 @@ def _clause(part: str) -> int | None:
 
 
 def _first_bracket(line: str) -> tuple[int, int] | None:
-    """The outermost bracket pair that begins first: the parameters of a `def`."""
+    """The outermost bracket pair that begins first: the parameters of a `def`.
+
+    >>> _first_bracket("(a(b)) + c()"), _first_bracket("f(a)(b)")
+    ((0, 5), (1, 3))
+    """
     depth, start = 0, -1
     for i, char in _code(line):
         if char in _PAIRS:
@@ -123,7 +127,11 @@ def _first_bracket(line: str) -> tuple[int, int] | None:
 
 
 def _last_bracket(line: str) -> tuple[int, int] | None:
-    """The outermost bracket pair that ends last."""
+    """The outermost bracket pair that ends last, and has something in it.
+
+    >>> _last_bracket("f(a)()"), _last_bracket("f(a)(b)"), _last_bracket("f()")
+    ((1, 3), (4, 6), None)
+    """
     depth, start, found = 0, -1, None
     for i, char in _code(line):
         if char in _PAIRS:
