@@ -41,9 +41,11 @@ def agrees(text: str, values: dict[str, list[object]]) -> set[str]:
                     wanted = cnnc.parse(text, **{name: value})
                 except cnnc.CnncError:
                     continue  # what cannot be compiled need not be refused in the same words
-                assert shown(model(**{name: value})) == shown(model_of(wanted)()), (
-                    f"{name}={value} in\n{text}"
-                )
+                found = shown(model(**{name: value}))
+                assert found == shown(model_of(wanted)()), f"{name}={value} in\n{text}"
+                # The other file was written by the same rules; the graph's tensors were not.
+                tensors = {key: tuple(shape) for _, key, shape in wanted.graph.tensors()}
+                assert found[1] == tensors, f"{name}={value} in\n{text}"
     return taken
 
 

@@ -210,5 +210,5 @@ def test_an_axis_that_a_crop_leaves_whole_is_whole() -> None:
 
 @pytest.mark.parametrize("eps", ["1e-6", "1e-3"])
 def test_the_inference_form_is_told_the_eps_of_a_norm(eps: str) -> None:
-    source = cnnc.parse(f"input 2x8x8\nconv3-4(norm=bn(eps={eps}))").pytorch(optimize="inference")
-    assert str(float(eps)) in source
+    source = cnnc.parse(f"input 2x8x8\nbn(eps={eps}) -> relu -> conv3-4").pytorch(optimize="inference")
+    assert f"ScaleShift(2, relu=True, eps={float(eps)!r})" in source
