@@ -236,6 +236,8 @@ def sizes(hull: Hull, length: int) -> tuple[int, ...]:
     With several rates the size has no period, and these are the largest at the
     positions of each phase; the size is convex along a phase, so at one of its ends.
     """
+    if len(hull) == 1:  # nearly always, and asked of every layer
+        return tuple(map(_extent, hull[0].spans[:length]))
     period = lcm(*(lattice.period for lattice in hull))
     return tuple(
         max(_extent(at(hull, r)), _extent(at(hull, length - 1 - (length - 1 - r) % period)))

@@ -428,11 +428,13 @@ def _least(tracks: Sequence[_Track], out: Shape) -> _Track:
     """On each axis the branch of the smallest field, the first of equals."""
     first = tracks[0]
     lengths = (1,) * len(first.axes) if first.whole else out
-    axes = []
-    for hulls, n in zip(zip(*(track.axes for track in tracks), strict=True), lengths, strict=True):
-        largest = [max(lattice.sizes(hull, n)) for hull in hulls]
-        axes.append(hulls[largest.index(min(largest))])
-    return _Track(tuple(axes), first.whole)
+    axes = _by_axis(_smallest, lengths, *(track.axes for track in tracks))
+    return _Track(axes, first.whole)
+
+
+def _smallest(length: int, *hulls: Hull) -> Hull:
+    """The first of the hulls whose field is smallest on a map of this length."""
+    return min(hulls, key=lambda hull: max(lattice.sizes(hull, length)))
 
 
 def _off_centre(parts: Sequence[tuple[int, _State]]) -> tuple[int | None, ...]:
@@ -440,17 +442,19 @@ def _off_centre(parts: Sequence[tuple[int, _State]]) -> tuple[int | None, ...]:
 
     Axes on which a branch sees the same everywhere have no centre to agree.
     """
-    found: list[int | None] = []
-    for axis in range(len(parts[0][1].local.axes)):
-        keys = {}
-        for i, state in parts:
-            moving = tuple((*part.reduced, part.offset()) for part in state.local.axes[axis] if part.step)
-            if moving:
-                keys[i] = moving
-        counts = Counter(keys.values())
-        if len(counts) > 1:
-            usual = max(counts, key=counts.__getitem__)
-            found.append(next(i for i, key in keys.items() if key != usual))
-        else:
-            found.append(None)
-    return tuple(found)
+    places = [place for place, _ in parts]
+    return _by_axis(lambda *hulls: _off(places, hulls), *(state.local.axes for _, state in parts))
+
+
+def _off(places: Sequence[int], hulls: Sequence[Hull]) -> int | None:
+    """The place of the first hull whose centres are not those of most."""
+    keys = {}
+    for place, hull in zip(places, hulls, strict=True):
+        moving = tuple((*part.reduced, part.offset()) for part in hull if part.step)
+        if moving:
+            keys[place] = moving
+    if len(set(keys.values())) < 2:
+        return None
+    counts = Counter(keys.values())
+    usual = max(counts, key=counts.__getitem__)
+    return next(place for place, key in keys.items() if key != usual)
