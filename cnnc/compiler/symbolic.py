@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Generic, Literal, TypeGuard, TypeVar
@@ -193,23 +193,11 @@ def rebuilt(sym: Sym, items: tuple[Sym, ...]) -> Sym:
         known = Compare(sym.op, *items)
         return Const(value(known, {})) if all(isinstance(item, Const) for item in items) else known
     if isinstance(sym, Logic):
-        return _logic(sym.op, items)
+        return logic(sym.op, items)
     if isinstance(sym, IfElse):
         then, condition, otherwise = items
         return IfElse(condition, then, otherwise)
     return sym if isinstance(sym, Const | Param | SizeOf) else replace(sym, items=items)
-
-
-def _logic(op: str, items: tuple[Sym, ...]) -> Sym:
-    """Conditions joined, or one turned round; without those that are known."""
-    if op == "not":
-        (item,) = items
-        return Const(not item.value) if isinstance(item, Const) else Logic(op, items)
-    decides = op == "or"
-    if any(isinstance(item, Const) and bool(item.value) is decides for item in items):
-        return Const(decides)
-    kept = tuple(item for item in items if not isinstance(item, Const))
-    return Logic(op, kept) if len(kept) > 1 else kept[0] if kept else Const(not decides)
 
 
 def substituted(sym: Sym, known: Mapping[Param, Sym]) -> Sym:
@@ -274,6 +262,18 @@ def binary(op: str, left: Sym, right: Sym) -> Sym:
         if other == base:
             return binary("*", Const(times + count), base)
     return Binary(op, left, right)
+
+
+def logic(op: str, items: Sequence[Sym]) -> Sym:
+    """Conditions joined by `and` or `or`, or one turned round by `not`; those that are known are left out."""
+    known = [bool(item.value) for item in items if isinstance(item, Const)]
+    left = tuple(item for item in items if not isinstance(item, Const))
+    if op == "not":
+        return Logic(op, left) if left else Const(not known[0])
+    decides = op == "or"
+    if decides in known or not left:
+        return Const(decides if decides in known else not decides)
+    return left[0] if len(left) == 1 else Logic(op, left)
 
 
 def _is(sym: Sym, number: int) -> bool:

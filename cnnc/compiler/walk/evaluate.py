@@ -49,7 +49,6 @@ from cnnc.compiler.walk.operations import (
     bounded,
     called,
     choice_of,
-    logic_of,
     of_list,
     refuse_flag_beside_number,
 )
@@ -278,7 +277,7 @@ def _unary(expr: s.Unary, env: Env) -> Sourced[Value]:
 
 
 def _not(found: Sourced[bool]) -> Sourced[Value]:
-    return Sourced(not found.value, logic_of("not", [found.source], not found.value))
+    return Sourced(not found.value, symbolic.logic("not", [found.source]))
 
 
 def _arithmetic(expr: s.Arithmetic, env: Env) -> Sourced[Value]:
@@ -313,7 +312,7 @@ def _compare(expr: s.Compare, env: Env) -> Sourced[Value]:
         else:
             sources.append(_quietly(_compare_two, pair, env))
         left = right
-    return Sourced(holds, logic_of("and", sources, holds))
+    return Sourced(holds, symbolic.logic("and", sources))
 
 
 def _compare_two(expr: s.Compare, env: Env) -> Sourced[bool]:
@@ -342,7 +341,7 @@ def _logic(expr: s.Logic, env: Env) -> Sourced[Value]:
         found = truth(operand, env)
         total = found.value
         sources.append(found.source)
-    return Sourced(total, logic_of(str(expr.op), sources, total))
+    return Sourced(total, symbolic.logic(str(expr.op), sources))
 
 
 def _if_else(expr: s.IfElse, env: Env) -> Sourced[Value]:

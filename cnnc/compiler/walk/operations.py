@@ -12,7 +12,6 @@ from cnnc.compiler.symbolic import (
     Extreme,
     IfElse,
     Items,
-    Logic,
     Rounded,
     Sourced,
     Sym,
@@ -69,18 +68,6 @@ def refuse_flag_beside_number(left: Value, right: Value, span: Span) -> None:
         "E303", f"`{span.text}` compares {describe(left)} with {describe(right)}", span,
         hint="a flag is a condition itself: [a if flag else b], not flag; or compare it with yes or no",
     )  # fmt: skip
-
-
-def logic_of(op: str, sources: Sequence[Sym], value: bool) -> Sym:
-    """The source of a condition made of others; constants that decide nothing are left out."""
-    kept = tuple(source for source in sources if not isinstance(source, Const))
-    decided = any(isinstance(x, Const) and x.value is (op == "or") for x in sources)
-    if not kept or (decided and op != "not"):
-        return Const(value)
-    match kept:
-        case (alone,) if op != "not":
-            return alone
-    return Logic(op, kept)
 
 
 def choice_of(arms: Sequence[tuple[Sym, Sym]], last: Sym) -> Sym:
