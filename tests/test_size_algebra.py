@@ -459,7 +459,7 @@ def test_conditions_on_several_sizes_have_nothing_negative_on_either_side() -> N
     assert told((lambda h, w: h - w - 1, False)) == ("H >= W + 1",)
     assert told((lambda h, w: h - w + 1, False)) == ("H + 1 >= W",)
     assert told((lambda h, w: 5 - h - w, False)) == ("5 >= H + W",)
-    # Each once, and those on one size alone are told elsewhere.
+    # Each condition once; those on one size alone are not among them.
     assert told((lambda h, w: h - w, True), (lambda h, w: 2 * h - w, True), (lambda h, w: h - 3, False)) == (
         "H == W", "2*H == W",
     )  # fmt: skip

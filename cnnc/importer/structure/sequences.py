@@ -9,7 +9,7 @@ from itertools import pairwise
 from cnnc.importer.structure.terms import Formula, Value
 
 _FEWEST = 3
-"""Values from which on arithmetic may stand for them, unless it only adds to what counts."""
+"""How many values there are at least where arithmetic is written for them; for `i` and a number, two are enough."""
 _LARGEST = 1 << 40
 
 

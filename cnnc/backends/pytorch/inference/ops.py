@@ -44,7 +44,7 @@ class Fused(Op):
 
     @property
     def stride(self) -> tuple[int, ...]:
-        """The stride of a shortcut goes by that of its path."""
+        """The layer's, or that of the pool after it: the stride of a shortcut is worked out from those on its path."""
         here: Any = self.pool or self.of
         stride: tuple[int, ...] = here.stride
         return stride
