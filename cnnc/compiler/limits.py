@@ -75,14 +75,12 @@ def limits(ledger: Ledger, name: str) -> Limits:
         return Limits(name, None, "", 1, ())
     broken = [c for c in own if smallest > 1 and not holds(c, smallest - 1)]
 
-    linear = [
-        (c, _line(c.poly)) for c in own if _is_linear(c.poly)
-    ]  # the others are left to the input that is tried
+    # What is not linear is left to the input that is tried.
+    linear = [(c, _line(c.poly)) for c in own if _is_linear(c.poly)]
     steady = [c for c, line in linear if not line.slope]
     sloped = [(c, line) for c, line in linear if line.slope]
-    horizon = max(
-        [smallest, *(line.crossed(MAX_SCAN) for _, line in sloped)]
-    )  # behind it each keeps its sign
+    # Behind the horizon each keeps its sign.
+    horizon = max([smallest, *(line.crossed(MAX_SCAN) for _, line in sloped)])
     bounded = any(c.equal or line.slope < 0 for c, line in sloped)
     largest = next(n for n in range(horizon, 0, -1) if legal(n)) if bounded else None
 
