@@ -250,13 +250,13 @@ def _overwrite(work: Translation, step: Step, result: Any) -> None:
 
 
 def _outputs(work: Translation, steps: tuple[Step, ...]) -> None:
+    """Lay every output as torch has it; what that takes belongs to the module that made the value."""
+    made = {step.name: step for step in steps}
     for name, ref in work.traced.outputs.items():
-        found = work.known[ref.name]
+        work.step = made.get(ref.name, work.step)
         try:
-            value = work.value(ref)
-            node = work.positional(value)
+            node = work.positional(work.value(ref))
         except Refusal as refusal:
-            step = next((s for s in reversed(steps) if s.name == ref.name), work.step)
-            assert step is not None, found
-            raise at(step, refusal) from None
+            assert work.step is not None, work.known[ref.name]
+            raise at(work.step, refusal) from None
         work.spec.outputs[name] = node
