@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 from cnnc.compiler.ops import op_words
+from cnnc.compiler.walk.fit import FITTED
 from cnnc.importer.structure.blocks import Program
 from cnnc.importer.structure.spell import Defaults, Speller, size
 from cnnc.importer.structure.terms import NONE, Formula, Layer, Leaf, Value, Word, items_in, leaves
@@ -32,7 +33,10 @@ def chosen(program: Program) -> Defaults:
         _best(mine, kind, "norm", out)
         _best(mine, kind, "act", out)
         _best(mine, kind, "bias", out)
-        for key in sorted({key for layer in mine for key, _ in layer.args}):
+        keys = {key for layer in mine for key, _ in layer.args}
+        if kind in FITTED:  # its first argument is written, for alone it takes its siblings' size
+            keys -= {layer.args[0][0] for layer in mine if layer.args}
+        for key in sorted(keys):
             if all(layer.kind in op_words() and key in op_words()[layer.kind].model_fields for layer in mine):
                 _best(mine, kind, key, out)
     return out

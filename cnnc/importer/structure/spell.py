@@ -80,6 +80,7 @@ class Speller:
         if not self.in_lines or len(text := self.chain(chain)) <= _WIDE:
             return self.chain(chain)
         out: list[list[str]] = [[]]
+        is_head = False
         for item in chain:
             if isinstance(item, Break):
                 out.append([])
@@ -87,19 +88,11 @@ class Speller:
             text = self.item(item)
             has_label = isinstance(item, Scope | Call) and bool(item.label)
             is_long = sum(map(len, out[-1])) + 4 * len(out[-1]) + len(text) > _WIDE
-            if (
-                out[-1]
-                and (has_label or is_long)
-                and not isinstance(item, Tap)
-                and not self._is_head(out[-1])
-            ):
+            if out[-1] and (has_label or is_long) and not isinstance(item, Tap) and not is_head:
                 out.append([])
             out[-1].append(text)
+            is_head = len(out[-1]) == 1 and isinstance(item, Ref | Outer)
         return "\n".join(" -> ".join(line) for line in out if line)
-
-    @staticmethod
-    def _is_head(line: list[str]) -> bool:
-        return len(line) == 1 and line[0].isidentifier()
 
     def item(self, item: Item) -> str:
         match item:
@@ -214,10 +207,12 @@ class Speller:
             before = "/" if len(layer.stride) == 1 else ""
             word += "/" + "x".join(self._piece(leaf, before) for leaf in layer.stride)
         given = [(key, leaf) for key, leaf in layer.args if not self._omitted(kind, key, leaf)]
-        if len(given) == 1 and op is not None and op.positional is None and _first(op) == given[0][0]:
+        for name in _without_keys(op):
+            if not given or given[0][0] != name:
+                break
             args.append(self.value(given[0][1].value))
-        else:
-            args += [f"{key}={self.value(leaf.value)}" for key, leaf in given]
+            given = given[1:]
+        args += [f"{key}={self.value(leaf.value)}" for key, leaf in given]
         if not args and not given and kind in FITTED and layer.args:
             args.append(self.value(layer.args[0][1].value))  # alone it would take its siblings' size
         args += [f"{key}=[{self.chain(pipe)}]" for key, pipe in layer.pipes]
@@ -290,10 +285,16 @@ class Speller:
         return str(value)
 
 
-def _first(op: type[Op]) -> str | None:
-    """The argument that can stand without its key, where it alone is given."""
+def _without_keys(op: type[Op] | None) -> list[str]:
+    """The arguments that stand without their keys, if those before them are given: the first, and what has to be given."""
+    if op is None or op.positional is not None or op.rest is not None:
+        return []
     names = [*op.operands, *op.pipelines, *op.model_fields, *op.tensors]
-    return names[0] if names and op.rest is None else None
+    fields = op.model_fields
+    count = next(
+        (i for i, n in enumerate(names) if n not in fields or not fields[n].is_required()), len(names)
+    )
+    return names[: max(count, 1)]
 
 
 def _run(values: list[str]) -> str:
