@@ -285,6 +285,7 @@ conv3-32/2 -> upsample(like=c1)""",
     "an input that is an output": "input a: 3x8x8\ninput b: 3x8x8\n[a + b] -> x: relu\noutput x, a",
     "two names": "input 3x8x8\nconv3-4 -> p: id\nq: id\nrelu -> r: id\noutput p, q, r",
     "a shared module": "input 3x64x64\nshared t = [[id + conv3-3 -> bn -> conv3-3] -> relu]\nt -> t -> t -> gap -> fc-3",
+    "a projection beside an identity": "input 1x8x8\n[conv1-4 + shortcut] -> relu\n[conv1-4 -> bn + shortcut] -> relu",
     "labels that are words": """model default
 input 3x16x16
 model: conv3-8 -> "if": conv3-8 -> relu: relu -> conv: conv3-8 -> id2: conv3-8

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cnnc.importer.structure.copies import Common, Namer, common, skeleton
+from cnnc.importer.structure.naming import on_level
 from cnnc.importer.structure.sequences import follows, is_run, placed
 from cnnc.importer.structure.spell import Speller, size
 from cnnc.importer.structure.terms import (
@@ -144,7 +145,7 @@ class Folder:
         copies = [stretch[i : i + length] for i in range(0, len(stretch), length)]
         found = common(copies, [None] * times, self.namer)
         rows = None if found is None else _rows(found)
-        if found is None or rows is None:
+        if found is None or rows is None or any(isinstance(i, Fit) and i.label for i in on_level(found.term)):
             return None
         loop = Loop(found.term, found.params, rows)
         term, params, rows = _counted(found)

@@ -34,18 +34,19 @@ def named(chain: Chain, *, is_model: bool = False) -> Chain:
 
 def has_sides(chain: Chain) -> bool:
     """Whether branches stand on a level, those of the levels inside it left out."""
-    return any(isinstance(item, Join) for item in _on_level(chain))
+    return any(isinstance(item, Join) for item in on_level(chain))
 
 
-def _on_level(chain: Iterable[Item]) -> Iterable[Item]:
+def on_level(chain: Iterable[Item]) -> Iterable[Item]:
+    """Every item of a level of names."""
     for item in chain:
         yield item
         if isinstance(item, Join):
             for branch in item.branches:
-                yield from _on_level(branch)
+                yield from on_level(branch)
         elif isinstance(item, Layer):
             for _, pipe in item.pipes:
-                yield from _on_level(pipe)
+                yield from on_level(pipe)
 
 
 class _Level:
@@ -54,7 +55,7 @@ class _Level:
         self.counters: dict[str, int] = {}
         self.required = {
             name
-            for item in _on_level(chain)
+            for item in on_level(chain)
             if isinstance(item, Layer | Scope)
             for name in item.names
             if name is not None
@@ -173,7 +174,7 @@ def uncounted(chain: Chain, fixed: Set[str], *, is_model: bool = False) -> Chain
     used |= {leaf.value for leaf in leaves(chain) if isinstance(leaf.value, str)}
     used = {name.partition(".")[0].strip('"') for name in used}
     calls: dict[str, list[Call]] = {}
-    for item in _on_level(chain):
+    for item in on_level(chain):
         if isinstance(item, Call):
             calls.setdefault(item.block, []).append(item)
     counted = {
@@ -182,7 +183,7 @@ def uncounted(chain: Chain, fixed: Set[str], *, is_model: bool = False) -> Chain
         if [label_of(call.label) for call in found] == [f"{block}{i}" for i in range(1, len(found) + 1)]
         and not used & {label_of(call.label) for call in found}
     }
-    if not counted or any(isinstance(item, Repeat | Loop) for item in _on_level(chain)):
+    if not counted or any(isinstance(item, Repeat | Loop) for item in on_level(chain)):
         return chain
     return _without_labels(chain, counted)
 
