@@ -515,6 +515,98 @@ def test_what_leaves_a_level_is_known_by_its_path() -> None:
     assert '[+ "{i}.skip" for i in 0..5]' in text
 
 
+# --- modules that are used several times ---------------------------------------------------
+
+PYRAMID = """input 3x64x64
+default conv(norm=bn)
+conv3-8/2 -> p3: id
+conv3-8/2 -> p4: id
+conv3-8/2 -> p5: id
+"""
+REUSED = {
+    "a head of two branches": f"""{PYRAMID}
+p3 -> head: [[cls: [conv3-8 -> conv3-4] | box: [conv3-8 -> conv3-2(act=none)]]] -> o3: id
+p4 -> again(head) -> o4: id
+p5 -> again(head) -> o5: id
+output o3, o4, o5""",
+    "towers inside a module that several values leave": f"""{PYRAMID}head: [
+  p3 -> cls: [tower: [[_: [conv3-8]]*4] -> logits: conv3-6(norm=none, act=none)] -> c3: id
+  p3 -> box: [tower: [[_: [conv3-8]]*4] -> t3: id -> reg: conv3-4(norm=none, act=relu)] -> b3: id
+  box.t3 -> centre: conv3-1(norm=none, act=none) -> z3: id
+  p4 -> again(cls) -> c4: id
+  p4 -> again(box.tower) -> t4: id -> again(box.reg) -> b4: id
+  t4 -> again(centre) -> z4: id
+  p5 -> again(cls) -> c5: id
+  p5 -> again(box.tower) -> t5: id -> again(box.reg) -> b5: id
+  t5 -> again(centre) -> z5: id
+]
+output head.c3, head.b3, head.z3, head.c4, head.b4, head.z4, head.c5, head.b5, head.z5""",
+    "convolutions with norms of their own": f"""{PYRAMID}cls: [
+  p3 -> rep0: conv3-8(norm=none, act=none) -> bn0_3: bn -> silu -> predict: conv3-6(act=none) -> c3: id
+  p4 -> again(rep0) -> bn0_4: bn -> silu -> again(predict) -> c4: id
+  p5 -> again(rep0) -> bn0_5: bn -> silu -> again(predict) -> c5: id
+]
+output cls.c3, cls.c4, cls.c5""",
+    "joined": f"{PYRAMID}[p3 -> h: [conv3-8 -> conv1-4] -> gap | p4 -> again(h) -> gap | p5 -> again(h) -> gap] -> fc-3",
+    "first on the smallest map": f"""{PYRAMID}
+p5 -> h: [conv3-8 -> conv3-8(act=none)] -> x: id
+p4 -> again(h) -> y: id
+p3 -> again(h) -> [id | y -> upsample(2) | x -> upsample(4)]""",
+    "a layer": "input 8x16x16\nc: conv3-8(norm=bn) -> again(c) -> again(c) -> relu -> again(c, dilation=2) -> fc-2",
+    "a layer with other activations": """input 8x16x16
+c: conv3-8(act=none) -> relu -> [again(c) + id] -> again(c, act=relu) -> gelu -> again(c)""",
+    "a layer whose norm has no name that it brings": """input 8x16x16
+c: conv3-8(bias=no, act=none) -> n: bn -> relu -> again(c) -> again(n) -> relu -> again(c) -> again(n)""",
+    "a layer and the level around it": """input 8x16x16
+a: [c: conv3-8 -> d: conv3-8]
+b: [e: conv3-8]
+[a + b] -> again(a.c) -> again(a) -> gap""",
+    "with a tensor": "input 8x16x16\nh: [[conv3-8 & s: tensor(8, 1, 1)] -> conv1-8]\nagain(h) -> again(h) -> gap",
+    "a network on two inputs": """input left: 3x32x32
+input right: 3x32x32
+default conv(norm=bn)
+block unit(w, s=1) = [conv3-w/s -> conv3-w + shortcut] -> relu
+left -> net: [conv7-8/2 -> layer1: [[unit(8)]*2] -> layer2: [unit(16, 2) -> unit(16)]] -> gap -> l: id
+right -> again(net) -> gap -> r: id
+[l & r] -> fc: fc-1""",
+    "used again inside as well": """input 8x16x16
+h: [a: conv3-8(act=none) -> again(a) -> b: conv3-8(act=none)]
+again(h) -> [again(h) + id] -> gap""",
+    "a norm first": """input 3x32x32
+conv3-8/2(act=none) -> p: id
+conv3-8/2(act=none) -> q: id
+p -> h: [bn -> relu -> conv3-8(act=none)] -> x: id
+q -> again(h) -> y: id
+output x, y""",
+    "what follows differs": """input 8x32x32
+h: [conv3-8 -> conv3-8(act=none)] -> [id + pool -> upsample(2)] -> x: id
+again(h) -> relu -> maxpool -> again(h) -> y: id
+output x, y""",
+    "in each of several levels": "input 8x16x16\n[l{i}: [c: conv3-8 -> again(c) -> d: conv1-8] for i in 1..3] -> fc-2",
+}
+
+
+@pytest.mark.parametrize("text", REUSED.values(), ids=REUSED)
+def test_modules_that_are_used_several_times(text: str) -> None:
+    graph = cnnc.parse(text).graph
+    for names in MODES:
+        short = folded(graph, names)
+        assert size(short) <= SHORTER * size(text)
+
+
+def test_a_head_on_several_levels_is_written_once() -> None:
+    text = folded(cnnc.parse(REUSED["a head of two branches"]).graph)
+    assert "head: [[cls: [conv3-8 -> conv3-4] | box: [conv3-8 -> conv3-2]]] -> o3: id\n" in text
+    assert text.count("conv") == 8 and text.count("again(head)") == 2
+    text = folded(cnnc.parse(REUSED["in each of several levels"]).graph)
+    assert "block unit = c: conv3-8 -> again(c) -> d: conv1-8\n" in text
+
+
+def test_weights_the_other_way_stay_where_they_are() -> None:
+    net = cnnc.parse("input 8x16x16\nc: conv3-4 -> again(c, transpose=yes) -> conv3-8")
+    assert folded(net.graph) == format_source(Source("net.cnn", net.expand()))
+
+
 # --- levels alike but for a chain ----------------------------------------------------------
 
 TOWER = """input left: 3x32x32

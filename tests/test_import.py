@@ -13,6 +13,8 @@ from click.testing import CliRunner
 
 import cnnc
 from cnnc.cli.commands import cnnc as command
+from cnnc.importer.structure import same
+from cnnc.importer.structure.spell import size
 from tests.import_oracle import hold, torch
 
 F = torch.nn.functional
@@ -314,6 +316,75 @@ def test_a_module_that_is_called_twice() -> None:
     assert not found.names
     with pytest.raises(cnnc.CnncError, match="those of an earlier layer that has other arguments"):
         hold(Twice(2), (4, 8, 8))
+
+
+class Head(nn.Module):
+    """What a one-stage detector has on each level of a pyramid, with scores as rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tower = nn.Sequential(
+            *(
+                layer
+                for _ in range(4)
+                for layer in (nn.Conv2d(8, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.ReLU())
+            )
+        )
+        self.logits, self.centre = nn.Conv2d(8, 6, 3, padding=1), nn.Conv2d(8, 1, 3, padding=1)
+
+    def forward(self, maps: list[Any]) -> Any:
+        scores, centres = [], []
+        for x in maps:
+            y = self.tower(x)
+            scores.append(self.logits(y).permute(0, 2, 3, 1).flatten(1, 2))
+            centres.append(self.centre(y))
+        return torch.cat(scores, 1), *centres
+
+
+class Separate(nn.Module):
+    """The same convolutions on each level, with norms of the level's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(8, 8, 3, padding=1) for _ in range(3))
+        self.norms = nn.ModuleList(nn.ModuleList(nn.BatchNorm2d(8) for _ in range(3)) for _ in range(3))
+        self.predict = nn.Conv2d(8, 6, 3, padding=1)
+
+    def forward(self, maps: list[Any]) -> Any:
+        out = []
+        for x, norms in zip(maps, self.norms, strict=True):
+            for conv, norm in zip(self.convs, norms, strict=True):
+                x = F.silu(norm(conv(x)))
+            out.append(self.predict(x))
+        return out
+
+
+class Pyramid(nn.Module):
+    def __init__(self, head: Any) -> None:
+        super().__init__()
+        self.down = nn.ModuleList(nn.Conv2d(8, 8, 3, 2, 1) for _ in range(3))
+        self.head = head
+
+    def forward(self, x: Any) -> Any:
+        maps = [x := torch.relu(down(x)) for down in self.down]
+        return self.head(maps)
+
+
+def test_a_head_on_several_levels_is_written_once() -> None:
+    found = hold(Pyramid(Head()), (8, 32, 32))
+    text = found.short()
+    assert text.count("gn") == 1 and text.count("again(tower)") == text.count("again(logits)") == 2
+    assert size(text) < size(found.text) / 3
+    assert same(found.graph, cnnc.parse(text).graph, names="keys") is None
+
+
+def test_convolutions_on_several_levels_with_norms_of_their_own() -> None:
+    found = hold(Pyramid(Separate()), (8, 32, 32))
+    text = found.short()
+    assert "[convs.{i}: conv3-8 -> norms.0.{i}: bn -> silu for i in 0..2]" in text
+    for level in (1, 2):
+        assert f"[again(convs.{{i}}) -> norms.{level}.{{i}}: bn -> silu for i in 0..2]" in text
+    assert same(found.graph, cnnc.parse(text).graph, names="keys") is None
 
 
 class Idioms(nn.Module):

@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from cnnc.compiler.expand import _Core, label_text
+from cnnc.compiler.expand import _Core, _value, label_text
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.ops import op_words
+from cnnc.compiler.walk.again import AGAIN
 from cnnc.importer.structure.judge import has_key
 from cnnc.importer.structure.levels import Atom, Level
 from cnnc.importer.structure.terms import (
@@ -101,6 +102,9 @@ class _Body:
         """What the labels on this level are going to be."""
         self.inflow_named = False
         self.is_root = not level.name
+        self.firsts = {atom.again for atom in level.atoms.values() if atom.again is not None}
+        """The values of the first uses of modules that are used again, which have labels."""
+        self.first_labels: dict[int, str] = {}
         if self.is_root:
             self.names = {i: name for name, i in self.graph.inputs.items()}
             self.used = set(self.graph.inputs)
@@ -147,7 +151,7 @@ class _Body:
     def _labelled(self, items: list[Item], end: int) -> list[Item]:
         """The items of a line with a label at its end."""
         last = items[-1] if items else None
-        if isinstance(last, Scope) and self._sides_of(end):
+        if isinstance(last, Scope) and (self._sides_of(end) or self._is_named_inside(end)):
             return items
         name = self.name(end)
         if isinstance(last, Layer | Scope | Call) and last.label == (name,):
@@ -166,6 +170,12 @@ class _Body:
             return [*items[:-1], replace(last, label=(name,))]
         return [*items, Tap(name)]
 
+    def _is_named_inside(self, end: int) -> bool:
+        """Whether the value of a level is an output that is known by its path, and nothing here takes it."""
+        names = [name for name, index in self.graph.outputs.items() if index == end]
+        taken = any(end in (*atom.ins, *atom.refs) for atom in self.level.atoms.values())
+        return self.is_root and not taken and bool(names) and set(names) <= self.home.outputs_inside
+
     def name(self, index: int) -> str:
         """The label of a value."""
         found = self.names.get(index)
@@ -181,7 +191,8 @@ class _Body:
             self.inflow_named = True
         elif wanted is None:
             wanted = self._own_name(index)
-            if self.home.keep and wanted is not None and not (self._is_source(index) or _is_a_name(wanted)):
+            labelled = index in self.firsts or self._is_source(index)
+            if self.home.keep and wanted is not None and not (labelled or _is_a_name(wanted)):
                 wanted = None  # a label would take it from the counter, and all after it
             node = self.graph.nodes[index]
             if wanted is None and node.label is not None and _is_a_name(node.label):
@@ -193,6 +204,21 @@ class _Body:
         self.used.add(wanted)
         self.names[index] = wanted
         return wanted
+
+    def first_label(self, index: int) -> str:
+        """The label of the first use of a module, which is not that of its value where this is an output."""
+        found = self.first_labels.get(index)
+        if found is None:
+            found = self.name(index)
+            own = self._own_name(index)
+            if own is None and found in self.graph.outputs:
+                number = 1
+                while f"x{number}" in self.used | self.reserved:
+                    number += 1
+                own = f"x{number}"
+            found = self.first_labels[index] = found if own is None else own
+            self.used.add(found)
+        return found
 
     def _is_output(self, name: str, output: int, index: int) -> bool:
         """Whether a value is the output of that name, and a label here gives it the name."""
@@ -300,6 +326,8 @@ class _Body:
     # --- items ----------------------------------------------------------------------------
 
     def _item(self, atom: Atom, before: int | None) -> Item:
+        if atom.again is not None:
+            return self._again(atom, atom.again)
         if atom.level is not None:
             body = self.home.chain(
                 atom.level, {i: (self.name(i), self.outer.get(i, ("", 0))[1] + 1) for i in atom.refs}
@@ -307,10 +335,12 @@ class _Body:
             flow = self.graph.nodes[atom.ins[0]].out[0]
             name = self._local(atom.level.name)
             label = (self._level_label(atom.level, atom.out),) if atom.level.sides else ()
+            is_first = atom.out in self.firsts
+            label = (self.first_label(atom.out),) if is_first else label
             holds = any(isinstance(item, Tap) or getattr(item, "label", ()) for item in items_in(body))
             return Scope(
-                body, label=label, flow=(int(flow),), name=name, names=(name,), bound=self.home.keep or holds,
-                name_in_model=atom.level.name,
+                body, label=label, flow=(int(flow),), name=name, names=(name,),
+                bound=self.home.keep or holds or is_first, name_in_model=atom.level.name,
             )  # fmt: skip
         if atom.use is not None:
             return Call(atom.use.module)
@@ -321,6 +351,17 @@ class _Body:
             axis = getattr(atom.unit.own.op, "axis", "C")
             return Join(atom.join, tuple(map(tuple, branches)), axis, flow=(flow,))
         return self._layer(atom, branches)
+
+    def _again(self, atom: Atom, first: int) -> Item:
+        """A further use of a module."""
+        if first not in self.done | self.known:
+            self.taps.add(first)
+        args: list[tuple[str, Leaf]] = []
+        if atom.unit is not None:
+            own = atom.unit.own
+            args = [(name, Leaf(_value(getattr(own.op, name)))) for name in own.applied]
+        flow = tuple(int(self.graph.nodes[i].out[0]) for i in atom.ins[:1])
+        return Layer(AGAIN, rest=(Leaf(label_text(self.first_label(first))),), args=tuple(args), flow=flow)
 
     def _level_label(self, level: Level, out: int) -> str:
         """The label of a level that several values leave, by which these are known from here on."""
@@ -354,6 +395,8 @@ class _Body:
         pipes = [(key, tuple(chain)) for key, chain in zip(keys, branches, strict=False) if chain and key]
         tensors = [(name, self._label(node.named[name])) for name in op.tensors if name in node.given]
         made = self.home.words.layer(unit, pipes, tensors, self._names(atom))
+        if atom.out in self.firsts:
+            return replace(made, label=(self.first_label(atom.out),))
         return replace(made, label=(self.name(atom.out),)) if atom.is_source else made
 
     def _names(self, atom: Atom) -> tuple[str | None, ...]:

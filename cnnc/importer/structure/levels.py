@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import KW_ONLY, field, replace
 from math import inf
+from types import MappingProxyType
 
 from cnnc.compiler.expand import _JOINS
 from cnnc.compiler.graph import Graph, Node, Scope
@@ -22,10 +23,15 @@ class Atom:
     out: int
     ins: tuple[int, ...]
     refs: tuple[int, ...] = ()
+    _: KW_ONLY
     unit: Unit | None = None
     join: str | None = None
     use: Scope | None = None
     level: Level | None = None
+    again: int | None = None
+    """What has the value of the first use of its module, where it is a further one."""
+    path: str = ""
+    """The level that is used again."""
     is_fitted: bool = False
     """Whether it takes its size from its siblings: `crop` or `stretch` at a branch's end."""
 
@@ -50,13 +56,16 @@ class Level:
         return self.exits[:-1]
 
 
-def levels(graph: Graph, found: Mapping[int, Unit], *, keep: bool) -> Level:
+def levels(
+    graph: Graph, atoms: Iterable[Atom], inside: Mapping[int, str], beside: Mapping[int, str], *, keep: bool
+) -> Level:
     """The root level of a graph, with those inside it that can be levels of names.
 
+    The atoms `inside` are on a level or within it, and nothing else is; those `beside` are on the level of that path.
     `keep` says that the keys of the state dict are kept, so that norms are brought only where their names allow it.
     """
     root = _Tree("")
-    root.place_all(_atoms(graph, found), "")
+    root.place_all(atoms, "", inside, beside)
     level = Level("", inflows=tuple(graph.inputs.values()), exits=tuple(sorted(set(graph.outputs.values()))))
     consumers = _Consumers(root.all(), graph.outputs.values())
     consumers.follow(next(iter(graph.inputs.values())))
@@ -88,15 +97,19 @@ def shared_levels(graph: Graph, found: Mapping[int, Unit], *, keep: bool) -> Ite
         yield use, level
 
 
-def units_of(graph: Graph, *, keep: bool) -> dict[int, Unit]:
-    """The units of a graph, with norms brought only where their names allow it if `keep`."""
-    return units(graph, _joined(graph) if keep else lambda node, after: True)
+def units_of(graph: Graph, *, keep: bool, labelled: Container[str] = ()) -> dict[int, Unit]:
+    """The units of a graph, with norms brought only where their names allow it if `keep`.
+
+    The layers `labelled` have labels of their own names.
+    """
+    return units(graph, _joined(graph, labelled) if keep else lambda node, after: True)
 
 
 # --- atoms ------------------------------------------------------------------------------
 
 
-def _atoms(graph: Graph, found: Mapping[int, Unit]) -> Iterator[Atom]:
+def atoms_of(graph: Graph, found: Mapping[int, Unit]) -> Iterator[Atom]:
+    """The atoms of the model itself, in topological order."""
     shared = {index: use for use in graph.shared_uses() for index in use.nodes()}
     done: set[int] = set()
     consumers = graph.consumers()
@@ -159,7 +172,7 @@ def atom_of(unit: Unit, *, is_fitted: bool = False) -> Atom:
     return Atom(unit.last.index, tuple(ins[:branches]), tuple(further), unit=unit, is_fitted=is_fitted)
 
 
-def _joined(graph: Graph) -> Callable[[Node, Node], bool]:
+def _joined(graph: Graph, labelled: Container[str]) -> Callable[[Node, Node], bool]:
     """Whether the names of a layer and the one behind it can come of one word: see `naming`."""
 
     def joined(node: Node, after: Node) -> bool:
@@ -169,6 +182,8 @@ def _joined(graph: Graph) -> Callable[[Node, Node], bool]:
         before = graph.nodes[node.inputs[0]] if node.role in ("norm", "act") and node.inputs else node
         if node.name.rpartition(".")[0] != after.name.rpartition(".")[0]:
             return False
+        if node.name in labelled:
+            return other == f"{own}_{after.op.kind}"
         if own.isdecimal() and other.isdecimal():
             return int(other) == int(own) + 1
         counted = own.removeprefix(node.op.kind).isdecimal() and other.removeprefix(after.op.kind).isdecimal()
@@ -207,13 +222,21 @@ class _Tree:
             tree = tree.inner.setdefault(step, _Tree(name))
         tree.atoms.append(atom)
 
-    def place_all(self, atoms: Iterable[Atom], within: str) -> None:
+    def place_all(
+        self,
+        atoms: Iterable[Atom],
+        within: str,
+        inside: Mapping[int, str] = MappingProxyType({}),
+        beside: Mapping[int, str] = MappingProxyType({}),
+    ) -> None:
         """Place atoms, in topological order, by their names.
 
         A join of what all comes from outside its level stands before it: a module that begins by joining its
-        inputs is one of one input. One of what all comes from inside a level ends it, in the same way.
+        inputs is one of one input. One of what all comes from inside a level ends it, in the same way. For `inside` and
+        `beside` see `levels`.
         """
         paths: dict[int, tuple[str, ...]] = {}
+        closed = {tuple(path.split(".")) for path in inside.values()}
         for atom in atoms:
             path = _scope_of(atom, within)
             before = [paths.get(i, ()) for i in atom.ins]
@@ -222,6 +245,14 @@ class _Tree:
             around = _common(before)
             if atom.join is not None and len(set(atom.ins)) > 1 and around[: len(path)] == path:
                 path = around
+            if atom.out in beside:
+                path = tuple(step for step in beside[atom.out].split(".") if step)
+            if atom.out in inside:
+                least = tuple(inside[atom.out].split("."))
+                path = path if path[: len(least)] == least else least
+            else:
+                out = (path[: i - 1] for i in range(1, len(path) + 1) if path[:i] in closed)
+                path = next(out, path)
             paths[atom.out] = path
             self.place(path, atom)
 
@@ -242,7 +273,7 @@ class _Consumers:
         self.of: dict[int, list[int]] = {}
         self.names: dict[int, str] = {}
         for atom in atoms:
-            self.names[atom.out] = "" if atom.unit is None else atom.unit.own.name
+            self.names[atom.out] = atom.path if atom.unit is None else atom.unit.own.name
             for source in (*atom.ins, *atom.refs):
                 self.of.setdefault(source, []).append(atom.out)
 

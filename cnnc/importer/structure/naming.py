@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Set
 from dataclasses import replace
 
+from cnnc.compiler.walk.again import AGAIN
 from cnnc.importer.structure.terms import (
     NONE,
     Call,
@@ -97,6 +98,8 @@ class _Level:
         return replace(scope, label=(scope.name,))
 
     def _layer(self, layer: Layer) -> list[Item]:
+        if layer.kind == AGAIN:  # it is called after its module
+            return [layer]
         brought = [leaf.value for leaf in (layer.norm, layer.act) if leaf is not None]
         kinds = [layer.kind, *(word.kind for word in brought if isinstance(word, Word) and word != NONE)]
         parts = [layer.names[0] if layer.names else None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from cnnc.compiler.walk.again import AGAIN
 from cnnc.dsl.record import record
 from cnnc.importer.structure.blocks import Program
 from cnnc.importer.structure.folding import Folder
@@ -109,4 +110,7 @@ def _is_plain(item: Item) -> bool:
         return False
     if isinstance(item, Scope) and item.name_in_model.startswith("~"):
         return False
-    return not any(isinstance(i, Tap) or getattr(i, "label", ()) for i in items_in((item,)))
+    return not any(
+        isinstance(i, Tap) or getattr(i, "label", ()) or (isinstance(i, Layer) and i.kind == AGAIN)
+        for i in items_in((item,))
+    )

@@ -22,9 +22,10 @@ from cnnc.importer.structure.defaults import chosen
 from cnnc.importer.structure.fits import fitted, projections
 from cnnc.importer.structure.folding import Folder
 from cnnc.importer.structure.judge import Names, same
-from cnnc.importer.structure.levels import levels, nested_concats, shared_levels, units_of
+from cnnc.importer.structure.levels import atoms_of, levels, nested_concats, shared_levels, units_of
 from cnnc.importer.structure.naming import named, split_labels
 from cnnc.importer.structure.pieces import marked
+from cnnc.importer.structure.reuses import can_be_written, reused
 from cnnc.importer.structure.spell import Defaults, Speller
 from cnnc.importer.structure.terms import Ref, Tap, items_in, label_of, leaves
 from cnnc.importer.structure.welcome import welcomes
@@ -91,7 +92,7 @@ class Shortening:
         """Why texts were not taken, for tests."""
 
     def text(self) -> str:
-        if self.graph.reuses():  # the uses of a module that is no `shared` one stay where they are
+        if not can_be_written(self.graph):
             return format_source(Source("shortened.cnn", expand(self.graph)))
         flat = self.flat()
         has_fits = projections(flat.root)
@@ -124,8 +125,13 @@ class Shortening:
         """The graph as chains and branches, every layer in its word."""
         graph, keep = self.graph, self.keep
         found = units_of(graph, keep=keep)
+        again = reused(graph, [*atoms_of(graph, found)])
+        labelled = {unit.own.name for unit in again.alone if unit.norm is not None}
+        if labelled and keep:
+            found = units_of(graph, keep=keep, labelled=labelled)
+            again = reused(graph, [*atoms_of(graph, found)])
         chains = Chains(graph, Words(graph, welcomes(graph, found)), keep=keep)
-        root = chains.chain(levels(graph, found, keep=keep))
+        root = chains.chain(levels(graph, again.atoms, again.inside, again.beside, keep=keep))
         shared = {use.module: chains.chain(level) for use, level in shared_levels(graph, found, keep=keep)}
         self.externs = [*chains.core.externs.values()]
         if keep:

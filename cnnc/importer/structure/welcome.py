@@ -9,7 +9,7 @@ from cnnc.compiler.ops import op_words
 from cnnc.compiler.walk.default_activations import Consumers, settle_defaults
 from cnnc.compiler.walk.draft import Draft
 from cnnc.dsl.source import Source, Span
-from cnnc.importer.structure.words import Unit
+from cnnc.importer.structure.words import Unit, further_uses
 
 _NOWHERE = Span(Source("", ""), 0, 0)
 
@@ -40,7 +40,16 @@ def welcomes(graph: Graph, units: Mapping[int, Unit]) -> dict[int, bool | None]:
     consumers = Consumers(drafts, [flows[i] for i in graph.outputs.values()])
     settle_defaults(consumers)
     ends = {use.result for use in graph.shared_uses()}
-    return {index: None if index in ends else draft.dropped for index, draft in asked.items()}
+    found = {index: None if index in ends else draft.dropped for index, draft in asked.items()}
+    modules: dict[str, set[int]] = {}
+    again = {node.module for node in further_uses(graph)}
+    for index, unit in last_of.items():
+        if unit.own.module in again:
+            modules.setdefault(unit.own.module, set()).add(index)
+    for uses in modules.values():
+        if len({found[index] for index in uses}) > 1:
+            found |= dict.fromkeys(uses)
+    return found
 
 
 def _draft(number: int, node: Node, inputs: tuple[Draft, ...]) -> Draft:

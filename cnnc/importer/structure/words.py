@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from cnnc.compiler.ops.base import Sizes
 from cnnc.compiler.ops.model import ValidationError
 from cnnc.compiler.sizes import is_free
 from cnnc.dsl.record import record
+from cnnc.importer.structure.judge import has_key
 from cnnc.importer.structure.terms import NONE, Chain, Layer, Leaf, Value, Word
 
 _UNNAMED_NORMS = ("lrn",)
@@ -41,20 +42,34 @@ class Unit:
 def units(graph: Graph, joined: Callable[[Node, Node], bool]) -> dict[int, Unit]:
     """Every layer's unit, by the index of the node whose value flows out of it.
 
-    `joined` says whether a layer may be written in the word of another, as far as names go.
+    `joined` says whether a layer may be written in the word of another, as far as names go. A module that is used
+    several times brings what follows it at each use.
     """
+    modules = uses(graph)
     consumers = graph.consumers()
     ends = set(graph.outputs.values())
     named = {index for node in graph.nodes for index in node.named.values()}
     further = {index for node in graph.nodes for index in node.inputs[1:]}
 
     def follower(node: Node, family: str, refused: Sequence[str]) -> Node | None:
+        nodes = modules.get(node.module, [node])
+        after = [found for use in nodes if (found := behind(use, family, refused)) is not None]
+        if len(after) != len(nodes) or (len(nodes) > 1 and len({*map(what, after)}) > 1):
+            return None
+        if len(modules.get(after[0].module, after)) != len(after) or not joined(nodes[0], after[0]):
+            return None
+        return behind(node, family, refused)
+
+    def what(node: Node) -> tuple[str, str]:
+        return repr(node.op), node.module if has_key(graph, node) else ""
+
+    def behind(node: Node, family: str, refused: Sequence[str]) -> Node | None:
         takers = consumers[node.index]
         if len(takers) != 1 or node.index in ends or node.index in named or node.index in further:
             return None
         after = graph.nodes[takers[0]]
         fits = after.op.family == family and after.op.kind not in refused and len(after.inputs) == 1
-        return after if fits and joined(node, after) else None
+        return after if fits else None
 
     out: dict[int, Unit] = {}
     brought: set[int] = set()
@@ -76,6 +91,21 @@ def units(graph: Graph, joined: Callable[[Node, Node], bool]) -> dict[int, Unit]
             out.pop(flatten.index, None)
         out[unit.last.index] = unit
     return out
+
+
+def further_uses(graph: Graph) -> Iterator[Node]:
+    """The layers with weights of another layer."""
+    return (node for node in graph.reuses() if node.op.source or has_key(graph, node))
+
+
+def uses(graph: Graph) -> dict[str, list[Node]]:
+    """The layers of each module that is used several times, the one that it is named after first."""
+    firsts = {node.module for node in further_uses(graph)}
+    found: dict[str, list[Node]] = {module: [] for module in firsts}
+    for node in graph.nodes:
+        if node.module in firsts and node.inputs and has_key(graph, node):
+            found[node.module].append(node)
+    return found
 
 
 class Words:
