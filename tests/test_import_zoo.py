@@ -1,14 +1,19 @@
-"""What cnnc compiles, imported again: the same network, labels aside."""
+"""What cnnc compiles, imported again: the same network, labels aside, in a text as short as its author's."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from handwritten import tokens
 from sampling import sampled
 
 import cnnc
 from cnnc.importer.against import difference
+from cnnc.importer.importing import flat_spec
+from cnnc.importer.structure.shorten import Shortening
+from cnnc.importer.structure.spell import size
+from cnnc.importer.torch_trace import trace_with_heads
 from tests.import_oracle import torch
 
 SPECS = Path(cnnc.__file__).parent / "specs"
@@ -32,6 +37,8 @@ REFUSED = {
     "zfnet_deconvnet": "zeros_like",
 }
 """Specs with a module of cnnc's own, in whose code there is an operator that is no layer."""
+SHORTER = 1.25
+"""How many times as many tokens as its author's an imported spec may have."""
 LONG = [name for name in ZOO if "1001" in name or "1202" in name]
 
 
@@ -40,12 +47,16 @@ def test_a_compiled_spec_is_imported_as_it_was(name: str) -> None:
     net = cnnc.load(f"zoo:{name}")
     with torch.device("meta"):
         module = net.module()
-    shapes = [net.graph.nodes[i].out for i in net.graph.inputs.values()]
-    inputs = [torch.zeros((2, *map(int, shape)), device="meta") for shape in shapes]
+    shapes = [tuple(map(int, net.graph.nodes[i].out)) for i in net.graph.inputs.values()]
     if name in REFUSED:
         with pytest.raises(cnnc.CnncError, match=f"cannot import `{REFUSED[name]}`"):
-            cnnc.from_module(module, inputs)
+            flat_spec(trace_with_heads(module, shapes, name))
         return
-    found = difference(net.graph, cnnc.from_module(module, inputs).graph)
+    made = flat_spec(trace_with_heads(module, shapes, name))
+    found = difference(net.graph, made.graph)
     wanted = ANOTHER_WAY.get(name)
     assert found is None if wanted is None else found is not None and wanted in found
+    shortening = Shortening(made.graph, "keys", made.classes)
+    text = shortening.text()
+    assert not shortening.problems
+    assert size(text) <= SHORTER * tokens(SPECS / f"{name}.cnn")
