@@ -141,7 +141,7 @@ def common(
             welcome = True if any(p.leaf.welcome for p in column) else None
         if all(value == values[0] for value in values) and not (is_block and first.outer):
             value: Value = values[0]
-        elif any(isinstance(value, Formula) or ".." in str(value) for value in values):
+        elif any(isinstance(value, Formula) or _is_no_value(value) for value in values):
             return None  # it means something else where the piece would be called from, or is no value
         else:
             found = None if first.outer and values not in params.values() else _formula(
@@ -218,6 +218,11 @@ def _new(
     name = names.param(of, params.keys() | loops)
     params[name] = values
     return Formula(name)
+
+
+def _is_no_value(value: Value) -> bool:
+    """Whether a word is a range, or an axis, which alone would be its size."""
+    return isinstance(value, str) and (".." in value or value in "CHWD")
 
 
 _LETTERS = {
