@@ -315,11 +315,14 @@ class _Maker:
 
     def _name(self, scopes: Sequence[Scope]) -> str:
         """A name after the classes of the modules, or after what the levels are called."""
-        given = Counter(self.classes[s.name_in_model] for s in scopes if s.name_in_model in self.classes)
+        classes = [self.classes.get(s.name_in_model) for s in scopes]
+        given = Counter(name for name in classes if name is not None and name not in _CONTAINERS)
         if given:
             return _snake(given.most_common(1)[0][0])
         stems = Counter(stem for s in scopes if (stem := _stem(s.name_in_model)))
-        stem = stems.most_common(1)[0][0] if stems else _kind(scopes[0].body)
+        has_name = classes.count(None) == len(scopes) or 2 * stems.total() >= len(scopes)
+        stem = stems.most_common(1)[0][0] if stems and has_name else _kind(scopes[0].body)
+        stem = "stage" if stem in _LISTS else stem
         return stem if stem not in self.namer.taken else f"{stem}_block"
 
 
@@ -374,6 +377,12 @@ def declaration(block: Block, speller: Speller) -> str:
     if "\n" in body:
         body = f"[\n{body}\n]"
     return f"block {block.name}{f'({params})' if params else ''} = {body}"
+
+
+_CONTAINERS = ("Sequential", "ModuleList", "ModuleDict", "Module")
+"""Classes of modules that say nothing of what these do."""
+_LISTS = ("blocks", "layers")
+"""What levels are called that hold others in a row."""
 
 
 def _stem(name: str) -> str | None:

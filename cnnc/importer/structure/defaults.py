@@ -6,9 +6,8 @@ from collections import Counter
 from dataclasses import replace
 
 from cnnc.compiler.ops import op_words
-from cnnc.compiler.walk.fit import FITTED
 from cnnc.importer.structure.blocks import Program
-from cnnc.importer.structure.spell import Defaults, Speller, size
+from cnnc.importer.structure.spell import Defaults, Speller, size, without_keys
 from cnnc.importer.structure.terms import NONE, Formula, Layer, Leaf, Value, Word, items_in, leaves
 
 
@@ -33,9 +32,7 @@ def chosen(program: Program) -> Defaults:
         _best(mine, kind, "norm", out)
         _best(mine, kind, "act", out)
         _best(mine, kind, "bias", out)
-        keys = {key for layer in mine for key, _ in layer.args}
-        if kind in FITTED:  # its first argument is written, for alone it takes its siblings' size
-            keys -= {layer.args[0][0] for layer in mine if layer.args}
+        keys = {key for layer in mine for key, _ in layer.args} - set(without_keys(op_words().get(kind)))
         for key in sorted(keys):
             if all(layer.kind in op_words() and key in op_words()[layer.kind].model_fields for layer in mine):
                 _best(mine, kind, key, out)

@@ -207,7 +207,7 @@ class Speller:
             before = "/" if len(layer.stride) == 1 else ""
             word += "/" + "x".join(self._piece(leaf, before) for leaf in layer.stride)
         given = [(key, leaf) for key, leaf in layer.args if not self._omitted(kind, key, leaf)]
-        for name in _without_keys(op):
+        for name in without_keys(op):
             if not given or given[0][0] != name:
                 break
             args.append(self.value(given[0][1].value))
@@ -285,7 +285,7 @@ class Speller:
         return str(value)
 
 
-def _without_keys(op: type[Op] | None) -> list[str]:
+def without_keys(op: type[Op] | None) -> list[str]:
     """The arguments that stand without their keys, if those before them are given: the first, and what has to be given."""
     if op is None or op.positional is not None or op.rest is not None:
         return []
