@@ -200,6 +200,20 @@ def rebuilt(sym: Sym, items: tuple[Sym, ...]) -> Sym:
     return sym if isinstance(sym, Const | Param | SizeOf) else replace(sym, items=items)
 
 
+def of_parts(sym: Sym, items: tuple[Sym, ...]) -> Sym:
+    """The same expression of other parts that are known no better: nothing is worked out."""
+    if isinstance(sym, Binary | Compare):
+        return type(sym)(sym.op, *items)
+    if isinstance(sym, IfElse):
+        then, condition, otherwise = items
+        return IfElse(condition, then, otherwise)
+    if isinstance(sym, Extreme | Rounded):
+        return type(sym)(sym.function, items)
+    if isinstance(sym, Logic):
+        return Logic(sym.op, items)
+    return type(sym)(items) if isinstance(sym, Items | Opaque) else sym
+
+
 def substituted(sym: Sym, known: Mapping[Param, Sym]) -> Sym:
     """The expression with parameters replaced."""
     if isinstance(sym, Param):

@@ -30,11 +30,14 @@ class Brackets:
 
     def __init__(self, walk: Walk) -> None:
         self.walk = walk
-        self._most = STEPS_PER_LAYER * walk.max_layers
+        self.most = STEPS_PER_LAYER * walk.max_layers
         self.turns = 0
         """How many steps were taken."""
+        self.ahead = (0, 0)
+        """The most steps and layers that were foreseen."""
         self.branches = Branches(walk, self)
-        self._depth = 0
+        self.depth = 0
+        """How many brackets are open."""
 
     def item(
         self, item: s.Item, bracket: s.Bracket, label: str | None, flow: Draft | None, spot: Spot
@@ -104,15 +107,15 @@ class Brackets:
 
     def enter(self, bracket: s.Bracket) -> None:
         """Go one level deeper, up to `leave`. Raises E901 where brackets open in each other without end."""
-        if self._depth >= MAX_DEPTH:
+        if self.depth >= MAX_DEPTH:
             hint = "name inner parts as blocks, and let no block hand itself to itself"
             raise fail(
                 "E901", f"brackets open in brackets more than {MAX_DEPTH} deep", bracket.span, hint=hint
             )
-        self._depth += 1
+        self.depth += 1
 
     def leave(self) -> None:
-        self._depth -= 1
+        self.depth -= 1
 
     def open(self, bracket: s.Bracket, flow: Draft | None, spot: Spot) -> Draft | None:
         """Place the body of a bracket."""
@@ -172,8 +175,8 @@ class Brackets:
                 sources=tuple(sources),
                 taken=taken,
                 trace=spot.trace,
-                is_closed=len(choice.arms) == 1 and not _is_open(out),
-                is_after_default=_is_open(flow),
+                is_closed=len(choice.arms) == 1 and not is_open(out),
+                is_after_default=is_open(flow),
                 keeps_default=_keep(flow, self.walk.drafts[before:]),
             )
             spot.scope.decisions.insert(at, decision)
@@ -181,7 +184,7 @@ class Brackets:
 
     def turns_of(self, loop: s.Loop, bracket: s.Bracket, spot: Spot) -> list[Branch]:
         """The turns of a comprehension, each with its names bound."""
-        turns = turns_of(loop, spot.env, self._most, self._longer())
+        turns = turns_of(loop, spot.env, self.most, self._longer())
         for found, span in turns.deciding:
             self.walk.decide("count", found, span, spot)
         out = []
@@ -193,7 +196,7 @@ class Brackets:
 
     def count_turn(self, span: Span) -> None:
         self.turns += 1
-        if self.turns > self._most:
+        if self.turns > self.most:
             self._refuse_length(span)
 
     def progress(self) -> tuple[int, int]:
@@ -207,21 +210,29 @@ class Brackets:
         choice hangs on what flows in: twice the limit is refused here, the rest where it is reached.
         """
         turns, layers = self.progress()
-        if turns + turns_left * (turns - before[0]) > self._most:
+        turns += turns_left * (turns - before[0])
+        layers += turns_left * (layers - before[1])
+        self.foresaw(turns, layers)
+        if turns > self.most:
             self._refuse_length(span)
-        if layers + turns_left * (layers - before[1]) > 2 * self.walk.max_layers:
+        if layers > 2 * self.walk.max_layers:
             raise self.walk.layers.too_many(span)
+
+    def foresaw(self, turns: int, layers: int) -> None:
+        """Note that so many steps and layers were foreseen."""
+        most_turns, most_layers = self.ahead
+        self.ahead = max(most_turns, turns), max(most_layers, layers)
 
     def _refuse_length(self, span: Span) -> None:
         hint = self._longer()
-        message = f"the spec unrolls to more than {self._most:,} steps"
+        message = f"the spec unrolls to more than {self.most:,} steps"
         self.walk.report(Diagnostic("E901", message, span, hint=hint), None)
 
     def _longer(self) -> str:
         return f"repeat less, or raise the limit: --max-layers {10 * self.walk.max_layers}"
 
 
-def _is_open(end: Draft | None) -> bool:
+def is_open(end: Draft | None) -> bool:
     """Whether what follows a layer decides on a default activation at it or before it."""
     seen: set[int] = set()
     todo = [] if end is None else [end]

@@ -10,6 +10,7 @@ from cnnc.compiler.ops import by_x, show
 from cnnc.compiler.ops.extern import Extern
 from cnnc.compiler.ops.merge import Multiply
 from cnnc.compiler.symbolic import Param, Sourced, constant, kind_of, opaque
+from cnnc.compiler.walk.copies import Copies
 from cnnc.compiler.walk.draft import Draft, Scope, Spot, poison
 from cnnc.compiler.walk.evaluate import evaluate, integer
 from cnnc.compiler.walk.fit import pair
@@ -46,7 +47,9 @@ class Calls:
 
     def __init__(self, walk: Walk) -> None:
         self.walk = walk
+        self.copies = Copies(walk)
         self.depth = 0
+        """How many calls are open."""
 
     def block(
         self, block: BlockDef, word: s.Word, label: str | None, flow: Draft | None, spot: Spot,
@@ -65,18 +68,30 @@ class Calls:
         scope.block, scope.args, scope.given = syntax, values, given
         labels = spot.env.labels if inline else LabelScope(None)
         self.walk.label_scopes[id(scope)] = labels
-        names = {name: _parameter(name, value, scope) for name, value in values.items()}
-        body_env = Env(block.file, names, flow, labels)
-        self.depth += 1
-        try:
-            out = self.walk.pipeline(syntax.body, flow, Spot(body_env, scope, trace))
-        finally:
-            self.depth -= 1
-        if not inline:
-            scope.result = out
+        out: Draft | None
+        if inline:
+            out = self._body(block, values, flow, labels, scope, trace)
+        else:
+            out = scope.result = self.copies.placed(
+                block, values, flow, labels, scope, trace,
+                lambda: self._body(block, values, flow, labels, scope, trace),
+            )  # fmt: skip
         if label is not None and item is not None and out is not None:
             self.walk.labels.define(label, out, labels, item, spot, None if inline else scope)
         return out
+
+    def _body(
+        self, block: BlockDef, values: Mapping[str, Sourced[Value]], flow: Draft | None, labels: LabelScope,
+        scope: Scope, trace: CallStep,
+    ) -> Draft | None:  # fmt: skip
+        """Walk the body of a block."""
+        names = {name: _parameter(name, value, scope) for name, value in values.items()}
+        self.depth += 1
+        try:
+            spot = Spot(Env(block.file, names, flow, labels), scope, trace)
+            return self.walk.pipeline(block.syntax.body, flow, spot)
+        finally:
+            self.depth -= 1
 
     def check_depth(self, span: Span) -> None:
         """Raises E901 where calls are open in calls without end."""
@@ -163,10 +178,12 @@ class Calls:
         before = len(self.walk.drafts)
         step = CallStep(name, None, word.span, spot.trace)
         self.depth += 1
+        self.copies.paused += 1
         try:
             out = self.walk.pipeline(shared.syntax.body, flow, Spot(env, scope, step))
         finally:
             self.depth -= 1
+            self.copies.paused -= 1
         placed = tuple(self.walk.drafts[before:])
         if out is not None:
             _keep_ends(out, placed)

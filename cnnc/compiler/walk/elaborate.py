@@ -99,6 +99,8 @@ class Walk:
         """The free sizes of the inputs by name."""
         self.drafts: list[Draft] = []
         self.problems: list[Diagnostic] = []
+        self.is_wrong = False
+        """Whether a mistake was found."""
         self.scopes = 0
         """How many scopes there are."""
         self.root = self.scope("model", None, None, Span(spec.source, 0, 0), None, None)
@@ -149,6 +151,7 @@ class Walk:
         """Record what was raised; the caller goes on with poison."""
         if isinstance(error, _GivenUp):
             raise error
+        self.is_wrong = True
         for diagnostic in error.diagnostics if isinstance(error, CnncError) else ():
             self.report(diagnostic, trace)
 
