@@ -187,6 +187,17 @@ def test_blocks_are_named_after_classes() -> None:
     assert "block basic_block(w, s=1) = " in shorten(flat("resnet18"), classes=classes)
 
 
+def test_levels_alike_at_several_places_are_a_block() -> None:
+    """Those that a repeat or a block around them would write once count once."""
+    unit = "[a: conv1-C(norm=bn) + b: conv3-C(norm=bn) + c: conv5-C(norm=bn)] -> relu"
+    text = folded(cnnc.parse(
+        f"input 8x9x9\nblock u = {unit}\np: [[u]*2 -> _: [conv1-8]]\nq: [conv3-8 -> u]\nr: [u -> pool -> bn]\ngap -> fc-2"
+    ).graph)  # fmt: skip
+    assert text.count("conv5") == 1 and "p: [residual -> residual -> " in text
+    text = folded(cnnc.parse(f"input 8x9x9\np: [[_: [{unit}]]*3]\ngap -> fc-2").graph)
+    assert "block" not in text
+
+
 drawn = settings(
     max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )

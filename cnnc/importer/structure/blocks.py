@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import field, replace
 from itertools import pairwise
 
@@ -92,6 +92,8 @@ class _Maker:
         self.classes = classes
         self.blocks = blocks
         self.fixed = fixed
+        self.around: dict[str, int] = {}
+        """What the levels by these names are, but for their numbers."""
 
     def round(self) -> bool:
         """Resolve the levels that have none unresolved inside; whether there were any."""
@@ -102,6 +104,12 @@ class _Maker:
             self.program.root = self.uncounted(self.program.root, is_model=True)
             self._each(self.folder.fold)
             return False
+        self.around = {
+            item.name_in_model: self.folder.kind(item)
+            for chain in self._chains()
+            for item in items_in(chain)
+            if isinstance(item, Scope) and not item.settled
+        }
         made = dict(zip((scope.name_in_model for scope in scopes), self._resolved(scopes), strict=True))
 
         def change(item: Item) -> tuple[Item, ...]:
@@ -194,18 +202,28 @@ class _Maker:
             pipes = (handed[number],) if handed else ()
             calls.append(Call(name, args, scope.label, block.defaults, scope.bound, pipes))
         inline, called = 0, self._declaration(block)
-        last: object = None
-        for scope, body, call in zip(scopes, bodies, calls, strict=True):
-            here = (body, scope.label)
-            if here != last or scope.label:
-                inline += size(self.speller.chain(_in_place(scope, body))) + 1
-                called += size(self.speller.item(call)) + 1
-            last = here
+        for scope, body, number in self._written(scopes, bodies):
+            inline += size(self.speller.chain(_in_place(scope, body))) + 1
+            called += size(self.speller.item(calls[number])) + 1
         if called >= inline:
             return None
         self.namer.blocks[name] = block.params
         self.program.blocks.append(block)
         return calls
+
+    def _written(self, scopes: Sequence[Scope], bodies: Sequence[Chain]) -> Iterator[tuple[Scope, Chain, int]]:
+        """The levels that have to be written, with their bodies and numbers: none that is a turn of one repeat with the
+        level before it, or is at the same place in a level alike."""
+        seen: set[tuple[object, ...]] = set()
+        for number, (scope, body) in enumerate(zip(scopes, bodies, strict=True)):
+            code = tuple(map(self.folder.code, body))
+            around, _, here = scope.name_in_model.rpartition(".")
+            length = len(scope.body) if around.startswith("~") else 1
+            before = str(int(here) - length) if here.isdecimal() else ""
+            place = code, self.around.get(around, around), here
+            if scope.label or not {place, (code, around, before)} & seen:
+                yield scope, body, number
+            seen |= {place, (code, around, here)}
 
     def _nested(self, chain: Chain) -> Chain:
         """The chain with levels inside levels alike as calls of one block, which is handed what stands inside."""
