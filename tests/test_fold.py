@@ -694,6 +694,14 @@ def test_a_chain_goes_on_with_what_comes_of_the_first_input() -> None:
     assert "x -> stem: conv3-8\n[a: [u: [n: bn -> [id & temb] -> c: conv3-8] -> d: conv3-8] + id]" in text
 
 
+def test_a_level_that_no_key_needs_is_none() -> None:
+    """Where it has one layer: timm's `global_pool` says nothing that `gap` does not."""
+    graph = cnnc.parse("input 8x9x9\na: conv3-8\nhead.pool: [gap]\nhead.flat: [gap -> relu]\nfc: fc-2").graph
+    assert "-> head: [gap -> flat: [gap -> relu]] -> fc: fc-2" in folded(graph)
+    graph = cnnc.parse("input 8x9x9\na: conv3-8 -> p: [q: gap]\noutput p.q").graph
+    assert "a: conv3-8 -> p: [q: gap]\noutput p.q\n" in folded(graph)
+
+
 def test_a_list_of_branches_is_no_level() -> None:
     """Of which each goes elsewhere, as HRNet's `branches` and what brings them to one size."""
     text = folded(cnnc.parse(

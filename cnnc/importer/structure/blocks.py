@@ -211,7 +211,9 @@ class _Maker:
         self.program.blocks.append(block)
         return calls
 
-    def _written(self, scopes: Sequence[Scope], bodies: Sequence[Chain]) -> Iterator[tuple[Scope, Chain, int]]:
+    def _written(
+        self, scopes: Sequence[Scope], bodies: Sequence[Chain]
+    ) -> Iterator[tuple[Scope, Chain, int]]:
         """The levels that have to be written, with their bodies and numbers: none that is a turn of one repeat with the
         level before it, or is at the same place in a level alike."""
         seen: set[tuple[object, ...]] = set()

@@ -67,7 +67,7 @@ def levels(
     root = _Tree("")
     root.place_all(atoms, "", inside, beside)
     level = Level("", inflows=tuple(graph.inputs.values()), exits=tuple(sorted(set(graph.outputs.values()))))
-    consumers = _Consumers(root.all(), graph.outputs.values())
+    consumers = _Consumers(graph, root.all(), graph.outputs.values())
     consumers.follow(next(iter(graph.inputs.values())))
     _fill(level, root, consumers, keep)
     level.atoms = dict(sorted(level.atoms.items()))
@@ -92,7 +92,7 @@ def shared_levels(graph: Graph, found: Mapping[int, Unit], *, keep: bool) -> Ite
             use.name,
         )
         level = Level(use.name, inflows=(use.source,), exits=(use.result,))
-        _fill(level, root, _Consumers(root.all(), (use.result,)), keep)
+        _fill(level, root, _Consumers(graph, root.all(), (use.result,)), keep)
         level.atoms = dict(sorted(level.atoms.items()))
         yield use, level
 
@@ -266,7 +266,8 @@ class _Tree:
 
 
 class _Consumers:
-    def __init__(self, atoms: Iterable[Atom], ends: Iterable[int]) -> None:
+    def __init__(self, graph: Graph, atoms: Iterable[Atom], ends: Iterable[int]) -> None:
+        self.graph = graph
         self.ends = set(ends)
         self.stream: set[int] = set()
         """What the first input flows into."""
@@ -300,6 +301,12 @@ class _Consumers:
                 self.stream.add(index)
                 todo += self.of.get(index, ())
 
+    def needs_name(self, atom: Atom, level: str) -> bool:
+        """Whether the name of a level with this alone is in a key, or in an output's name."""
+        parts = () if atom.unit is None else atom.unit.nodes
+        has_keys = atom.unit is None or any(has_key(self.graph, node) for node in parts)
+        return has_keys or any(name.startswith(f"{level}.") for name in self.graph.outputs)
+
     def takers(self, outs: Iterable[int], inside: Container[int]) -> list[int]:
         """What takes values, of that outside a set of atoms."""
         return [taker for out in outs for taker in self.of.get(out, ()) if taker not in inside]
@@ -325,7 +332,8 @@ def _fill(level: Level, tree: _Tree, consumers: _Consumers, keep: bool) -> None:
         ins, outs = consumers.ways(everything)
         exits = _exits(outs, {atom.out for atom in everything}, ins, consumers, level.name)
         apart = len(exits) > 1 and not _hangs_together(inner, consumers)
-        if apart or not (exits and ins and (keep or len(everything) > 1)):
+        is_piece = len(everything) > 1 or (keep and consumers.needs_name(everything[0], inner.name))
+        if apart or not (exits and ins and is_piece):
             _fill(level, inner, consumers, keep)
             continue
         main = max(ins, key=lambda i: (i in consumers.stream, i))
