@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -299,23 +300,48 @@ def test_what_the_language_lacks_is_named_with_its_place() -> None:
 class Twice(nn.Module):
     """One convolution and one norm on two maps."""
 
-    def __init__(self, groups: int = 1) -> None:
+    def __init__(self, dilation: int = 1) -> None:
         super().__init__()
-        self.conv, self.bn, self.groups = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), groups
+        self.conv, self.bn = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.conv2d = partial(F.conv2d, padding=dilation, dilation=dilation)
 
     def forward(self, x: Any) -> Any:
         y = torch.relu(self.bn(self.conv(x)))
-        return self.bn(
-            F.conv2d(y, self.conv.weight, self.conv.bias, padding=self.groups, dilation=self.groups)
-        )
+        return self.bn(self.conv2d(y, self.conv.weight, self.conv.bias))
 
 
 def test_a_module_that_is_called_twice() -> None:
     found = hold(Twice(), (4, 8, 8))
     assert 'again("conv")' in found.text and 'again("bn")' in found.text
     assert not found.names
+    assert 'again("conv", dilation=2)' in hold(Twice(2), (4, 8, 8)).short()
+    grouped = Twice()
+    grouped.conv2d = lambda x, weight, bias: F.conv2d(torch.cat([x, x], 1), weight, bias, groups=2)
     with pytest.raises(cnnc.CnncError, match="those of an earlier layer that has other arguments"):
-        hold(Twice(2), (4, 8, 8))
+        hold(grouped, (4, 8, 8))
+
+
+class Trident(nn.Module):
+    """Branches of the same weights that see further and further."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.bn = nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.conv2 = nn.Conv2d(8, 4, 3, 2, bias=False)
+
+    def forward(self, x: Any) -> Any:
+        out = []
+        for d in (1, 2, 3):
+            y = torch.relu(self.bn(F.conv2d(x, self.conv1.weight, self.conv1.bias, padding=d, dilation=d)))
+            out.append(F.conv2d(y, self.conv2.weight, None, stride=d, padding=1 if d > 1 else 0))
+        return out
+
+
+def test_weights_that_are_used_again_by_kernels_that_move_otherwise() -> None:
+    text = hold(Trident(), (8, 16, 16)).short()
+    for d in (2, 3):
+        assert f'"input" -> again(conv1, dilation={d}) -> again("bn") -> relu\n' in text
+        assert f"again(conv2, stride={d}, pad=1)\n" in text
 
 
 class Head(nn.Module):

@@ -111,12 +111,14 @@ class Translation:
     def _again(
         self, kind: str, inputs: tuple[int, ...], head: str, args: dict[str, Any], keys: dict[str, str]
     ) -> int:
-        """A layer with the weights of an earlier one, which must be the same in all else."""
+        """A layer with the weights of an earlier one, which must be the same in all else but how a kernel is moved."""
         assert self.step is not None
         first = self.spec.lines[self.used.get(next(iter(keys.values())), 0)]
-        if (first.kind, first.head, first.args, dict(first.weights)) != (kind, head, args, keys):
+        mine, theirs = _moves(kind, head, args), _moves(first.kind, first.head, first.args)
+        if (first.kind, mine[0], dict(first.weights)) != (kind, theirs[0], keys):
             raise Refusal("its weights are those of an earlier layer that has other arguments")
-        return self.spec.add("again", inputs, self.step.where, args={"": Node(first.index)})
+        changed = {key: value for key, value in mine[1].items() if value != theirs[1][key]}
+        return self.spec.add("again", inputs, self.step.where, args={"": Node(first.index), **changed})
 
     def laid(self, value: Value, want: Axes) -> int:
         """The line whose tensor has the value's numbers with these axes."""
@@ -185,6 +187,17 @@ def _hold_numbers(spec: Flat) -> None:
             if isinstance(value, float) and not isfinite(value):
                 step = Step(line.name, line.kind, {}, (None,), line.where)
                 raise at(step, Refusal(f"it takes {value}, and the language has finite numbers only"))
+
+
+def _moves(
+    kind: str, head: str, args: Mapping[str, Any]
+) -> tuple[tuple[str, dict[str, Any]], dict[str, Any]]:
+    """A layer's word and arguments, and how its kernel is moved, which may differ where its weights are used again."""
+    if kind not in ("conv", "dwconv"):
+        return (head, dict(args)), {}
+    word, _, stride = head.partition("/")
+    moves = {"stride": stride or "1", "pad": args.get("pad", "same"), "dilation": args.get("dilation", 1)}
+    return (word, {key: value for key, value in args.items() if key not in moves}), moves
 
 
 def _inputs(work: Translation) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from cnnc.compiler.expand import _Core, _value, label_text
+from cnnc.compiler.expand import _Core, label_text
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.ops import op_words
 from cnnc.compiler.walk.again import AGAIN
@@ -356,12 +356,12 @@ class _Body:
         """A further use of a module."""
         if first not in self.done | self.known:
             self.taps.add(first)
-        args: list[tuple[str, Leaf]] = []
-        if atom.unit is not None:
-            own = atom.unit.own
-            args = [(name, Leaf(_value(getattr(own.op, name)))) for name in own.applied]
+        changed: list[tuple[str, Leaf]] = []
+        before = self.level.atoms[first].unit
+        if atom.unit is not None and before is not None:
+            changed = self.home.words.changed(before.own, atom.unit.own)
         flow = tuple(int(self.graph.nodes[i].out[0]) for i in atom.ins[:1])
-        return Layer(AGAIN, rest=(Leaf(label_text(self.first_label(first))),), args=tuple(args), flow=flow)
+        return Layer(AGAIN, rest=(Leaf(label_text(self.first_label(first))),), args=tuple(changed), flow=flow)
 
     def _level_label(self, level: Level, out: int) -> str:
         """The label of a level that several values leave, by which these are known from here on."""

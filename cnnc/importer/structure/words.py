@@ -164,6 +164,14 @@ class Words:
             flow=tuple(int(shape[0]) for shape in self.graph.ins(node)[:1]),
         )  # fmt: skip
 
+    def changed(self, first: Node, node: Node) -> list[tuple[str, Leaf]]:
+        """The arguments of a further use of a module that differ from its first use."""
+        return [
+            (name, Leaf(_argument_value(getattr(node.op, name))))
+            for name in node.applied
+            if not all(self._may_leave_out(one, name) for one in (first, node))
+        ]
+
     def word(self, node: Node | None) -> Word:
         """A norm or activation as it stands behind `norm=` or `act=`."""
         if node is None:
