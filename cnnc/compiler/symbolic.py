@@ -197,7 +197,11 @@ def rebuilt(sym: Sym, items: tuple[Sym, ...]) -> Sym:
     if isinstance(sym, IfElse):
         then, condition, otherwise = items
         return IfElse(condition, then, otherwise)
-    return sym if isinstance(sym, Const | Param | SizeOf) else replace(sym, items=items)
+    if isinstance(sym, Const | Param | SizeOf):
+        return sym
+    found = replace(sym, items=items)
+    number = value(found, {}) if isinstance(found, Extreme | Rounded) else None
+    return found if number is None else Const(number)
 
 
 def of_parts(sym: Sym, items: tuple[Sym, ...]) -> Sym:
