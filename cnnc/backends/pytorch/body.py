@@ -337,6 +337,9 @@ def _filled(template: str, key: str, text: str) -> str:
     hole = f"{{{key}}}"
     if not text.removeprefix("-").isalnum():
         template = template.replace(f"{hole}:", f"{hole} : ").replace(f":{hole}", f" : {hole}")
+        template = template.replace(" : ]", " :]")
+        if " " in text:
+            template = template.replace(f"-{hole}", f"-({hole})")
     return template.replace(hole, text)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from cnnc.backends.pytorch.sym import integral, python
+from cnnc.backends.pytorch.sym import integral, piece, python
 from cnnc.compiler.dependence import Dependence
 from cnnc.compiler.graph import Graph, Node, Scope
 from cnnc.compiler.ops import Shape
@@ -139,6 +139,8 @@ class Sources:
                 self.fixed |= self.dependence.space[n.inputs[0]]
                 size = math.prod(self.graph.nodes[n.inputs[0]].out[1:])
                 return binary("*", Const(int(size)), self.channels(n.inputs[0], scope))
+            elif (part := self._piece(n, scope)) is not None:
+                return part
             elif n.op.channels_over is not None and all(
                 is_constant(given.source) for given in n.args.values()
             ):
@@ -149,6 +151,16 @@ class Sources:
                 node = n.inputs[0]
             else:
                 return self._fix_channels(node)
+
+    def _piece(self, node: Node, scope: Scope) -> Sym | None:
+        """The channels of each of the equal parts of a tensor, where the text says how large they are."""
+        given = node.args.get("n") if node.op.channels_over is not None else None
+        if given is None:
+            return None
+        found = piece(self.of(given.source, scope), self.channels(node.inputs[0], scope))
+        if found is not None:
+            self.fixed |= self.dependence.channels[node.index]  # for other values it need not divide them
+        return found
 
     def _fix_channels(self, node: int) -> Const:
         """The channels of a node as a plain number, which then cannot change."""

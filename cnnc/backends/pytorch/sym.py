@@ -132,6 +132,15 @@ def is_quotient(sym: Sym) -> bool:
     return isinstance(sym, Binary) and sym.op == "/" and not is_real(sym.left) and not is_real(sym.right)
 
 
+def piece(parts: Sym | None, whole: Sym | None) -> Sym | None:
+    """How large each part is of as many equal ones as `whole // piece`; None where their number is said otherwise.
+
+    That is right where the piece divides the whole.
+    """
+    is_said = isinstance(parts, Binary) and parts.op == "//" and parts.left == whole
+    return parts.right if isinstance(parts, Binary) and is_said else None
+
+
 def mentions(sym: Sym | str, param: Param | None) -> bool:
     """Whether an expression speaks of a parameter; text that is no expression does not."""
     return not isinstance(sym, str) and param in params_of(sym)

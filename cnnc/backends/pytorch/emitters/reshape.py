@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cnnc.backends.pytorch.layer import Code, Function, Layer, Module, Val, emits
+from cnnc.backends.pytorch.sym import piece
 from cnnc.compiler.ops.reshape import (
     ChannelShuffle,
     Chunk,
@@ -66,6 +67,9 @@ def shuffle(layer: Layer) -> Code:
 
 @emits(Chunk)
 def chunk(layer: Layer) -> Code:
+    size = piece(layer.arg("n").sym, layer.channel_syms[0])
+    if size is not None and layer.op.i == layer.op.n - 1:
+        return Function("{0}[:, -{size}:]", {"size": Val(layer.shapes[0][0] // layer.op.n, size)})
     return Function("torch.chunk({0}, {n}, 1)[{i}]", {"n": layer.arg("n"), "i": layer.arg("i")})
 
 
