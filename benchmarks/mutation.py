@@ -92,7 +92,7 @@ GROUPS = {
     )),
     "pytorch": Group(
         " ".join(f"cnnc/backends/pytorch/{name}.py" for name in (
-            "plan", "checks", "body", "branches", "class_names", "classes", "context", "forward", "in_place", "infix", "layer", "loops", "names", "rolled",
+            "plan", "checks", "body", "branches", "class_names", "classes", "context", "forward", "in_place", "infix", "layer", "loops", "names", "repeats", "rolled",
             "scope_ends", "sym", "tensors", "trace", "unify", "uses", "variants", "wrap", "write", "emitters/*",
         )),
         (

@@ -6,6 +6,7 @@ another number has the tensors of the spec compiled with that number.
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from fractions import Fraction
@@ -73,13 +74,11 @@ TWINS = (
     "nasnet",
     "ddpm_cifar10",
     "wavenet",
-    "yolov8n",
 )
 """Families whose blocks still become several classes, where a person would have written one.
 
 NASNet's cells fit the map before to their own where its size says so, which is no number that a constructor has. DDPM's units are
-called otherwise by their children's names. YOLOv8's C2f repeat what `forward` joins, once here and twice there; the last of
-WaveNet's units gives one tensor, the others two.
+called otherwise by their children's names. The last of WaveNet's units gives one tensor, the others two.
 """
 
 
@@ -198,6 +197,106 @@ def test_to_look_for_loops_costs_little(body: str, monkeypatch: pytest.MonkeyPat
     with_loops = min(seconds() for _ in range(3))
     monkeypatch.setattr("cnnc.backends.pytorch.body.rolled", lambda *lines: lines[:2])
     assert with_loops < 3 * min(seconds() for _ in range(3)) + 0.05
+
+
+REPEATED = (
+    "[[conv3-w + id]]*n",
+    "[[conv3-w + id]]*n -> mid: conv1-4 -> [[bn + id] -> d{i}: conv1-C for i in 1..n]",
+    "[[conv3-w -> bn -> conv3-w + id]]*n",
+    "[[conv3-w(act=relu) + conv1-w(act=none)] -> bn]*n",
+    "[[id | conv1-{2*w} -> c{i}: conv3-w] for i in 1..n] -> last: bn",
+    "[[id | chunk(C//w, C//w - 1) -> conv3-w -> bn]]*n -> last: conv1-w",
+    "x: conv1-w\n[[id + x -> conv3-w]]*n",
+    "x: conv1-w\ny: conv1-w\n[a{i}: [conv3-w + x] for i in 1..n]\n[id + x]",
+    "[[[conv3-w + id]]*2 -> bn]*n -> [maxpool3/1(pad=1) + id]",
+    "x: conv1-w\ny: conv1-w\n[[x & y] + conv3-w]*n",
+    "[conv3-w]*n",
+    "conv1-w -> [conv3-w -> bn]*n -> conv1-w",
+    "a: conv1-w -> [c{i}_x: conv3-w for i in 1..n] -> b: conv1-w",
+)
+JOINED = (
+    "[c{i}: conv3-w for i in 1..n]\n[| c{i} for i in 1..n] -> last: conv1-w",
+    "x: conv1-w\n[| conv3-w(dilation=i) for i in 1..n] -> last: conv1-w",
+    "x: conv1-w\n[c{2*i}: [conv3-w -> bn] for i in 1..n]\n[| c{2*i} for i in 1..n] -> [id | x] -> last: conv1-w",
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "calls"),
+    [
+        *itertools.product(REPEATED, ["b(4, 2) -> b(4, 3)", "b(4, 1) -> b(4, 2)", "b(4, 4) -> b(4, 1) -> b(4, 3)"]),
+        *itertools.product(REPEATED[3:4], ["b(4, 3) -> b(6, 1) -> b(5, 2)"]),
+        *itertools.product(JOINED, ["b(4, 2) -> b(4, 3)", "b(6, 4) -> b(4, 4) -> b(4, 2)"]),
+    ],
+)  # fmt: skip
+def test_blocks_that_repeat_something_more_or_less_often_are_one_class(
+    body: str, calls: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"input 4x9x9\ndefault conv(act=none)\nblock b(w, n) = [\n{body}\n]\n{calls} -> conv1-3\n"
+    net = cnnc.parse(text)
+    source = agrees(net)
+    assert [name for name in classes(source) if name.rstrip("0123456789") == "B"] == ["B"], source
+    assert "in range(n" in source
+    same(source, net, monkeypatch)
+
+
+def same(source: str, net: cnnc.Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the model gives what the one without loops gives, from the same weights, under the same names."""
+    loops = executed(source)["Net"]().eval()
+    monkeypatch.setattr("cnnc.backends.pytorch.plan.with_loops", lambda groups, _: groups)
+    monkeypatch.setattr("cnnc.backends.pytorch.body.rolled", lambda *lines: lines[:2])
+    written = net.pytorch()
+    plain = executed(written)["Net"]().eval()
+    assert [*loops.state_dict()] == [*plain.state_dict()]
+    plain.load_state_dict(loops.state_dict())
+    x = torch.randn(2, *net.inputs["input"])
+    assert torch.equal(loops(x), plain(x))
+
+
+def test_yolo_has_one_class_for_its_blocks() -> None:
+    source = agrees(cnnc.load("zoo:yolov8n"))
+    assert "self.c3 = C2f(64, 64, True, 2)" in source
+    assert 'self.add_module(f"c2f_unit{i + 1}", C2fUnit(w // 2, w // 2, skip))' in source
+    assert "self.cv2 = nn.Conv2d(w + n * (w // 2), w, 1, bias=False)" in source
+    assert (
+        """
+        for i in range(self.n):
+            y = x[:, -(self.w // 2) :]
+            x = torch.cat([x, getattr(self, f"c2f_unit{i + 1}")(y)], 1)
+"""
+        in source
+    )
+
+
+def test_what_all_turns_give_is_joined_from_a_list() -> None:
+    text = "input 4x9x9\ndefault conv(act=none)\nblock b(w, n) = [\n{}\n]\nb(4, 2) -> b(4, 3)\n"
+    source = agrees(cnnc.parse(text.format("[| conv3-w(dilation=i) for i in 1..n]")))
+    assert """
+        ys: list[Tensor] = []
+        for i in range(self.n):
+            y = getattr(self, f"conv{i + 1}")(x)
+            ys.append(y)
+        return torch.cat(ys, 1)
+""" in source  # fmt: skip
+    source = agrees(cnnc.parse(text.format("[c{i}: conv3-w for i in 1..n]\n[| c{i} for i in 1..n]")))
+    assert """
+        x = self.c1(x)
+        ys = [x]
+        for i in range(self.n - 1):
+            x = getattr(self, f"c{i + 2}")(x)
+            ys.append(x)
+        return torch.cat(ys, 1)
+""" in source  # fmt: skip
+
+
+def test_a_label_without_a_number_is_no_loop_of_one_turn() -> None:
+    body = "a: conv1-w -> [x: conv3-w]*n -> c: conv1-w"
+    agrees(cnnc.parse(f"input 4x9x9\ndefault conv(act=none)\nblock b(w, n) = [{body}]\nb(4, 1) -> b(6, 1)\n"))
+
+
+def test_arithmetic_of_known_numbers_is_carried_out() -> None:
+    assert "Cna(3, 3, 32, 2)," in cnnc.load("zoo:efficientnet_b0").pytorch()
+    assert "divisible(32 * width, 8)" in cnnc.load("zoo:mobilenet_v2").pytorch()
 
 
 def test_repeats_of_one_kind_are_a_comprehension() -> None:

@@ -324,6 +324,23 @@ def difference(left: Sym, right: Sym) -> Sym:
     terms = _terms(left)
     for sym, times in _terms(right).items():
         terms[sym] = terms.get(sym, 0) - times
+    return _sum(terms)
+
+
+def shared_out(total: Sym, parts: int) -> Sym | None:
+    """One of so many equal parts of a sum, which are whole; None where there are none."""
+    terms = _terms(total)
+    if not parts or any(times % parts for times in terms.values()):
+        return None
+    return _sum({sym: times // parts for sym, times in terms.items()})
+
+
+def grows_one_way(total: Sym) -> bool:
+    """Whether all of a sum is added, or all subtracted."""
+    return len({times > 0 for times in _terms(total).values()}) < 2
+
+
+def _sum(terms: Mapping[Sym, Exact]) -> Sym:
     total: Sym = Const(0)
     for sym, times in terms.items():
         if times:

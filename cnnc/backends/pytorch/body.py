@@ -13,6 +13,7 @@ from cnnc.backends.pytorch.classes import (
     InstanceNew,
     LayerNew,
     LoopNew,
+    LoopSlot,
     LoopText,
     New,
     SequenceNew,
@@ -20,10 +21,11 @@ from cnnc.backends.pytorch.classes import (
     SlotText,
     Text,
     is_positional,
+    names_in,
 )
-from cnnc.backends.pytorch.forward import Step, end_of_maps, forward_lines, with_running_sums
+from cnnc.backends.pytorch.forward import Loop, Step, end_of_maps, forward_lines, with_running_sums
 from cnnc.backends.pytorch.layer import Raw, Val
-from cnnc.backends.pytorch.loops import numeral, stem
+from cnnc.backends.pytorch.loops import numbered
 from cnnc.backends.pytorch.names import MODULE_ATTRIBUTES, attribute, is_plain, quote, variable
 from cnnc.backends.pytorch.rolled import rolled
 from cnnc.backends.pytorch.sym import mentions
@@ -32,6 +34,14 @@ from cnnc.compiler.symbolic import TURN
 
 Line = tuple[int, str]
 """A logical line: how far it is indented within its method, and its text."""
+
+
+@dataclass(frozen=True, slots=True)
+class _LoopText:
+    """What forward's part of a loop has for the values of its turns: those written one by one, then any other."""
+
+    turns: tuple[tuple[Text, ...], ...]
+    count: Text | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +78,15 @@ class Body:
         self.names = cls.names
         self.layers: list[str] = []
         """The arguments of the base class's constructor, for a plain chain."""
+        self.loops: dict[str, _LoopText] = {}
+        """The texts of forward's loops, by the first child that each constructs."""
         self.calls: set[str] = set()
         """What the lines call besides modules: functions of Python's and helpers, as they are written."""
         texts = iter(cls.texts)
+        steps = cls.first.steps
+        self.taken = {*inputs, *(variable(label) for step in steps for label in step.labels if label)}
+        """Variables of forward."""
+        self.numbers = 0
         self.constructor = list(self._constructor(texts))
         self.forward: list[Line] = []
         self.maps: list[Line] = []
@@ -89,7 +105,7 @@ class Body:
             forwards = [
                 forward_lines(way, inputs, cls.first.returns, returned, modules, told) for way in ways
             ]
-            self.forward = [(0, line) for line in forwards[0]]
+            self.forward = [_indented(line) for line in forwards[0]]
             if len(ways) > 1:
                 self._roll(forwards)
 
@@ -223,17 +239,20 @@ class Body:
             if isinstance(new, LoopNew):
                 text = next(texts)
                 assert isinstance(text, LoopText)
-                written += self._head(new, text)
+                made = self._made(new, text)
+                written += [child for turn in made[: len(text.head)] for child in turn]
                 if text.count is not None:
-                    loops.setdefault(len(written), []).append(self._comprehension(new, text))
+                    loops.setdefault(len(written), []).append(self._comprehension(text, made[-1]))
             else:
                 written.append(self._new(new, texts))
         return _with_runs(written, loops)
 
-    def _comprehension(self, loop: LoopNew, text: LoopText) -> str:
-        body = self._new(loop.turns[0], iter(text.body))
-        turn = self._turn() if any(mentions(t, TURN) for t in text.body) else "_"
-        return f"*[{body} for {turn} in range({self._count(text)})]"
+    def _comprehension(self, text: LoopText, made: Sequence[str], *, is_keyed: bool = False) -> str:
+        turn = self._turn() if is_keyed or any(mentions(t, TURN) for t in text.body) else "_"
+        turns = f"for {turn} in range({self._count(text)})"
+        if len(made) == 1:
+            return f"*[{made[0]} {turns}]"
+        return f"*[layer {turns} for layer in ({', '.join(made)})]"
 
     def _pairs(self, items: Sequence[tuple[str, New]], texts: Iterator[SlotText]) -> list[str]:
         """The arguments of `OrderedDict([…])`."""
@@ -244,47 +263,63 @@ class Body:
                 continue
             text = next(texts)
             assert isinstance(text, LoopText)
-            head = self._head(new, text)
-            pairs += [f"({quote(name)}, {turn})" for name, turn in zip(new.names, head, strict=False)]
+            made = self._made(new, text)
+            for turn, children in zip(new.turns, made[: len(text.head)], strict=False):
+                pairs += [
+                    f"({quote(name)}, {child})" for (name, _), child in zip(turn, children, strict=True)
+                ]
             if text.count is not None:
-                body = self._new(new.turns[0], iter(text.body))
-                key = self._key(new, len(head))
-                pairs.append(f"*[({key}, {body}) for {self._turn()} in range({self._count(text)})]")
+                keyed = [
+                    f"({key}, {child})" for key, child in zip(self._keys(new, text), made[-1], strict=True)
+                ]
+                pairs.append(self._comprehension(text, keyed, is_keyed=True))
         return pairs
 
     def _loop_lines(self, loop: LoopNew, text: SlotText) -> list[Line]:
         """A loop as statements of a constructor."""
         assert isinstance(text, LoopText)
-        head = self._head(loop, text)
-        lines = [self._assigned(name, turn) for name, turn in zip(loop.names, head, strict=False)]
-        if text.count is None:
-            return lines
-        body = self._new(loop.turns[0], iter(text.body))
-        return [
-            *lines,
-            (0, f"for {self._turn()} in range({self._count(text)}):"),
-            (4, f"self.add_module({self._key(loop, len(head))}, {body})"),
-        ]
+        made = self._made(loop, text)
+        lines: list[Line] = []
+        for turn, children in zip(loop.turns, made[: len(text.head)], strict=False):
+            lines += [self._assigned(name, child) for (name, _), child in zip(turn, children, strict=True)]
+        if text.count is not None:
+            lines.append((0, f"for {self._turn()} in range({self._count(text)}):"))
+            keyed = zip(self._keys(loop, text), made[-1], strict=True)
+            lines += [(4, f"self.add_module({key}, {child})") for key, child in keyed]
+        return lines
 
-    def _head(self, loop: LoopNew, text: LoopText) -> list[str]:
-        """The turns that are written one by one."""
-        turns = zip(loop.turns, text.head, strict=False)
-        return [self._new(turn, iter(inner)) for turn, inner in turns]
+    def _made(self, loop: LoopNew, text: LoopText) -> list[list[str]]:
+        """The children of the turns that are written one by one, and then those of any other if there are more."""
+        made: list[list[str]] = []
+        rests: list[tuple[Text, ...]] = []
+        for texts in [*text.head, *([] if text.count is None else [text.body])]:
+            inner = iter(texts)
+            made.append([self._new(new, inner) for _, new in loop.turns[0]])
+            rests.append(tuple(inner))
+        if loop.values:
+            self.loops[loop.turns[0][0][0]] = _LoopText(tuple(rests), text.count)
+        return made
+
+    def _keys(self, loop: LoopNew, text: LoopText) -> list[str]:
+        """The names of a loop's children, as expressions of the turn."""
+        children = zip(loop.turns[0], loop.strides, strict=True)
+        return [self._key(name, len(text.head), stride) for (name, _), stride in children]
 
     def _count(self, text: LoopText) -> str:
         assert text.count is not None
         return self._text(text.count)
 
-    def _key(self, loop: LoopNew, done: int) -> str:
-        """A child's name in a loop, as an expression of the turn."""
-        start = numeral(loop.names[0]) + done
-        turn = self._turn() + (f" + {start}" if start else "")
-        before = stem(loop.names[0])
-        return f'f{quote(before)[:-1]}{{{turn}}}"' if before else f"str({turn})"
+    def _key(self, name: str, done: int, stride: int = 1) -> str:
+        """The name of a child that is called `name` in the first turn, in a loop, as an expression of the turn."""
+        before, number, after = numbered(name)
+        start = number + done * stride
+        turn = self._turn() if stride == 1 else f"{stride} * {self._turn()}"
+        turn += f" + {start}" if start else ""
+        return f"f{quote(before)[:-1]}{{{turn}}}{quote(after)[1:]}" if before or after else f"str({turn})"
 
     def _turn(self) -> str:
-        """The variable that counts the turns of a loop: none of the class's parameters."""
-        names = {param.name for param in self.params}
+        """The variable that counts the turns of a loop: none of the class's parameters, and none of forward's."""
+        names = {param.name for param in self.params} | self.taken
         return next(name for name in ("i", "j", "index", "turn", "turn_") if name not in names)
 
     # --- forward -------------------------------------------------------------------------------
@@ -294,6 +329,9 @@ class Body:
         first = self.cls.first
         for step, values in zip(first.steps, first.values, strict=True):
             template = step.template
+            if step.loop is not None:
+                yield from self._loop_steps(step, step.loop)
+                continue
             for key in sorted(values):
                 template = _filled(template, key, self._kept_text(next(texts)))
             shortcut = self.cls.shortcuts.get(step.target or "")
@@ -302,12 +340,62 @@ class Body:
             else:
                 yield replace(step, template=template)
 
+    def _loop_steps(self, step: Step, loop: Loop) -> Iterator[Step]:
+        """The turns of a loop that are written one by one, and the loop."""
+        texts = self.loops[loop.name]
+        strides = dict(loop.strides)
+        ins = list(step.ins)
+        before = len(ins) - sum(map(len, loop.firsts))
+        heads = texts.turns if texts.count is None else texts.turns[:-1]
+        for t, turn in enumerate(heads):
+            made = dict(enumerate(ins[:before]))
+            for inner, template in zip(loop.body, self._templates(loop, turn), strict=True):
+                made |= {value: self._fresh() for value in inner.outs}
+                target = inner.target and _later(inner.target, t * strides[inner.target])
+                ins_, outs = (tuple(made[value] for value in values) for values in (inner.ins, inner.outs))
+                yield replace(inner, target=target, template=template, ins=ins_, outs=outs)
+            ins[: loop.carried] = [made[end] for end in loop.ends]
+            firsts = [(*f, made[g]) for f, g in zip(loop.firsts, loop.gathered, strict=True)]
+            ins[before:] = [value for values in firsts for value in values]
+            loop = replace(loop, firsts=tuple(firsts))
+        if texts.count is None:
+            for value, out in zip(ins, step.outs[: loop.carried], strict=False):
+                yield Step(None, "{0}", (value,), (out,), False, (None,))
+            for listed, out in zip(loop.firsts, step.outs[loop.carried :], strict=True):
+                yield Step(None, "[{all}]", listed, (out,), False, (None,))
+            return
+        body: list[Step] = []
+        for inner, template in zip(loop.body, self._templates(loop, texts.turns[-1]), strict=True):
+            name = inner.target
+            key = "" if name is None else self._key(name, len(heads), strides[name])
+            body.append(replace(inner, template=template, key=key))
+        head = f"for {self._turn()} in range({self._kept_text(texts.count)}):"
+        yield replace(step, template=head, ins=tuple(ins), loop=replace(loop, body=tuple(body)))
+
+    def _templates(self, loop: Loop, texts: Sequence[Text]) -> Iterator[str]:
+        """The templates of the steps of a turn with their numbers filled in."""
+        rest = iter(texts)
+        for step, keys in zip(loop.body, loop.keys, strict=True):
+            template = step.template
+            for key in keys:
+                template = _filled(template, key, self._kept_text(next(rest)))
+            yield template
+
+    def _fresh(self) -> int:
+        """A number that no value of forward has."""
+        self.numbers -= 1
+        return self.numbers
+
     def _kept(self) -> dict[str, str]:
         """The constructor's parameters that forward reads, and the attributes they are kept in."""
         first = self.cls.first
         count = sum(map(len, first.values))
         texts = [t for t in self.cls.texts[len(self.cls.texts) - count :] if not isinstance(t, LoopText)]
-        taken = MODULE_ATTRIBUTES | {name for name, _ in first.children}
+        for slot, loop in zip(first.slots, self.cls.texts, strict=True):
+            if isinstance(slot, LoopSlot) and slot.forward is not None and isinstance(loop, LoopText):
+                texts += [t for turn in (*loop.head, loop.body) for t in turn[len(turn) - slot.forward :]]
+                texts += [] if loop.count is None else [loop.count]
+        taken = MODULE_ATTRIBUTES.union(names_in(first.children))
         kept: dict[str, str] = {}
         for param in self.params:
             if any(text == param.name or mentions(text, param.sym) for text in texts):
@@ -323,7 +411,14 @@ class Body:
         kept = self._kept()
         if isinstance(text, str):
             return kept.get(text, text)
-        return sym_text(text, {sym: kept.get(name, name) for sym, name in self.names.items()})
+        names = {sym: kept.get(name, name) for sym, name in self.names.items()}
+        return sym_text(text, {**names, TURN: self._turn()})
+
+
+def _later(name: str, further: int) -> str:
+    """A name with its number so much higher."""
+    before, number, after = numbered(name)
+    return f"{before}{number + further}{after}" if further else name
 
 
 def _indented(line: str) -> Line:

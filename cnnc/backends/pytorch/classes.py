@@ -12,7 +12,7 @@ from cnnc.backends.pytorch.layer import Argument, Module, Raw, Val
 from cnnc.backends.pytorch.sym import functions
 from cnnc.compiler.graph import Scope
 from cnnc.compiler.symbolic import Param, Sym
-from cnnc.compiler.walk.values import Turn
+from cnnc.compiler.walk.values import Trace, Turn
 
 # --- constructor expressions ------------------------------------------------------------
 
@@ -26,14 +26,16 @@ class LayerNew:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoopNew:
-    """The children that the turns of a repeat or comprehension give, one each: `names` and `turns` in order.
+    """The children that each turn of a repeat or comprehension gives.
 
-    `count` is the number of turns, as the class around writes it.
+    `count` is the number of turns, as the class around writes it; `strides` how far the number in the name of each
+    child grows from turn to turn; `values` those of what forward does in each turn, if it has the loop too.
     """
 
-    names: tuple[str, ...]
-    turns: tuple[New, ...]
+    turns: tuple[tuple[tuple[str, New], ...], ...]
     count: Val
+    strides: tuple[int, ...]
+    values: tuple[tuple[Val, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,18 +92,31 @@ New = LayerNew | LoopNew | SequenceNew | InstanceNew | ShortcutNew | IdentityNew
 
 @dataclass(frozen=True, slots=True)
 class LoopSlot:
-    """The values of a loop's turns: `turns[t][k]` is value k of turn t."""
+    """The values of a loop's turns: `turns[t][k]` is value k of turn t; the last of each are `forward`'s."""
 
     count: Val
     turns: tuple[tuple[Val, ...], ...]
+    strides: tuple[int, ...]
+    """How far the number in the name of each child of a turn grows from turn to turn."""
+    forward: int | None = None
+    """How many of a turn's values forward reads; None where it has no loop."""
 
 
 Slot = Val | LoopSlot
 
 
+def names_in(items: Iterable[tuple[str, New]]) -> list[str]:
+    """The names of children, those that loops give among them."""
+    names: list[str] = []
+    for name, new in items:
+        turns = new.turns if isinstance(new, LoopNew) else (((name, new),),)
+        names += [child for turn in turns for child, _ in turn]
+    return names
+
+
 def is_positional(items: Iterable[tuple[str, New]]) -> bool:
     """Whether names are the numbers from 0."""
-    names = [n for name, new in items for n in (new.names if isinstance(new, LoopNew) else (name,))]
+    names = names_in(items)
     return names == [str(i) for i in range(len(names))]
 
 
@@ -117,6 +132,8 @@ class Instance:
     """The shared modules that its forward is handed."""
     steps: list[Step] = field(default_factory=list)
     values: list[dict[str, Val]] = field(default_factory=list)
+    traces: list[Trace | None] = field(default_factory=list)
+    """Where in the text each step is placed."""
     returns: tuple[int, ...] = ()
     nodes: Mapping[int, int] = field(default_factory=dict)
     """The node that each value of the steps is the output of."""
@@ -254,9 +271,19 @@ def walk_items(items: Sequence[tuple[str, New]], skeleton: list[str]) -> Iterato
 
 def walk_loop(loop: LoopNew, skeleton: list[str]) -> LoopSlot:
     """The values of a loop's turns, which all have one skeleton."""
-    skeleton.append("loop")
-    turns = [tuple(walk(turn, skeleton if t == 0 else [])) for t, turn in enumerate(loop.turns)]
-    return LoopSlot(loop.count, tuple(tuple(v for v in turn if isinstance(v, Val)) for turn in turns))
+    skeleton.append(f"loop{loop.strides}")
+    turns: list[tuple[Val, ...]] = []
+    for t, turn in enumerate(loop.turns):
+        inner = skeleton if t == 0 else []
+        values: list[Slot] = []
+        for name, new in turn:
+            inner.append("" if name.isdecimal() else f"{name}=")
+            values += walk(new, inner)
+        turns.append(tuple(value for value in values if isinstance(value, Val)))
+    if not loop.values:
+        return LoopSlot(loop.count, tuple(turns), loop.strides)
+    both = tuple(made + more for made, more in zip(turns, loop.values, strict=True))
+    return LoopSlot(loop.count, both, loop.strides, forward=len(loop.values[0]))
 
 
 def _walk_arguments(arguments: Iterable[tuple[str, Argument]], skeleton: list[str]) -> Iterator[Val]:

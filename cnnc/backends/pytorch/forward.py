@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from itertools import chain, count, pairwise
 
 from cnnc.backends.pytorch.infix import filled
 from cnnc.backends.pytorch.names import attribute, variable
@@ -12,6 +12,29 @@ from cnnc.backends.pytorch.wrap import WIDTH
 
 INDENT = 8
 """How far the lines of a method are indented."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """What each turn of a repeat does, in place of a step.
+
+    The values of `body` are numbered for themselves: first those that are `carried` from turn to turn, then what else
+    the turns read, then what the steps give. After a turn what is carried is `ends`; what is `gathered` is added to
+    lists, which begin with `firsts`. The step reads what is carried as it is at first, the rest, and the `firsts`; it
+    gives what is carried as it is at last, and the lists. Its template is the line that begins the loop.
+    """
+
+    name: str
+    """The first child that the loop constructs."""
+    body: tuple[Step, ...]
+    keys: tuple[tuple[str, ...], ...]
+    """The values in the template of each step."""
+    strides: tuple[tuple[str, int], ...]
+    """The children of the first turn, and how far the number in each one's name grows from turn to turn."""
+    carried: int
+    ends: tuple[int, ...]
+    gathered: tuple[int, ...]
+    firsts: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +54,12 @@ class Step:
     labels: tuple[str | None, ...]
     modules: tuple[str, ...] = ()
     """Shared modules that are handed on to the child that is called."""
+    _: KW_ONLY
     is_running: bool = False
     """Whether it adds to a running sum, on a line of its own."""
+    loop: Loop | None = None
+    key: str = ""
+    """The expression that a child's name is, in a loop: `target` is its name in the first turn."""
 
 
 def forward_lines(
@@ -108,13 +135,15 @@ class _Writer:
         constructor: str | None,
         modules: Sequence[str],
         comments: Mapping[int, str],
+        *,
+        is_turn: bool = False,
     ) -> None:
         self.steps = steps
         self.inputs = inputs
         self.returns = returns
         self.constructor = constructor
-        self.is_alone = len(returns) == 1 and constructor is None
-        """Whether forward returns one tensor and no tuple."""
+        self.is_alone = len(returns) == 1 and constructor is None and not is_turn
+        """Whether forward returns one tensor and no tuple; a turn of a loop leaves variables."""
         self.modules = frozenset(modules)
         self.comments = comments
         self.uses: dict[int, list[int]] = {}
@@ -123,6 +152,8 @@ class _Writer:
                 self.uses.setdefault(value, []).append(i)
         for value in returns:
             self.uses.setdefault(value, []).append(len(steps))
+        self.preferred: dict[int, str] = {}
+        """The variables that values should have if these are free."""
         self.inlined: set[int] = set()
         self.length: dict[int, int] = {}
         self._choose_inlined()
@@ -131,8 +162,8 @@ class _Writer:
         """A value used once may stand inside the expression that uses it."""
         for i, step in enumerate(self.steps):
             size = 4 + sum(self.length.get(v, 1) if v in self.inlined else 6 for v in step.ins)
-            size += len(step.target or step.template) + 5
-            for value in step.outs if not step.is_running else ():
+            size += (len(step.key) + 10 if step.key else len(step.target or step.template)) + 5
+            for value in step.outs if not (step.is_running or step.loop) else ():
                 self.length[value] = size
                 users = self.uses.get(value, [])
                 if len(step.outs) == 1 and len(users) == 1 and self._fits(i, users[0], size):
@@ -142,29 +173,15 @@ class _Writer:
         if user == len(self.steps):
             return self.is_alone and size <= 72
         consumer = self.steps[user]
+        if consumer.loop is not None:
+            return False
         if len(consumer.ins) > 1:
             return size <= 44 or (consumer.template == "torch.cat([{all}], 1)" and size <= 64)
         return user == maker + 1 and not consumer.starts_line and size <= 60
 
     def lines(self) -> list[str]:
-        last_use = self._last_uses()
         name = dict(enumerate(self.inputs))
-        text: dict[int, str] = {}
-        lines: list[str] = []
-        made: list[int | None] = []
-        for i, step in enumerate(self.steps):
-            expression = self._expression(step, name, text)
-            if len(step.outs) == 1 and step.outs[0] in self.inlined:
-                text[step.outs[0]] = expression
-                continue
-            targets: list[str] = []
-            for value, label in zip(step.outs, step.labels, strict=True):
-                chosen = self._variable(value, label, step, i, name, last_use, set(targets))
-                targets.append(chosen)
-            for value, chosen in zip(step.outs, targets, strict=True):
-                name[value] = chosen
-            lines.append(f"{', '.join(targets)} = {expression}")
-            made.append(step.outs[0] if len(step.outs) == 1 else None)
+        lines, made, text = self._statements(name)
         values = [text.get(v) or name[v] for v in self.returns]
         if self.is_alone:
             result = values[0]
@@ -178,6 +195,69 @@ class _Writer:
             lines.append(f"return {result}")
             made.append(self.returns[0] if self.is_alone and result not in name.values() else None)
         return self._commented(lines, made)
+
+    def _statements(self, name: dict[int, str]) -> tuple[list[str], list[int | None], dict[int, str]]:
+        """The lines of the steps, what each makes, and the values that are none; `name` gets their variables."""
+        last_use = self._last_uses()
+        text: dict[int, str] = {}
+        lines: list[str] = []
+        made: list[int | None] = []
+        for i, step in enumerate(self.steps):
+            if step.loop is not None:
+                lines += self._loop(step, step.loop, i, name, last_use)
+                made += [None] * (len(lines) - len(made))
+                continue
+            expression = self._expression(step, name, text)
+            if len(step.outs) == 1 and step.outs[0] in self.inlined:
+                text[step.outs[0]] = expression
+                continue
+            targets: list[str] = []
+            for value, label in zip(step.outs, step.labels, strict=True):
+                chosen = self._variable(value, label, step, i, name, last_use, set(targets))
+                targets.append(chosen)
+            for value, chosen in zip(step.outs, targets, strict=True):
+                name[value] = chosen
+            lines.append(f"{', '.join(targets)} = {expression}")
+            made.append(step.outs[0] if len(step.outs) == 1 else None)
+        return lines, made, text
+
+    def _loop(
+        self, step: Step, loop: Loop, at: int, name: dict[int, str], last_use: Mapping[int, int]
+    ) -> list[str]:
+        """A loop: its variables as they begin, and the lines of a turn."""
+        starts, rest = step.ins[: loop.carried], step.ins[loop.carried :]
+        outer = rest[: len(rest) - sum(map(len, loop.firsts))]
+        kept = (
+            {n for v, n in name.items() if last_use.get(v, -1) > at} | {name[v] for v in outer} | self.modules
+        )
+        lines: list[str] = []
+        variables: list[str] = []
+        for start in starts:
+            chosen = name[start]
+            if chosen in kept or chosen in variables:
+                chosen = _free({*kept, *variables, *(name[v] for v in step.ins)})
+                lines.append(f"{chosen} = {name[start]}")
+            variables.append(chosen)
+        lists: list[str] = []
+        for firsts in loop.firsts:
+            lists.append(_free({*kept, *variables, *lists, *(name[v] for v in step.ins)}, ("ys", "zs")))
+            lines.append(
+                f"{lists[-1]} = [{', '.join(name[v] for v in firsts)}]" if firsts
+                else f"{lists[-1]}: list[Tensor] = []"
+            )  # fmt: skip
+        inputs = [*variables, *(name[v] for v in outer)]
+        returns = (*loop.ends, *loop.gathered, *range(loop.carried, len(inputs)))
+        taken = tuple({*kept, *lists} - {*inputs})
+        turn = _Writer(loop.body, inputs, returns, None, taken, {}, is_turn=True)
+        turn.preferred = dict(zip(loop.ends, variables, strict=True))
+        inner = dict(enumerate(inputs))
+        body, _, _ = turn._statements(inner)
+        body += [f"{into}.append({inner[v]})" for into, v in zip(lists, loop.gathered, strict=True)]
+        moved = [(v, inner[end]) for v, end in zip(variables, loop.ends, strict=True) if v != inner[end]]
+        if moved:
+            body.append(f"{', '.join(v for v, _ in moved)} = {', '.join(end for _, end in moved)}")
+        name.update(zip(step.outs, (*variables, *lists), strict=True))
+        return [*lines, step.template, *(f"    {line}" for line in body)]
 
     def _commented(self, lines: Sequence[str], made: Sequence[int | None]) -> list[str]:
         """The lines with the comments on what they make."""
@@ -193,7 +273,8 @@ class _Writer:
     def _expression(self, step: Step, name: dict[int, str], text: dict[int, str]) -> str:
         operands = [text.get(v) or name[v] for v in step.ins]
         if step.target is not None:
-            return f"{attribute(step.target)}({', '.join([*operands, *step.modules])})"
+            child = f"getattr(self, {step.key})" if step.key else attribute(step.target)
+            return f"{child}({', '.join([*operands, *step.modules])})"
         return filled(step.template, operands)
 
     def _last_uses(self) -> dict[int, int]:
@@ -222,6 +303,9 @@ class _Writer:
         between = range(at + 1, min(last_use.get(value, 0), len(self.steps)))
         kept = len(self.uses.get(value, [])) > 1 or any(self._is_line(i) for i in between)
         kept = kept or (not self.is_alone and value in self.returns)
+        preferred = self.preferred.get(value)
+        if preferred is not None and preferred not in live:
+            return preferred
         if label is not None and kept:
             chosen = variable(label)
             if chosen not in live and chosen not in self.inputs:
@@ -229,10 +313,10 @@ class _Writer:
         for source in step.ins:
             if source in name and name[source] not in live and len(step.outs) == 1:
                 return name[source]
-        for chosen in ("x", "y", "z"):
-            if chosen not in live:
-                return chosen
-        count = 2
-        while f"y{count}" in live:
-            count += 1
-        return f"y{count}"
+        return _free(live)
+
+
+def _free(live: Collection[str], names: tuple[str, ...] = ("x", "y", "z")) -> str:
+    """A variable that is not live."""
+    numbered = (f"{names[-2]}{number}" for number in count(2))
+    return next(name for name in chain(names, numbered) if name not in live)

@@ -35,11 +35,16 @@ from cnnc.compiler.symbolic import (
     Sym,
     binary,
     difference,
+    grows_one_way,
     params_of,
     substituted,
     value,
 )
 from cnnc.compiler.walk.values import Trace, Turn
+
+LEAST_TURNS = 4
+LEAST_SAVED = 12
+"""Of so many turns at least, and so many lines fewer than its turns one by one, is a loop that saves lines alone."""
 
 Depends = Callable[[int, Sym | None], bool]
 Known = Mapping[Param, Any]
@@ -75,12 +80,13 @@ def fold(children: Sequence[Placed], count: Callable[[Turn], Val], depth: int = 
         run = list(group)
         if len(run[0].turns) <= depth:
             items += [(child.name, child.new) for child in run]
-        elif _is_regular(run, depth):
-            names, turns = tuple(c.name for c in run), tuple(c.new for c in run)
-            items.append((names[0], LoopNew(names, turns, count(run[0].turns[depth]))))
         else:
-            for _, turn in groupby(run, lambda child: child.turns[depth].index):
-                items += fold(list(turn), count, depth + 1)
+            turns = [list(turn) for _, turn in groupby(run, lambda child: child.turns[depth].index)]
+            inner = [fold(turn, count, depth + 1) for turn in turns]
+            loop = (
+                _loop(inner, run[0].turns[depth], count) if len(turns) == run[0].turns[depth].total else None
+            )
+            items += [item for turn in inner for item in turn] if loop is None else [(run[0].name, loop)]
     return items
 
 
@@ -92,19 +98,44 @@ def _repeat(child: Placed, depth: int) -> tuple[int, int]:
     return (hash(turn.loop), id(turn.parent))
 
 
-def _is_regular(run: Sequence[Placed], depth: int) -> bool:
-    first = run[0].turns[depth]
-    if [child.turns[depth].index for child in run] != list(range(first.total)):
-        return False
-    stems = {stem(child.name) for child in run}
-    start = numeral(run[0].name)
-    if len(stems) > 1 or [numeral(child.name) for child in run] != list(range(start, start + len(run))):
+def _loop(
+    turns: Sequence[Sequence[tuple[str, New]]], turn: Turn, count: Callable[[Turn], Val]
+) -> LoopNew | None:
+    """The loop that gives the children of some turns; None where they are not alike."""
+    names = [name for name, _ in turns[0]]
+    strides = strides_of(names, [name for name, _ in turns[1]] if len(turns) > 1 else None)
+    if strides is None or not are_alike(turns, strides):
+        return None
+    return LoopNew(tuple(map(tuple, turns)), count(turn), strides)
+
+
+def strides_of(names: Sequence[str], following: Sequence[str] | None) -> tuple[int, ...] | None:
+    """How far the numbers in the names of a turn's children grow up to the next turn's; None where that has others.
+
+    Of one turn alone it is as far as it takes for no name to come twice.
+    """
+    if following is None:
+        kinds = [(before, after) for before, _, after in map(numbered, names)]
+        return tuple(map(kinds.count, kinds))
+    if len(following) != len(names):
+        return None
+    return tuple(numbered(b)[1] - numbered(a)[1] for a, b in zip(names, following, strict=True))
+
+
+def are_alike(turns: Sequence[Sequence[tuple[str, New]]], strides: Sequence[int]) -> bool:
+    """Whether the children of some turns differ in numbers only, and those in their names grow by the strides."""
+    parts = [numbered(name) for name, _ in turns[0]]
+    if any(number < 0 for _, number, _ in parts):
         return False
     skeletons: list[list[str]] = []
-    for child in run:
+    for t, turn in enumerate(turns):
+        grown = [(a, number + t * stride, b) for (a, number, b), stride in zip(parts, strides, strict=True)]
+        if [numbered(name) for name, _ in turn] != grown:
+            return False
         skeletons.append([])
-        if not all(isinstance(slot, Val) for slot in walk(child.new, skeletons[-1])):
-            return False  # a loop in a loop
+        for _, new in turn:
+            if not all(isinstance(slot, Val) for slot in walk(new, skeletons[-1])):
+                return False  # a loop in a loop
     return all(skeleton == skeletons[0] for skeleton in skeletons)
 
 
@@ -119,7 +150,7 @@ def with_empty_loops(
         if rest and _is_alike(rest[0][1], new) and (by_position or rest[0][0] == name):
             found.append(rest.pop(0))
         elif isinstance(new, LoopNew) and new.count.sym is not None and value(new.count.sym, known) == 0:
-            found.append((name, LoopNew((), (), replace(new.count, value=0))))
+            found.append((name, LoopNew((), replace(new.count, value=0), new.strides)))
         else:
             return None
     return None if rest else found
@@ -141,6 +172,12 @@ def numeral(name: str) -> int:
     """The number at the end of a name; -1 where there is none, or one with leading zeros."""
     digits = name[len(stem(name)) :]
     return int(digits) if re.fullmatch(r"0|[1-9]\d*", digits, re.ASCII) else -1
+
+
+def numbered(name: str) -> tuple[str, int, str]:
+    """A name as what comes before its last number, the number, and what comes after it; -1 where there is none."""
+    found = re.fullmatch(r"(.*?)(0|[1-9][0-9]*)([^0-9]*)", name)
+    return (found[1], int(found[2]), found[3]) if found else (name, -1, "")
 
 
 # --- how a loop is written ----------------------------------------------------------------
@@ -166,9 +203,9 @@ def loop_text(
     if lengths == {0}:
         return LoopText(())
     counted = settled([slot.count for slot in slots])
-    is_short = isinstance(counted, str) and max(lengths) <= 2
-    for peeled in () if is_short else (0, 1):
-        if min(lengths) < peeled or (isinstance(counted, str) and max(lengths) - peeled <= 2):
+    for peeled in (0, 1):
+        is_short = isinstance(counted, str) and _is_short(max(lengths) - peeled, slots[0].strides)
+        if is_short or min(lengths) < peeled:
             continue
         body = _body(slots, known, peeled, depends)
         if body is None:
@@ -183,6 +220,13 @@ def loop_text(
         return None
     turns = zip(*(slot.turns for slot in slots), strict=True)
     return LoopText(tuple(tuple(common(vals) for vals in zip(*turn, strict=True)) for turn in turns))
+
+
+def _is_short(turns: int, strides: Sequence[int]) -> bool:
+    """Whether a loop of so many turns is written turn by turn: where it reads no better, it must save lines."""
+    is_plain = tuple(strides) == (1,)
+    saves = turns >= LEAST_TURNS and (turns - 1) * len(strides) >= LEAST_SAVED
+    return turns <= 2 or not (is_plain or saves)
 
 
 def _less(count: Val, peeled: int) -> Val:
@@ -213,7 +257,7 @@ def regular_text(rows: Sequence[Sequence[Val]], known: Sequence[Known], depends:
     if all(v.is_default for row in rows for v in row):
         return LEFT_OUT
     free = [[depends(i, v.sym) for v in row] for i, row in enumerate(rows)]
-    for candidate in _candidates(longest) if kinds in ({int}, {float}) else ():
+    for candidate in _candidates(longest) if len(kinds) == 1 else ():
         text = integral(candidate) if kinds == {int} else candidate
         if all(
             gives(text, {**numbers, TURN: t}, v.value)
@@ -254,10 +298,13 @@ def _candidates(row: Sequence[Val]) -> list[Sym]:
     first = row[0].sym
     if first is not None and not isinstance(first, Const):
         found.append(first)
+    if not isinstance(row[0].value, int | float) or isinstance(row[0].value, bool):
+        return found
     for turn, (one, other) in enumerate(pairwise(row[:3])):
         if one.sym is not None and other.sym is not None:
             found.append(_growing(one.sym, other.sym, turn))
-    if len(row) > 1 and all(type(v.value) is int for v in row[:2]) and row[0].value != row[1].value:
+    are_bare = all(type(v.value) is int and isinstance(v.sym, Const | None) for v in row[:2])
+    if len(row) > 1 and are_bare and row[0].value != row[1].value:
         found.append(_grown(Const(row[0].value), Const(row[1].value - row[0].value)))
     return [sym for sym in found if not isinstance(sym, Const)]
 
@@ -280,7 +327,8 @@ def _factor(one: Sym, other: Sym, turn: int) -> Sym:
 
 
 def _grown(first: Sym, step: Sym) -> Sym:
-    if step == Const(0):
+    """What grows by a step from turn to turn."""
+    if step == Const(0) or not grows_one_way(step):
         return first
     growth = binary("*", step, TURN) if isinstance(step, Const) else binary("*", TURN, step)
     return binary("+", first, growth)

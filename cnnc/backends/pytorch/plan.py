@@ -40,6 +40,7 @@ from cnnc.backends.pytorch.kept import kept_params
 from cnnc.backends.pytorch.layer import Function, Layer, Module, Raw, Reads, Val, applied, emit
 from cnnc.backends.pytorch.loops import Placed, fold, stem, turns_between, with_empty_loops
 from cnnc.backends.pytorch.names import check_child, literal
+from cnnc.backends.pytorch.repeats import with_loops
 from cnnc.backends.pytorch.scope_ends import ScopeEnds
 from cnnc.backends.pytorch.sym import is_quotient
 from cnnc.backends.pytorch.tensors import broadcast, scopes_without_batch
@@ -350,12 +351,10 @@ class Planner:
     def _classes(self, groups: list[list[Instance]]) -> list[ClassDef]:
         """The class of a block's instances: one, or several where nothing in the text tells them apart."""
         if len(groups) > 1:
-            groups = self._with_empty_loops(groups)
+            groups = self._with_loops(self._with_empty_loops(groups))
         if len(groups) > 1:
             cls = merged(self._of_one_kind(groups), self.sources)
             if cls is not None:
-                for instance in cls.instances:
-                    self.made[id(instance.scope)] = instance
                 return [self._named(cls)]
         return [self._named(cls) for instances in groups for cls in self._settled(instances)]
 
@@ -383,6 +382,34 @@ class Planner:
                 self._skeleton(instance)
                 first.append(instance)
         return out
+
+    def _with_loops(self, groups: list[list[Instance]]) -> list[list[Instance]]:
+        """The groups; those that differ only in how often something is repeated are one, with a loop for it."""
+        if len(groups) < 2:
+            return groups
+        alike: dict[tuple[object, ...], list[int]] = {}
+        folded = with_loops(groups, lambda turn, instance: self._count(turn, instance.scope))
+        for i, group in enumerate(folded):
+            skeletons = {self._skeleton(instance) for instance in group}
+            alike.setdefault(skeletons.pop() if len(skeletons) == 1 else (i,), []).append(i)
+        out: list[list[Instance]] = []
+        for members in alike.values():
+            joint = [instance for i in members for instance in folded[i]]
+            if len(members) > 1 and self._is_one(joint):
+                out.append(joint)
+            else:
+                out += [groups[i] for i in members]
+        return out
+
+    def _is_one(self, instances: list[Instance]) -> bool:
+        """Whether instances of one skeleton can be one class."""
+        fixed = set(self.sources.fixed)
+        try:
+            settle(instances, self.sources)
+        except Unlike:
+            self.sources.fixed.intersection_update(fixed)
+            return False
+        return True
 
     def _of_one_kind(self, groups: list[list[Instance]]) -> list[list[Instance]]:
         """The groups; where not all are chains, those that are with a forward too, so that one class can be all."""
@@ -412,4 +439,5 @@ class Planner:
         cls.name = self._names.of(cls.first.scope)
         for position, instance in enumerate(cls.instances):
             instance.cls, instance.position = cls, position
+            self.made[id(instance.scope)] = instance
         return cls

@@ -13,12 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 
-from cnnc.backends.pytorch.loops import numeral, stem
+from cnnc.backends.pytorch.loops import LEAST_SAVED, LEAST_TURNS, numeral, stem
 from cnnc.compiler.walk.values import Turn
 
-LEAST_TURNS = 4
-LEAST_SAVED = 12
-"""A loop has so many turns at least, and so many lines fewer than its turns one by one."""
 MOST_PEELED = 2
 """So many turns at either end may differ from the others, and are written before and after the loop."""
 MOST_PERIOD = 32

@@ -12,7 +12,7 @@ from cnnc.backends.pytorch.layer import Function, Module, Val
 from cnnc.backends.pytorch.loops import turns_between
 from cnnc.backends.pytorch.names import check_child, tensor_attribute
 from cnnc.compiler.graph import Node, Scope
-from cnnc.compiler.walk.values import Turn
+from cnnc.compiler.walk.values import Trace, Turn
 from cnnc.dsl.diagnostics import fail
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class _Tracer:
         self.count = len(self.number)
         self.steps: list[Step] = []
         self.values: list[dict[str, Val]] = []
+        self.traces: list[Trace | None] = []
         self.shortcut_value: dict[tuple[int, int], int] = {}
 
     def instance(self) -> Instance:
@@ -42,12 +43,14 @@ class _Tracer:
                 self._call_scope(child, path)
             else:
                 self._node(child, path)
+            trace = (child if isinstance(child, Scope) else self.graph.nodes[child]).trace
+            self.traces += [trace] * (len(self.steps) - len(self.traces))
         takes = self.planner.ends.takes(self.scope)
         returns = tuple(self.number[n] for n in self.planner.ends.gives(self.scope))
         return Instance(
             scope=self.scope, children=children, sequential=False, inputs=takes,
             modules=self.planner.ends.module_names(self.scope), steps=self.steps, values=self.values, returns=returns,
-            nodes={value: node for node, value in self.number.items()},
+            traces=self.traces, nodes={value: node for node, value in self.number.items()},
             turns=self._turns(name for name, new in children if not _is_tensor(new)),
         )  # fmt: skip
 

@@ -28,7 +28,19 @@ from cnnc.backends.pytorch.loops import Known, gives, loop_text
 from cnnc.backends.pytorch.names import literal, variable
 from cnnc.backends.pytorch.sym import integral
 from cnnc.compiler.graph import Scope
-from cnnc.compiler.symbolic import TURN, Const, Param, Sym, kind_of, params_of, substituted, value
+from cnnc.compiler.symbolic import (
+    TURN,
+    Const,
+    Param,
+    Sym,
+    binary,
+    difference,
+    kind_of,
+    params_of,
+    shared_out,
+    substituted,
+    value,
+)
 
 
 class Unlike(Exception):
@@ -56,6 +68,13 @@ class _Settling:
         }  # fmt: skip
         """The parameters that are not whole everywhere, by what they are where they are whole."""
         self.extras: list[ClassParam] = []
+        self.counts: list[tuple[Sym, list[int]]] = []
+        """How many turns the loops have, where that has one source in all instances, and in each of these."""
+        for slots in zip(*(i.slots for i in instances), strict=True):
+            counts = [slot.count for slot in slots if isinstance(slot, LoopSlot)]
+            sym = self._shared([count.sym for count in counts]) if counts else None
+            if sym is not None:
+                self.counts.append((sym, [count.value for count in counts]))
 
     def run(self) -> ClassDef:
         shortcuts = {
@@ -108,7 +127,27 @@ class _Settling:
     def _common(self, vals: Sequence[Val]) -> Text:
         """The text for a value of every instance; a parameter for it where it has no source."""
         text = self._known_text(vals)
+        if text is None:
+            text = self._by_count(vals)
         return self._extra(vals) if text is None else text
+
+    def _by_count(self, vals: Sequence[Val]) -> Text | None:
+        """The source of a value to which each turn of a loop adds the same; None where no loop does."""
+        syms = [val.sym for val in vals if val.sym is not None]
+        for count, turns in self.counts if len(syms) == len(vals) else ():
+            least, most = turns.index(min(turns)), turns.index(max(turns))
+            step = shared_out(difference(syms[most], syms[least]), turns[most] - turns[least])
+            if step is None:
+                continue
+            first = difference(syms[least], binary("*", Const(turns[least]), step))
+            sums = [binary("+", first, binary("*", Const(n), step)) for n in turns]
+            text = binary("+", first, binary("*", count, step))
+            if all(
+                difference(sym, total) == Const(0) and gives(text, params, v.value)
+                for sym, total, v, params in zip(syms, sums, vals, self.known, strict=True)
+            ):
+                return text
+        return None
 
     def _extra(self, vals: Sequence[Val]) -> str:
         """A parameter that only calls know, named after the argument it is handed to."""

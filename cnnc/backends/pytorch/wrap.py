@@ -33,12 +33,12 @@ def lay_out(line: str, indent: int) -> list[str]:
     one_a_line = len(parts) > 1 and (head.endswith(_ONE_A_LINE) or not _follows(head[:-1]))
     if not one_a_line and indent + 4 + len(body) <= WIDTH:
         return [pad + head, f"{pad}    {body}", *_closing(tail, indent)]
-    # A comprehension is one element and its `for`, with no comma after either.
-    clause = _clause(parts[0]) if len(parts) == 1 else None
+    # A comprehension is one element and each `for`, with no comma after any.
+    clauses = _clauses(parts[0]) if len(parts) == 1 else parts
     # So is what brackets hold that only group.
-    comma = "" if clause is not None or _groups(head, body, parts) else ","
+    comma = "" if clauses != parts or _groups(head, body, parts) else ","
     lines = [pad + head]
-    for part in parts if clause is None else [parts[0][:clause], parts[0][clause + 1 :]]:
+    for part in clauses:
         lines += lay_out(part + comma, indent + 4)
     return [*lines, *_closing(tail, indent)]
 
@@ -98,14 +98,15 @@ def _follows(before: str) -> bool:
     return re.search(r"[\w)\]}\"']$", before) is not None
 
 
-def _clause(part: str) -> int | None:
-    """Where the `for` of a comprehension begins, with the blank before it; None where there is none."""
-    depth = 0
+def _clauses(part: str) -> list[str]:
+    """The element of a comprehension, and each `for` after it; of anything else, itself."""
+    depth, start, clauses = 0, 0, []
     for i, char in _code(part):
         depth += (char in _PAIRS) - (char in ")]}")
         if depth == 0 and part.startswith(" for ", i):
-            return i
-    return None
+            clauses.append(part[start:i])
+            start = i + 1
+    return [*clauses, part[start:]]
 
 
 def _first_bracket(line: str) -> tuple[int, int] | None:
