@@ -93,11 +93,23 @@ def test_convolutions_by_tiles(name: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
-    "shape", [(1, 1, 1, 1), (2, 3, 4, 5), (3, 16, 13, 9), (9, 64, 40, 41), (1, 128, 150, 161)]
+    "shape",
+    [
+        (1, 1, 1, 1),
+        (2, 3, 4, 5),
+        (3, 16, 13, 9),
+        (6, 96, 90, 80),
+        (9, 64, 40, 41),
+        (1, 128, 150, 161),
+    ],
 )
 @pytest.mark.parametrize("relu", [False, True])
-def test_tiles_give_the_convolution(shape: tuple[int, ...], relu: bool) -> None:
-    """Of one tile and of several times as many as are taken at once; in both layouts, with and without a bias."""
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_tiles_give_the_convolution(shape: tuple[int, ...], relu: bool, parts: int) -> None:
+    """Of one tile and of several times as many as are taken at once; in both layouts, with and without a bias.
+
+    The parts are images where their number allows it, else rows, and more rows than there are where it must be.
+    """
     _, file, _ = prepared("mobilenet_v2", "3x64x64")
     torch.manual_seed(0)
     x, weight = torch.randn(shape), torch.randn(5, shape[1], 3, 3)
@@ -107,9 +119,31 @@ def test_tiles_give_the_convolution(shape: tuple[int, ...], relu: bool) -> None:
         )
         for layout in (torch.contiguous_format, torch.channels_last):
             maps = x.contiguous(memory_format=layout)
-            got = file.winograd(maps, file.tiled_filters(weight), bias, relu)
+            got = file.winograd(maps, file.tiled_filters(weight, parts), bias, relu)
             assert got.shape == wanted.shape
+            assert got.is_contiguous(memory_format=torch.channels_last)
             assert off(got, wanted.relu() if relu else wanted) < 1e-5
+
+
+def test_what_is_slow_is_called_less_often() -> None:
+    """Ways take turns; one that is slow is called less often, and the more so where it is far behind."""
+    _, file, _ = prepared("mobilenet_v2", "3x64x64")
+    times = {"a": [0.02, 0.01, 0.03, 0.02, 0.02], "b": [0.04, 0.03, 0.012, 0.03, 0.03], "c": [0.06] * 5}
+    called: list[str] = []
+
+    def seconds(way: str, inputs: Any) -> float:
+        called.append(way)
+        return times[way][called.count(way) - 1]
+
+    file.seconds = seconds
+    spoiled = torch.ones(3)
+    assert file.least_seconds(["a", "b", "c"], [], spoiled) == [0.01, 0.03, 0.06]
+    assert called == [*"abc", *"ab", *"aaa"]
+    assert not spoiled.any()
+    called.clear()
+    times["a"] = times["b"] = [0.11, 0.11]
+    file.least_seconds(["a", "b"], [])
+    assert called == ["a", "b", "a", "b"]
 
 
 def test_slices_have_graphs_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,12 @@ except ImportError:
 # helper in_rows
 
 
+# helper seconds
+
+
+# helper least_seconds
+
+
 # helper power_of_2
 
 
@@ -84,9 +90,6 @@ except ImportError:
 
 
 # helper scaled
-
-
-# helper seconds
 
 
 # helper sides

@@ -67,6 +67,12 @@ except ImportError:
 # helper in_rows
 
 
+# helper seconds
+
+
+# helper least_seconds
+
+
 # helper power_of_2
 
 
@@ -86,9 +92,6 @@ except ImportError:
 
 
 # helper scaled
-
-
-# helper seconds
 
 
 # helper sides

@@ -66,6 +66,12 @@ except ImportError:
 # helper in_rows
 
 
+# helper seconds
+
+
+# helper least_seconds
+
+
 # helper power_of_2
 
 
@@ -85,9 +91,6 @@ except ImportError:
 
 
 # helper scaled
-
-
-# helper seconds
 
 
 # helper sides

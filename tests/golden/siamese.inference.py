@@ -28,10 +28,13 @@ from torch import Tensor, nn
 # helper is_close
 
 
-# helper named
-
-
 # helper seconds
+
+
+# helper least_seconds
+
+
+# helper named
 
 
 # helper OneDnnGraphs

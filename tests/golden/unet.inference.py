@@ -64,6 +64,12 @@ except ImportError:
 # helper in_rows
 
 
+# helper seconds
+
+
+# helper least_seconds
+
+
 # helper power_of_2
 
 
@@ -83,9 +89,6 @@ except ImportError:
 
 
 # helper scaled
-
-
-# helper seconds
 
 
 # helper sides

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cnnc.backends.pytorch.helpers.captured import seconds
+from cnnc.backends.pytorch.helpers.captured import least_seconds
 from cnnc.backends.pytorch.helpers.gpu import (
     blocks,
     cudnn_has_sums,
@@ -142,12 +142,25 @@ class FusedConv2d(Fused, nn.Conv2d):
         if not (dense and has_kernel and all(pair == (1, 1) for pair in pairs)):
             return weight, bias, None
         key = ("tiles", self.extra_repr(), x.shape)
-        tiled = tiled_filters(weight)
         if key not in self.known:
-            ways = [partial(self.on_cpu, other=None), partial(self.by_tiles, tiled)]
-            usual, tiles = (seconds(way, [x]) for way in ways)
-            self.known[key] = int(tiles < 0.9 * usual)
-        return weight, bias, tiled if self.known[key] else None
+            self.known[key] = self.parts_of_tiles(x)
+        parts = self.known[key]
+        return weight, bias, tiled_filters(weight, parts) if parts else None
+
+    def parts_of_tiles(self, x: Tensor) -> int:
+        """In how many parts tiles are the fastest, 0 if the convolution itself is.
+
+        A few images tell, on weights that no cache has, as in a network.
+        """
+        few = x[: 1 + 2**21 // x[0].numel()]
+        parts = [1] if self.weight.numel() > 9 * 2**16 else [1, 2]
+        tiled = [tiled_filters(self.weight, each) for each in parts]
+        ways: list[Any] = [partial(self.on_cpu, other=None)]
+        ways += [partial(self.by_tiles, each) for each in tiled]
+        for way in ways:  # weights are packed, and memory is there, from now on
+            way(few)
+        usual, *tiles = least_seconds(ways, [few], torch.empty(2**23))
+        return parts[tiles.index(min(tiles))] if min(tiles) < 0.85 * usual else 0
 
     def by_tiles(self, tiled: Any, x: Tensor) -> Tensor:
         return winograd(x, tiled, self.bias, self.act == "relu")
