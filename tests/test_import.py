@@ -413,6 +413,23 @@ def test_convolutions_on_several_levels_with_norms_of_their_own() -> None:
     assert same(found.graph, cnnc.parse(text).graph, names="keys") is None
 
 
+class Cut(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(34, 32, 1)
+
+    def forward(self, x: Any) -> Any:
+        low, high = x[:, :16], x[:, 16:32]
+        y = self.conv(x) * x[:, 32:].mean(1, keepdim=True)
+        return [*(y + torch.cat([low, high], 1)).chunk(2, 1), y[:, :24]]
+
+
+def test_parts_of_the_channels() -> None:
+    text = hold(Cut(), (34, 8, 8)).text
+    for part in ("slice(..15)", "slice(16..31)", "slice(32..)", "chunk(2, 0)", "chunk(2, 1)", "slice(..23)"):
+        assert part in text
+
+
 class Idioms(nn.Module):
     def __init__(self) -> None:
         super().__init__()

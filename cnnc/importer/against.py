@@ -11,9 +11,10 @@ from typing import Any
 
 from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.ops import Op
+from cnnc.compiler.ops.base import OpenRange
 from cnnc.compiler.ops.merge import Add, Multiply
 from cnnc.compiler.ops.pooling import AdaptiveAvgPool
-from cnnc.compiler.ops.reshape import Crop
+from cnnc.compiler.ops.reshape import Crop, Slice
 from cnnc.compiler.ops.resize import Upsample
 from cnnc.importer.structure import same
 
@@ -64,6 +65,8 @@ def _plain(graph: Graph) -> Graph:
             )
             inputs, op = inputs[:1], op.model_copy(update=sized)
             node = replace(node, named={}, given=())
+        if isinstance(op, Slice) and op.bounds is not None and not graph.free:
+            op = op.model_copy(update={"bounds": OpenRange(*op.ends(*graph.ins(node)))})
         text = repr((op, node.out, [keys[i][1] for i in inputs]))
         if op.family == "reshape":  # written twice, it is one
             stands[node.index] = moved.setdefault(text, node.index)

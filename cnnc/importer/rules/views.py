@@ -157,9 +157,13 @@ def _outermost(value: Value, dim: int) -> Axes:
     return (value.axes[dim], *kept)
 
 
+MOST_CHUNKS = 16
+"""Parts of the channels of which one is a `chunk`; the last 3 of 195 channels are a `slice`."""
+
+
 def _slice(work: Translation, value: Value, place: int, cut: tuple[int, int, int], inner: int) -> int:
     start, length, total = cut
-    if place == 0 and total % length == 0 and start % length == 0:
+    if place == 0 and total % length == 0 and start % length == 0 and total <= MOST_CHUNKS * length:
         move = ("chunk", (total // length, start // length))
         if (value.node, move) not in work.moved:
             head = f"chunk({total // length}, {start // length})"
@@ -170,7 +174,7 @@ def _slice(work: Translation, value: Value, place: int, cut: tuple[int, int, int
     moved: tuple[Any, ...] = (value.node, "slice", low, high, place)
     if moved not in work.moved:
         along = "" if place == 0 else f", axis={axis}"
-        bounds = str(low) if low == high else f"{low}..{high}"
+        bounds = f"{low or ''}..{'' if start + length == total else high}" if low < high else str(low)
         work.moved[moved] = work.layer("slice", (value.node,), head=f"slice({bounds}{along})")
     return work.moved[moved]
 
