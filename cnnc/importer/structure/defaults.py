@@ -3,40 +3,59 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Set
 from dataclasses import replace
 
 from cnnc.compiler.ops import op_words
 from cnnc.importer.structure.blocks import Program
 from cnnc.importer.structure.spell import Defaults, Speller, size, without_keys
-from cnnc.importer.structure.terms import NONE, Formula, Layer, Leaf, Value, Word, items_in, leaves
+from cnnc.importer.structure.terms import (
+    NONE,
+    Chain,
+    Fit,
+    Formula,
+    Layer,
+    Leaf,
+    Value,
+    Word,
+    items_in,
+    leaves,
+)
 
 
 def chosen(program: Program) -> Defaults:
     """The defaults for the chains as they are."""
-    layers = [
-        item
-        for chain in (program.root, *program.shared.values(), *(block.body for block in program.blocks))
-        for item in items_in(chain)
-        if isinstance(item, Layer)
-    ]
+    items = [item for chain in _chains(program) for item in items_in(chain)]
+    layers = [item for item in items if isinstance(item, Layer)]
     words = Counter(
         leaf.value
-        for chain in (program.root, *program.shared.values(), *(block.body for block in program.blocks))
+        for chain in _chains(program)
         for leaf in leaves(chain)
         if isinstance(leaf.value, Word) and leaf.value != NONE
     )
+    biases = {
+        "no" if fit.norm is not None and fit.norm.value != NONE else "yes"
+        for fit in items
+        if isinstance(fit, Fit) and fit.kind.value == "projection"
+    }
     out: dict[tuple[str, str], Value] = {}
     _of_words(words, layers, out)
     for kind in sorted({_kin(layer.kind) for layer in layers}):
         mine = [layer for layer in layers if _kin(layer.kind) == kind]
         _best(mine, kind, "norm", out)
         _best(mine, kind, "act", out)
-        _best(mine, kind, "bias", out)
+        _best(mine, kind, "bias", out, biases if kind == "conv" else set())
         keys = {key for layer in mine for key, _ in layer.args} - set(without_keys(op_words().get(kind)))
         for key in sorted(keys):
             if all(layer.kind in op_words() and key in op_words()[layer.kind].model_fields for layer in mine):
                 _best(mine, kind, key, out)
     return out
+
+
+def _chains(program: Program) -> Iterator[Chain]:
+    yield program.root
+    yield from program.shared.values()
+    yield from (block.body for block in program.blocks)
 
 
 def _kin(kind: str) -> str:
@@ -62,7 +81,14 @@ def _of_words(words: Counter[Word], layers: list[Layer], out: dict[tuple[str, st
             out[kind, key] = text
 
 
-def _best(layers: list[Layer], kind: str, key: str, out: dict[tuple[str, str], Value]) -> None:
+def _best(
+    layers: list[Layer],
+    kind: str,
+    key: str,
+    out: dict[tuple[str, str], Value],
+    fixed: Set[Value] = frozenset(),
+) -> None:
+    """Choose a default, which must be the only one of the values `fixed` by what takes it: a `shortcut`'s bias."""
     values = Counter(
         leaf.value
         for layer in layers
@@ -72,7 +98,7 @@ def _best(layers: list[Layer], kind: str, key: str, out: dict[tuple[str, str], V
         return
     best, least = None, _cost(layers, out)
     for value, _ in values.most_common(4):
-        if value == "_":
+        if value == "_" or fixed - {value}:
             continue
         cost = _cost(layers, {**out, (kind, key): value}) + (4 if any(k == kind for k, _ in out) else 6)
         cost += size(Speller({}).value(value)) - 1
