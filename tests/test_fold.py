@@ -198,6 +198,28 @@ def test_levels_alike_at_several_places_are_a_block() -> None:
     assert "block" not in text
 
 
+IN_BLOCKS = {
+    "attention whose chains count their own channels": """input 64x8x8
+block attention(k) = x: id -> sr: conv{k}-C/k(pad=valid, act=none) -> kv: linear-{2*C} -> attend(
+  heads=C//32, q=[x -> q: linear-{C//2}], k=[chunk(2, 0)], v=[chunk(2, 1)]) -> proj: linear-C
+a: attention(2) -> b: [id + c: attention(4)] -> conv1-128(act=none) -> d: attention(2)""",
+    "ranges of the channels": """input 8x6x6
+block cut(k) = [
+  f: conv1-{3*C+k} -> slice(..C-1) -> low: id
+  f -> slice(C..2*C-1) -> [id & low] -> both: id
+  f -> slice(3*C..) -> gap -> g: conv1-C
+  [both & g]
+]
+a: cut(2) -> b: cut(3) -> conv1-12 -> c: cut(5)""",
+}
+
+
+@pytest.mark.parametrize("text", IN_BLOCKS.values(), ids=IN_BLOCKS)
+def test_what_blocks_take_from_their_channels(text: str) -> None:
+    found = folded(cnnc.parse(text).graph)
+    assert found.count("block ") == 1 and size(found) <= SHORTER * size(text)
+
+
 drawn = settings(
     max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -297,6 +319,17 @@ conv3-32/2 -> upsample(like=c1)""",
     "two names": "input 3x8x8\nconv3-4 -> p: id\nq: id\nrelu -> r: id\noutput p, q, r",
     "a shared module": "input 3x64x64\nshared t = [[id + conv3-3 -> bn -> conv3-3] -> relu]\nt -> t -> t -> gap -> fc-3",
     "a projection beside an identity": "input 1x8x8\n[conv1-4 + shortcut] -> relu\n[conv1-4 -> bn + shortcut] -> relu",
+    "biases beside a projection": """input 1x8x8
+default conv(norm=bn)
+conv1-2(act=sigmoid, bias=yes)
+[conv1-4(act=sigmoid, bias=yes) + shortcut] -> relu""",
+    "lines that begin with a tensor": """input 8x6x6
+block mix(n) = [
+  x: id -> conv3-C -> a: id
+  weights: tensor(n, C) -> sigmoid -> s: id
+  [a & s -> chunk(n, 0) -> reshape(_, 1, 1)] -> conv1-C -> [id & s -> chunk(n, 1) -> reshape(_, 1, 1)] -> [id + x]
+]
+m1: mix(2) -> m2: mix(4) -> conv3-16 -> m3: mix(4)""",
     "labels that are words": """model default
 input 3x16x16
 model: conv3-8 -> "if": conv3-8 -> relu: relu -> conv: conv3-8 -> id2: conv3-8

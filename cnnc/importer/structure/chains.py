@@ -123,7 +123,7 @@ class _Body:
         ends = sorted(self.taps - {*inflows, *inside})
         for end in ends if ends and ends[-1] == last else [*ends, last]:
             items = self.chain(end, current)
-            if items and isinstance(items[0], Ref | Outer) and out:
+            if items and _is_head(items[0]) and out:
                 out.append(Break())
             out += self._labelled(items, end) if end in self.taps - self.known else items
             self.known |= {end, *self._sides_of(end)}
@@ -131,7 +131,7 @@ class _Body:
         if self.is_root:
             out += self._more_names()
         if self.inflow_named:
-            new_line = [Break()] if out and isinstance(out[0], Ref | Outer) else []
+            new_line = [Break()] if out and _is_head(out[0]) else []
             out = [Tap(self.names[inflows[0]]), *new_line, *out]
         self.home.sides[level.name] = {side: self.name(side) for side in level.sides}
         return tuple(out)
@@ -350,7 +350,10 @@ class _Body:
             flow = 0 if before is None else int(self.graph.nodes[before].out[0])
             axis = getattr(atom.unit.own.op, "axis", "C")
             return Join(atom.join, tuple(map(tuple, branches)), axis, flow=(flow,))
-        return self._layer(atom, branches)
+        made = self._layer(atom, branches)
+        if isinstance(made, Layer) and made.pipes and before is not None:
+            made = replace(made, flow=(int(self.graph.nodes[before].out[0]),))
+        return made
 
     def _again(self, atom: Atom, first: int) -> Item:
         """A further use of a module."""
@@ -410,6 +413,12 @@ class _Body:
             self._local(part.name) if part is not None and has_key(self.graph, part) else None
             for part in parts
         )
+
+
+def _is_head(item: Item) -> bool:
+    """Whether nothing flows into an item: it begins a line or branch."""
+    op = op_words().get(item.kind) if isinstance(item, Layer) else None
+    return isinstance(item, Ref | Outer) or (op is not None and op.source)
 
 
 def _is_a_name(label: str) -> bool:

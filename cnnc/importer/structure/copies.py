@@ -70,7 +70,10 @@ def places(term: Any, flow: int | None, of: str = "") -> Iterator[Place]:
         return
     match term:
         case Layer():
-            for name in ("size", "width", "stride", "rest", "args", "pipes", "norm", "act", "bias"):
+            for name in ("size", "width", "stride", "rest", "args"):
+                yield from places(getattr(term, name), flow, name)
+            yield from places(term.pipes, term.flow[0] if term.flow else None, "pipes")
+            for name in ("norm", "act", "bias"):
                 yield from places(getattr(term, name), flow, name)
             yield from places(term.label, flow, "label")
         case Fit():
@@ -141,8 +144,13 @@ def common(
             welcome = True if any(p.leaf.welcome for p in column) else None
         if all(value == values[0] for value in values) and not (is_block and first.outer):
             value: Value = values[0]
-        elif any(isinstance(value, Formula) or _is_no_value(value) for value in values):
-            return None  # it means something else where the piece would be called from, or is no value
+        elif any(isinstance(value, Formula) or value in ("C", "H", "W", "D") for value in values):
+            return None  # it means something else where the piece would be called from, or is a size there
+        elif any(isinstance(value, str) and ".." in value for value in values):
+            found = _range(values, [p.flow for p in column], params, names, loops)
+            if found is None:
+                return None
+            value = found
         else:
             found = None if first.outer and values not in params.values() else _formula(
                 values, [p.flow for p in column], params
@@ -196,6 +204,27 @@ def _sizes(values: tuple[Value, ...], params: dict[str, tuple[Value, ...]]) -> F
     return Formula("".join(out)) if len({len(parts) for parts in pieces}) == 1 else None
 
 
+def _range(
+    values: tuple[Value, ...],
+    flows: Sequence[int | None],
+    params: dict[str, tuple[Value, ...]],
+    names: Namer,
+    loops: Set[str],
+) -> Formula | None:
+    """A range, such as `C..2*C-1`, each of whose ends is the same everywhere, arithmetic, or a parameter."""
+    ends = []
+    for column, before in zip(zip(*(str(v).split("..") for v in values), strict=True), (0, 1), strict=True):
+        if all(end == column[0] for end in column):
+            ends.append(column[0])
+            continue
+        if not all(end.isdecimal() for end in column):
+            return None
+        numbers = tuple(int(end) + before for end in column)
+        found = _formula(numbers, flows, params) or _new(numbers, "rest", params, names, loops)
+        ends.append(f"{found.text}-1" if before else found.text)
+    return Formula("..".join(ends))
+
+
 def _ratio(values: Sequence[Any], column: Sequence[Any]) -> str | None:
     """`C`, `4*C` or `C//4`, where that holds of all values and those of a column."""
     if not all(
@@ -218,11 +247,6 @@ def _new(
     name = names.param(of, params.keys() | loops)
     params[name] = values
     return Formula(name)
-
-
-def _is_no_value(value: Value) -> bool:
-    """Whether a word is a range, or an axis, which alone would be its size."""
-    return isinstance(value, str) and (".." in value or value in "CHWD")
 
 
 _LETTERS = {

@@ -72,7 +72,7 @@ class Layer:
     names: tuple[str | None, ...] = field(default=(), compare=False)
     """The names that the layer, its norm and its activation must have; None where it does not matter."""
     flow: tuple[int, ...] = field(default=(), compare=False)
-    """The channels of what flows in."""
+    """The channels of what flows in, into its chains where it has some."""
 
 
 @record
