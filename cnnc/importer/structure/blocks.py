@@ -92,8 +92,8 @@ class _Maker:
         self.classes = classes
         self.blocks = blocks
         self.fixed = fixed
-        self.around: dict[str, int] = {}
-        """What the levels by these names are, but for their numbers."""
+        self.around: dict[str, Scope] = {}
+        """The levels under way, by their names."""
 
     def round(self) -> bool:
         """Resolve the levels that have none unresolved inside; whether there were any."""
@@ -105,7 +105,7 @@ class _Maker:
             self._each(self.folder.fold)
             return False
         self.around = {
-            item.name_in_model: self.folder.kind(item)
+            item.name_in_model: item
             for chain in self._chains()
             for item in items_in(chain)
             if isinstance(item, Scope) and not item.settled
@@ -216,16 +216,24 @@ class _Maker:
     ) -> Iterator[tuple[Scope, Chain, int]]:
         """The levels that have to be written, with their bodies and numbers: none that is a turn of one repeat with the
         level before it, or is at the same place in a level alike."""
-        seen: set[tuple[object, ...]] = set()
+        seen: dict[tuple[object, str], list[str]] = {}
         for number, (scope, body) in enumerate(zip(scopes, bodies, strict=True)):
             code = tuple(map(self.folder.code, body))
             around, _, here = scope.name_in_model.rpartition(".")
             length = len(scope.body) if around.startswith("~") else 1
             before = str(int(here) - length) if here.isdecimal() else ""
-            place = code, self.around.get(around, around), here
-            if scope.label or not {place, (code, around, before)} & seen:
+            is_next = around in seen.get((code, before), ())
+            others = seen.setdefault((code, here), [])
+            if scope.label or not (is_next or any(self._are_alike(around, other) for other in others)):
                 yield scope, body, number
-            seen |= {place, (code, around, here)}
+            others.append(around)
+
+    def _are_alike(self, one: str, other: str) -> bool:
+        """Whether two levels are the same but for their numbers."""
+        a, b = self.around.get(one), self.around.get(other)
+        return one == other or (
+            a is not None and b is not None and self.folder.kind(a) == self.folder.kind(b)
+        )
 
     def _nested(self, chain: Chain) -> Chain:
         """The chain with levels inside levels alike as calls of one block, which is handed what stands inside."""
