@@ -323,6 +323,9 @@ conv3-32/2 -> upsample(like=c1)""",
 default conv(norm=bn)
 conv1-2(act=sigmoid, bias=yes)
 [conv1-4(act=sigmoid, bias=yes) + shortcut] -> relu""",
+    "projections without norm and bias": """input 8x8x8
+default conv(bias=no)
+[bn -> relu -> conv3-16/2(norm=bn) -> conv1-16 + shortcut] -> [bn -> relu -> conv3-32/2(norm=bn) -> conv1-32 + shortcut] -> bn""",
     "lines that begin with a tensor": """input 8x6x6
 block mix(n) = [
   x: id -> conv3-C -> a: id

@@ -33,13 +33,15 @@ def chosen(program: Program) -> Defaults:
         for leaf in leaves(chain)
         if isinstance(leaf.value, Word) and leaf.value != NONE
     )
-    biases = {
-        "no" if fit.norm is not None and fit.norm.value != NONE else "yes"
-        for fit in items
-        if isinstance(fit, Fit) and fit.kind.value == "projection"
-    }
+    fits = [item for item in items if isinstance(item, Fit) and item.bias is not None]
+    biases = {fit.bias for fit in fits if fit.bias is not None}
     out: dict[tuple[str, str], Value] = {}
     _of_words(words, layers, out)
+    for fit in fits:
+        if fit.bias is not None and (fit.bias == "yes") != (fit.norm is None or fit.norm.value == NONE):
+            out["conv", "bias"] = (
+                fit.bias
+            )  # only a default gives a `shortcut` another than goes with its norm
     for kind in sorted({_kin(layer.kind) for layer in layers}):
         mine = [layer for layer in layers if _kin(layer.kind) == kind]
         _best(mine, kind, "norm", out)

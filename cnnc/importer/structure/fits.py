@@ -69,7 +69,7 @@ def _fit(branch: Chain, join: Join) -> Fit | None:
         return None
     if item.stride[0].value == 1 and item.width is not None and item.flow == (item.width.value,):
         return None  # of one shape, a `shortcut` is the identity
-    return Fit(Leaf("projection"), item.norm, label)
+    return Fit(Leaf("projection"), item.norm, label, bias=None if item.bias is None else item.bias.value)
 
 
 def _stride(branch: Chain) -> int:

@@ -83,6 +83,8 @@ class Fit:
     norm: Leaf | None
     label: Label = ()
     names: tuple[str | None, ...] = field(default=(), compare=False)
+    bias: Value | None = field(default=None, compare=False)
+    """Whether a projection has one, which the word does not say: by its norm, or by the default of convolutions."""
 
 
 @record
