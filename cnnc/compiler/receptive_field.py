@@ -265,6 +265,8 @@ class _Pass:
         """The state of a node, which its layer, the shapes and the states of its inputs decide: of most nodes of a text
         it was known before the last keystroke."""
         before = [self.states[i - self.source] if i >= self.source else None for i in node.inputs]
+        if len(before) == 1 and self._passes(node, before[0]):
+            return before[0]
         if node.index == self.source:
             key: object = self.extent
         else:
@@ -276,6 +278,17 @@ class _Pass:
         if state is None or state.undefined is None:  # else it names a node of this graph
             _STATES[key] = state, node.op, before
         return state
+
+    def _passes(self, node: Node, state: _State | None) -> bool:
+        """Whether a node sees what its one input sees, whose state this is."""
+        i, source = node.inputs[0], self.source
+        return (
+            state is not None
+            and state.off is None
+            and state.undefined is None
+            and self.extents[i - source] == self.extents[node.index - source]
+            and isinstance(self.graph.windows(node)[0], Pointwise)
+        )
 
     def _state(self, node: Node) -> _State | None:
         if node.index == self.source:
@@ -363,6 +376,8 @@ class _Pass:
     def _merge(self, node: Node, parts: Sequence[tuple[int, _State]]) -> _State:
         near = [part for part in parts if not part[1].local.whole] or list(parts)
         states = [state for _, state in near]
+        if len(states) == 1:  # a gate sees the whole map
+            return self._gated(node, states[0], [state.full for _, state in parts])
         local = _joined([state.local for state in states])
         if len(near) == len(parts) and all(state.full is state.local for state in states):
             full = local
@@ -386,6 +401,13 @@ class _Pass:
         return _State(
             full, local, least, aligned, None if one_sided else next(begins, None), one_sided=one_sided
         )
+
+    def _gated(self, node: Node, state: _State, tracks: Sequence[_Track]) -> _State:
+        """Where all branches but one see the whole map: `tracks` are the full fields of all of them."""
+        local = state.local
+        least = local if state.least == local else state.least
+        full = self._full(node, tracks)
+        return _State(full, local, least, state.aligned, one_sided=state.one_sided)
 
     def _all_aligned(self) -> tuple[bool, ...]:
         return (True,) * len(self.extent)
@@ -413,10 +435,11 @@ def _clip(span: Interval | None, n: int) -> Interval | None:
 
 def _by_axis(function: Callable[..., _T], *columns: Sequence[object]) -> tuple[_T, ...]:
     """The function of what is at each axis, called once where all axes are alike: most maps are square."""
-    rows = [*zip(*columns, strict=True)]
-    if rows and all(row == rows[0] for row in rows):
-        return (function(*rows[0]),) * len(rows)
-    return tuple(function(*row) for row in rows)
+    count = len(columns[0])
+    for column in columns:
+        if not count or column.count(column[0]) != count:
+            return tuple([function(*row) for row in zip(*columns, strict=True)])
+    return (function(*[column[0] for column in columns]),) * count
 
 
 def _joined(tracks: Sequence[_Track]) -> _Track:
