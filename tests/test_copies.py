@@ -144,6 +144,19 @@ TEXTS = {
     "lists": "block b(*ws) = [conv1-w for w in ws] -> [conv1-{ws[0]} if len(ws) > 1]\nb(8) -> b(8) -> b(8, 4) -> b(8, 4) -> b(4, 8)\n",
     "params of the file": "param w = 8\nblock b(n) = conv1-{n*w/8} -> [conv1-w if w > n else conv1-n]\nb(w) -> b(w) -> b(w + 0) -> b(2*w) -> b(w)\n",
     "other files": 'use excite as e from std\nuse resnet18 from "zoo:resnet18"\n[conv1-8 -> e(r=2)]*2\n',
+    "fractions that layers take": "block b(p) = conv1-C -> [droppath(p) + id] -> leaky(p)\nb(0.1) -> b(0.2) -> b(1/3) -> b(0) -> b(0.2)\n",
+    "fractions that decide": "block b(p) = [conv1-C if p > 1/4 else relu] -> dropout(p)\nb(0.1) -> b(0.5) -> b(0.2) -> b(0.5)\n",
+    "fractions in arithmetic": "block b(p) = dropout(p) -> conv1-{floor(8*p)} -> conv1-8 -> dropout(p/2)\nb(0.5) -> b(0.75) -> b(1/4)\n",
+    "fractions handed on": "block in(q) = dropout(q)\nblock b(p) = in(p) -> conv1-C -> in(1/3)\nb(0.5) -> b(0.75) -> b(0.5)\n",
+    "fractions that do not fit": "block b(p) = conv1-C -> dropout(p)\nb(0.5) -> b(1.5) -> b(0.75) -> b(-1/2)\n",
+    "fractions that change a size": "block b(p) = resize(p) -> conv1-C\nb(1.5) -> b(1/2) -> [b(1.25)]*2 -> b(1.01)\n",
+    "fractions of a layer that another looks at": "block b(p) = a: leaky(p) -> conv1-C -> [id + a]\nx: b(0.5) -> y: b(1/4) -> [id | x.a | y.a]\n",
+    "fractions in words": "block b(p, act=leaky(p)) = conv1-C(act=act) -> leaky(p)\nb(0.5) -> b(1/4) -> b(1/8)\n",
+    "fractions and a default activation": "block b(p) = dropout(p) -> [conv1-C if C == 8]\nconv1-8 -> b(0.5) -> bn -> b(0.25) -> conv1-8 -> b(0.2)\n",
+    "fractions on the way that a shortcut goes round": "block b(p) = [resize(p) -> conv3-8 + shortcut]\nb(1.01) -> b(1.02) -> b(1.02) -> b(1.03) -> b(2.5)\n",
+    "fractions of turns": "block b(p) = [dropout(q) -> conv1-C for q in p, 1/3]\nb(0.5) -> b(0.25) -> b(1/3)\n",
+    "fractions in lists of turns": "block b(p) = [dropout(q) -> conv1-C for q, r in (p, 1), (1/3, p)] -> [dropout(q[0]) for q in ((p, 1), (1/3, 2))]\nb(0.5) -> b(0.25) -> b(1/3)\n",
+    "many calls that all differ": "block b(n) = conv1-C -> dropout(n/999)\nblock c(n) = conv1-{n}\n[b(1)]*2 -> [c(i) -> b(i) for i in 1..70] -> [b(1)]*2 -> [c(8)]*3\n",
     "a mistake": "block b = conv1-C -> conv9-3(pad=0)\nb -> b -> conv1-x -> [b]*2\n",
     "a mistake in one": "block b = conv3-C(pad=0) -> [conv1-C if W > 8 else conv1-q]\n[b]*6\n",
 }
@@ -217,7 +230,7 @@ class Blocks:
         lines += ["shared both = conv3-8 -> relu"] * self.has_shared
         for i in range(draw.randint(1, 4)):
             self.labels = 0
-            lines.append(f"block b{i}(n, k=3, on=yes) = {self.chain(2)}")
+            lines.append(f"block b{i}(n, k=3, on=yes, q=1/2) = {self.chain(2)}")
             self.blocks.append(f"b{i}")
         self.top = True
         lines += [self.call() if draw.random() < 0.7 else self.chain(1) for _ in range(draw.randint(2, 6))]
@@ -236,8 +249,8 @@ class Blocks:
     def call(self) -> str:
         draw = self.draw
         args = [self.number()]
-        if draw.random() < 0.3:
-            args.append(draw.choice(["k=1", "k=3", "on=no", "on=yes"]))
+        if draw.random() < 0.4:
+            args.append(draw.choice(["k=1", "k=3", "on=no", "on=yes", "q=1/4", "q=0.3", "q=0.7"]))
         called = f"{draw.choice(self.blocks)}({', '.join(args)})"
         return f"{self.label()}{called}" if draw.random() < 0.4 else called
 
@@ -368,6 +381,14 @@ def _without_limits(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Copies, "_fits", lambda self, call: True)
 
 
+def _whatever_fractions_decide(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(copies._Body, "_takers", lambda *_: ())
+
+
+def _with_the_fractions_of_the_first(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(copies._Body, "other", lambda *_: copies._SAME)
+
+
 FAULTS = {
     "the tensors of the first": _shifted(0, 1),
     "the scopes of the first": _shifted(1, 0),
@@ -377,6 +398,8 @@ FAULTS = {
     "in shared modules": _in_shared_modules,
     "whatever uses weights again": _whatever_uses_again,
     "without limits": _without_limits,
+    "whatever fractions decide": _whatever_fractions_decide,
+    "with the fractions of the first": _with_the_fractions_of_the_first,
 }
 
 

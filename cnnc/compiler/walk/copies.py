@@ -1,7 +1,8 @@
 """Calls that come to what an earlier one came to: what that placed is copied instead of walked.
 
 A block's body sees the values of its parameters, what flows in, and its own file. Where these are equal, so is all that
-it places, but for the numbers of tensors and scopes, and the way to it.
+it places, but for the numbers of tensors and scopes, and the way to it. A fraction may differ where layers alone take it,
+as the dropout of a unit: then these layers are made anew.
 
 before: unit(64) -> unit(64)
 after:  the layers of `unit(64)`, made from its body, and the same once more, made from those layers
@@ -11,13 +12,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING
+from fractions import Fraction
+from typing import TYPE_CHECKING, TypeAlias
 
+from cnnc.compiler.ops import Op, Shape
 from cnnc.compiler.symbolic import Param, SizeOf, Sourced, Sym, of_parts, parts
+from cnnc.compiler.walk.arguments import Arguments
 from cnnc.compiler.walk.brackets import is_open
 from cnnc.compiler.walk.draft import Decision, Draft, Fitted, Scope
-from cnnc.compiler.walk.made import form_of
+from cnnc.compiler.walk.made import Form, Wanted, form_of, made
 from cnnc.compiler.walk.values import BlockDef, CallStep, Labelled, LabelScope, Trace, Turn, Value
+from cnnc.dsl.diagnostics import CnncError
 from cnnc.dsl.record import record
 
 if TYPE_CHECKING:
@@ -25,6 +30,10 @@ if TYPE_CHECKING:
 
 _REUSING = re.compile(r"(again|weight)\s*\(", re.IGNORECASE)
 """What asks how labels came to their tensors, which a copy of a label does not know."""
+
+
+_IN_VAIN = 64
+"""So many calls of a block that were walked, and none copied, tell that all of them differ: no more are kept."""
 
 
 @record(eq=False, repr=False)
@@ -54,6 +63,20 @@ class _Call:
     out: Draft
     body: _Body | None = None
     """What it placed, once somebody asked for it."""
+    is_alone: bool = False
+    """Whether it turned out to be none that can be copied."""
+
+
+_Key: TypeAlias = tuple[int, Shape, Form]
+"""The identity of a block, the shape of what flows in, and the values of its parameters as `form_of` has them."""
+
+
+def _alike(key: _Key) -> Hashable:
+    """A key without the values of fractions; itself where it has none."""
+    block, shape, form = key
+    if not any(one[1] is Fraction for one in form):
+        return key
+    return block, shape, tuple([one[:2] if one[1] is Fraction else one for one in form])
 
 
 class _Alone(Exception):
@@ -67,8 +90,10 @@ class Copies:
         self.walk = walk
         self.paused = 0
         """In how many shared modules the walk is, whose layers are changed at their end."""
-        self._known: dict[Hashable, _Call | None] = {}
-        """None for a call that cannot be copied."""
+        self._known: dict[Hashable, _Call] = {}
+        """Calls by all that they come from, and the first of those that are alike but for fractions."""
+        self._walked: dict[int, int] = {}
+        """How many calls of each block were walked since one was copied."""
         self._is_possible: bool | None = None
 
     def placed(
@@ -79,47 +104,66 @@ class Copies:
         walk, brackets = self.walk, self.walk.brackets
         if flow is None or flow.poison or self.paused or walk.is_wrong or walk.free or walk.widths:
             return walked()
+        tried = self._walked.get(id(block), 0)
+        if tried > _IN_VAIN:
+            return walked()
         form = form_of(values)
         if form is None:
             return walked()
         key = (id(block), flow.shape, form)
-        known = self._known.get(key)
-        body = None if known is None else self._body(key, known, flow)
-        if known is not None and body is not None:
-            brackets.foresaw(brackets.turns + known.ahead[0], len(walk.drafts) + known.ahead[1])
-            brackets.turns += known.end.turns - known.begin.turns
-            return body.copied(walk, flow, labels, scope, trace)
+        alike = _alike(key)
+        found = self._found(key, alike, values, flow)
+        if found is not None:
+            call, body, other = found
+            brackets.foresaw(brackets.turns + call.ahead[0], len(walk.drafts) + call.ahead[1])
+            brackets.turns += call.end.turns - call.begin.turns
+            self._walked[id(block)] = 0
+            return body.copied(walk, flow, labels, scope, trace, other)
+        self._walked[id(block)] = tried + 1
         begin, before = self._point(), brackets.ahead
-        brackets.ahead = brackets.progress()
+        brackets.ahead = begin.turns, begin.layers
         out = walked()
         turns, layers = brackets.ahead
         brackets.foresaw(*before)
-        if out is not None and not walk.is_wrong and (known is not None or key not in self._known):
-            self._known[key] = _Call(
+        known = self._known.get(key)
+        if out is not None and not walk.is_wrong and (known is None or not known.is_alone):
+            self._known[key] = call = _Call(
                 flow=flow, labels=labels, scope=scope, trace=trace, begin=begin, end=self._point(),
                 ahead=(turns - begin.turns, layers - begin.layers), out=out,
             )  # fmt: skip
+            if alike is not key:
+                self._known.setdefault(alike, call)
         return out
 
-    def _point(self) -> _Point:
-        walk = self.walk
-        turns, layers = walk.brackets.progress()
-        return _Point(
-            turns, layers, len(walk.labels.taps), walk.scopes, walk.calls.depth, walk.brackets.depth
-        )
+    def _found(
+        self, key: _Key, alike: Hashable, values: Mapping[str, Sourced[Value]], flow: Draft
+    ) -> tuple[_Call, _Body, _Other] | None:
+        """An earlier call that can be copied, and what is otherwise in the copy."""
+        exact = self._known.get(key)
+        call = self._known.get(alike) if exact is None and alike is not key else exact
+        body = None if call is None else self._body(call, flow)
+        if call is None or body is None:
+            return None
+        other = _SAME if call is exact else body.other(values, self.walk)
+        return None if other is None else (call, body, other)
 
-    def _body(self, key: Hashable, call: _Call, flow: Draft) -> _Body | None:
+    def _body(self, call: _Call, flow: Draft) -> _Body | None:
         """What an earlier call placed, where it can be copied on what flows in."""
-        if not self._fits(call):
+        if call.is_alone or not self._fits(call):
             return None
         if call.body is None:
             try:
                 call.body = _Body(self.walk, call)
             except _Alone:
-                self._known[key] = None
+                call.is_alone = True
                 return None
         told = call.body.is_after_default
         return call.body if told is None or told == is_open(flow) else None
+
+    def _point(self) -> _Point:
+        walk, brackets = self.walk, self.walk.brackets
+        turns, layers, taps = brackets.turns, len(walk.drafts), len(walk.labels.taps)
+        return _Point(turns, layers, taps, walk.scopes, walk.calls.depth, brackets.depth)
 
     def _fits(self, call: _Call) -> bool:
         """Whether a copy here meets no limit, and nothing may be asked of it later that it does not know."""
@@ -184,6 +228,17 @@ class _Level:
     decided: tuple[_Decided, ...]
 
 
+@record(eq=False, repr=False)
+class _Other:
+    """What a copy has otherwise: the values of parameters by the places of their sources, and the layers that take them."""
+
+    values: Mapping[int, Value]
+    ops: Mapping[int, Op]
+
+
+_SAME = _Other({}, {})
+
+
 class _Body:
     """What a call placed: all that is made anew in each copy, by its place."""
 
@@ -202,6 +257,8 @@ class _Body:
         self.values: list[tuple[Value, int]] = []
         """The values that have such sources."""
         self._value_places: dict[int, int] = {}
+        self._decisive: set[int | None] = set()
+        """The places of sources that more than the arguments of layers comes from."""
         self.ways: list[tuple[Trace, int, int | Sym]] = []
         """The steps of the way, after those that lead to them; the count of a turn."""
         self._way_places: dict[int, int] = {id(call.trace): 0}
@@ -225,6 +282,12 @@ class _Body:
         tells = any(decision.kind == "choice" for decision in decisions)
         self.is_after_default = is_open(call.flow) if tells else None
         """Whether what flowed in ends in a default activation; None where nothing that was placed tells of it."""
+        self.fractions = {
+            name: (given.value, self._takers(Param(name, self.number, "float"), given.value))
+            for name, given in call.scope.args.items()
+            if type(given.value) is Fraction
+        }
+        """Those among the call's arguments, and the layers that take each; None where more depends on it."""
 
     def place(self, draft: Draft) -> int:
         """The place of a tensor, -1 for what flows in."""
@@ -249,6 +312,8 @@ class _Body:
         if scope.kind in ("shared", "again"):
             raise _Alone
         is_outer = scope.number == self.number
+        args = () if is_outer else self._args(scope.args)
+        self._decisive.update(self.values[place][1] for _, place in args)
         children = tuple([
             ~self._homes[id(child)] if isinstance(child, Scope) else self.place(child) for child in scope.children
         ])  # fmt: skip
@@ -256,20 +321,20 @@ class _Body:
         if scope.fitted is not None:
             merge = scope.fitted.merge
             fitted = (
-                self.place(scope.fitted.like), self._source(scope.fitted.stride), scope.fitted.branch,
+                self.place(scope.fitted.like), self._deciding(scope.fitted.stride), scope.fitted.branch,
                 None if merge is None else self.place(merge),
             )  # fmt: skip
         return _Level(
             scope=scope,
             home=0 if is_outer else self._homes[id(scope.parent)],
             way=0 if is_outer else self._way(scope.trace),
-            args=() if is_outer else self._args(scope.args),
+            args=args,
             children=children,
             source=None if is_outer or scope.source is None else self.place(scope.source),
             result=None if is_outer or scope.result is None else self.place(scope.result),
             fitted=fitted,
             decided=tuple([
-                _Decided(decision, tuple(map(self._source, decision.sources)), self._way(decision.trace))
+                _Decided(decision, tuple(map(self._deciding, decision.sources)), self._way(decision.trace))
                 for decision in scope.decisions
             ]),
         )  # fmt: skip
@@ -281,7 +346,7 @@ class _Body:
         place = self._way_places.get(id(step))
         if place is None:
             before = self._way(step.parent)
-            self.ways.append((step, before, self._source(step.count) if isinstance(step, Turn) else 0))
+            self.ways.append((step, before, self._deciding(step.count) if isinstance(step, Turn) else 0))
             place = self._way_places[id(step)] = len(self.ways)
         return place
 
@@ -298,6 +363,13 @@ class _Body:
             found.append((name, place))
         return tuple(found)
 
+    def _deciding(self, sym: Sym) -> int | Sym:
+        """A source of more than a layer's argument, as of `_source`."""
+        place = self._source(sym)
+        if isinstance(place, int):
+            self._decisive.add(place)
+        return place
+
     def _source(self, sym: Sym) -> int | Sym:
         """The place of a source with numbers in it; any other as it is."""
         key: object = sym
@@ -313,7 +385,7 @@ class _Body:
         else:
             key = id(sym)
             if key not in self._source_places:
-                of = tuple(map(self._source, parts(sym)))
+                of = tuple(map(self._deciding, parts(sym)))
                 if not any(isinstance(part, int) for part in of):
                     self._source_places[key] = None
         if key not in self._source_places:
@@ -328,13 +400,63 @@ class _Body:
             for inner in entry.inner.entries.values():
                 self._check(inner)
 
+    def _takers(self, param: Param, value: Value) -> tuple[int, ...] | None:
+        """The layers that take a parameter as it is; None where something else may depend on it."""
+        place = self._source_places.get(param)
+        bound = [value for step, *_ in self.ways if isinstance(step, Turn) for _, value in step.bindings]
+        is_told = not all(isinstance(value, int | str) for value in bound)  # by the way to a layer
+        if is_told or place in self._decisive or any(layer.named for layer in self.layers):
+            return None
+        takers = []
+        for i, layer in enumerate(self.layers):
+            taken = [self.values[at][0] for _, at in layer.args if self.values[at][1] == place]
+            if any(one != value or type(one) is not Fraction for one in taken):
+                return None
+            takers += [i] if taken else []
+        return tuple(takers)
+
+    def other(self, values: Mapping[str, Sourced[Value]], walk: Walk) -> _Other | None:
+        """What is otherwise where the call has these fractions; None where what it placed is not the same for them."""
+        changed: dict[int, Value] = {}
+        remade: set[int] = set()
+        for name, (before, takers) in self.fractions.items():
+            now = values[name].value
+            if now != before:
+                place = self._source_places.get(Param(name, self.number, "float"))
+                if takers is None:
+                    return None
+                if place is not None:
+                    changed[place] = now
+                remade.update(takers)
+        ops: dict[int, Op] = {}
+        for i in remade:
+            one = self.layers[i].draft
+            assert one.op is not None
+            args = dict(one.args)
+            for name, at in self.layers[i].args:
+                value, place = self.values[at]
+                args[name] = Sourced(changed.get(place, value), args[name].source)
+            shapes = tuple([x.shape for x in one.inputs])
+            wanted = Wanted(type(one.op), Arguments(args), shapes, one.given, one.span)
+            try:
+                ops[i], shape = made(wanted, walk.ledger, has_free=False)
+            except CnncError:
+                return None  # told where it is walked
+            if shape != one.shape or ops[i].windows(*shapes) != one.op.windows(
+                *shapes
+            ):  # as of a shortcut around it
+                return None
+        return _Other(changed, ops)
+
     # --- a copy --------------------------------------------------------------------------
 
-    def copied(self, walk: Walk, flow: Draft, labels: LabelScope, scope: Scope, trace: CallStep) -> Draft:
+    def copied(
+        self, walk: Walk, flow: Draft, labels: LabelScope, scope: Scope, trace: CallStep, other: _Other
+    ) -> Draft:
         """Place all of it in a scope, on a flow of the same shape; what flows out."""
         first, further = len(walk.drafts), scope.number - self.number
         sources = self._sources(flow.number, first - self.first, further)
-        values = [Sourced(value, sources[place]) for value, place in self.values]
+        values = [Sourced(other.values.get(place, value), sources[place]) for value, place in self.values]
         ways: list[Trace] = [trace]
         for step, before, count in self.ways:
             if isinstance(step, CallStep):
@@ -356,7 +478,7 @@ class _Body:
         for number, layer in enumerate(self.layers, first):
             one = layer.draft
             drafts.append(Draft(
-                number=number, op=one.op, inputs=tuple([drafts[i] if i >= 0 else flow for i in layer.inputs]),
+                number=number, op=other.ops.get(number - first, one.op), inputs=tuple([drafts[i] if i >= 0 else flow for i in layer.inputs]),
                 shape=one.shape, span=one.span, trace=ways[layer.way], role=one.role, label=one.label,
                 scope=scopes[layer.home], args=_with(one.args, layer.args, values), written=one.written, given=one.given,
                 named={name: drafts[i] for name, i in layer.named.items()} if layer.named else one.named,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from types import NoneType
+from typing import TypeAlias
 
 from cnnc.compiler.ops import Op, OpError, Place, Shape, Sizes, show
 from cnnc.compiler.ops.base import MAX_SIZE
@@ -54,9 +55,9 @@ def made(wanted: Wanted, ledger: Ledger, *, has_free: bool) -> tuple[Op, Shape]:
     return found
 
 
-def form_of(values: Mapping[str, Sourced[Value]]) -> tuple[object, ...] | None:
+def form_of(values: Mapping[str, Sourced[Value]]) -> Form | None:
     """What tells a layer's arguments from any others: 1 from yes, `3x3` from (3, 3); None where nothing does."""
-    form = []
+    form: list[tuple[str, object, Value]] = []
     for name, given in values.items():
         value = given.value
         kind: object = type(value)
@@ -68,6 +69,8 @@ def form_of(values: Mapping[str, Sourced[Value]]) -> tuple[object, ...] | None:
     return tuple(form)
 
 
+Form: TypeAlias = tuple[tuple[str, object, Value], ...]
+"""Arguments by name, with the types of their values."""
 _SCALARS = frozenset({int, str, bool, Fraction, float, NoneType})
 
 
