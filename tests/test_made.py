@@ -108,7 +108,7 @@ def seen(found: Analysis) -> object:
         if found.graph is None
         else [(node.name, repr(node.op), node.inputs, node.out) for node in found.graph.nodes]
     )
-    return shown, findings, nodes, None if found.costs is None else found.costs.nodes, found.fields
+    return shown, findings, nodes, None if found.costs is None else found.costs.nodes, tuple(found.fields)
 
 
 @pytest.mark.parametrize("path", sampled(SPECS, 20), ids=lambda path: path.stem)

@@ -11,7 +11,7 @@ from cnnc.compiler.allow import accepted, idle
 from cnnc.compiler.build import check_library, is_library
 from cnnc.compiler.expect import Claim, check_claims, plain
 from cnnc.compiler.ops.base import by_x
-from cnnc.compiler.receptive_field import misalignments, receptive_fields
+from cnnc.compiler.receptive_field import Fields, misalignments
 from cnnc.compiler.sizes import is_free
 from cnnc.compiler.walk.layers import MAX_LAYERS
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
@@ -125,7 +125,7 @@ def _with_claims(verdict: Verdict, net: Net, syntax: Spec) -> Verdict:
     claims, problems = check_claims(net.graph)
     failures = [*problems, *(claim.failure() for claim in claims if not claim.holds)]
     failures.sort(key=lambda d: d.span.start if d.span else -1)
-    uncentred, taken = accepted(syntax, misalignments(net.graph, receptive_fields(net.graph)))
+    uncentred, taken = accepted(syntax, misalignments(net.graph, Fields(net.graph)))
     unneeded = idle(syntax, net.graph, (*net.graph.accepted, *taken))
     return replace(
         verdict,

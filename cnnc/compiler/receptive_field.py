@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import TypeVar, assert_never
+from typing import TypeVar, assert_never, overload
 
 from cnnc.compiler import lattice
 from cnnc.compiler.graph import Graph, Node
@@ -152,19 +152,42 @@ def receptive_fields(
     (one pass for each input needed). None where a node does not depend on it. Free input sizes
     are `sizes` (None: the reference sizes).
     """
-    fields: list[ReceptiveField | None] = [None] * len(graph.nodes)
-    for source in tuple(graph.inputs.values()) if wrt is None else (wrt,):
-        if fields[source] is None:
-            one = _Pass(graph, source, sizes)
-            for node in graph.nodes[source:]:
-                if fields[node.index] is None:
-                    fields[node.index] = one.field(node.index)
-    return tuple(fields)
+    return tuple(Fields(graph, wrt, sizes))
+
+
+class Fields(Sequence["ReceptiveField | None"]):
+    """What `receptive_fields` gives, each told when it is asked for: an editor shows few of them."""
+
+    def __init__(self, graph: Graph, wrt: int | None = None, sizes: Mapping[str, int] | None = None) -> None:
+        sources = tuple(graph.inputs.values()) if wrt is None else (wrt,)
+        self._passes = [_Pass(graph, source, sizes) for source in sources]
+        self._places = range(len(graph.nodes))
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> ReceptiveField | None: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[ReceptiveField | None, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> ReceptiveField | tuple[ReceptiveField | None, ...] | None:
+        if isinstance(index, slice):
+            return tuple([self._of(i) for i in self._places[index]])
+        return self._of(self._places[index])
+
+    def _of(self, index: int) -> ReceptiveField | None:
+        for one in self._passes:
+            field = one.field(index) if index >= one.source else None
+            if field is not None:
+                return field
+        return None
 
 
 def misalignments(graph: Graph, fields: Sequence[ReceptiveField | None]) -> Iterator[Diagnostic]:
     """W203 for every merge whose branches are not centred on each other, naming the one that is off."""
-    for node, field in zip(graph.nodes, fields, strict=True):
+    for node in graph.nodes:
+        field = fields[node.index] if len(node.inputs) > 1 else None
         if field is not None and field.off is not None:
             branch = graph.nodes[field.off].name
             yield Diagnostic(

@@ -18,7 +18,7 @@ from cnnc.compiler.cost import Costs
 from cnnc.compiler.expect import Claim, check_claims
 from cnnc.compiler.graph import Graph
 from cnnc.compiler.queries import Figures
-from cnnc.compiler.receptive_field import ReceptiveField, misalignments, receptive_fields
+from cnnc.compiler.receptive_field import Fields, ReceptiveField, misalignments
 from cnnc.compiler.walk.values import InputSizes, Value
 from cnnc.dsl import syntax as s
 from cnnc.dsl.diagnostics import CnncError, Diagnostic
@@ -45,7 +45,7 @@ class Analysis:
 
     def __init__(
         self, source: Source, tree: s.Spec | None, net: Net | None, findings: Sequence[Diagnostic],
-        claims: Sequence[Claim] = (), fields: tuple[ReceptiveField | None, ...] = (),
+        claims: Sequence[Claim] = (), fields: Sequence[ReceptiveField | None] = (),
     ) -> None:  # fmt: skip
         self.source = source
         self.tree = tree
@@ -120,7 +120,7 @@ def _network(source: Source, tree: s.Spec, setting: Setting) -> Analysis:
         tree, stem=stem_of(source.name), sizes=setting.sizes, params=setting.params, patience=PATIENCE
     )
     net = Net(graph)
-    fields = receptive_fields(graph)
+    fields = Fields(graph)
     known = Figures(graph, fields)
     claims, problems = check_claims(graph, known)
     net.costs = known.costs
