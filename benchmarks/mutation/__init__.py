@@ -1,0 +1,1 @@
+"""The mutation score of the analyses: `python -m benchmarks.mutation`."""
