@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from itertools import chain, count
 
 from cnnc.backends.pytorch.loops import LEAST_SAVED, LEAST_TURNS, numeral, stem
+from cnnc.compiler.progressions import rule_of
 from cnnc.compiler.walk.values import Turn
 
 MOST_PEELED = 2
 """So many turns at either end may differ from the others, and are written before and after the loop."""
-MOST_PERIOD = 32
-"""Numbers that come back after so many turns at most are seen to do so."""
 
 _TOKEN = re.compile(
     r'"(?:[^"\\]|\\.)*"|self\.(?P<child>[A-Za-z]\w*)|[A-Za-z_]\w*|\d+\.\d*(?:e[+-]?\d+)?|\d+e[+-]?\d+|(?P<int>\d+)|.'
@@ -65,40 +64,8 @@ class _Counter:
         >>> counter.formula([3, 5] * 4), _Counter("i", range(5)).formula([1, 2, 4, 1, 2])
         ('2 * (i % 2) + 3', None)
         """
-        if len(set(numbers)) == 1:
-            return str(numbers[0])
-        straight = _linear(self.name, self.values, numbers) or _geometric(self.name, self.values, numbers)
-        if straight is not None:
-            return straight
-        most = min(MOST_PERIOD, len(numbers) // 2) if self.values.step == 1 else 0
-        for period in range(2, most + 1):
-            rests = [i % period for i in self.values]
-            rest = f"({self.name} % {period})"
-            found = _linear(rest, rests, numbers) or _geometric(rest, rests, numbers)
-            if found is not None:
-                return found
-        return None
-
-
-def _linear(name: str, at: Sequence[int], numbers: Sequence[int]) -> str | None:
-    step, left = divmod(numbers[1] - numbers[0], at[1] - at[0])
-    first = numbers[0] - step * at[0]
-    if left or not step or any(n != first + step * i for i, n in zip(at, numbers, strict=True)):
-        return None
-    grown = name if step == 1 else f"{step} * {name}"
-    return grown if not first else f"{grown} {'+' if first > 0 else '-'} {abs(first)}"
-
-
-def _geometric(name: str, at: Sequence[int], numbers: Sequence[int]) -> str | None:
-    known = dict(zip(at, numbers, strict=True))
-    low = min(known)
-    if known[low] < 1 or low + 1 not in known:
-        return None
-    factor, left = divmod(known[low + 1], known[low])
-    first, more = divmod(known[low], factor**low) if factor > 1 else (0, 1)
-    if left or more or any(n != first * factor**i for i, n in zip(at, numbers, strict=True)):
-        return None
-    return f"{factor} ** {name}" if first == 1 else f"{first} * {factor} ** {name}"
+        rule = rule_of(numbers, self.values)
+        return None if rule is None or rule.shift else rule.text(self.name)
 
 
 def rolled(constructor: Lines, forward: Lines, turns: Mapping[str, Sequence[Turn]]) -> tuple[Lines, Lines]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
 
+from cnnc.compiler.progressions import rule_of
 from cnnc.importer.structure.terms import Formula, Value
 
 _FEWEST = 3
@@ -47,49 +47,17 @@ def follows(values: Sequence[Value], counts: Sequence[int], name: str) -> Formul
 
 
 def _arithmetic(values: Sequence[int], counts: Sequence[int], name: str) -> str | None:
-    found = _sum(values, counts, name) or _power(values, counts, name)
-    return found or _again(values, counts, name)
-
-
-def _sum(values: Sequence[int], counts: Sequence[int], name: str) -> str | None:
-    step, rest = divmod(values[1] - values[0], counts[1] - counts[0])
-    start = values[0] - step * counts[0]
-    is_sum = not rest and all(v == step * c + start for v, c in zip(values, counts, strict=True))
-    if not is_sum or step < 1 or (step > 1 and len(values) < _FEWEST):
+    rule = rule_of(values, counts)
+    if rule is None:
         return None
-    text = name if step == 1 else f"{step}*{name}"
-    return f"{text}{start:+}" if start else text
-
-
-def _power(values: Sequence[int], counts: Sequence[int], name: str) -> str | None:
-    if len(values) < _FEWEST or min(values) < 1 or counts[0] not in range(64):
-        return None
-    base, rest = divmod(values[1], values[0])
-    is_power = not rest and base > 1 and all(b == base * a for a, b in pairwise(values))
-    if not is_power or max(values) > _LARGEST:
-        return None
-    first, unit = values[0], base ** counts[0]
-    if first % unit == 0:
-        first, power = first // unit, f"{base}**{name}"
+    length = rule.period or len(values)
+    if rule.base:
+        is_seen = length >= _FEWEST and counts[0] in range(64) and max(values) <= _LARGEST
     else:
-        power = f"{base}**({name}-{counts[0]})"
-    return power if first == 1 else f"{first}*{power}"
-
-
-def _again(values: Sequence[int], counts: Sequence[int], name: str) -> str | None:
-    """Of values that come again after some turns: the arithmetic of the rest that a division by these leaves."""
-    for period in range(_FEWEST, len(values) // 2 + 1):
-        if any(a != b for a, b in zip(values, values[period:], strict=False)):
-            continue
-        for shift in (0, counts[0]):
-            rest = f"({name}-{shift})%{period}" if shift else f"{name}%{period}"
-            by_rest = dict(zip([(count - shift) % period for count in counts[:period]], values, strict=False))
-            turn = [by_rest[i] for i in range(period)]
-            found = _sum(turn, range(period), f"({rest})") or _power(turn, range(period), f"({rest})")
-            if found is not None:
-                return found.removeprefix("(").removesuffix(")") if found == f"({rest})" else found
-        return None
-    return None
+        is_seen = rule.step >= 1 and (length >= _FEWEST or (rule.step == 1 and not rule.period))
+    text = rule.text(name).replace(" ", "")
+    is_rest = rule.period and rule.step == 1 and not rule.first  # needs no brackets alone
+    return (text[1:-1] if is_rest else text) if is_seen else None
 
 
 def placed(formula: Formula, name: str, found: Formula) -> Formula:
