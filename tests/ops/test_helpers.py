@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
+from typing import Any
 
 import pytest
 
@@ -16,13 +17,14 @@ from cnnc.backends.pytorch.helpers import bias as biases  # noqa: E402
 from cnnc.backends.pytorch.helpers import (  # noqa: E402
     capsule,
     convolution,
+    helper,
     norms,
-    padded_pooling,
     pooling,
     rearrange,
     sampling,
     shortcut,
     small,
+    with_needs,
 )
 from ops import reference as ref  # noqa: E402
 
@@ -32,6 +34,14 @@ STRIDE = {1: (2,), 2: (2, 1), 3: (1, 2, 2)}
 DILATION = {1: (2,), 2: (1, 2), 3: (1, 1, 2)}
 KERNEL = {1: (3,), 2: (3, 2), 3: (2, 2, 3)}
 RANKS = pytest.mark.parametrize("rank", [1, 2, 3])
+
+
+def written(name: str) -> Any:
+    """A helper as the files that use it have it: of some, only the text for two axes is in cnnc."""
+    scope: dict[str, Any] = {}
+    for needed in with_needs([name]):
+        exec("\n".join([*sorted(helper(needed).imports), helper(needed).source]), scope)
+    return scope[name]
 
 
 def flat(sides: ref.Sides) -> tuple[int, ...]:
@@ -68,7 +78,7 @@ def agrees(module: nn.Module, x: Tensor, reference: Callable[[Tensor], Tensor]) 
 
 @RANKS
 def test_uneven_conv(rank: int) -> None:
-    cls = getattr(convolution, f"UnevenConv{rank}d")
+    cls = written(f"UnevenConv{rank}d")
     m = cls(4, 6, KERNEL[rank], stride=STRIDE[rank], padding=flat(SIDES[rank]), groups=2)
     where = (STRIDE[rank], SIDES[rank], (1,) * rank)
     agrees(m, random(2, 4, *SIZES[rank]), lambda x: ref.conv(x, m.weight, m.bias, *where, groups=2))
@@ -76,7 +86,7 @@ def test_uneven_conv(rank: int) -> None:
 
 @RANKS
 def test_uneven_conv_transpose(rank: int) -> None:
-    cls = getattr(convolution, f"UnevenConvTranspose{rank}d")
+    cls = written(f"UnevenConvTranspose{rank}d")
     more = tuple(s - 1 for s in STRIDE[rank])
     m = cls(2, 3, KERNEL[rank], stride=STRIDE[rank], padding=flat(SIDES[rank]), output_padding=more)
     where = (STRIDE[rank], SIDES[rank], (1,) * rank, more)
@@ -85,7 +95,7 @@ def test_uneven_conv_transpose(rank: int) -> None:
 
 @RANKS
 def test_standardised_conv(rank: int) -> None:
-    cls = getattr(convolution, f"StandardisedConv{rank}d")
+    cls = written(f"StandardisedConv{rank}d")
     m = cls(2, 3, KERNEL[rank], stride=STRIDE[rank], padding=flat(SIDES[rank]))
 
     def reference(x: Tensor) -> Tensor:
@@ -102,7 +112,7 @@ def test_standardised_conv(rank: int) -> None:
 
 @RANKS
 def test_standardised_conv_with_gain(rank: int) -> None:
-    cls = getattr(convolution, f"StandardisedConv{rank}d")
+    cls = written(f"StandardisedConv{rank}d")
     m = cls(2, 3, KERNEL[rank], stride=STRIDE[rank], padding=flat(SIDES[rank]), eps=1e-3, gain=True)
     torch.nn.init.uniform_(m.gain, 0.5, 2)
 
@@ -120,7 +130,7 @@ def test_standardised_conv_with_gain(rank: int) -> None:
 @RANKS
 @pytest.mark.parametrize("by_side", [False, True])
 def test_separable_conv(rank: int, by_side: bool) -> None:
-    cls = getattr(convolution, f"SeparableConv{rank}d")
+    cls = written(f"SeparableConv{rank}d")
     sides = SIDES[rank] if by_side else ((1, 1),) * rank
     m = cls(2, 3, 3, padding=flat(sides) if by_side else 1, multiplier=2)
     ones = (1,) * rank
@@ -178,14 +188,14 @@ def test_padded_pools(rank: int, ceiling: bool, kind: str) -> None:
     sizes, each = ref.windows(x, kernel, stride, sides, ceiling=ceiling)
     options = {"stride": stride, "padding": flat(sides), "ceil_mode": ceiling}
     if kind == "max":
-        module = getattr(padded_pooling, f"UnevenMaxPool{rank}d")(3, **options)
+        module = written(f"UnevenMaxPool{rank}d")(3, **options)
         expected = [torch.stack(v).amax(0) for v, _ in each]
     elif kind == "sum":
         module = pooling.SumPool(kernel, **options)
         expected = [sum(v) for v, _ in each]
     else:
         counted = kind == "mean"
-        cls = getattr(padded_pooling, f"UnevenAvgPool{rank}d")
+        cls = written(f"UnevenAvgPool{rank}d")
         module = cls(3, **options, count_include_pad=counted)
         expected = [sum(v) / (places if counted else len(v)) for v, places in each]
     agrees(module, x, lambda x: ref.gathered(x, sizes, expected))

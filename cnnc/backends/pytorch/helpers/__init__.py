@@ -1,7 +1,8 @@
 """Layers that PyTorch lacks: small classes that are copied into the files that use them.
 
 The files here import torch and are read as text, never imported by the compiler. Arithmetic that the
-language has too is copied from its own function. What a helper needs follows from the names that it reads
+language has too is copied from its own function. A file with `AXES` is read for as many, with `1d` and `3d`
+in place of `2d`. What a helper needs follows from the names that it reads
 and does not set: those that its file imports, and other helpers.
 """
 
@@ -37,7 +38,9 @@ def _places() -> Mapping[str, str]:
     for path in sorted(files(__name__).iterdir(), key=lambda p: p.name):
         if path.name.endswith(".py") and path.name != "__init__.py":
             text = path.read_text(encoding="utf8")
-            found |= dict.fromkeys(_top_level(text), text)
+            for axes in (2, 1, 3) if "\nAXES = " in text else (2,):
+                read = text.replace("2d", f"{axes}d") if axes != 2 else text
+                found = {**dict.fromkeys(_top_level(read), read), **found}
     return found
 
 

@@ -7,16 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-class UnevenConv1d(nn.Conv1d):
-    """Convolution padded by side: `padding` as `F.pad` has it, last axis first."""
-
-    def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.sides = padding
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(F.pad(x, self.sides))
+AXES = (1, 2, 3)
+"""What is written here for maps of two axes is read for one and three axes too."""
 
 
 class UnevenConv2d(nn.Conv2d):
@@ -30,28 +22,6 @@ class UnevenConv2d(nn.Conv2d):
         return super().forward(F.pad(x, self.sides))
 
 
-class UnevenConv3d(nn.Conv3d):
-    """Convolution padded by side: `padding` as `F.pad` has it, last axis first."""
-
-    def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.sides = padding
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(F.pad(x, self.sides))
-
-
-class UnevenConvTranspose1d(nn.ConvTranspose1d):
-    """Transposed convolution cut by side: `padding` as `F.pad` has it."""
-
-    def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.cut = tuple(-n for n in padding)
-
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        return F.pad(super().forward(x, output_size), self.cut)
-
-
 class UnevenConvTranspose2d(nn.ConvTranspose2d):
     """Transposed convolution cut by side: `padding` as `F.pad` has it."""
 
@@ -61,37 +31,6 @@ class UnevenConvTranspose2d(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         return F.pad(super().forward(x, output_size), self.cut)
-
-
-class UnevenConvTranspose3d(nn.ConvTranspose3d):
-    """Transposed convolution cut by side: `padding` as `F.pad` has it."""
-
-    def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.cut = tuple(-n for n in padding)
-
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        return F.pad(super().forward(x, output_size), self.cut)
-
-
-class MaskedConv1d(nn.Conv1d):
-    """Convolution over what comes before a position, row by row; mask "b" adds itself.
-
-    van den Oord et al. 2016, PixelRNN. `padding` is ordered as in `F.pad`.
-    """
-
-    def __init__(
-        self, *args: Any, padding: tuple[int, ...], mask: str, **kwargs: Any
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.sides = padding
-        self.seen = math.prod(self.kernel_size) // 2 + (mask == "b")
-
-    def forward(self, x: Tensor) -> Tensor:
-        taps = self.weight.flatten(2)
-        hidden = taps.shape[2] - self.seen
-        weight = F.pad(taps[:, :, : self.seen], (0, hidden)).view_as(self.weight)
-        return self._conv_forward(F.pad(x, self.sides), weight, self.bias)
 
 
 class MaskedConv2d(nn.Conv2d):
@@ -111,58 +50,6 @@ class MaskedConv2d(nn.Conv2d):
         taps = self.weight.flatten(2)
         hidden = taps.shape[2] - self.seen
         weight = F.pad(taps[:, :, : self.seen], (0, hidden)).view_as(self.weight)
-        return self._conv_forward(F.pad(x, self.sides), weight, self.bias)
-
-
-class MaskedConv3d(nn.Conv3d):
-    """Convolution over what comes before a position, row by row; mask "b" adds itself.
-
-    van den Oord et al. 2016, PixelRNN. `padding` is ordered as in `F.pad`.
-    """
-
-    def __init__(
-        self, *args: Any, padding: tuple[int, ...], mask: str, **kwargs: Any
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.sides = padding
-        self.seen = math.prod(self.kernel_size) // 2 + (mask == "b")
-
-    def forward(self, x: Tensor) -> Tensor:
-        taps = self.weight.flatten(2)
-        hidden = taps.shape[2] - self.seen
-        weight = F.pad(taps[:, :, : self.seen], (0, hidden)).view_as(self.weight)
-        return self._conv_forward(F.pad(x, self.sides), weight, self.bias)
-
-
-class StandardisedConv1d(nn.Conv1d):
-    """Convolution by filters of mean 0 and variance 1 (Qiao et al. 2019).
-
-    With `gain` each is multiplied by `scale` and a learnt gain over the root of the
-    number of its values (Brock et al. 2021). `padding` is in the order of `F.pad`,
-    last axis first.
-    """
-
-    def __init__(
-        self,
-        *args: Any,
-        padding: tuple[int, ...],
-        eps: float = 1e-5,
-        gain: bool = False,
-        scale: float = 1.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.sides = padding
-        self.eps = eps
-        self.scale = scale * self.weight[0].numel() ** -0.5
-        self.gain = nn.Parameter(torch.ones(self.out_channels, 1, 1)) if gain else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        axes = tuple(range(1, self.weight.dim()))
-        var, mean = torch.var_mean(self.weight, axes, correction=0, keepdim=True)
-        weight = (self.weight - mean) * torch.rsqrt(var + self.eps)
-        if self.gain is not None:
-            weight = weight * (self.gain * self.scale)
         return self._conv_forward(F.pad(x, self.sides), weight, self.bias)
 
 
@@ -187,9 +74,8 @@ class StandardisedConv2d(nn.Conv2d):
         self.sides = padding
         self.eps = eps
         self.scale = scale * self.weight[0].numel() ** -0.5
-        self.gain = (
-            nn.Parameter(torch.ones(self.out_channels, 1, 1, 1)) if gain else None
-        )
+        shape = (self.out_channels, *[1] * (self.weight.dim() - 1))
+        self.gain = nn.Parameter(torch.ones(shape)) if gain else None
 
     def forward(self, x: Tensor) -> Tensor:
         axes = tuple(range(1, self.weight.dim()))
@@ -198,157 +84,6 @@ class StandardisedConv2d(nn.Conv2d):
         if self.gain is not None:
             weight = weight * (self.gain * self.scale)
         return self._conv_forward(F.pad(x, self.sides), weight, self.bias)
-
-
-class StandardisedConv3d(nn.Conv3d):
-    """Convolution by filters of mean 0 and variance 1 (Qiao et al. 2019).
-
-    With `gain` each is multiplied by `scale` and a learnt gain over the root of the
-    number of its values (Brock et al. 2021). `padding` is in the order of `F.pad`,
-    last axis first.
-    """
-
-    def __init__(
-        self,
-        *args: Any,
-        padding: tuple[int, ...],
-        eps: float = 1e-5,
-        gain: bool = False,
-        scale: float = 1.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.sides = padding
-        self.eps = eps
-        self.scale = scale * self.weight[0].numel() ** -0.5
-        self.gain = (
-            nn.Parameter(torch.ones(self.out_channels, 1, 1, 1, 1)) if gain else None
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        axes = tuple(range(1, self.weight.dim()))
-        var, mean = torch.var_mean(self.weight, axes, correction=0, keepdim=True)
-        weight = (self.weight - mean) * torch.rsqrt(var + self.eps)
-        if self.gain is not None:
-            weight = weight * (self.gain * self.scale)
-        return self._conv_forward(F.pad(x, self.sides), weight, self.bias)
-
-
-class SeparableConv1d(nn.Module):
-    """A depthwise convolution, then 1x1 over the channels (Chollet 2017, Xception).
-
-    `padding` is by axis, or with 2 numbers by side in the order of `F.pad`.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Any,
-        *,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        multiplier: int = 1,
-        bias: bool = True,
-    ) -> None:
-        super().__init__()
-        by_side = isinstance(padding, tuple) and len(padding) == 2
-        self.sides = padding if by_side else None
-        self.depthwise = nn.Conv1d(
-            in_channels,
-            in_channels * multiplier,
-            kernel_size,
-            stride=stride,
-            padding=0 if by_side else padding,
-            dilation=dilation,
-            groups=in_channels,
-            bias=False,
-        )
-        self.pointwise = nn.Conv1d(in_channels * multiplier, out_channels, 1, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        padded = x if self.sides is None else F.pad(x, self.sides)
-        y: Tensor = self.pointwise(self.depthwise(padded))
-        return y
-
-
-class SeparableConv2d(nn.Module):
-    """A depthwise convolution, then 1x1 over the channels (Chollet 2017, Xception).
-
-    `padding` is by axis, or with 4 numbers by side in the order of `F.pad`.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Any,
-        *,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        multiplier: int = 1,
-        bias: bool = True,
-    ) -> None:
-        super().__init__()
-        by_side = isinstance(padding, tuple) and len(padding) == 4
-        self.sides = padding if by_side else None
-        self.depthwise = nn.Conv2d(
-            in_channels,
-            in_channels * multiplier,
-            kernel_size,
-            stride=stride,
-            padding=0 if by_side else padding,
-            dilation=dilation,
-            groups=in_channels,
-            bias=False,
-        )
-        self.pointwise = nn.Conv2d(in_channels * multiplier, out_channels, 1, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        padded = x if self.sides is None else F.pad(x, self.sides)
-        y: Tensor = self.pointwise(self.depthwise(padded))
-        return y
-
-
-class SeparableConv3d(nn.Module):
-    """A depthwise convolution, then 1x1 over the channels (Chollet 2017, Xception).
-
-    `padding` is by axis, or with 6 numbers by side in the order of `F.pad`.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Any,
-        *,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        multiplier: int = 1,
-        bias: bool = True,
-    ) -> None:
-        super().__init__()
-        by_side = isinstance(padding, tuple) and len(padding) == 6
-        self.sides = padding if by_side else None
-        self.depthwise = nn.Conv3d(
-            in_channels,
-            in_channels * multiplier,
-            kernel_size,
-            stride=stride,
-            padding=0 if by_side else padding,
-            dilation=dilation,
-            groups=in_channels,
-            bias=False,
-        )
-        self.pointwise = nn.Conv3d(in_channels * multiplier, out_channels, 1, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        padded = x if self.sides is None else F.pad(x, self.sides)
-        y: Tensor = self.pointwise(self.depthwise(padded))
-        return y
 
 
 class TableConv(nn.Module):

@@ -6,24 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-class UnevenMaxPool1d(nn.MaxPool1d):
-    """Max-pool padded by side: `padding` as `F.pad` has it, last axis first.
-
-    With `ceil_mode` a window must start in the input or the padding before it.
-    """
-
-    def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.sides = padding
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = super().forward(F.pad(x, self.sides, value=float("-inf")))
-        stride = self.stride if isinstance(self.stride, tuple) else (self.stride,) * 1
-        for i, s in enumerate(stride):
-            start = x.shape[2 + i] + self.sides[-2 - 2 * i]
-            y = y.narrow(2 + i, 0, min(y.shape[2 + i], -(-start // s)))
-        return y
+AXES = (1, 2, 3)
+"""What is written here for maps of two axes is read for one and three axes too."""
 
 
 class UnevenMaxPool2d(nn.MaxPool2d):
@@ -38,48 +22,8 @@ class UnevenMaxPool2d(nn.MaxPool2d):
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = super().forward(F.pad(x, self.sides, value=float("-inf")))
-        stride = self.stride if isinstance(self.stride, tuple) else (self.stride,) * 2
-        for i, s in enumerate(stride):
-            start = x.shape[2 + i] + self.sides[-2 - 2 * i]
-            y = y.narrow(2 + i, 0, min(y.shape[2 + i], -(-start // s)))
-        return y
-
-
-class UnevenMaxPool3d(nn.MaxPool3d):
-    """Max-pool padded by side: `padding` as `F.pad` has it, last axis first.
-
-    With `ceil_mode` a window must start in the input or the padding before it.
-    """
-
-    def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.sides = padding
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = super().forward(F.pad(x, self.sides, value=float("-inf")))
-        stride = self.stride if isinstance(self.stride, tuple) else (self.stride,) * 3
-        for i, s in enumerate(stride):
-            start = x.shape[2 + i] + self.sides[-2 - 2 * i]
-            y = y.narrow(2 + i, 0, min(y.shape[2 + i], -(-start // s)))
-        return y
-
-
-class UnevenAvgPool1d(nn.AvgPool1d):
-    """Average-pool padded by side: `padding` as `F.pad` has it, last axis first.
-
-    With `ceil_mode` a window must start in the input or the padding before it.
-    """
-
-    def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.sides = padding
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = super().forward(F.pad(x, self.sides))
-        if not self.count_include_pad:
-            y = y / super().forward(F.pad(torch.ones_like(x[:1, :1]), self.sides))
-        stride = self.stride if isinstance(self.stride, tuple) else (self.stride,) * 1
-        for i, s in enumerate(stride):
+        for i in range(x.dim() - 2):
+            s = self.stride[i] if isinstance(self.stride, tuple) else self.stride
             start = x.shape[2 + i] + self.sides[-2 - 2 * i]
             y = y.narrow(2 + i, 0, min(y.shape[2 + i], -(-start // s)))
         return y
@@ -99,29 +43,8 @@ class UnevenAvgPool2d(nn.AvgPool2d):
         y = super().forward(F.pad(x, self.sides))
         if not self.count_include_pad:
             y = y / super().forward(F.pad(torch.ones_like(x[:1, :1]), self.sides))
-        stride = self.stride if isinstance(self.stride, tuple) else (self.stride,) * 2
-        for i, s in enumerate(stride):
-            start = x.shape[2 + i] + self.sides[-2 - 2 * i]
-            y = y.narrow(2 + i, 0, min(y.shape[2 + i], -(-start // s)))
-        return y
-
-
-class UnevenAvgPool3d(nn.AvgPool3d):
-    """Average-pool padded by side: `padding` as `F.pad` has it, last axis first.
-
-    With `ceil_mode` a window must start in the input or the padding before it.
-    """
-
-    def __init__(self, *args: Any, padding: tuple[int, ...], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.sides = padding
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = super().forward(F.pad(x, self.sides))
-        if not self.count_include_pad:
-            y = y / super().forward(F.pad(torch.ones_like(x[:1, :1]), self.sides))
-        stride = self.stride if isinstance(self.stride, tuple) else (self.stride,) * 3
-        for i, s in enumerate(stride):
+        for i in range(x.dim() - 2):
+            s = self.stride[i] if isinstance(self.stride, tuple) else self.stride
             start = x.shape[2 + i] + self.sides[-2 - 2 * i]
             y = y.narrow(2 + i, 0, min(y.shape[2 + i], -(-start // s)))
         return y

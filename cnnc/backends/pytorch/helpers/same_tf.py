@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+AXES = (1, 2, 3)
+"""What is written here for maps of two axes is read for one and three axes too."""
+
 
 class SameTF(nn.Module):
     """Pads by TensorFlow's rule before the layer it is mixed into.
@@ -30,45 +33,14 @@ class SameTF(nn.Module):
         return y
 
 
-class SameTFConv1d(SameTF, nn.Conv1d):
-    """Convolution padded by TensorFlow's rule."""
-
-
 class SameTFConv2d(SameTF, nn.Conv2d):
     """Convolution padded by TensorFlow's rule."""
-
-
-class SameTFConv3d(SameTF, nn.Conv3d):
-    """Convolution padded by TensorFlow's rule."""
-
-
-class SameTFMaxPool1d(SameTF, nn.MaxPool1d):
-    """Max-pool padded by TensorFlow's rule; padding never wins."""
-
-    fill = float("-inf")
 
 
 class SameTFMaxPool2d(SameTF, nn.MaxPool2d):
     """Max-pool padded by TensorFlow's rule; padding never wins."""
 
     fill = float("-inf")
-
-
-class SameTFMaxPool3d(SameTF, nn.MaxPool3d):
-    """Max-pool padded by TensorFlow's rule; padding never wins."""
-
-    fill = float("-inf")
-
-
-class SameTFAvgPool1d(SameTF, nn.AvgPool1d):
-    """Average-pool padded by TensorFlow's rule."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = super().forward(x)
-        if self.count_include_pad:
-            return y
-        inside: Tensor = super().forward(torch.ones_like(x[:1, :1]))
-        return y / inside
 
 
 class SameTFAvgPool2d(SameTF, nn.AvgPool2d):
@@ -80,45 +52,6 @@ class SameTFAvgPool2d(SameTF, nn.AvgPool2d):
             return y
         inside: Tensor = super().forward(torch.ones_like(x[:1, :1]))
         return y / inside
-
-
-class SameTFAvgPool3d(SameTF, nn.AvgPool3d):
-    """Average-pool padded by TensorFlow's rule."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = super().forward(x)
-        if self.count_include_pad:
-            return y
-        inside: Tensor = super().forward(torch.ones_like(x[:1, :1]))
-        return y / inside
-
-
-class SameTFSeparableConv1d(nn.Module):
-    """A depthwise convolution padded by TensorFlow's rule, then 1x1 over the channels.
-
-    Chollet 2017, Xception.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Any,
-        *,
-        multiplier: int = 1,
-        bias: bool = True,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__()
-        middle = in_channels * multiplier
-        self.depthwise = SameTFConv1d(
-            in_channels, middle, kernel_size, groups=in_channels, bias=False, **kwargs
-        )
-        self.pointwise = nn.Conv1d(middle, out_channels, 1, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.pointwise(self.depthwise(x))
-        return y
 
 
 class SameTFSeparableConv2d(nn.Module):
@@ -143,34 +76,6 @@ class SameTFSeparableConv2d(nn.Module):
             in_channels, middle, kernel_size, groups=in_channels, bias=False, **kwargs
         )
         self.pointwise = nn.Conv2d(middle, out_channels, 1, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.pointwise(self.depthwise(x))
-        return y
-
-
-class SameTFSeparableConv3d(nn.Module):
-    """A depthwise convolution padded by TensorFlow's rule, then 1x1 over the channels.
-
-    Chollet 2017, Xception.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Any,
-        *,
-        multiplier: int = 1,
-        bias: bool = True,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__()
-        middle = in_channels * multiplier
-        self.depthwise = SameTFConv3d(
-            in_channels, middle, kernel_size, groups=in_channels, bias=False, **kwargs
-        )
-        self.pointwise = nn.Conv3d(middle, out_channels, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.pointwise(self.depthwise(x))
