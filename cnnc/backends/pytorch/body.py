@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from cnnc.backends.pytorch.classes import (
     LEFT_OUT,
@@ -146,7 +147,7 @@ class Body:
             return
         exact = [(0, f"{name} = Fraction(str({name}))") for name in self.cls.exact]
         yield [(0, "super().__init__()"), *exact]
-        for name, kept in self._kept().items():
+        for name, kept in self._kept.items():
             yield [(0, f"{kept} = {name}")]
         for name, new in children:
             yield self._child(name, new, texts)
@@ -227,7 +228,7 @@ class Body:
         return self._text(text)
 
     def _text(self, text: Text) -> str:
-        return text if isinstance(text, str) else sym_text(text, {**self.names, TURN: self._turn()})
+        return text if isinstance(text, str) else sym_text(text, {**self.names, TURN: self.turn})
 
     # --- chains and loops ----------------------------------------------------------------------
 
@@ -248,7 +249,7 @@ class Body:
         return _with_runs(written, loops)
 
     def _comprehension(self, text: LoopText, made: Sequence[str], *, is_keyed: bool = False) -> str:
-        turn = self._turn() if is_keyed or any(mentions(t, TURN) for t in text.body) else "_"
+        turn = self.turn if is_keyed or any(mentions(t, TURN) for t in text.body) else "_"
         turns = f"for {turn} in range({self._count(text)})"
         if len(made) == 1:
             return f"*[{made[0]} {turns}]"
@@ -283,7 +284,7 @@ class Body:
         for turn, children in zip(loop.turns, made[: len(text.head)], strict=False):
             lines += [self._assigned(name, child) for (name, _), child in zip(turn, children, strict=True)]
         if text.count is not None:
-            lines.append((0, f"for {self._turn()} in range({self._count(text)}):"))
+            lines.append((0, f"for {self.turn} in range({self._count(text)}):"))
             keyed = zip(self._keys(loop, text), made[-1], strict=True)
             lines += [(4, f"self.add_module({key}, {child})") for key, child in keyed]
         return lines
@@ -313,11 +314,12 @@ class Body:
         """The name of a child that is called `name` in the first turn, in a loop, as an expression of the turn."""
         before, number, after = numbered(name)
         start = number + done * stride
-        turn = self._turn() if stride == 1 else f"{stride} * {self._turn()}"
+        turn = self.turn if stride == 1 else f"{stride} * {self.turn}"
         turn += f" + {start}" if start else ""
         return f"f{quote(before)[:-1]}{{{turn}}}{quote(after)[1:]}" if before or after else f"str({turn})"
 
-    def _turn(self) -> str:
+    @cached_property
+    def turn(self) -> str:
         """The variable that counts the turns of a loop: none of the class's parameters, and none of forward's."""
         names = {param.name for param in self.params} | self.taken
         return next(name for name in ("i", "j", "index", "turn", "turn_") if name not in names)
@@ -369,7 +371,7 @@ class Body:
             name = inner.target
             key = "" if name is None else self._key(name, len(heads), strides[name])
             body.append(replace(inner, template=template, key=key))
-        head = f"for {self._turn()} in range({self._kept_text(texts.count)}):"
+        head = f"for {self.turn} in range({self._kept_text(texts.count)}):"
         yield replace(step, template=head, ins=tuple(ins), loop=replace(loop, body=tuple(body)))
 
     def _templates(self, loop: Loop, texts: Sequence[Text]) -> Iterator[str]:
@@ -386,6 +388,7 @@ class Body:
         self.numbers -= 1
         return self.numbers
 
+    @cached_property
     def _kept(self) -> dict[str, str]:
         """The constructor's parameters that forward reads, and the attributes they are kept in."""
         first = self.cls.first
@@ -408,11 +411,10 @@ class Body:
     def _kept_text(self, text: SlotText) -> str:
         """A text of forward: what the constructor was given is read from the attributes it is kept in."""
         assert not isinstance(text, LoopText)
-        kept = self._kept()
         if isinstance(text, str):
-            return kept.get(text, text)
-        names = {sym: kept.get(name, name) for sym, name in self.names.items()}
-        return sym_text(text, {**names, TURN: self._turn()})
+            return self._kept.get(text, text)
+        names = {sym: self._kept.get(name, name) for sym, name in self.names.items()}
+        return sym_text(text, {**names, TURN: self.turn})
 
 
 def _later(name: str, further: int) -> str:

@@ -387,8 +387,10 @@ class Planner:
         """The groups; those that differ only in how often something is repeated are one, with a loop for it."""
         if len(groups) < 2:
             return groups
-        alike: dict[tuple[object, ...], list[int]] = {}
         folded = with_loops(groups, lambda turn, instance: self._count(turn, instance.scope))
+        if folded == groups:
+            return groups
+        alike: dict[tuple[object, ...], list[int]] = {}
         for i, group in enumerate(folded):
             skeletons = {self._skeleton(instance) for instance in group}
             alike.setdefault(skeletons.pop() if len(skeletons) == 1 else (i,), []).append(i)

@@ -57,8 +57,9 @@ class _Irregular(Exception):
     """The turns of a repeat are not alike, or more of them is read than a loop leaves."""
 
 
-def with_loops(groups: Sequence[Sequence[Instance]], count: Count) -> list[list[Instance]]:
-    """For each group its instances with what is repeated more often in others as a loop; as they are where that cannot be."""
+def with_loops(groups: Sequence[list[Instance]], count: Count) -> list[list[Instance]]:
+    """For each group its instances with what is repeated more often in others as a loop; the group itself where that
+    cannot be."""
     repeats = {
         id(instance): _repeats(instance) for group in groups for instance in group if not instance.sequential
     }
@@ -73,14 +74,12 @@ def with_loops(groups: Sequence[Sequence[Instance]], count: Count) -> list[list[
             shapes[loop] = _shape(longest, repeats[id(longest)][loop])
     found: list[list[Instance]] = []
     for group in groups:
+        loops = {loop: shapes[loop] for loop in repeats.get(id(group[0]), ()) if loop in shapes}
         try:
-            known = repeats.get(id(group[0]), {})
-            loops = {loop: shapes[loop] for loop in known if loop in shapes}
-            found.append(
-                [_Folding(i, repeats[id(i)], loops, count).instance() if loops else i for i in group]
-            )
+            folds = [_Folding(i, repeats[id(i)], loops, count).instance() for i in group if loops]
         except _Irregular:
-            found.append(list(group))
+            folds = []
+        found.append(folds or group)
     return found
 
 
