@@ -256,6 +256,7 @@ def same(source: str, net: cnnc.Net, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_yolo_has_one_class_for_its_blocks() -> None:
     source = agrees(cnnc.load("zoo:yolov8n"))
     assert "self.c3 = C2f(64, 64, True, 2)" in source
+    assert "        self.adds = skip\n" in source
     assert 'self.add_module(f"c2f_unit{i + 1}", C2fUnit(w // 2, w // 2, skip))' in source
     assert "self.cv2 = nn.Conv2d(w + n * (w // 2), w, 1, bias=False)" in source
     assert (
@@ -266,6 +267,16 @@ def test_yolo_has_one_class_for_its_blocks() -> None:
 """
         in source
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "written"),
+    [("d == yes", "if d:"), ("d == no", "if not d:"), ("d != yes", "if not d:"), ("d", "if d:")],
+)
+def test_a_flag_is_asked_as_it_is(asked: str, written: str) -> None:
+    text = f"input 3x9x9\nblock b(w, d) = [conv3-w -> bn if {asked} else conv1-w -> conv3-w]\nb(4, yes) -> b(4, no) -> gap\n"
+    source = agrees(cnnc.parse(text))
+    assert f"        {written}\n" in source
 
 
 def test_what_all_turns_give_is_joined_from_a_list() -> None:

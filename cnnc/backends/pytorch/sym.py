@@ -169,6 +169,10 @@ def text(sym: Sym, names: Mapping[Param, str]) -> str:
     if isinstance(sym, Extreme | Rounded):
         return f"{_FUNCTIONS.get(sym.function, sym.function)}({', '.join(shown for _, shown in inner)})"
     if isinstance(sym, Compare):
+        flag, wanted = sym.left, sym.right
+        is_flag = isinstance(flag, Param) and flag.kind == "bool" and sym.op in ("==", "!=")
+        if is_flag and isinstance(wanted, Const):
+            return f"{'' if (sym.op == '==') == bool(wanted.value) else 'not '}{text(flag, names)}"
         return f" {sym.op} ".join(_in(part, shown, Compare, Logic, IfElse) for part, shown in inner)
     if isinstance(sym, Logic):
         items = [_in(part, shown, Logic, IfElse) for part, shown in inner]
