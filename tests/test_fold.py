@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 import pytest
 from handwritten import tokens
@@ -647,6 +648,51 @@ def test_a_head_on_several_levels_is_written_once() -> None:
     assert text.count("conv") == 8 and text.count("again(head)") == 2
     text = folded(cnnc.parse(REUSED["in each of several levels"]).graph)
     assert "block unit = c: conv3-8 -> again(c) -> d: conv1-8\n" in text
+
+
+STEPS = (
+    "conv3-8(act=none)", "conv3-8", "conv1-8(norm=bn)", "conv3-8(norm=gn(groups=2), act=silu)", "bn", "relu", "gelu",
+    "_: [conv3-8 -> bn]", "[id + conv3-8(act=none)]", "[conv1-8(act=none) & gap -> conv1-8(act=sigmoid)]",
+    "maxpool3/1(pad=1)", "dwconv3(norm=bn, act=none)",
+)  # fmt: skip
+
+
+def with_heads(random: Random) -> str:
+    """A network in which levels are used again, on any map before."""
+
+    def steps(most: int) -> str:
+        return " -> ".join(random.choices(STEPS, k=random.randint(1, most)))
+
+    lines = ["input 8x16x16", *random.choices(["default conv(norm=bn)", ""]), "conv3-8 -> m0: id"]
+    heads: list[str] = []
+    count = random.randint(3, 8)
+    for i in range(1, count):
+        flow = f"m{random.randrange(i)}"
+        if not heads or random.random() < 0.35:
+            body = random.choice([
+                f"{steps(4)}", f"in{i}: [{steps(3)}] -> {steps(2)}", f"[a: [{steps(3)}] | b: [{steps(1)} -> conv1-4]] -> conv1-8",
+            ])  # fmt: skip
+            heads.append(random.choice(["", "head.", "p.q."]) + f"h{i}")
+            step = f"{heads[-1]}: [{body}]"
+        else:
+            step = f"again({random.choice(heads)})" if random.random() < 0.8 else steps(1)
+        lines.append(f"{flow} -> {step} -> m{i}: id")
+    maps = random.choice([" | ", " + "]).join(f"m{i}" for i in range(count))
+    return "\n".join([*lines, f"[{maps}] -> gap -> fc-3"])
+
+
+@pytest.mark.parametrize(
+    "seed", [*range(8), *(pytest.param(i, marks=pytest.mark.slow) for i in range(8, 400))]
+)
+def test_heads_at_random(seed: int) -> None:
+    try:
+        graph = cnnc.parse(with_heads(Random(seed))).graph
+    except cnnc.CnncError as error:
+        if "E406" not in str(error):
+            raise
+        pytest.skip("a default activation stays at one use and not at another")
+    for names in MODES:
+        folded(graph, names)
 
 
 def test_weights_the_other_way_stay_where_they_are() -> None:
