@@ -32,12 +32,13 @@ from cnnc.backends.pytorch.rolled import rolled
 from cnnc.backends.pytorch.sym import mentions
 from cnnc.backends.pytorch.sym import text as sym_text
 from cnnc.compiler.symbolic import TURN
+from cnnc.dsl.record import record
 
 Line = tuple[int, str]
 """A logical line: how far it is indented within its method, and its text."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _LoopText:
     """What forward's part of a loop has for the values of its turns: those written one by one, then any other."""
 

@@ -154,8 +154,8 @@ class Sources:
 
     def _piece(self, node: Node, scope: Scope) -> Sym | None:
         """The channels of each of the equal parts of a tensor, where the text says how large they are."""
-        given = node.args.get("n") if node.op.channels_over is not None else None
-        if given is None:
+        given = node.args.get("n")
+        if given is None or node.op.channels_over is None:
             return None
         found = piece(self.of(given.source, scope), self.channels(node.inputs[0], scope))
         if found is not None:

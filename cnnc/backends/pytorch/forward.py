@@ -9,12 +9,13 @@ from itertools import chain, count, pairwise
 from cnnc.backends.pytorch.infix import filled
 from cnnc.backends.pytorch.names import attribute, variable
 from cnnc.backends.pytorch.wrap import WIDTH
+from cnnc.dsl.record import record
 
 INDENT = 8
 """How far the lines of a method are indented."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Loop:
     """What each turn of a repeat does, in place of a step.
 

@@ -7,20 +7,21 @@ after:  for i in range(self.n): x = cat([x, getattr(self, f"unit{i + 1}")(x)])
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from cnnc.backends.pytorch.classes import HandedNew, Instance, LayerNew, LoopNew, New, ShortcutNew
 from cnnc.backends.pytorch.forward import Loop, Step
 from cnnc.backends.pytorch.layer import Val
 from cnnc.backends.pytorch.loops import are_alike, strides_of, turns_between
 from cnnc.compiler.walk.values import Turn
+from cnnc.dsl.record import record
 from cnnc.dsl.source import Span
 
 Count = Callable[[Turn, Instance], Val]
 """How many turns a repeat has in an instance, with its source."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Repeat:
     """Where the turns of a repeat stand in an instance: the first child and how many each turn has, and the same of steps."""
 
@@ -34,7 +35,7 @@ class _Repeat:
 _OWN, _CARRIED, _OUTER = "own", "carried", "outer"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Shape:
     """How the turns of a repeat hang together, as two of them show.
 
