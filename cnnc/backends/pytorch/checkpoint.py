@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
+
 from cnnc.backends.pytorch.form import Form, Formed
+from cnnc.backends.pytorch.in_place import overwriting
 from cnnc.compiler.graph import Graph, Scope
 from cnnc.dsl.diagnostics import fail
+
+Call = tuple[Scope, tuple[Scope, ...]]
+"""A call of a block, and the calls around it."""
 
 
 class Checkpointed(Form):
@@ -17,27 +25,82 @@ class Checkpointed(Form):
 
 
 def checkpointed_blocks(graph: Graph) -> frozenset[int]:
-    """The `id` of each scope to checkpoint: innermost block calls of two or more weighted layers.
+    """The `id` of each scope to checkpoint: the calls of those blocks for which the least is held at once.
 
-    A block of one layer would keep as much as it saves, and one around others would have
-    them computed a third time. Raises CnncError (E801) where the spec has no such block.
+    A block has two or more weighted layers, since one would keep as much as it saves, and none is within
+    another, where it would be computed a third time. Raises CnncError (E801) where the spec has no such block.
     """
-    found: set[int] = set()
-    todo: list[tuple[Scope, bool]] = [(graph.root, False)]
-    chosen_within: dict[int, bool] = {}
-    while todo:  # the inner ones first
-        scope, is_ready = todo.pop()
-        inner = [child for child in scope.children if isinstance(child, Scope)]
-        if not is_ready:
-            todo += [(scope, True), *((child, False) for child in inner)]
-            continue
-        has_chosen = any(chosen_within[id(child)] for child in inner)
-        weighted = sum(graph.nodes[i].op.weighted for i in scope.nodes())
-        if scope.kind == "block" and not has_chosen and weighted > 1:
-            found.add(id(scope))
-            has_chosen = True
-        chosen_within[id(scope)] = has_chosen
-    if not found:
+    calls = [(scope, outer) for scope, outer in _block_calls(graph) if _saves(graph, scope)]
+    if not calls:
         hint = "write what repeats as a block: `block name(w) = [conv3-w -> conv3-w]`"
         raise fail("E801", "there is no block of two or more weighted layers to checkpoint", hint=hint)
-    return frozenset(found)
+    values = _values(graph)
+    inside = {id(scope): _inside(scope, values) for scope, _ in calls}
+    ways = _ways(calls, inside)
+    return frozenset(id(scope) for scope in min(ways, key=lambda way: _peak(way, values, inside)))
+
+
+def _ways(calls: Sequence[Call], inside: Mapping[int, int]) -> list[list[Scope]]:
+    """Choices of calls, none within another: those of blocks without others in them, and the
+    outermost of the blocks that have at most so much inside. All calls of a block are written as one class, so it is
+    all of them, but for a block within itself, of which it is the innermost."""
+    largest: dict[object, int] = {}
+    around: dict[object, set[object]] = {}
+    for scope, outer in calls:
+        name = _name(scope)
+        largest[name] = max(largest.get(name, 0), inside[id(scope)])
+        around.setdefault(name, set()).update(map(_name, outer))
+    around = {name: outer - {name} for name, outer in around.items()}
+    with_itself = {id(o) for scope, outer in calls for o in outer if _name(o) == _name(scope)}
+    ways = [largest.keys() - set().union(*around.values())]
+    for most in sorted(set(largest.values())):
+        small = {name for name, size in largest.items() if size <= most}
+        ways.append({name for name in small if not around[name] & small})
+    found = ([s for s, _ in calls if _name(s) in way and id(s) not in with_itself] for way in ways)
+    return [way for way in found if way]
+
+
+def _peak(way: Sequence[Scope], values: Sequence[int], inside: Mapping[int, int]) -> int:
+    """The most held in the backward pass: what was made up to a block, its inner values and their gradients."""
+    left = list(values)
+    again = [0] * len(values)
+    for scope in way:
+        again[max(scope.nodes())] = 2 * inside[id(scope)]
+        for i in scope.nodes():
+            if i != scope.result:
+                left[i] = 0
+    return max(made + more for made, more in zip(accumulate(left), again, strict=True))
+
+
+def _block_calls(graph: Graph) -> Iterator[Call]:
+    """Each call of a block, and the calls around it."""
+    todo: list[tuple[Scope, tuple[Scope, ...]]] = [(graph.root, ())]
+    while todo:
+        scope, outer = todo.pop()
+        if scope.kind == "block":
+            yield scope, outer
+            outer = (*outer, scope)
+        todo += [(child, outer) for child in scope.children if isinstance(child, Scope)]
+
+
+def _saves(graph: Graph, scope: Scope) -> bool:
+    return sum(graph.nodes[i].op.weighted for i in scope.nodes()) > 1
+
+
+def _name(scope: Scope) -> object:
+    assert scope.block is not None
+    return scope.block.name, scope.block.span
+
+
+def _values(graph: Graph) -> list[int]:
+    """How many values of one image each layer keeps for the backward pass; views and activations in place none."""
+    in_place = overwriting(graph, lambda node, activation: True)
+    return [
+        0 if node.op.is_view or node.index in in_place else math.prod(map(int, node.out))
+        for node in graph.nodes
+    ]
+
+
+def _inside(scope: Scope, values: Sequence[int]) -> int:
+    """What its layers make for each other."""
+    return sum(values[i] for i in scope.nodes() if i != scope.result)
