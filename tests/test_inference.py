@@ -498,7 +498,7 @@ def test_on_a_gpu(name: str, dtype: str) -> None:
             x = torch.randn(batch, 3, size[1] + more, size[2] + 2 * more, device="cuda").to(kind)
             with torch.no_grad():
                 (wanted,) = tensors(copy.deepcopy(plain).double()(x.double()))
-                near = 1.5 * off(half(x), wanted) + 1e-6
+                near = 2 * off(half(x), wanted) + 1e-6  # of ten numbers' luck
                 run = module.capture(fast, x)
                 for got in (fast(x), run(x), run(x)):
                     assert off(got, wanted) < near

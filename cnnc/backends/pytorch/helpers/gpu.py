@@ -233,6 +233,10 @@ class CudaGraphs:
                 self.model(*mine)
         here.wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
+        # cuBLAS's workspace is to lie in this graph's memory, which lives as long.
+        forget = getattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: None)
+        forget()
         with torch.cuda.graph(graph, pool=self.pool):
             outputs = self.model(*mine)
+        forget()
         return graph, mine, outputs
