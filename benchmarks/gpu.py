@@ -118,6 +118,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         if name not in NETWORKS:
             parser.error(f"no network `{name}`; there are {', '.join(NETWORKS)}")
     options.batch = options.batch or [256, 1]
+    options.rounds = max(options.rounds, 2)
     return options
 
 
@@ -277,27 +278,35 @@ def _training(name: str, options: argparse.Namespace, place: Place) -> Iterator[
     models = {"torchvision": theirs, "plain": net.module()}
     if name in ("resnet50", "densenet121"):
         models["checkpointed"] = net.module(optimize="checkpoint")
-    for way, model in models.items():
-        model = model.to(place.device).train().to(memory_format=LAST)
-
-        def step(model: Any = model) -> None:
-            model.zero_grad(set_to_none=True)
-            with torch.autocast(place.device, torch.bfloat16):
-                loss = torch.nn.functional.cross_entropy(model(x), y)
-            loss.backward()
-
-        for _ in range(3):
-            step()
-        spent = [place.milliseconds(step) for _ in range(6)]
+    steps = {way: _step(model, x, y, place) for way, model in models.items()}
+    times: dict[str, list[float]] = {way: [] for way in steps}
+    for round_ in range(9):
+        for way, step in steps.items():
+            spent = place.milliseconds(step)
+            if round_ >= 3:
+                times[way].append(spent)
+    for way, step in steps.items():
         work = _device_time(step) if place.is_cuda else None
-        row = {"network": name, "batch": batch, "way": f"training, {way}", "ms": statistics.median(spent),
+        row = {"network": name, "batch": batch, "way": f"training, {way}", "ms": statistics.median(times[way]),
                "gpu_ms": work}  # fmt: skip
         busy = f", {work:.1f} ms of them on the GPU" if work else ""
         print(f"{name:<13}{batch:>4}  {row['way']:<30}{row['ms']:>9.1f} ms{busy}", flush=True)
         yield row
-        del model
-    del models, theirs
+    del models, theirs, steps
     _free(place)
+
+
+def _step(model: Any, x: torch.Tensor, y: torch.Tensor, place: Place) -> Run:
+    """A forward and a backward pass under autocast."""
+    model = model.to(place.device).train().to(memory_format=LAST)
+
+    def step() -> None:
+        model.zero_grad(set_to_none=True)
+        with torch.autocast(place.device, torch.bfloat16):
+            loss = torch.nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+
+    return step
 
 
 def _device_time(run: Run) -> float:
