@@ -40,12 +40,14 @@ class CurveRecord(Record):
 
 
 class FitsRecord(Record):
-    """The biggest batch that keeps within a limit less its reserve, and its bytes; 0 where one image does not fit."""
+    """The biggest batch that keeps within a limit less its reserve, its bytes, and those that PyTorch takes of the device
+    for it, null where one image (batch 0) does not fit."""
 
     limit: Bytes
     reserve: Annotated[float, Field(ge=0, lt=1, strict=False)]
     batch: Amount
     bytes: Bytes
+    reserved: Bytes | None
 
 
 class CardRecord(LooseRecord):

@@ -53,8 +53,11 @@ def _fits(plan: MemoryPlan) -> list[str]:
         assert plan.biggest_peak is not None
         return [f"Nothing fits in {limit} ({reserve}): one image takes {shown_bytes(plan.biggest_peak)}."]
     assert plan.biggest_peak is not None
+    assert plan.biggest_reserved is not None
+    cached = plan.biggest_reserved - plan.biggest_peak
+    more = f" and {shown_bytes(cached)} that PyTorch caches" if cached else ""
     return [
-        f"The largest batch that fits in {limit} ({reserve}): {plan.biggest:,}, {shown_bytes(plan.biggest_peak)}."
+        f"The largest batch that fits in {limit} ({reserve}): {plan.biggest:,}, {shown_bytes(plan.biggest_peak)}{more}."
     ]
 
 
@@ -72,5 +75,6 @@ def memory_json(plan: MemoryPlan) -> Mapping[str, Any]:
     if plan.limit is not None:
         out["fits"] = {
             "limit": plan.limit, "reserve": plan.reserve, "batch": plan.biggest, "bytes": plan.biggest_peak,
+            "reserved": plan.biggest_reserved,
         }  # fmt: skip
     return out

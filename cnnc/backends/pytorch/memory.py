@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Literal, get_args
 
 from cnnc.backends.pytorch.class_names import model_name
+from cnnc.backends.pytorch.dry.allocator import CachingAllocator, DoesNotFitError
 from cnnc.backends.pytorch.dry.externs import extern_modules
 from cnnc.backends.pytorch.dry.ledger import Entry, Ledger
 from cnnc.backends.pytorch.dry.run import Optimiser, Program, Run
@@ -48,8 +49,9 @@ class MemoryPlan:
 
     `parts` are what is held at the peak, by kind; `kept` what the forward pass saves for the
     backward pass (inputs in, parameters out), `curve` what is held at each allocation and free, `phases`
-    where in it each phase begins. `biggest` is the largest batch whose peak leaves `reserve` of `limit`
-    free, None where no limit was given, 0 where not even one image fits. `unknown` names the layers of which only
+    where in it each phase begins. `biggest` is the largest batch that leaves `reserve` of `limit`
+    free, None where no limit was given, 0 where not even one image fits; `biggest_reserved` is what PyTorch takes of
+    the GPU for it, which is more than its peak `biggest_peak` by what it caches. `unknown` names the layers of which only
     a part is counted: externs, and recurrent layers that cuDNN or oneDNN runs.
     """
 
@@ -73,6 +75,7 @@ class MemoryPlan:
     reserve: float = RESERVE
     biggest: int | None = None
     biggest_peak: int | None = None
+    biggest_reserved: int | None = None
 
 
 @record
@@ -159,53 +162,86 @@ class Simulator:
         phase = max(
             (p for p in ledger.starts), key=lambda p: (ledger.starts[p] <= ledger.peak_at, ledger.starts[p])
         )
-        biggest, at_biggest = self._biggest(question, ledger.peak, limit, reserve)
+        biggest, at_biggest, taken = self._biggest(question, limit, reserve)
         return MemoryPlan(
             model=self.graph.name, batch=question.batch, train=question.train, dtype=question.dtype,
             amp=question.amp, checkpointed=self.checkpoint, device=question.device, peak=ledger.peak,
             peak_layer=_maker(ledger), peak_phase=phase, parts=parts, kept=ledger.kept,
             largest=_largest(held, largest), curve=tuple(ledger.curve[ledger.starts["forward"]:ledger.end]),
             phases={p: at - ledger.starts["forward"] for p, at in ledger.starts.items()},
-            unknown=(*self.unknown, *sorted(ledger.unknown - {*self.unknown})), limit=limit, reserve=reserve, biggest=biggest, biggest_peak=at_biggest,
+            unknown=(*self.unknown, *sorted(ledger.unknown - {*self.unknown})), limit=limit, reserve=reserve, biggest=biggest, biggest_peak=at_biggest, biggest_reserved=taken,
         )  # fmt: skip
 
+    def reserved(self, question: Question, limit: int | None = None) -> int:
+        """The most bytes that PyTorch's allocator takes from a GPU in a few steps, with what it caches.
+
+        Raises DoesNotFitError where that is more than `limit`. CPUs have no such cache.
+        """
+        return _reserved(self.ledger(question), limit)
+
     def _biggest(
-        self, question: Question, peak: int, limit: int | None, reserve: float
-    ) -> tuple[int | None, int | None]:
-        """The largest batch that fits, and its peak. The peak grows with the batch and all but linearly."""
+        self, question: Question, limit: int | None, reserve: float
+    ) -> tuple[int | None, int | None, int | None]:
+        """The largest batch that fits, its peak, and what the allocator takes for it within the limit.
+
+        That grows with the batch, in small steps and all but linearly.
+        """
         if limit is None:
-            return None, None
+            return None, None, None
         room = int(limit * (1 - reserve))
-        known = {question.batch: peak}
+        peaks: dict[int, int] = {}
+        taken: dict[int, int | None] = {}
 
         def fits(batch: int) -> bool:
-            if batch not in known:
-                known[batch] = self.peak(replace(question, batch=batch))
-            return known[batch] <= room
+            if batch not in taken:
+                ledger = self.ledger(replace(question, batch=batch))
+                peaks[batch] = ledger.peak
+                taken[batch] = _taken(ledger, room, question.device)
+            return taken[batch] is not None
 
         if not fits(1):
-            return 0, known[1]
+            return 0, peaks[1], None
         low, high = 1, None
         while high is None or high - low > 1:
-            guess = _guess(known, low, high, room)
+            guess = _guess(peaks, low, high, room)
             if fits(guess):
                 low = guess
             else:
                 high = guess
             if low > 1 << 40:
                 break
-        return low, known[low]
+        return low, peaks[low], taken[low]
 
 
-def _guess(known: Mapping[int, int], low: int, high: int | None, room: int) -> int:
-    """The batch where the line through two known peaks meets the limit; within the bounds."""
-    batches = sorted(known)
+def _reserved(ledger: Ledger, limit: int | None) -> int:
+    allocator = CachingAllocator(limit)
+    allocator.replay(ledger.steps(3))
+    return allocator.peak
+
+
+def _taken(ledger: Ledger, room: int, device: str) -> int | None:
+    """What is taken of the memory, None where there is not enough."""
+    if ledger.peak > room:
+        return None
+    if device == "cpu":
+        return ledger.peak
+    try:
+        return _reserved(ledger, room)
+    except DoesNotFitError:
+        return None
+
+
+def _guess(peaks: Mapping[int, int], low: int, high: int | None, room: int) -> int:
+    """The batch where the line through two known peaks meets the limit, and halfway once that has not fitted."""
+    batches = sorted(peaks)
     if len(batches) < 2:
         return max(2, 2 * batches[0])
+    if high is not None and peaks[high] <= room:  # what is cached decides
+        return (low + high) // 2
     a = low
     b = high if high is not None else max(n for n in batches if n != low)
-    slope = (known[b] - known[a]) / (b - a)
-    guess = a + int((room - known[a]) / slope) if slope > 0 else 2 * a
+    slope = (peaks[b] - peaks[a]) / (b - a)
+    guess = a + int((room - peaks[a]) / slope) if slope > 0 else 2 * a
     if high is None:
         return max(guess, low + 1) if guess <= 2 * low else max(guess, 2 * low)
     return min(max(guess, low + 1), high - 1) if high - low > 2 else low + 1

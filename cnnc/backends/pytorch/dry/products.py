@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
-from cnnc.backends.pytorch.dry.autograd import Node, done, fresh, full, start
+from cnnc.backends.pytorch.dry.autograd import Gradients, Node, done, fresh, full, start
+from cnnc.backends.pytorch.dry.ledger import STATE
 from cnnc.backends.pytorch.dry.pointwise import broadcast
 from cnnc.backends.pytorch.dry.register import cast, function, lowered_all, methods, raised
 from cnnc.backends.pytorch.dry.shapes import reshape
@@ -38,8 +40,27 @@ def conv(
         else (0,) * rank if padding == "valid" else tuple_of(padding, rank)
     )  # fmt: skip
     sizes = map(_slid, x.shape[2:], kernel, strides, pads, dilations)
-    node = start((x, weight, *([bias] if bias is not None else [])), fresh, (x, weight))
-    return done(node, new((x.shape[0], weight.shape[0], *sizes), x.dtype))
+    padded = _padded(x, weight) if groups == 1 and rank == 2 else 0
+    formula = partial(_with_workspace, padded) if padded else fresh
+    node = start((x, weight, *([bias] if bias is not None else [])), formula, (x, weight))
+    out = done(node, new((x.shape[0], weight.shape[0], *sizes), x.dtype))
+    STATE.ledger.passes(padded)
+    return out
+
+
+def _padded(x: Tensor, weight: Tensor) -> int:
+    """The bytes of maps and filters with as many channels as cuDNN's half-precision kernels take: a multiple of 8."""
+    channels = x.shape[1]
+    if STATE.device != "cuda" or x.dtype.bytes != 2 or channels % 8 == 0:
+        return 0
+    numbers = prod(x.shape) // channels + prod(weight.shape) // channels
+    return numbers * -(-channels // 8) * 8 * x.dtype.bytes
+
+
+def _with_workspace(size: int, node: Node, gradients: Gradients) -> Gradients:
+    found = fresh(node, gradients)
+    STATE.ledger.passes(size)
+    return found
 
 
 def conv_transpose(
