@@ -28,8 +28,19 @@ def body(flat: Flat, name: str, sizes: dict[int, str]) -> str:
     lines += ["", *_body(flat, inputs)]
     outputs = list(flat.outputs.values())
     if outputs != [len(flat.lines) - 1]:
-        lines += ["", f"output {', '.join(label_text(flat.lines[i].name) for i in outputs)}"]
+        names = {i: _of_level(flat, flat.lines[i].name) for i in outputs}
+        for i, name in names.items():
+            if name != flat.lines[i].name:
+                lines.append(f"{label_text(flat.lines[i].name)} -> {label_text(name)}: id")
+        lines += ["", f"output {', '.join(label_text(names[i]) for i in outputs)}"]
     return "\n".join(lines) + "\n"
+
+
+def _of_level(flat: Flat, name: str) -> str:
+    """An output's name: where it is the last of a level and has no name but a number there, the level's."""
+    level, _, own = name.rpartition(".")
+    inside = [line.name for line in flat.lines if line.name.startswith(f"{level}.")]
+    return level if level and own.isdigit() and inside[-1] == name else name
 
 
 def _externs(flat: Flat) -> list[str]:
