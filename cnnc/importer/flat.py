@@ -19,6 +19,11 @@ class Node:
     index: int
 
 
+@dataclass(frozen=True, slots=True)
+class Chain(Node):
+    """An argument that is a chain, of another line's tensor alone."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Line:
     """One layer, or an input (`kind` is `input`)."""
@@ -89,6 +94,6 @@ class Flat:
             line.index = places[line.index]
             line.inputs = tuple(places[i] for i in line.inputs)
             line.args = {
-                key: Node(places[v.index]) if isinstance(v, Node) else v for key, v in line.args.items()
+                key: type(v)(places[v.index]) if isinstance(v, Node) else v for key, v in line.args.items()
             }
         return Flat(kept, {name: places[i] for name, i in self.outputs.items()})

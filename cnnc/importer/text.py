@@ -7,7 +7,7 @@ from typing import Any
 
 from cnnc.compiler.expand import PLAIN_NAME, label_text
 from cnnc.compiler.ops import by_x
-from cnnc.importer.flat import JOINS, Flat, Line, Node
+from cnnc.importer.flat import JOINS, Chain, Flat, Line, Node
 
 _BRINGS_ACT = ("conv", "dwconv", "fc")
 
@@ -83,6 +83,7 @@ def _line(line: Line, before: int | None, flat: Flat, taken: set[str]) -> str:
 
 def _argument(key: str, value: Any, reference: Any) -> str:
     spelled = reference(value.index) if isinstance(value, Node) else spell(value)
+    spelled = f"[{spelled}]" if isinstance(value, Chain) else spelled
     return f"{key}={spelled}" if key else spelled
 
 

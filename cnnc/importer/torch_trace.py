@@ -149,9 +149,16 @@ def _fixed(why: str) -> Exception:
 
 @contextmanager
 def _marked(module: torch.nn.Module) -> Iterator[None]:
-    """Let modules that drop whole paths leave an operator of their own."""
+    """Let modules that drop whole paths, and helpers of cnnc's own, leave an operator of their own."""
+    from cnnc.importer import torch_helpers
+
     marker = _marker()
     changed = []
+    for child in module.modules():
+        leaf = torch_helpers.leaf(child)
+        if leaf is not None:
+            child.forward = torch_helpers.marked(child, leaf)
+            changed.append(child)
     for child in module.modules():
         key = _DROPS.get(type(child).__name__)
         p = getattr(child, key, None) if key is not None else None
@@ -212,18 +219,21 @@ def _macs(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> int | No
 
 
 def _read(program: Any, module: torch.nn.Module, name: str, origin: str, macs: int | None) -> Traced:
+    from cnnc.importer import torch_helpers
+
     state = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
     tied = _tied(module)
     held, inputs = _held(program)
     held = {name: replace(one, key=tied.get(one.key, one.key)) for name, one in held.items()}
     kind = _kind(module)
     steps = tuple(_step(node, kind) for node in program.graph.nodes if node.op == "call_function")
-    return Traced(
+    traced = Traced(
         name=name, inputs=inputs, held=held, steps=steps, outputs=_outputs(program), batch=BATCH, state=state,
         learnt=frozenset(key for key, _ in module.named_parameters(remove_duplicate=False)),
         classes={path: type(child).__name__ for path, child in module.named_modules() if path}, tied=tied, macs=macs, origin=origin,
         live=module,
     )  # fmt: skip
+    return torch_helpers.joined(traced, module)
 
 
 def _tied(module: torch.nn.Module) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from cnnc.importer.rules import (  # noqa: F401
     attention,
     convolution,
+    helpers,
     merge,
     norms,
     outside,

@@ -198,14 +198,18 @@ def linear(work: Translation, step: Step) -> Value:
     weights = conv_weights(work, step)
     weight = weights["weight"]
     assert weight is not None
-    args = {} if "bias" in weights else {"bias": False}
+    args: dict[str, Any] = {} if "bias" in weights else {"bias": False}
     width = weight.shape[0]
     out = (Atom(width),) if width > 1 else ()
     last = value.axes[-1]
+    dropconnect = step.args.get("cnnc_dropconnect")
     if value.batch is not None and len(value.axes) == 2 and value.axes[0] == (value.batch,):
+        args |= {"dropconnect": dropconnect} if dropconnect else {}
         node = value.node if flat(value.lang) == last else work.laid(value, (last,))
         made = work.layer("fc", (node,), head=f"fc-{width}", args=args, weights=weights)
         return Value(made, (out,), ((value.batch,), out), value.batch)
+    if dropconnect:
+        raise Refusal("weights are dropped on a map, and the language drops them in `fc` alone")
     value = channels_at(work, value, len(value.axes) - 1)
     made = work.layer("linear", (value.node,), head=f"linear-{width}", args=args, weights=weights)
     return replace(value, node=made, lang=(out, *value.lang[1:]), axes=(*value.axes[:-1], out))
