@@ -84,6 +84,19 @@ stem: conv3-8/2 -> relu
 """
 
 
+@pytest.mark.parametrize(
+    ("pool", "found"), [("2", False), ("3/1(pad=1)", True), ("2/2(ceil=yes)", True), ("2/1", False)]
+)
+def test_whether_a_border_counts_matters_where_there_is_one(pool: str, found: bool) -> None:
+    word, _, args = pool.rstrip(")").partition("(")
+    one, two = (
+        cnnc.parse(f"input 3x7x7\navgpool{word}({args}{', ' if args else ''}count_pad={said})").graph
+        for said in ("yes", "no")
+    )
+    told = difference(one, two)
+    assert (told is not None and "count_pad" in told) == found
+
+
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))

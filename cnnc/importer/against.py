@@ -13,7 +13,7 @@ from cnnc.compiler.graph import Graph, Node
 from cnnc.compiler.ops import Op
 from cnnc.compiler.ops.base import OpenRange
 from cnnc.compiler.ops.merge import Add, Multiply
-from cnnc.compiler.ops.pooling import AdaptiveAvgPool
+from cnnc.compiler.ops.pooling import AdaptiveAvgPool, AvgPool
 from cnnc.compiler.ops.reshape import Crop, Slice
 from cnnc.compiler.ops.resize import Upsample
 from cnnc.importer.structure import same
@@ -67,6 +67,8 @@ def _plain(graph: Graph) -> Graph:
             node = replace(node, named={}, given=())
         if isinstance(op, Slice) and op.bounds is not None and not graph.free:
             op = op.model_copy(update={"bounds": OpenRange(*op.ends(*graph.ins(node)))})
+        if isinstance(op, AvgPool) and not (graph.free or op.ceil or any(map(any, op.pad))):
+            op = op.model_copy(update={"count_pad": True})  # there is no border to count
         text = repr((op, node.out, [keys[i][1] for i in inputs]))
         if op.family == "reshape":  # written twice, it is one
             stands[node.index] = moved.setdefault(text, node.index)
