@@ -31,6 +31,11 @@ SPECS = {
     "table": 'input 3x9x9\nconv3x5-2/2(table="10,11,01", pad=((0, 1), (2, 1)), bias=no, act=none, dilation=1)',
     "lstm": "input 6x9\nlstm-5(layers=2, dropout=0.25) -> linear-4 -> lstm-3(bidirectional=yes, bias=no)",
     "gru": "input 6x9\ngru-5(layers=2, bidirectional=yes)",
+    "sepconv": "input 3x9x8\nsepconv3-4/2 -> sepconv5x3-6(bias=no, dilation=2, multiplier=2, pad=4x1, act=none)",
+    "sepconv, uneven": "input 3x9x8\nsepconv3x2-4(pad=((0, 1), (2, 1)), act=none)",
+    "sepconv of lines": "input 3x9\nsepconv3-4(pad=valid) -> sepconv4-5(pad=same_tf, act=none)",
+    "means of uneven borders": "input 3x9x8\navgpool3/2(pad=((0, 1), (1, 0)), ceil=yes) -> tanh",
+    "same_tf": "input 3x9x8\navgpool3/2(pad=same_tf, count_pad=no) -> avgpool2(pad=same_tf)",
     "capsules": "input 16x4x4\nsquash(4) -> capsule5-6(of=4, routing=2) -> capsmask(6) -> capslength(3)",
     "capsules of a vector": "input 16\ncapsule5-6 -> capsule3-2(of=6)",
 }

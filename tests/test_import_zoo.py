@@ -23,15 +23,9 @@ ANOTHER_WAY = {
     **dict.fromkeys(("fcn16s", "fcn32s", "fcn8s"), "is tconv, and slice in the module"),
     "crnn": "is reshape, and squeeze in the module",  # a map of one row
     "mnist_800_dropout": "is dropout, and flatten in the module",  # a view is written where a layer needs it
-    "xception": "is sepconv, and conv in the module",  # one word for two convolutions
     "yolov8n": "is wired otherwise",  # which half of a chunk is written first
 }
 """Specs whose module says the same with other layers."""
-REFUSED = {
-    "nasnet_a_large": "slice",
-    "nasnet_a_mobile": "slice",
-}
-"""Specs with a module of cnnc's own, in whose code there is an operator that is no layer."""
 WITH_VALUES = ("lenet5_1998",)
 """Specs whose module holds constants that the spec has: which map sees which."""
 SHORTER = 1.25
@@ -45,10 +39,6 @@ def test_a_compiled_spec_is_imported_as_it_was(name: str) -> None:
     with torch.device("cpu" if name in WITH_VALUES else "meta"):
         module = net.module()
     shapes = [tuple(map(int, net.graph.nodes[i].out)) for i in net.graph.inputs.values()]
-    if name in REFUSED:
-        with pytest.raises(cnnc.CnncError, match=f"cannot import `{REFUSED[name]}`"):
-            flat_spec(trace_with_heads(module, shapes, name))
-        return
     made = flat_spec(trace_with_heads(module, shapes, name))
     found = difference(net.graph, made.graph)
     wanted = ANOTHER_WAY.get(name)

@@ -28,6 +28,8 @@ class Leaf:
     """Paths within the module, which are the rule's arguments too."""
     given: tuple[str, ...] = ("input",)
     """What the rule calls the tensors that flow in."""
+    counted: bool = True
+    """Whether torch counts the multiply-adds that the language does."""
 
 
 def leaf(module: nn.Module) -> Leaf | None:
@@ -53,7 +55,7 @@ def _is_helper(kind: type) -> bool:
     meant.pop("__builtins__", None)
     return (
         source.strip() == written.source.strip()
-        and not written.needs
+        and all(isinstance(around.get(name), type) and _is_helper(around[name]) for name in written.needs)
         and all(inspect.getsource(own) in source for own in vars(kind).values() if inspect.isfunction(own))
         and all(around.get(name) is value for name, value in meant.items())
     )
@@ -82,7 +84,7 @@ def _stn(m: Any) -> Leaf | None:
     if type(m.theta) is not nn.Linear or m.theta.bias is None:
         return None
     args = {key: getattr(m, key) for key in ("size", "mode", "padding_mode", "align_corners")}
-    return Leaf("cnnc_stn", args, ("theta.weight", "theta.bias"), ("input", "features"))
+    return Leaf("cnnc_stn", args, ("theta.weight", "theta.bias"), ("input", "features"), counted=False)
 
 
 def _dropconnect(m: Any) -> Leaf:
@@ -100,7 +102,7 @@ def _table_conv(m: Any) -> Leaf | None:
     links = set(m.links.tolist())
     args = {"count": count, "links": links, "kernel": kernel}
     args |= {"stride": m.stride, "dilation": m.dilation, "sides": m.sides}
-    return Leaf("cnnc_table_conv", args, _present(m, "weight", "bias"))
+    return Leaf("cnnc_table_conv", args, _present(m, "weight", "bias"), counted=False)
 
 
 def _subsample(m: Any) -> Leaf:
@@ -113,11 +115,41 @@ def _recurrent(m: Any) -> Leaf | None:
         return None
     args = {"kind": type(m).__name__.lower(), "width": m.hidden_size, "layers": m.num_layers}
     args |= {key: getattr(m, key) for key in ("bidirectional", "bias", "dropout")}
-    return Leaf("cnnc_recurrent", args, tuple(name for name, _ in m.named_parameters()))
+    return Leaf("cnnc_recurrent", args, tuple(name for name, _ in m.named_parameters()), counted=False)
+
+
+def _average(m: Any) -> Leaf | None:
+    sides = getattr(m, "sides", None)
+    if (m.ceil_mode and sides is None) or m.divisor_override is not None or m.padding:
+        return None
+    args = {key: getattr(m, key) for key in ("kernel_size", "stride", "ceil_mode", "count_include_pad")}
+    return Leaf("cnnc_avgpool", {**args, "sides": sides})
+
+
+def _sepconv(m: Any) -> Leaf | None:
+    convs = (m.depthwise, m.pointwise)
+    first, last = convs
+    plain = type(first) is type(last) and type(first) in (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    if not plain or first.bias is not None or first.groups != first.in_channels or not _is_pointwise(last):
+        return None
+    if any(conv.padding_mode != "zeros" or isinstance(conv.padding, str) for conv in convs):
+        return None
+    if m.sides is not None and any(first.padding):
+        return None
+    sides = m.sides or tuple(side for n in reversed(first.padding) for side in (n, n))
+    args = {"stride": first.stride, "dilation": first.dilation, "sides": sides}
+    args |= {"multiplier": first.out_channels // first.in_channels}
+    bias = ("pointwise.bias",) if last.bias is not None else ()
+    return Leaf("cnnc_sepconv", args, ("depthwise.weight", "pointwise.weight", *bias))
+
+
+def _is_pointwise(conv: Any) -> bool:
+    numbers = {*conv.kernel_size, *conv.stride, *conv.dilation, conv.groups}
+    return numbers == {1} and set(conv.padding) == {0}
 
 
 def _capsules(m: Any) -> Leaf:
-    return Leaf("cnnc_capsule", {"of": m.of, "routing": m.routing}, ("weight",))
+    return Leaf("cnnc_capsule", {"of": m.of, "routing": m.routing}, ("weight",), counted=False)
 
 
 def _each_capsule(word: str) -> Callable[[Any], Leaf]:
@@ -136,6 +168,8 @@ _READERS: dict[str, Callable[[Any], Leaf | None]] = {
     "GRU": _recurrent,
     "LSTM": _recurrent,
     "RBF": _rbf,
+    **{f"{way}AvgPool{axes}d": _average for way in ("SameTF", "Uneven") for axes in (1, 2, 3)},
+    **{f"SeparableConv{axes}d": _sepconv for axes in (1, 2, 3)},
     "SpatialTransformer": _stn,
     "Squash": _each_capsule("squash"),
     "SubSampling": _subsample,
@@ -170,23 +204,27 @@ def _ends() -> Any:
 
 
 def joined(traced: Traced, module: nn.Module) -> Traced:
-    """The trace with each helper as one step, of the operator that its leaf names. Torch's count is dropped with it."""
+    """The trace with each helper as one step, of the operator that its leaf names.
+
+    What torch counts is dropped where it counts something else in a helper than the language does.
+    """
     ends = {step.name: step for step in traced.steps if step.op == RESULT}
     if not ends:
         return traced
     keys = {tensor.key: name for name, tensor in traced.held.items()}
+    results = [name for name, step in ends.items() if step.args["given"]]
+    leaves = {name: leaf(module.get_submodule(ends[name].where.path)) for name in results}
     steps = tuple(
-        _one(step, module, ends, keys) if step.op == RESULT and step.args["given"] else step
+        _one(step, one, ends, keys) if (one := leaves.get(step.name)) is not None else step
         for step in traced.steps
     )
-    whole = replace(traced, steps=steps, macs=None)
+    counted = all(one.counted for one in leaves.values() if one is not None)
+    whole = replace(traced, steps=steps, macs=traced.macs if counted else None)
     return replace(whole, steps=pruned(whole))
 
 
-def _one(step: Step, module: nn.Module, ends: Mapping[str, Step], keys: Mapping[str, str]) -> Step:
+def _one(step: Step, one: Leaf, ends: Mapping[str, Step], keys: Mapping[str, str]) -> Step:
     path = step.where.path
-    one = leaf(module.get_submodule(path))
-    assert one is not None
     given = [ends[taken.name].args["x"] for taken in step.args["given"]]
     weights = {key: Ref(keys[f"{path}.{key}" if path else key]) for key in one.weights}
     return replace(step, op=one.op, args={**dict(zip(one.given, given, strict=True)), **weights, **one.args})

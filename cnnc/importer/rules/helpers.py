@@ -6,7 +6,7 @@ from typing import Any
 
 from cnnc.importer.flat import Chain, Node
 from cnnc.importer.layout import Value
-from cnnc.importer.rules.convolution import by_axis, pads_text
+from cnnc.importer.rules.convolution import Pads, by_axis, pads_text, same
 from cnnc.importer.rules.pools import pool
 from cnnc.importer.text import sizes
 from cnnc.importer.traced import Held, Step
@@ -39,6 +39,19 @@ def unpool(work: Translation, step: Step) -> Value:
     like = (made.head, made.inputs, made.args)
     first = next(line for line in work.spec.lines if (line.head, line.inputs, line.args) == like)
     return _made(work, step, "unpool", {"of": Node(first.index)})
+
+
+@rule("cnnc_avgpool")
+def average(work: Translation, step: Step) -> Value:
+    rank = len(work.value(step.args["input"]).axes) - 2
+    kernel, stride = (by_axis(step.args[key], rank) for key in ("kernel_size", "stride"))
+    args: dict[str, Any] = {"pad": "same_tf" if step.args["sides"] is None else _pads(step)}
+    if step.args["ceil_mode"]:
+        args["ceil"] = True
+    if not step.args["count_include_pad"]:
+        args["count_pad"] = False
+    head = f"avgpool{sizes(kernel)}" + ("" if stride == kernel else f"/{sizes(stride)}")
+    return _made(work, step, head, args)
 
 
 @rule("cnnc_stn")
@@ -86,6 +99,24 @@ def table_conv(work: Translation, step: Step) -> Value:
     return _made(work, step, head, args, "weight", "bias")
 
 
+@rule("cnnc_sepconv")
+def sepconv(work: Translation, step: Step) -> Value:
+    kernel = work.weight(step.args["depthwise.weight"], "weight").shape[2:]
+    stride, dilation = (tuple(step.args[key]) for key in ("stride", "dilation"))
+    args: dict[str, Any] = {}
+    if set(dilation) != {1}:
+        args["dilation"] = sizes(dilation)
+    if _sides(step) != same(kernel, dilation):
+        args["pad"] = _pads(step)
+    if step.args["multiplier"] != 1:
+        args["multiplier"] = step.args["multiplier"]
+    if "pointwise.bias" not in step.args:
+        args["bias"] = False
+    width = work.output_shape()[0]
+    head = f"sepconv{sizes(kernel)}-{width}" + ("" if set(stride) == {1} else f"/{sizes(stride)}")
+    return _made(work, step, head, args, "depthwise.weight", "pointwise.weight", "pointwise.bias")
+
+
 @rule("cnnc_subsample")
 def subsample(work: Translation, step: Step) -> Value:
     kernel, stride = tuple(step.args["kernel"]), tuple(step.args["stride"])
@@ -95,9 +126,14 @@ def subsample(work: Translation, step: Step) -> Value:
 
 
 def _pads(step: Step) -> Any:
-    """The border as an argument; torch's sides begin with the last axis."""
+    """The border as an argument."""
+    return pads_text(_sides(step))
+
+
+def _sides(step: Step) -> Pads:
+    """The border by axes; torch's sides begin with the last one."""
     sides = step.args["sides"]
-    return pads_text(tuple((sides[i], sides[i + 1]) for i in range(len(sides) - 2, -1, -2)))
+    return tuple((sides[i], sides[i + 1]) for i in range(len(sides) - 2, -1, -2))
 
 
 @rule("cnnc_recurrent")
