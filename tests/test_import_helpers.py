@@ -68,7 +68,7 @@ def _loaded(text: str, folder: Path) -> Any:
 def _leaves(model: Any) -> list[str]:
     from cnnc.importer.torch_helpers import leaf
 
-    return [one.op for child in model.modules() if (one := leaf(child)) is not None]
+    return [one.op for child in model.modules() if (one := leaf(child, {})) is not None]
 
 
 WRITTEN = _graph("input 4x8x8\na: maxpool -> tanh -> unpool(of=a)")

@@ -32,13 +32,18 @@ class Leaf:
     """Whether torch counts the multiply-adds that the language does."""
 
 
-def leaf(module: nn.Module) -> Leaf | None:
-    """What a module is, where its class is a helper's, word for word, and it was left as the helper made it."""
+def leaf(module: nn.Module, known: dict[type, bool]) -> Leaf | None:
+    """What a module is, where its class is a helper's, word for word, and it was left as the helper made it.
+
+    `known` keeps which classes are.
+    """
     kind = type(module)
     read = _READERS.get(kind.__name__)
-    if read is None or not _is_helper(kind) or not all(map(_untouched, module.modules())):
+    if read is None:
         return None
-    return read(module)
+    if kind not in known:
+        known[kind] = _is_helper(kind)
+    return read(module) if known[kind] and all(map(_untouched, module.modules())) else None
 
 
 def _is_helper(kind: type) -> bool:
@@ -213,7 +218,8 @@ def joined(traced: Traced, module: nn.Module) -> Traced:
         return traced
     keys = {tensor.key: name for name, tensor in traced.held.items()}
     results = [name for name, step in ends.items() if step.args["given"]]
-    leaves = {name: leaf(module.get_submodule(ends[name].where.path)) for name in results}
+    known: dict[type, bool] = {}
+    leaves = {name: leaf(module.get_submodule(ends[name].where.path), known) for name in results}
     steps = tuple(
         _one(step, one, ends, keys) if (one := leaves.get(step.name)) is not None else step
         for step in traced.steps

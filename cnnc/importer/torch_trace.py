@@ -154,8 +154,9 @@ def _marked(module: torch.nn.Module) -> Iterator[None]:
 
     marker = _marker()
     changed = []
+    known: dict[type, bool] = {}
     for child in module.modules():
-        leaf = torch_helpers.leaf(child)
+        leaf = torch_helpers.leaf(child, known)
         if leaf is not None:
             child.forward = torch_helpers.marked(child, leaf)
             changed.append(child)
