@@ -36,6 +36,7 @@ SPECS = {
     "sepconv of lines": "input 3x9\nsepconv3-4(pad=valid) -> sepconv4-5(pad=same_tf, act=none)",
     "means of uneven borders": "input 3x9x8\navgpool3/2(pad=((0, 1), (1, 0)), ceil=yes) -> tanh",
     "same_tf": "input 3x9x8\navgpool3/2(pad=same_tf, count_pad=no) -> avgpool2(pad=same_tf)",
+    "tconv, uneven": "input 3x9x8\ntconv3x4-4/2(pad=((0, 1), (2, 1)), output_pad=1, groups=1, bias=no)",
     "capsules": "input 16x4x4\nsquash(4) -> capsule5-6(of=4, routing=2) -> capsmask(6) -> capslength(3)",
     "capsules of a vector": "input 16\ncapsule5-6 -> capsule3-2(of=6)",
 }

@@ -20,7 +20,6 @@ SPECS = Path(cnnc.__file__).parent / "specs"
 ZOO = sorted(path.stem for path in SPECS.glob("*.cnn") if path.stem != "std")
 ANOTHER_WAY = {
     "ssd300_vgg16": "is concat, and permute in the module",  # boxes joined before they are turned
-    **dict.fromkeys(("fcn16s", "fcn32s", "fcn8s"), "is tconv, and slice in the module"),
     "crnn": "is reshape, and squeeze in the module",  # a map of one row
     "mnist_800_dropout": "is dropout, and flatten in the module",  # a view is written where a layer needs it
     "yolov8n": "is wired otherwise",  # which half of a chunk is written first

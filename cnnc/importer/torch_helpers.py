@@ -148,6 +148,15 @@ def _sepconv(m: Any) -> Leaf | None:
     return Leaf("cnnc_sepconv", args, ("depthwise.weight", "pointwise.weight", *bias))
 
 
+def _tconv(m: Any) -> Leaf | None:
+    if any(m.padding) or m.padding_mode != "zeros":
+        return None
+    args = {key: getattr(m, key) for key in ("stride", "output_padding", "dilation", "groups")}
+    sides = tuple(-n for n in m.cut)
+    weights = _present(m, "weight", "bias")
+    return Leaf(f"conv_transpose{len(m.stride)}d", {**args, "cnnc_sides": sides}, weights)
+
+
 def _is_pointwise(conv: Any) -> bool:
     numbers = {*conv.kernel_size, *conv.stride, *conv.dilation, conv.groups}
     return numbers == {1} and set(conv.padding) == {0}
@@ -179,6 +188,7 @@ _READERS: dict[str, Callable[[Any], Leaf | None]] = {
     "Squash": _each_capsule("squash"),
     "SubSampling": _subsample,
     "TableConv": _table_conv,
+    **{f"UnevenConvTranspose{axes}d": _tconv for axes in (1, 2, 3)},
     "Unpool": _unpool,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +32,15 @@ def pads_text(pads: Pads) -> Any:
     if len(pads) > 1 and len(set(pads)) > 1:
         return tuple(pads)
     return tuple(pads[0])
+
+
+def by_axes(sides: Sequence[int]) -> Pads:
+    """A border in torch's order, the last axis first, by axes.
+
+    >>> by_axes((0, 1, 2, 3))
+    ((2, 3), (0, 1))
+    """
+    return tuple((sides[i], sides[i + 1]) for i in range(len(sides) - 2, -1, -2))
 
 
 def same(kernel: tuple[int, ...], dilation: tuple[int, ...]) -> Pads | None:
@@ -178,7 +188,9 @@ def tconv(work: Translation, step: Step) -> Value:
     args: dict[str, Any] = {}
     if set(given["dilation"]) != {1}:
         args["dilation"] = sizes(given["dilation"])
-    if set(given["padding"]) != {0}:
+    if "cnnc_sides" in step.args:
+        args["pad"] = pads_text(by_axes(step.args["cnnc_sides"]))
+    elif set(given["padding"]) != {0}:
         args["pad"] = sizes(given["padding"])
     if set(given["output_padding"]) != {0}:
         args["output_pad"] = sizes(given["output_padding"])

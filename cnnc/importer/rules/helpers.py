@@ -6,7 +6,7 @@ from typing import Any
 
 from cnnc.importer.flat import Chain, Node
 from cnnc.importer.layout import Value
-from cnnc.importer.rules.convolution import Pads, by_axis, pads_text, same
+from cnnc.importer.rules.convolution import by_axes, by_axis, pads_text, same
 from cnnc.importer.rules.pools import pool
 from cnnc.importer.text import sizes
 from cnnc.importer.traced import Held, Step
@@ -106,7 +106,7 @@ def sepconv(work: Translation, step: Step) -> Value:
     args: dict[str, Any] = {}
     if set(dilation) != {1}:
         args["dilation"] = sizes(dilation)
-    if _sides(step) != same(kernel, dilation):
+    if by_axes(step.args["sides"]) != same(kernel, dilation):
         args["pad"] = _pads(step)
     if step.args["multiplier"] != 1:
         args["multiplier"] = step.args["multiplier"]
@@ -127,13 +127,7 @@ def subsample(work: Translation, step: Step) -> Value:
 
 def _pads(step: Step) -> Any:
     """The border as an argument."""
-    return pads_text(_sides(step))
-
-
-def _sides(step: Step) -> Pads:
-    """The border by axes; torch's sides begin with the last one."""
-    sides = step.args["sides"]
-    return tuple((sides[i], sides[i + 1]) for i in range(len(sides) - 2, -1, -2))
+    return pads_text(by_axes(step.args["sides"]))
 
 
 @rule("cnnc_recurrent")
