@@ -131,8 +131,11 @@ def test_an_analysis_leaves_nothing_to_be_searched_for(path: Path, end: str) -> 
     analyse(source)
     gc.collect()
     gc.disable()
+    found = []
     try:
-        analyse(source)
-        assert gc.collect() == 0
+        for _ in range(3):  # other threads of the test run may leave some in one of them
+            analyse(source)
+            found.append(gc.collect())
     finally:
         gc.enable()
+    assert min(found) == 0
