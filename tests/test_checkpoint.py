@@ -93,6 +93,32 @@ def test_a_gate_within_a_block_is_computed_again_with_it() -> None:
     assert source.count("(Checkpointed") == 1
 
 
+def test_what_sums_alone_read_is_not_kept() -> None:
+    """So a block around two sums saves what lies between them, and each of the two nothing."""
+    text = """
+    block a = [conv3-C + conv1-C]
+    block b = a -> a
+    b -> b -> b
+    """
+    source = cnnc.parse(text, input="4x16x16").pytorch(optimize="checkpoint")
+    assert "class B(Checkpointed" in source
+    assert source.count("(Checkpointed") == 1
+
+
+def test_statistics_of_a_shared_module_move_once() -> None:
+    text = """
+    shared sh = conv3-4 -> bn
+    block b = conv1-4 -> sh
+    b
+    """
+    plain, again = both(cnnc.parse(text, input="4x8x8"))
+    x = torch.randn(2, 4, 8, 8, dtype=torch.float64)
+    step(plain, x), step(again, x)
+    assert int(again.state_dict()["sh.1.num_batches_tracked"]) == 1
+    for name, tensor in plain.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
+
+
 @pytest.mark.parametrize("name", ["efficientnet_b0", "regnet_y_400mf", "vit_b_16", "s3d", "nasnet_a_mobile"])
 def test_it_pays(name: str) -> None:
     """Blocks within blocks: the simulated peak, which is MemTracker's, is well below the plain form's."""

@@ -236,3 +236,13 @@ def test_random_params_choices_and_counts(
     except cnnc.CnncError:
         return
     agrees(text, {"n": list(other), "m": list(other)})
+
+
+def test_a_block_whose_own_number_is_called_in_channels() -> None:
+    text = """
+    input 4x7x5
+    param q = 1
+    block b(in_channels, n) = conv3-n
+    b(1, 4) -> conv1-q -> b(2, 4)
+    """
+    assert agrees(text, {"q": [2, 3]}) == set()  # q is no argument, or Model(q=2) would not agree

@@ -611,6 +611,20 @@ def test_the_helper_rounds_as_the_language_does(size: float) -> None:
 # --- the file ---------------------------------------------------------------------------------------
 
 
+def test_numbers_that_are_names_tell_classes_apart() -> None:
+    """The norms of the second call are `2` and `3`, behind two convolutions."""
+    text = """
+    input 4x6x6
+    default conv(act=none)
+    block b(n) = [conv3-C(bias=no)]*n -> [a{q}: conv1-C(bias=no) -> bn for q in 1..2]
+    b(1) -> b(2)
+    """
+    net = cnnc.parse(text)
+    shapes = {name: tuple(tensor.shape) for name, tensor in net.module().state_dict().items()}
+    assert shapes == {key: tuple(shape) for _, key, shape in net.graph.tensors()}
+    assert "b2.3.running_mean" in shapes
+
+
 def test_the_models_forward_tells_its_shapes() -> None:
     source = cnnc.load("zoo:resnet50").pytorch()
     assert "        x = self.layer1(x)  # 256x56x56\n        x = self.layer2(x)  # 512x28x28\n" in source

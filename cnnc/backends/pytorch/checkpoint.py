@@ -8,7 +8,8 @@ from itertools import accumulate
 
 from cnnc.backends.pytorch.form import Form, Formed
 from cnnc.backends.pytorch.in_place import overwriting
-from cnnc.compiler.graph import Graph, Scope
+from cnnc.compiler.graph import Graph, Node, Scope
+from cnnc.compiler.ops.merge import Add
 from cnnc.dsl.diagnostics import fail
 
 Call = tuple[Scope, tuple[Scope, ...]]
@@ -93,12 +94,18 @@ def _name(scope: Scope) -> object:
 
 
 def _values(graph: Graph) -> list[int]:
-    """How many values of one image each layer keeps for the backward pass; views and activations in place none."""
+    """How many values of one image of each layer are kept for the backward pass.
+
+    That is none of views, of what an activation overwrites, and of what sums alone read.
+    """
     in_place = overwriting(graph, lambda node, activation: True)
-    return [
-        0 if node.op.is_view or node.index in in_place else math.prod(map(int, node.out))
-        for node in graph.nodes
-    ]
+    readers = graph.consumers()
+
+    def is_kept(node: Node) -> bool:
+        read = [graph.nodes[i].op for i in readers[node.index]]
+        return not (node.op.is_view or node.index in in_place or all(isinstance(op, Add) for op in read))
+
+    return [math.prod(map(int, node.out)) if is_kept(node) else 0 for node in graph.nodes]
 
 
 def _inside(scope: Scope, values: Sequence[int]) -> int:

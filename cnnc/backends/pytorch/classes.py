@@ -236,8 +236,11 @@ class Plan:
     imports: tuple[str, ...]
 
 
-def walk(new: New, skeleton: list[str]) -> Iterator[Slot]:
-    """The values of a constructor expression in a fixed order; its shape is added to the skeleton."""
+def walk(new: New, skeleton: list[str], *, positional: bool = False) -> Iterator[Slot]:
+    """The values of a constructor expression in a fixed order; its shape is added to the skeleton.
+
+    `positional`: it is among children whose names are positions, which are no part of the skeleton.
+    """
     if isinstance(new, LayerNew):
         skeleton.append(f"{new.module.cls}{dict(new.module.init)}{new.module.around}")
         yield from _walk_arguments(zip(_positional(new.module), new.module.args, strict=False), skeleton)
@@ -245,7 +248,7 @@ def walk(new: New, skeleton: list[str]) -> Iterator[Slot]:
     elif isinstance(new, SequenceNew | DictNew):
         yield from walk_items(new.items, skeleton)
     elif isinstance(new, LoopNew):
-        yield walk_loop(new, skeleton)
+        yield walk_loop(new, skeleton, positional=positional)
     elif isinstance(new, InstanceNew):
         skeleton.append(f"class {new.cls.name}")
         for arg in new.args:
@@ -265,11 +268,11 @@ def walk_items(items: Sequence[tuple[str, New]], skeleton: list[str]) -> Iterato
     skeleton.append("[")
     for name, item in items:
         skeleton.append("" if positional else f"{name}=")
-        yield from walk(item, skeleton)
+        yield from walk(item, skeleton, positional=positional)
     skeleton.append("]")
 
 
-def walk_loop(loop: LoopNew, skeleton: list[str]) -> LoopSlot:
+def walk_loop(loop: LoopNew, skeleton: list[str], *, positional: bool) -> LoopSlot:
     """The values of a loop's turns, which all have one skeleton."""
     skeleton.append(f"loop{loop.strides}")
     turns: list[tuple[Val, ...]] = []
@@ -277,7 +280,7 @@ def walk_loop(loop: LoopNew, skeleton: list[str]) -> LoopSlot:
         inner = skeleton if t == 0 else []
         values: list[Slot] = []
         for name, new in turn:
-            inner.append("" if name.isdecimal() else f"{name}=")
+            inner.append("" if positional else f"{name}=")
             values += walk(new, inner)
         turns.append(tuple(value for value in values if isinstance(value, Val)))
     if not loop.values:

@@ -172,7 +172,10 @@ class Sources:
         if node not in inputs:
             return self._fix_channels(node)
         position = inputs.index(node)
-        return Param(CHANNELS if position == 0 else f"{CHANNELS}{position + 1}", 0)
+        name = CHANNELS if position == 0 else f"{CHANNELS}{position + 1}"
+        if scope.block is not None and name in scope.block.params:
+            return self._fix_channels(node)  # the block calls a number of its own so
+        return Param(name, 0)
 
     # --- expressions ---------------------------------------------------------------------
 

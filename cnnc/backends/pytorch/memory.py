@@ -182,9 +182,9 @@ class Simulator:
     def _biggest(
         self, question: Question, limit: int | None, reserve: float
     ) -> tuple[int | None, int | None, int | None]:
-        """The largest batch that fits, its peak, and what the allocator takes for it within the limit.
+        """A batch that fits while the next does not, its peak, and what the allocator takes for it within the limit.
 
-        That grows with the batch, in small steps and all but linearly.
+        That grows with the batch all but linearly: by whole segments, and now and then a larger batch takes fewer.
         """
         if limit is None:
             return None, None, None

@@ -24,13 +24,18 @@ class Checkpointed(nn.Module):
             *inputs,
             use_reentrant=False,
             preserve_rng_state=True,
-            context_fn=lambda: (nullcontext(), self._again()),
+            context_fn=lambda: (nullcontext(), self._again(inputs)),
         )
 
     @contextmanager
-    def _again(self) -> Iterator[None]:
-        norms: list[Any] = list(self.modules())
-        norms = [norm for norm in norms if getattr(norm, "track_running_stats", False)]
+    def _again(self, inputs: tuple[Any, ...]) -> Iterator[None]:
+        shared = [x for x in inputs if isinstance(x, nn.Module)]
+        layers: Any = (
+            layer for module in (self, *shared) for layer in module.modules()
+        )
+        norms = [
+            layer for layer in layers if getattr(layer, "track_running_stats", False)
+        ]
         kept = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
         for norm in norms:
             norm.momentum, norm.num_batches_tracked = 0.0, None
