@@ -625,6 +625,21 @@ def test_numbers_that_are_names_tell_classes_apart() -> None:
     assert "b2.3.running_mean" in shapes
 
 
+def test_a_line_through_two_counts_is_no_rule() -> None:
+    """Halves of halves grow by another number in each turn; two calls alone do not show it."""
+    text = """
+    input 4x6x6
+    block h(w) = [chunk(2, 0) -> conv3-{w//2} | chunk(2, 1)]
+    block b(w, n) = [[h{i}: h(w) for i in 1..n]
+    [| h{i} for i in 1..n]] -> conv1-w
+    b(4, 3) -> b(4, 2)
+    """
+    net = cnnc.parse(text)
+    assert "-2 *" not in net.pytorch()
+    shapes = {name: tuple(tensor.shape) for name, tensor in net.module().state_dict().items()}
+    assert shapes == {key: tuple(shape) for _, key, shape in net.graph.tensors()}
+
+
 def test_the_models_forward_tells_its_shapes() -> None:
     source = cnnc.load("zoo:resnet50").pytorch()
     assert "        x = self.layer1(x)  # 256x56x56\n        x = self.layer2(x)  # 512x28x28\n" in source

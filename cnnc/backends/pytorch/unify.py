@@ -37,6 +37,7 @@ from cnnc.compiler.symbolic import (
     difference,
     kind_of,
     params_of,
+    parts,
     shared_out,
     substituted,
     value,
@@ -132,7 +133,7 @@ class _Settling:
         return self._extra(vals) if text is None else text
 
     def _by_count(self, vals: Sequence[Val]) -> Text | None:
-        """The source of a value to which each turn of a loop adds the same; None where no loop does."""
+        """The source of a value to which each turn of a loop adds the same term; None where no loop does."""
         syms = [val.sym for val in vals if val.sym is not None]
         for count, turns in self.counts if len(syms) == len(vals) else ():
             least, most = turns.index(min(turns)), turns.index(max(turns))
@@ -140,6 +141,8 @@ class _Settling:
             if step is None:
                 continue
             first = difference(syms[least], binary("*", Const(turns[least]), step))
+            if _length(first) > _length(syms[least]):
+                continue  # what a turn adds is no part of it: through two counts there is a line always
             sums = [binary("+", first, binary("*", Const(n), step)) for n in turns]
             text = binary("+", first, binary("*", count, step))
             if all(
@@ -253,6 +256,11 @@ def detail(instance: Instance) -> str:
             parts.append(f"{name}: {new.projection is not None} {numbers}")
     lengths = [len(slot.turns) for slot in instance.slots if isinstance(slot, LoopSlot)]
     return f"{' '.join(parts)} {lengths}"
+
+
+def _length(sym: Sym) -> int:
+    """How many numbers and operators an expression has."""
+    return 1 + sum(map(_length, parts(sym)))
 
 
 def _params(text: SlotText) -> Iterable[Param]:
