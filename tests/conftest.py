@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -14,6 +15,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Triton reads this when it is imported, which PyTorch may do in any test: kernels run without a GPU.
 if not Path("/dev/nvidiactl").exists():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+# A run in a shell's background has this ignored, and so would the processes that tests interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # A mistake of ours is to be seen as what it is.
 os.environ["CNNC_TRACEBACK"] = "1"
 # A build raises the limit to this; Hypothesis warns where it changes in the middle of a test.
