@@ -226,7 +226,7 @@ def test_neighbours_are_joined_and_whole_segments_given_back() -> None:
     parts = [allocator.allocate(10 * mib) for _ in range(3)]
     assert allocator.reserved == 30 * mib
     for part in (parts[0], parts[2], parts[1]):
-        allocator.free(part, 10 * mib)
+        allocator.free(part)
     allocator.allocate(20 * mib)  # three segments of 10, none of them large enough
     assert allocator.reserved == 50 * mib
     allocator.allocate(24 * mib)  # for which the cached ones are given back
@@ -241,7 +241,7 @@ def test_parts_of_one_segment_become_one_again() -> None:
     parts = [allocator.allocate(9 * mib), allocator.allocate(9 * mib)]
     assert allocator.reserved == 20 * mib
     for part in parts:
-        allocator.free(part, 9 * mib)
+        allocator.free(part)
     allocator.allocate(20 * mib)
     assert allocator.reserved == 20 * mib
 

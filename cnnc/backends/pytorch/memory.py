@@ -162,7 +162,7 @@ class Simulator:
         phase = max(
             (p for p in ledger.starts), key=lambda p: (ledger.starts[p] <= ledger.peak_at, ledger.starts[p])
         )
-        biggest, at_biggest, taken = self._biggest(question, limit, reserve)
+        biggest, at_biggest, taken = self._biggest(question, ledger, limit, reserve)
         return MemoryPlan(
             model=self.graph.name, batch=question.batch, train=question.train, dtype=question.dtype,
             amp=question.amp, checkpointed=self.checkpoint, device=question.device, peak=ledger.peak,
@@ -180,9 +180,11 @@ class Simulator:
         return _reserved(self.ledger(question), limit)
 
     def _biggest(
-        self, question: Question, limit: int | None, reserve: float
+        self, question: Question, ledger: Ledger, limit: int | None, reserve: float
     ) -> tuple[int | None, int | None, int | None]:
         """A batch that fits while the next does not, its peak, and what the allocator takes for it within the limit.
+
+        `ledger` is that of the question's own batch.
 
         That grows with the batch all but linearly: by whole segments, and now and then a larger batch takes fewer.
         """
@@ -194,9 +196,9 @@ class Simulator:
 
         def fits(batch: int) -> bool:
             if batch not in taken:
-                ledger = self.ledger(replace(question, batch=batch))
-                peaks[batch] = ledger.peak
-                taken[batch] = _taken(ledger, room, question.device)
+                run = ledger if batch == question.batch else self.ledger(replace(question, batch=batch))
+                peaks[batch] = run.peak
+                taken[batch] = _taken(run, room, question.device)
             return taken[batch] is not None
 
         if not fits(1):

@@ -15,7 +15,7 @@ Event = tuple[Literal["alloc", "free"], Any, int]
 
 _BLOCK = 512
 _SMALL = 1 << 20
-"""Allocations up to this size come from segments of their own kind, and no smaller part is split off a larger one."""
+"""Allocations up to this size have segments of their own, and of other segments no rest of this size or less is split off."""
 _SMALL_SEGMENT = 2 << 20
 _MEDIUM = 10 << 20
 _MEDIUM_SEGMENT = 20 << 20
@@ -29,10 +29,10 @@ class DoesNotFitError(MemoryError):
 class Block:
     """A part of a segment; its neighbours in memory."""
 
-    __slots__ = ("address", "after", "before", "is_free", "size")
+    __slots__ = ("address", "after", "before", "is_free", "pool", "size")
 
-    def __init__(self, address: int, size: int) -> None:
-        self.address, self.size = address, size
+    def __init__(self, address: int, size: int, pool: list[Block]) -> None:
+        self.address, self.size, self.pool = address, size, pool
         self.is_free = False
         self.before: Block | None = None
         self.after: Block | None = None
@@ -59,7 +59,7 @@ class CachingAllocator:
             if what == "alloc":
                 self.held[name] = self.allocate(size)
             else:
-                self.free(self.held.pop(name), size)
+                self.free(self.held.pop(name))
 
     def allocate(self, size: int) -> Block:
         """A block for `size` bytes. Raises DoesNotFitError."""
@@ -67,16 +67,16 @@ class CachingAllocator:
         small = size <= _SMALL
         pool = self.free_blocks[small]
         at = bisect_left(pool, size, key=lambda block: block.size)
-        block = pool.pop(at) if at < len(pool) else self._segment(size)
+        block = pool.pop(at) if at < len(pool) else self._segment(size, pool)
         block.is_free = False
         rest = block.size - size
         if rest >= (_BLOCK if small else _SMALL + 1):
-            self._split(block, size, pool)
+            self._split(block, size)
         return block
 
-    def free(self, block: Block, size: int) -> None:
-        """Give a block back, joined with its free neighbours; `size` is what it was allocated for."""
-        pool = self.free_blocks[max(-(-size // _BLOCK), 1) * _BLOCK <= _SMALL]
+    def free(self, block: Block) -> None:
+        """Give a block back, joined with its free neighbours."""
+        pool = block.pool
         for other in (block.before, block.after):
             if other is None or not other.is_free:
                 continue
@@ -90,17 +90,17 @@ class CachingAllocator:
         block.is_free = True
         insort(pool, block)
 
-    def _split(self, block: Block, size: int, pool: list[Block]) -> None:
-        rest = Block(block.address + size, block.size - size)
+    def _split(self, block: Block, size: int) -> None:
+        rest = Block(block.address + size, block.size - size, block.pool)
         block.size = size
         rest.is_free = True
         rest.before, rest.after = block, block.after
         if block.after is not None:
             block.after.before = rest
         block.after = rest
-        insort(pool, rest)
+        insort(block.pool, rest)
 
-    def _segment(self, size: int) -> Block:
+    def _segment(self, size: int, pool: list[Block]) -> Block:
         if size <= _SMALL:
             taken = _SMALL_SEGMENT
         elif size < _MEDIUM:
@@ -114,11 +114,11 @@ class CachingAllocator:
         self.reserved += taken
         self.peak = max(self.peak, self.reserved)
         self.end += taken
-        return Block(self.end - taken, taken)
+        return Block(self.end - taken, taken, pool)
 
     def _give_back(self) -> None:
         """Segments of which nothing is in use go back to the GPU."""
         for pool in self.free_blocks:
-            whole = [block for block in pool if block.before is None and block.after is None]
-            self.reserved -= sum(block.size for block in whole)
-            pool[:] = [block for block in pool if block.before is not None or block.after is not None]
+            parts = [block for block in pool if block.before is not None or block.after is not None]
+            self.reserved -= sum(block.size for block in pool) - sum(block.size for block in parts)
+            pool[:] = parts
