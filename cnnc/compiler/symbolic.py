@@ -186,20 +186,14 @@ def parts(sym: Sym) -> tuple[Sym, ...]:
 
 
 def rebuilt(sym: Sym, items: tuple[Sym, ...]) -> Sym:
-    """The same expression of other parts."""
+    """The same expression of other parts; what is known of it now is worked out."""
     if isinstance(sym, Binary):
         return binary(sym.op, *items)
-    if isinstance(sym, Compare):
-        known = Compare(sym.op, *items)
-        return Const(value(known, {})) if all(isinstance(item, Const) for item in items) else known
     if isinstance(sym, Logic):
         return logic(sym.op, items)
-    if isinstance(sym, IfElse):
-        then, condition, otherwise = items
-        return IfElse(condition, then, otherwise)
-    if isinstance(sym, Const | Param | SizeOf):
-        return sym
-    found = replace(sym, items=items)
+    found = of_parts(sym, items)
+    if isinstance(found, Compare) and all(isinstance(item, Const) for item in items):
+        return Const(value(found, {}))
     number = value(found, {}) if isinstance(found, Extreme | Rounded) else None
     return found if number is None else Const(number)
 
