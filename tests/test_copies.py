@@ -28,7 +28,7 @@ SPECS = sorted((Path(cnnc.__file__).parent / "specs").glob("*.cnn"))
 
 
 class Told:
-    """All that can be reached from an object, in plain tuples; which steps of ways are one object is told, too."""
+    """All that can be reached from an object, in plain tuples, and which steps of ways are the same object."""
 
     def __init__(self) -> None:
         self.steps: dict[int, int] = {}

@@ -23,7 +23,7 @@ Count = Callable[[Turn, Instance], Val]
 
 @record
 class _Repeat:
-    """Where the turns of a repeat stand in an instance: the first child and how many each turn has, and the same of steps."""
+    """A repeat in an instance: its first child and how many children a turn has, its first step and how many steps a turn has."""
 
     child: int
     children: int
