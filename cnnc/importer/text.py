@@ -110,6 +110,16 @@ def _plain(value: float) -> float:
     return short if abs(short - value) <= 2e-16 * max(1, abs(value)) else value
 
 
+def over(stride: tuple[int, ...], usual: tuple[int, ...] | None = None) -> str:
+    """A stride as a layer's word has it; nothing where it is the usual one, 1 unless given.
+
+    >>> over((2, 2)), over((1, 1)), over((2, 1), (2, 1))
+    ('/2', '', '')
+    """
+    is_usual = set(stride) == {1} if usual is None else stride == usual
+    return "" if is_usual else f"/{sizes(stride)}"
+
+
 def sizes(values: tuple[int, ...]) -> str:
     """A kernel or stride: `3`, or `3x1`."""
     return str(values[0]) if len(set(values)) == 1 else by_x(values)

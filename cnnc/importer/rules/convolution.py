@@ -9,7 +9,7 @@ from typing import Any
 from cnnc.importer.arrange import channels_at
 from cnnc.importer.layout import Atom, Value, flat
 from cnnc.importer.refusal import Refusal
-from cnnc.importer.text import sizes, spell
+from cnnc.importer.text import over, sizes, spell
 from cnnc.importer.traced import Held, Step
 from cnnc.importer.translate import Translation, rule
 
@@ -85,7 +85,7 @@ def conv(work: Translation, step: Step) -> Value:
         args |= _standardise(work, standardised, weights)
     kind = "dwconv" if depthwise else "conv"
     head = kind + sizes(kernel) + ("" if depthwise else f"-{width}")
-    head += "" if set(stride) == {1} else f"/{sizes(stride)}"
+    head += over(stride)
     made = work.layer(kind, (node,), head=head, args=args, weights=weights)
     return work.fresh(made, work.output_shape(), _batch(value))
 
@@ -199,7 +199,7 @@ def tconv(work: Translation, step: Step) -> Value:
     if "bias" not in weights:
         args["bias"] = False
     head = f"tconv{sizes(weight.shape[2:])}-{weight.shape[1] * groups}"
-    head += "" if set(given["stride"]) == {1} else f"/{sizes(given['stride'])}"
+    head += over(given["stride"])
     made = work.layer("tconv", (work.positional(value),), head=head, args=args, weights=weights)
     return work.fresh(made, work.output_shape(), _batch(value))
 

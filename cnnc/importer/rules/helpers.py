@@ -8,7 +8,7 @@ from cnnc.importer.flat import Chain, Node
 from cnnc.importer.layout import Value
 from cnnc.importer.rules.convolution import by_axes, by_axis, pads_text, same
 from cnnc.importer.rules.pools import pool
-from cnnc.importer.text import sizes
+from cnnc.importer.text import over, sizes
 from cnnc.importer.traced import Held, Step
 from cnnc.importer.translate import Translation, rule
 
@@ -50,7 +50,7 @@ def average(work: Translation, step: Step) -> Value:
         args["ceil"] = True
     if not step.args["count_include_pad"]:
         args["count_pad"] = False
-    head = f"avgpool{sizes(kernel)}" + ("" if stride == kernel else f"/{sizes(stride)}")
+    head = f"avgpool{sizes(kernel)}{over(stride, kernel)}"
     return _made(work, step, head, args)
 
 
@@ -95,7 +95,7 @@ def table_conv(work: Translation, step: Step) -> Value:
     if "bias" not in step.args:
         args["bias"] = False
     args["table"] = f'"{",".join(rows)}"'
-    head = f"conv{sizes(kernel)}-{width}" + ("" if set(stride) == {1} else f"/{sizes(stride)}")
+    head = f"conv{sizes(kernel)}-{width}{over(stride)}"
     return _made(work, step, head, args, "weight", "bias")
 
 
@@ -113,7 +113,7 @@ def sepconv(work: Translation, step: Step) -> Value:
     if "pointwise.bias" not in step.args:
         args["bias"] = False
     width = work.output_shape()[0]
-    head = f"sepconv{sizes(kernel)}-{width}" + ("" if set(stride) == {1} else f"/{sizes(stride)}")
+    head = f"sepconv{sizes(kernel)}-{width}{over(stride)}"
     return _made(work, step, head, args, "depthwise.weight", "pointwise.weight", "pointwise.bias")
 
 
@@ -121,7 +121,7 @@ def sepconv(work: Translation, step: Step) -> Value:
 def subsample(work: Translation, step: Step) -> Value:
     kernel, stride = tuple(step.args["kernel"]), tuple(step.args["stride"])
     args = {"pad": _pads(step)} if any(step.args["sides"]) else {}
-    head = f"subsample{sizes(kernel)}" + ("" if stride == kernel else f"/{sizes(stride)}")
+    head = f"subsample{sizes(kernel)}{over(stride, kernel)}"
     return _made(work, step, head, args, "weight", "bias")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from cnnc.importer.layout import Value
 from cnnc.importer.refusal import Refusal
 from cnnc.importer.rules.convolution import border_pads, by_axis, is_tf, pads_text
-from cnnc.importer.text import sizes
+from cnnc.importer.text import over, sizes
 from cnnc.importer.traced import Step
 from cnnc.importer.translate import Translation, rule
 
@@ -45,7 +45,7 @@ def pool(work: Translation, step: Step) -> Value:
         and (args.get("pad") or args.get("ceil"))
     ):
         args["count_pad"] = False
-    head = f"{kind}{sizes(kernel)}" + ("" if stride == kernel else f"/{sizes(stride)}")
+    head = f"{kind}{sizes(kernel)}{over(stride, kernel)}"
     return _finish(work, value, work.layer(kind, (node,), head=head, args=args))
 
 

@@ -9,6 +9,7 @@ from math import gcd
 
 from cnnc.compiler.graph import Graph
 from cnnc.dsl.record import record
+from cnnc.importer.naming import parents
 from cnnc.importer.structure.judge import has_key
 from cnnc.importer.structure.levels import Atom
 from cnnc.importer.structure.words import Unit, further_uses, uses
@@ -95,8 +96,7 @@ class _Reuses:
 
     def _paths(self) -> list[str]:
         """The levels that hold modules that are used several times, outer ones first."""
-        found = {path for module in self.modules for path in _around(module)}
-        return sorted(found, key=lambda path: (path.count("."), path))
+        return sorted(parents(self.modules), key=lambda path: (path.count("."), path))
 
     # --- pieces ---------------------------------------------------------------------------
 
@@ -234,12 +234,6 @@ class _Reuses:
             parts = [(repr(n.op), n.module if has_key(self.graph, n) else "") for n in atom.unit.nodes]
             rows.append((*wires, *parts))
         return tuple(rows)
-
-
-def _around(name: str) -> list[str]:
-    """The paths of the levels around one, and of a layer."""
-    steps = name.split(".")
-    return [".".join(steps[:i]) for i in range(1, len(steps))]
 
 
 def _with(piece: list[int], out: int, is_behind: bool) -> list[int]:
