@@ -76,11 +76,18 @@ def test_norms_that_fall_or_are_flat() -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet18", "googlenet_torchvision_aux", "vgg11"])
-def test_convolutions_by_tiles(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("size", [2, 4])
+def test_convolutions_by_tiles(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     form, file, x = prepared(name, "3x75x70")
     monkeypatch.setattr(file.FusedConv2d, "known", {})
     convolutions = [layer.on_cpu for layer in form.modules() if hasattr(layer, "on_cpu")]
-    file.seconds = lambda way, inputs: float(way is form or getattr(way, "func", way) in convolutions)
+
+    def seconds(way: Any, inputs: Any) -> float:
+        """Tiles of the size are the fastest, and so are graphs."""
+        sizes = [tiles.size for tiles in getattr(way, "args", []) if isinstance(tiles, file.Tiles)]
+        return float(sizes not in ([], [size]) or way is form or getattr(way, "func", way) in convolutions)
+
+    file.seconds = seconds
     run = file.capture(form, x)
     with torch.no_grad():
         wanted = copy.deepcopy(form).double()(x.double())
@@ -89,6 +96,7 @@ def test_convolutions_by_tiles(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     (graph,) = graphs(run)
     graph = getattr(graph, "args", [graph])[-1]
     assert "aten::bmm" in str(graph.inlined_graph)
+    assert set(file.FusedConv2d.known.values()) == {size}
     assert all(layer.ready is None for layer in form.modules() if hasattr(layer, "ready"))
 
 
@@ -98,28 +106,28 @@ def test_convolutions_by_tiles(name: str, monkeypatch: pytest.MonkeyPatch) -> No
         (1, 1, 1, 1),
         (2, 3, 4, 5),
         (3, 16, 13, 9),
+        (5, 8, 28, 27),
+        (2, 8, 29, 8),
         (6, 96, 90, 80),
         (9, 64, 40, 41),
-        (1, 128, 150, 161),
+        (1, 128, 250, 261),
     ],
 )
 @pytest.mark.parametrize("relu", [False, True])
-@pytest.mark.parametrize("parts", [1, 2, 3])
-def test_tiles_give_the_convolution(shape: tuple[int, ...], relu: bool, parts: int) -> None:
-    """Of one tile and of several times as many as are taken at once; in both layouts, with and without a bias.
-
-    The parts are images where their number allows it, else rows, and more rows than there are where it must be.
-    """
+@pytest.mark.parametrize("size", [2, 4])
+def test_tiles_give_the_convolution(shape: tuple[int, ...], relu: bool, size: int) -> None:
+    """Of one block and of many, more than are taken at once too; in both layouts, with and without a bias."""
     _, file, _ = prepared("mobilenet_v2", "3x64x64")
     torch.manual_seed(0)
     x, weight = torch.randn(shape), torch.randn(5, shape[1], 3, 3)
+    tiles = file.tiles_of(weight, size, *shape[2:])
     for bias in (None, torch.randn(5)):
         wanted = torch.nn.functional.conv2d(
             x.double(), weight.double(), None if bias is None else bias.double(), padding=1
         )
         for layout in (torch.contiguous_format, torch.channels_last):
             maps = x.contiguous(memory_format=layout)
-            got = file.winograd(maps, file.tiled_filters(weight, parts), bias, relu)
+            got = file.winograd(maps, tiles, bias, relu)
             assert got.shape == wanted.shape
             assert got.is_contiguous(memory_format=torch.channels_last)
             assert off(got, wanted.relu() if relu else wanted) < 1e-5

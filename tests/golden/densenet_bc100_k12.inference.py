@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +30,9 @@ except ImportError:
 
 
 # helper Fused
+
+
+# helper Tiles
 
 
 # helper cudnn_has_sums
@@ -98,7 +101,10 @@ except ImportError:
 # helper tile_transforms
 
 
-# helper tiled_filters
+# helper tiles_of
+
+
+# helper narrowed
 
 
 # helper winograd

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import lru_cache, partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +32,9 @@ except ImportError:
 
 
 # helper Fused
+
+
+# helper Tiles
 
 
 # helper cudnn_has_sums
@@ -100,7 +103,10 @@ except ImportError:
 # helper tile_transforms
 
 
-# helper tiled_filters
+# helper tiles_of
+
+
+# helper narrowed
 
 
 # helper winograd

@@ -14,7 +14,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +31,9 @@ except ImportError:
 
 
 # helper Fused
+
+
+# helper Tiles
 
 
 # helper cudnn_has_sums
@@ -99,7 +102,10 @@ except ImportError:
 # helper tile_transforms
 
 
-# helper tiled_filters
+# helper tiles_of
+
+
+# helper narrowed
 
 
 # helper winograd

@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,9 @@ except ImportError:
 
 
 # helper Fused
+
+
+# helper Tiles
 
 
 # helper cudnn_has_sums
@@ -97,7 +100,10 @@ except ImportError:
 # helper tile_transforms
 
 
-# helper tiled_filters
+# helper tiles_of
+
+
+# helper narrowed
 
 
 # helper winograd

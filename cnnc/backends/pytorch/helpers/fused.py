@@ -27,7 +27,7 @@ from cnnc.backends.pytorch.helpers.kernels import (
     row_kernel,
     triton,
 )
-from cnnc.backends.pytorch.helpers.winograd import tiled_filters, winograd
+from cnnc.backends.pytorch.helpers.winograd import Tiles, tiles_of, winograd
 
 
 class Fused(nn.Module):
@@ -143,27 +143,29 @@ class FusedConv2d(Fused, nn.Conv2d):
             return weight, bias, None
         key = ("tiles", self.extra_repr(), x.shape)
         if key not in self.known:
-            self.known[key] = self.parts_of_tiles(x)
-        parts = self.known[key]
-        return weight, bias, tiled_filters(weight, parts) if parts else None
+            self.known[key] = self.size_of_tiles(x)
+        size = self.known[key]
+        return weight, bias, self.tiles(x, size) if size else None
 
-    def parts_of_tiles(self, x: Tensor) -> int:
-        """In how many parts tiles are the fastest, 0 if the convolution itself is.
+    def tiles(self, x: Tensor, size: int) -> Tiles:
+        return tiles_of(self.weight, size, *map(int, x.shape[2:]))
+
+    def size_of_tiles(self, x: Tensor) -> int:
+        """Of what size tiles are the fastest, 0 if the convolution itself is.
 
         A few images tell, on weights that no cache has, as in a network.
         """
         few = x[: 1 + 2**21 // x[0].numel()]
-        parts = [1] if self.weight.numel() > 9 * 2**16 else [1, 2]
-        tiled = [tiled_filters(self.weight, each) for each in parts]
+        sizes = [2, 4]
         ways: list[Any] = [partial(self.on_cpu, other=None)]
-        ways += [partial(self.by_tiles, each) for each in tiled]
+        ways += [partial(self.by_tiles, self.tiles(few, size)) for size in sizes]
         for way in ways:  # weights are packed, and memory is there, from now on
             way(few)
         usual, *tiles = least_seconds(ways, [few], torch.empty(2**23))
-        return parts[tiles.index(min(tiles))] if min(tiles) < 0.85 * usual else 0
+        return sizes[tiles.index(min(tiles))] if min(tiles) < 0.9 * usual else 0
 
-    def by_tiles(self, tiled: Any, x: Tensor) -> Tensor:
-        return winograd(x, tiled, self.bias, self.act == "relu")
+    def by_tiles(self, tiles: Tiles, x: Tensor) -> Tensor:
+        return winograd(x, tiles, self.bias, self.act == "relu")
 
     def on_cpu(self, x: Tensor, other: Tensor | None) -> Tensor:
         weight = self.weight

@@ -158,7 +158,9 @@ def append(x: Tensor, *more: Tensor) -> Tensor:
     """
     if not (takes_kernels(x, *more) or in_graph()):
         return torch.cat([x, *more], 1)
-    have, wanted = x.size(1), x.size(1) + sum(t.size(1) for t in more)
+    counts = [int(t.size(1)) for t in more]  # which are numbers in graphs, too
+    have = int(x.size(1))
+    wanted = have + sum(counts)
     # The memory that x is the beginning of, and how many of its channels are taken.
     room: dict[str, Any] = getattr(x, "room", {"taken": -1})
     if room["taken"] != have or room["buffer"].size(1) < wanted:
@@ -167,11 +169,10 @@ def append(x: Tensor, *more: Tensor) -> Tensor:
         buffer = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=last)
         buffer[:, :have] = x
         room = {"buffer": buffer, "taken": have}
-    for new in more:
-        end = room["taken"] + new.size(1)
-        room["buffer"][:, room["taken"] : end] = new
-        room["taken"] = end
-    joined: Any = room["buffer"][:, :wanted]
+    for new, count in zip(more, counts, strict=True):
+        room["buffer"].narrow(1, room["taken"], count).copy_(new)
+        room["taken"] += count
+    joined: Any = room["buffer"].narrow(1, 0, wanted)
     joined.room = room
     return joined
 
