@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,6 +133,48 @@ def test_tiles_give_the_convolution(shape: tuple[int, ...], relu: bool, size: in
             assert got.shape == wanted.shape
             assert got.is_contiguous(memory_format=torch.channels_last)
             assert off(got, wanted.relu() if relu else wanted) < 1e-5
+
+
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+HEAP_FLAGS = """
+import re
+from pathlib import Path
+import torch
+from cnnc.backends.pytorch.helpers.captured import use_huge_pages
+
+def has_huge_pages():
+    heap = Path("/proc/self/smaps").read_text().split("[heap]")[1]
+    return "hg" in re.search("VmFlags: (.*)", heap)[1].split()
+
+before = has_huge_pages()
+use_huge_pages()
+print(before, has_huge_pages())
+"""
+
+
+@pytest.mark.skipif(
+    not HUGE_PAGES.exists() or "[madvise]" not in HUGE_PAGES.read_text(),
+    reason="the system gives none when asked",
+)
+def test_the_heap_is_put_on_huge_pages() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", HEAP_FLAGS], capture_output=True, text=True, check=True, timeout=100
+    )
+    assert ran.stdout.split() == ["False", "True"]
+
+
+@pytest.mark.parametrize("setting", [None, "always madvise [never]"])
+def test_no_huge_pages_where_the_system_has_none(
+    setting: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, file, _ = prepared("mobilenet_v2", "3x64x64")
+    given = tmp_path / "enabled"
+    if setting is not None:
+        given.write_text(setting)
+    asked: list[str] = []
+    monkeypatch.setattr(file, "Path", lambda path: asked.append(path) or given)
+    file.use_huge_pages()
+    assert asked == [str(HUGE_PAGES)]
 
 
 def test_what_is_slow_is_called_less_often() -> None:

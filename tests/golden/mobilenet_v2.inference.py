@@ -7,6 +7,7 @@ Written by cnnc 0.1.0, inference form.
 """
 
 import copy
+import ctypes
 import math
 import threading
 import time
@@ -15,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -137,6 +139,9 @@ except ImportError:
 
 
 # helper named
+
+
+# helper use_huge_pages
 
 
 # helper OneDnnGraphs

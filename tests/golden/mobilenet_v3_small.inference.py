@@ -7,6 +7,7 @@ Written by cnnc 0.1.0, inference form.
 """
 
 import copy
+import ctypes
 import math
 import threading
 import time
@@ -14,6 +15,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -136,6 +138,9 @@ except ImportError:
 
 
 # helper named
+
+
+# helper use_huge_pages
 
 
 # helper OneDnnGraphs

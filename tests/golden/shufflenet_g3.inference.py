@@ -7,11 +7,13 @@ Written by cnnc 0.1.0, inference form.
 """
 
 import copy
+import ctypes
 import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -143,6 +145,9 @@ except ImportError:
 
 
 # helper named
+
+
+# helper use_huge_pages
 
 
 # helper OneDnnGraphs

@@ -7,12 +7,14 @@ Written by cnnc 0.1.0, inference form.
 """
 
 import copy
+import ctypes
 import threading
 import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -35,6 +37,9 @@ from torch import Tensor, nn
 
 
 # helper named
+
+
+# helper use_huge_pages
 
 
 # helper OneDnnGraphs

@@ -1,11 +1,13 @@
 """The inference form's calls as graphs: CUDA's on GPUs, oneDNN's on CPUs."""
 
 import copy
+import ctypes
 import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -48,15 +50,27 @@ class OneDnnGraphs:
                 return False
         return True
 
-    @torch.no_grad()
     def __call__(self, *inputs: Tensor) -> Any:
+        key = tuple([(x.shape, x.stride(), x.dtype) for x in inputs])
+        graph = self.graphs.get(key)
+        if (
+            graph is None
+            or torch.is_grad_enabled()
+            or torch.is_autocast_enabled("cpu")
+            or not self._is_current()
+        ):
+            return self._checked(key, inputs)
+        return graph(*inputs)
+
+    @torch.no_grad()
+    def _checked(self, key: tuple[object, ...], inputs: Sequence[Tensor]) -> Any:
+        """The outputs, of a graph that is made where there is none yet."""
         kinds = (torch.float32, torch.bfloat16)
         has_graph = all(x.dtype in kinds and x.numel() for x in inputs)
         if not has_graph or torch.is_autocast_enabled("cpu"):
             return self.model(*inputs)
         if not self._is_current():
             self.graphs.clear()
-        key = tuple((x.shape, x.stride(), x.dtype) for x in inputs)
         if key not in self.graphs:
             fixed = torch.Generator().manual_seed(0)
             tried = [torch.empty_like(x).normal_(generator=fixed) for x in inputs]
@@ -75,6 +89,7 @@ class OneDnnGraphs:
                     ways.append(way)
             except RuntimeError:  # of what oneDNN's builder does not know
                 continue
+        use_huge_pages()
         times = least_seconds(ways, inputs)
         return ways[times.index(min(times))]
 
@@ -126,6 +141,24 @@ class OneDnnGraphs:
                         layer.ready = None
                 torch.jit.enable_onednn_fusion(switched)
         return graph
+
+
+def use_huge_pages() -> None:
+    """Have Linux put the heap, where weights and maps lie, on pages of 2 MiB.
+
+    The processor then looks up fewer of them. Where the system has no such pages, or
+    is set to never use them, nothing changes.
+    """
+    setting = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not setting.exists() or "[never]" in setting.read_text():
+        return
+    now_and_later = (25, 14)  # MADV_COLLAPSE, which Linux has since 6.1; MADV_HUGEPAGE
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if line.endswith("[heap]"):
+            first, last = (int(end, 16) for end in line.split()[0].split("-"))
+            heap = (ctypes.c_void_p(first), ctypes.c_size_t(last - first))
+            for advice in now_and_later:
+                ctypes.CDLL(None).madvise(*heap, advice)
 
 
 def is_close(got: Any, wanted: Any) -> bool:
