@@ -162,7 +162,7 @@ class FusedConv2d(Fused, nn.Conv2d):
         for way in ways:  # weights are packed, and memory is there, from now on
             way(few)
         usual, *tiles = least_seconds(ways, [few], torch.empty(2**23))
-        return sizes[tiles.index(min(tiles))] if min(tiles) < 0.9 * usual else 0
+        return sizes[tiles.index(min(tiles))] if min(tiles) < 0.8 * usual else 0
 
     def by_tiles(self, tiles: Tiles, x: Tensor) -> Tensor:
         return winograd(x, tiles, self.bias, self.act == "relu")
