@@ -157,11 +157,39 @@ def test_it_goes_with_training(words: list[str]) -> None:
 def test_the_command_writes_it(tmp_path: Path) -> None:
     target = tmp_path / "net.py"
     words = ["compile", "zoo:resnet20", "--for", "training", "--checkpoint", "blocks", "-o", str(target)]
-    assert CliRunner().invoke(command, words).exit_code == 0
+    done = CliRunner().invoke(command, words)
+    assert done.exit_code == 0
     assert "(Checkpointed)" in target.read_text()
+    net = cnnc.load("zoo:resnet20")
+    plain, again = (net.plan(batch=32, train="sgd", checkpoint=way).memory.peak for way in (False, True))
+    assert 0.3 < again / plain < 0.6
+    assert (
+        f"; a step of training (SGD, batch 32) holds {again / plain:.2f} of the plain form's memory"
+        in done.output
+    )
     words = ["compile", "zoo:resnet20", "--for", "training", "-o", str(target)]
     assert CliRunner().invoke(command, words).exit_code == 0
     assert "Checkpointed" not in target.read_text()
+
+
+LAST = """
+input 3x64x64
+block last = [conv3-32 -> conv3-32]
+last
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [(LAST, "holds 1."), (LAST.replace("3x64x64", "3xHxW"), "lines)\n")]
+)
+def test_the_command_says_what_it_spares(text: str, says: str, tmp_path: Path) -> None:
+    """More than nothing it is not always; with sizes that are not known it is not known."""
+    spec, target = tmp_path / "net.cnn", tmp_path / "net.py"
+    spec.write_text(text)
+    words = ["compile", str(spec), "--for", "training", "--checkpoint", "blocks", "-o", str(target)]
+    done = CliRunner().invoke(command, words)
+    assert done.exit_code == 0
+    assert says in done.output
 
 
 @pytest.mark.gpu
