@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -172,7 +173,7 @@ def test_no_huge_pages_where_the_system_has_none(
     if setting is not None:
         given.write_text(setting)
     asked: list[str] = []
-    monkeypatch.setattr(file, "Path", lambda path: asked.append(path) or given)
+    monkeypatch.setattr(file, "pathlib", SimpleNamespace(Path=lambda path: asked.append(path) or given))
     file.use_huge_pages()
     assert asked == [str(HUGE_PAGES)]
 

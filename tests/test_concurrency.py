@@ -113,6 +113,7 @@ CACHES: dict[str, str] = {
     "cnnc.reference.layers": "the page of a layer follows from its class",
     "cnnc.reference.blocks": "what ships",
     "cnnc.backends.pytorch.helpers._places": "the text of files that ship",
+    "cnnc.backends.pytorch.helpers.imported_names": "what files that ship import",
     "cnnc.backends.pytorch.helpers._file": "what a text holds",
     "cnnc.compiler.reading._watched": "a subclass of an op follows from the op's class",
     "cnnc.backends.pytorch.helpers.fused.sides": "arithmetic on sizes",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 
 import cnnc
+from cnnc.backends.pytorch.helpers import helper_names, imported_names
 
 FIT = {
     "counters of kinds that end in a digit": "[conv3-4]*61 -> conv3-4(act=relu6) -> conv3-3\n",
@@ -48,3 +51,40 @@ def test_a_tap_is_not_called_as_a_counted_layer(text: str) -> None:
         cnnc.CnncError, match=r"E204: the label `[a-z0-9.]+` is also a name that a counter gives"
     ):
         cnnc.parse(f"input 3x8x8\n{text}")
+
+
+def defined(source: str) -> list[str]:
+    """The names that a file binds at its top: imports, classes, functions."""
+    found: list[str] = []
+    for node in ast.parse(source).body:
+        inner = node.body if isinstance(node, ast.Try | ast.If) else [node]
+        for each in inner:
+            if isinstance(each, ast.Import | ast.ImportFrom):
+                found += [alias.asname or alias.name for alias in each.names]
+            elif isinstance(each, ast.ClassDef | ast.FunctionDef):
+                found.append(each.name)
+    return found
+
+
+def spec(block: str) -> str:
+    return f"input 3x16x16\nblock {block} = [conv3-8 -> bn -> relu -> conv3-8]\n{block} -> {block} -> gap -> fc-10\n"
+
+
+def is_free(name: str) -> bool:
+    """Whether a block can be called so: it is not the word of a layer."""
+    try:
+        cnnc.parse(spec(name))
+    except cnnc.CnncError:
+        return False
+    return not name.startswith("_")
+
+
+IN_FILES = {*helper_names(), *imported_names(), "path", "callable", "class_var"}
+
+
+@pytest.mark.parametrize("form", [None, "inference", "checkpoint"])
+@pytest.mark.parametrize("name", sorted(filter(is_free, IN_FILES)))
+def test_a_block_called_as_what_the_file_has(name: str, form: str | None) -> None:
+    """Its class would hide what the file imports, or a class or function that is written into it."""
+    names = defined(cnnc.parse(spec(name)).pytorch(optimize=form))
+    assert len(names) == len({*names}), sorted(names)

@@ -8,12 +8,12 @@ Written by cnnc 0.1.0, inference form.
 
 import copy
 import ctypes
+import pathlib
 import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch

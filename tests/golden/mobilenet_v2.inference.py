@@ -9,6 +9,7 @@ Written by cnnc 0.1.0, inference form.
 import copy
 import ctypes
 import math
+import pathlib
 import threading
 import time
 import warnings
@@ -16,7 +17,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 
-from cnnc.backends.pytorch.helpers import helper_names
+from cnnc.backends.pytorch.helpers import helper_names, imported_names
 from cnnc.backends.pytorch.names import TAKEN, class_name
 from cnnc.compiler.graph import Graph, Scope
 from cnnc.compiler.ops.extern import Extern
@@ -35,12 +35,13 @@ def model_name(graph: Graph) -> str:
 
 
 def _foreign_names(graph: Graph) -> set[str]:
-    """The names in a file that come from elsewhere: helpers and externs.
+    """The names in a file that come from elsewhere: helpers, what they import, and externs.
 
     Raises CnncError (E801) where an extern's name would hide another's.
     """
     externs: dict[str, str] = {}
-    taken = TAKEN | set(helper_names()) | set(dir(builtins))
+    ours = {*imported_names(), *helper_names()}
+    taken = TAKEN | ours | set(dir(builtins))
     for node in graph.nodes:
         if isinstance(node.op, Extern):
             target = node.op.target
@@ -51,7 +52,7 @@ def _foreign_names(graph: Graph) -> set[str]:
                     "E801", f"the PyTorch backend cannot import `{target}`: its name is taken ({other})",
                     node.span, hint="give the class another name in a module of your own",
                 )  # fmt: skip
-    return set(helper_names()) | set(externs)
+    return ours | set(externs)
 
 
 def _free(base: str, taken: set[str]) -> str:

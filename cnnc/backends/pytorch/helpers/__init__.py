@@ -20,6 +20,7 @@ from symtable import SymbolTable, symtable
 from cnnc.compiler import symbolic
 
 _DEFINED = re.compile(r"^ {0,4}(?:class|def) (\w+)", re.M)
+_IMPORTED = re.compile(r"^ *(?:from \S+ )?import ([^(\n]+)$", re.M)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,15 @@ def helper_source(name: str) -> str:
 
 def helper_names() -> tuple[str, ...]:
     return tuple(_places())
+
+
+@lru_cache(maxsize=1)
+def imported_names() -> frozenset[str]:
+    """The names that files of helpers import, which a class of a network would hide."""
+    imports = (
+        match[1] for text in {*_places().values()} for match in _IMPORTED.finditer(text)
+    )
+    return frozenset(each.split()[-1] for names in imports for each in names.split(","))
 
 
 def with_needs(names: Iterable[str]) -> list[str]:

@@ -2,12 +2,12 @@
 
 import copy
 import ctypes
+import pathlib
 import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -149,11 +149,11 @@ def use_huge_pages() -> None:
     The processor then looks up fewer of them. Where the system has no such pages, or
     is set to never use them, nothing changes.
     """
-    setting = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    setting = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
     if not setting.exists() or "[never]" in setting.read_text():
         return
     now_and_later = (25, 14)  # MADV_COLLAPSE, which Linux has since 6.1; MADV_HUGEPAGE
-    for line in Path("/proc/self/maps").read_text().splitlines():
+    for line in pathlib.Path("/proc/self/maps").read_text().splitlines():
         if line.endswith("[heap]"):
             first, last = (int(end, 16) for end in line.split()[0].split("-"))
             heap = (ctypes.c_void_p(first), ctypes.c_size_t(last - first))
