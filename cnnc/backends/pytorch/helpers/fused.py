@@ -153,10 +153,11 @@ class FusedConv2d(Fused, nn.Conv2d):
     def size_of_tiles(self, x: Tensor) -> int:
         """Of what size tiles are the fastest, 0 if the convolution itself is.
 
-        A few images tell, on weights that no cache has, as in a network.
+        A few images tell, on weights that no cache has, as in a network. Tiles of 2x2
+        have fewer weights, which counts where a map has few tiles.
         """
         few = x[: 1 + 2**21 // x[0].numel()]
-        sizes = [2, 4]
+        sizes = [2, 4] if max(map(int, x.shape[2:])) <= 16 else [4]
         ways: list[Any] = [partial(self.on_cpu, other=None)]
         ways += [partial(self.by_tiles, self.tiles(few, size)) for size in sizes]
         for way in ways:  # weights are packed, and memory is there, from now on
