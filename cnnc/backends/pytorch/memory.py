@@ -184,9 +184,8 @@ class Simulator:
     ) -> tuple[int | None, int | None, int | None]:
         """A batch that fits while the next does not, its peak, and what the allocator takes for it within the limit.
 
+        What it takes grows with the batch all but linearly: by whole segments, and now and then a larger batch takes fewer.
         `ledger` is that of the question's own batch.
-
-        That grows with the batch all but linearly: by whole segments, and now and then a larger batch takes fewer.
         """
         if limit is None:
             return None, None, None

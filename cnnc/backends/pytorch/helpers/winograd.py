@@ -71,15 +71,15 @@ def tiles_of(weight: Tensor, size: int, height: int, width: int) -> Tiles:
     values = size + 2
     taps = weight.detach().double().permute(3, 2, 1, 0).reshape(9, -1)
     filters = (torch.kron(kernel, kernel) @ taps).view(values**2, ins, outs)
-    tiles = [-(-pixels // size) for pixels in (height, width)]
+    is_one = max(height, width) <= 7 * size
     axes = []
-    for pixels, many in zip((height, width), tiles, strict=True):
-        count = many if max(tiles) <= 7 else 2
+    for pixels in (height, width):
+        count = -(-pixels // size) if is_one else 2
         matrix = tile.new_zeros(values, count, size * count + 2)
         for i in range(count):
             matrix[:, i, size * i : size * i + values] = tile
-        seen = slice(1, pixels + 1) if max(tiles) <= 7 else slice(None)
-        axes.append(matrix[:, :, seen].flatten(0, 1))
+        seen = matrix[:, :, 1 : pixels + 1] if is_one else matrix
+        axes.append(seen.flatten(0, 1))
     made = (filters, *axes, torch.kron(output, output)[None])
     return Tiles(size, *(each.to(weight.dtype).contiguous() for each in made))
 
